@@ -2,7 +2,7 @@
 -- min_code: 1
 
 -- A passage before it is a row of chunks.
-create type passage as (seq bigint, ordinal smallint, text text, header text, token_count int, terms int[]);
+create type passage as (seq bigint, ordinal smallint, text text, header text, token_count int, traits smallint, terms int[]);
 
 -- Where a passage lies, as keys a search can intersect with its words: the tenant, a stretch of 16,384 positions of the log, the scopes, the audience.
 -- Every key names the tenant ('/' cannot be in its id), so one tenant's lists never hold another's rows.
@@ -35,7 +35,11 @@ create table chunks (
   occurred_at timestamptz not null,
   -- about: counting exactly would cost more than the insert
   token_count int not null,
+  -- actor_key() of the event's actor
+  actor int not null default 0,
   ordinal smallint not null,
+  -- bits: the text ends with a question (1), holds a date expression (2), a number (4), a proper name (8)
+  traits smallint not null default 0,
   tenant_id text not null,
   kind text not null,
   session_id text not null,

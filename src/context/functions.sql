@@ -288,7 +288,7 @@ as $$
     limit 1
   ) s
   left join lateral (
-    select k.until_seq, k.until_at, k.blocked_in, tsvector_to_array(to_tsvector(p_language, coalesce(k.text, event_text(s.content)))) as lexemes
+    select k.until_seq, k.until_at, k.blocked_in, tsvector_to_array(text_lexemes(p_language, coalesce(k.text, event_text(s.content)))) as lexemes
     from chunks k
     where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0
     limit 1

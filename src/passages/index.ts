@@ -5,5 +5,6 @@ export { withPassages } from './effect.ts';
 export { indexOf, type Passage, passagesOf, textOf } from './passages.ts';
 export { rebuildTenant } from './rebuild.ts';
 export { estimateTokens } from './split.ts';
+export { traits } from './traits.ts';
 
 export const feature: Feature = { prefixes: { chk: 'cited' } };

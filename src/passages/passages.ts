@@ -1,6 +1,7 @@
 import { isId } from '../id.ts';
 import { headersFor } from './header.ts';
 import { cutAt, estimateTokens, splitText } from './split.ts';
+import { traitsOf } from './traits.ts';
 
 /** Most bytes of one event that are indexed: what one transaction can write. The answer to the write counts what lies beyond. */
 export const SEARCHABLE_BYTES = 4 * 1024 * 1024;
@@ -19,6 +20,7 @@ export interface Passage {
   text: string;
   header: string;
   token_count: number;
+  traits: number;
 }
 
 type Content = Record<string, unknown>;
@@ -84,7 +86,7 @@ export function* eachPassage(event: PassageSource, fullText?: string): Generator
     bytes += more;
     if (!/\S/u.test(text)) continue;
     count += 1;
-    yield { text, header: headerOf(text), token_count: estimateTokens(text) };
+    yield { text, header: headerOf(text), token_count: estimateTokens(text), traits: traitsOf(text) };
   }
   return bytesOf(texts) - bytes;
 }

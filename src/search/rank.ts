@@ -1,3 +1,5 @@
+import { traits } from '../passages/index.ts';
+import { type Cues, dateFit } from './cues.ts';
 import { hasTerm, type Plan, termWeight } from './plan.ts';
 
 // Ranks passages by three scores: the terms in the passage itself, in its neighbours, and in its session. On long real dialogues (five
@@ -13,40 +15,83 @@ export interface Pool {
   sessions: number[];
   /** The bit mask of the terms in each passage. */
   masks: number[];
+  /** The number of terms in each passage. */
+  sizes: number[];
+  /** Who said each passage, as a hash. */
+  actors: number[];
+  /** The bits of each passage's traits. */
+  traits: number[];
+  /** The UTC day of each passage, in days since 1970. */
+  days: number[];
   /** The seqs of decisions. */
   decisions: number[];
   /** [seq, number of the memory that the event is a version of] */
   memories: [number, number][];
   /** [seq, ordinal, weight] of passages that an edit attenuates. */
   weights: [number, number, number][];
-  /** [seq, distance within the session, seq of the neighbour, mask of the neighbour] */
-  neighbours: [number, number, number, number][];
+  /** [seq, distance within the session, and of the neighbour: seq, mask, size, actor, traits, day] */
+  neighbours: [number, number, number, number, number, number, number, number][];
 }
 
 export interface Ranked {
   seq: number;
   ordinal: number;
   score: number;
-  scores: { passage: number; around: number; session: number };
+  /** `cues`: the factor by which the passage fits the names, the kind and the dates of the query. */
+  scores: { passage: number; around: number; session: number; cues: number };
 }
 
 const NEXT = 0.5;
 const SECOND = 0.15;
 const SESSION = 0.8;
+// On the same dialogues and on 160 questions about chats with an assistant, each of these raised recall@10 by 0.3 to 1.3 points and none lowered it.
+/** Of the question's score for the answer that follows it: another actor, the next turn. */
+const ANSWER = 0.35;
+/** Terms of an answer at most: a long reply to a short question says its topic itself. */
+const ANSWER_TERMS = 90;
+const ACTOR = 0.3;
+const TRAIT = 0.2;
+const DATE = 0.6;
 
 /** The weights of the scores, for provenance. */
-export const scoring = { passage: 1, next: NEXT, second: SECOND, session: SESSION };
+export const scoring = {
+  passage: 1,
+  next: NEXT,
+  second: SECOND,
+  session: SESSION,
+  answer: ANSWER,
+  actor: ACTOR,
+  trait: TRAIT,
+  date: DATE,
+};
 
 interface ScoredPassage {
   seq: number;
   ordinal: number;
   session: number;
   mask: number;
+  size: number;
+  actor: number;
+  traits: number;
+  day: number;
   ownScore: number;
 }
 
-export function rankPool(pool: Pool, plan: Pick<Plan, 'weights' | 'complete' | 'visible'>, limit: number): Ranked[] {
+/** What a query says beside its terms: the hashes of the actors that it may name, the trait of an answer, and dates. */
+export interface RankCues extends Pick<Cues, 'trait' | 'dates'> {
+  name_keys: number[];
+}
+
+const NO_CUES: RankCues = { name_keys: [], trait: 0, dates: [] };
+
+export function rankPool(
+  pool: Pool,
+  plan: Pick<Plan, 'weights' | 'complete' | 'visible'>,
+  limit: number,
+  cues: RankCues = NO_CUES,
+): Ranked[] {
   const rows = scorePassages(pool, refineWeights(pool, plan));
+  const cueFactor = cueFactors(rows, cues);
   const around = neighbourScores(rows, pool.neighbours);
   const sessions = sessionScores(rows);
   const bestOwnScore = largest(rows.map((row) => row.ownScore));
@@ -55,15 +100,27 @@ export function rankPool(pool: Pool, plan: Pick<Plan, 'weights' | 'complete' | '
     .map((row) => {
       const [passage, beside] = [row.ownScore / bestOwnScore, around(row) / bestOwnScore];
       const session = (SESSION * Math.min(1, passage + beside) * sessions.get(row.session)!) / bestSession;
+      const factor = cueFactor(row);
       return {
         seq: row.seq,
         ordinal: row.ordinal,
-        score: passage + beside + session,
-        scores: { passage, around: beside, session },
+        score: (passage + beside + session) * factor,
+        scores: { passage, around: beside, session, cues: factor },
       };
     })
     .sort((a, b) => b.score - a.score || b.seq - a.seq || a.ordinal - b.ordinal)
     .slice(0, limit);
+}
+
+/** An actor counts if the query names exactly one of those in the pool: a query about two people does not ask for what one of them said. */
+function cueFactors(rows: ScoredPassage[], { name_keys, trait, dates }: RankCues): (row: ScoredPassage) => number {
+  const names = new Set(name_keys);
+  const named = new Set(rows.map(({ actor }) => actor).filter((actor) => names.has(actor)));
+  const [only] = named.size === 1 ? named : [];
+  return (row) =>
+    (1 + (row.actor === only ? ACTOR : 0)) *
+    (1 + ((row.traits & trait) !== 0 ? TRAIT : 0)) *
+    (1 + DATE * dateFit(dates, row.day));
 }
 
 const largest = (values: number[]) => values.reduce((a, b) => Math.max(a, b), 0) || 1;
@@ -80,24 +137,33 @@ const refineWeights = (pool: Pool, { weights, complete, visible }: Pick<Plan, 'w
   );
 
 function scorePassages(pool: Pool, weights: number[]): ScoredPassage[] {
-  const weigh = (mask: number) => weights.reduce((sum, weight, term) => sum + (hasTerm(mask, term) ? weight : 0), 0);
+  const weigh = (mask: number, size: number) =>
+    weights.reduce((sum, weight, term) => sum + (hasTerm(mask, term) ? weight : 0), 0) / lengthFactor(size);
   const attenuated = new Map(pool.weights.map(([seq, ordinal, weight]) => [`${seq}.${ordinal}`, weight]));
   const rows = pool.seqs.map((seq, i) => ({
     seq,
     ordinal: pool.ordinals[i]!,
     session: pool.sessions[i]!,
     mask: pool.masks[i]!,
-    ownScore: weigh(pool.masks[i]!) * (attenuated.get(`${seq}.${pool.ordinals[i]!}`) ?? 1),
+    size: pool.sizes[i]!,
+    actor: pool.actors[i]!,
+    traits: pool.traits[i]!,
+    day: pool.days[i]!,
+    ownScore: weigh(pool.masks[i]!, pool.sizes[i]!) * (attenuated.get(`${seq}.${pool.ordinals[i]!}`) ?? 1),
   }));
   const known = new Map(rows.map((row) => [row.seq, row]));
-  for (const [centre, , seq, mask] of pool.neighbours) {
+  for (const [centre, , seq, mask, size, actor, traits, day] of pool.neighbours) {
     if (known.has(seq)) continue;
-    const row = { seq, ordinal: 0, session: known.get(centre)!.session, mask, ownScore: weigh(mask) };
+    const session = known.get(centre)!.session;
+    const row = { seq, ordinal: 0, session, mask, size, actor, traits, day, ownScore: weigh(mask, size) };
     rows.push(row);
     known.set(seq, row);
   }
   return rows;
 }
+
+/** As length_expression in functions.sql. */
+const lengthFactor = (size: number) => 0.25 + 0.75 * Math.max(1, size / 30);
 
 /**
  * Returns a function that scores the neighbours of a passage: the better of the two adjacent events, and a little of the two events behind
@@ -105,23 +171,32 @@ function scorePassages(pool: Pool, weights: number[]): ScoredPassage[] {
  * them, 45.2 without).
  */
 function neighbourScores(rows: ScoredPassage[], neighbours: Pool['neighbours']): (row: ScoredPassage) => number {
-  const ownScores = new Map<number, number>();
-  for (const row of rows) ownScores.set(row.seq, Math.max(ownScores.get(row.seq) ?? 0, row.ownScore));
-  const scoresByDistance = new Map<number, Map<number, number>>();
+  const best = bestOfEvents(rows);
+  const beside = new Map<number, Map<number, ScoredPassage>>();
   const addNeighbour = (seq: number, distance: number, other: number) => {
-    const places = scoresByDistance.get(seq) ?? new Map<number, number>();
-    scoresByDistance.set(seq, places.set(distance, ownScores.get(other) ?? 0));
+    const row = best.get(other);
+    if (row) beside.set(seq, (beside.get(seq) ?? new Map()).set(distance, row));
   };
   for (const [centre, distance, seq] of neighbours) {
     addNeighbour(centre, distance, seq);
     addNeighbour(seq, -distance, centre);
   }
   return (row) => {
-    const places = scoresByDistance.get(row.seq);
-    const score = (distance: number) => places?.get(distance) ?? 0;
-    const next = Math.max(score(-1), score(1));
-    return NEXT * next + SECOND * (score(-2) + score(2));
+    const at = (distance: number) => beside.get(row.seq)?.get(distance);
+    const score = (distance: number) => at(distance)?.ownScore ?? 0;
+    const answer = isAnswer(row, at(-1)) ? ANSWER * score(-1) : 0;
+    return NEXT * Math.max(score(-1), score(1)) + SECOND * (score(-2) + score(2)) + answer;
   };
+}
+
+const isAnswer = (row: ScoredPassage, previous: ScoredPassage | undefined): boolean =>
+  previous !== undefined && (previous.traits & traits.asks) !== 0 && previous.actor !== row.actor && row.size <= ANSWER_TERMS;
+
+/** Returns the best passage of each event, by seq. */
+function bestOfEvents(rows: ScoredPassage[]): Map<number, ScoredPassage> {
+  const best = new Map<number, ScoredPassage>();
+  for (const row of rows) if (row.ownScore >= (best.get(row.seq)?.ownScore ?? 0)) best.set(row.seq, row);
+  return best;
 }
 
 /** Keeps the best passage of each memory: a memory is one result, however many passages state it. */
@@ -150,10 +225,8 @@ export function limitPerEvent(ranked: Ranked[], most: number): Ranked[] {
 
 /** Scores each session by its two best events, so that the many passages of one long output do not raise it. */
 function sessionScores(rows: ScoredPassage[]): Map<number, number> {
-  const events = new Map<number, ScoredPassage>();
-  for (const row of rows) if (row.ownScore >= (events.get(row.seq)?.ownScore ?? 0)) events.set(row.seq, row);
   const best = new Map<number, [number, number]>();
-  for (const { session, ownScore } of events.values()) {
+  for (const { session, ownScore } of bestOfEvents(rows).values()) {
     const [first, second] = best.get(session) ?? [0, 0];
     best.set(session, ownScore > first ? [ownScore, first] : [first, Math.max(second, ownScore)]);
   }

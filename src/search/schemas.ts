@@ -48,7 +48,7 @@ export const searchBody = z
     channel: z.enum(channels).default('private'),
     ...asOfFields,
     filter: filter.optional(),
-    explain: z.boolean().default(false).describe('adds `scores`, the components of each score'),
+    explain: z.boolean().default(false).describe('adds `scores`: a score is (`passage` + `around` + `session`) × `cues`'),
   })
   .refine(hasAtMostOneQuery, bothQueryFields)
   .refine(hasQuery, { path: ['query'], message: 'required', when: onAnyObject })

@@ -1,4 +1,5 @@
 import type { Tenant } from '../db/tenant.ts';
+import { cuesOf } from './cues.ts';
 import { planSearch } from './plan.ts';
 import { limitPerEvent, onePerMemory, type Ranked, rankPool } from './rank.ts';
 import { type PassageRow, readPassages, readPool, type SearchScope, surveyChunks } from './sql.ts';
@@ -39,14 +40,15 @@ export const DEFAULT_PER_EVENT = 2;
 /** Searches in three round trips: sample, pool, texts. No connection is held between them; the last seq of the first bounds the other two. */
 export async function searchPassages(tenant: Tenant, question: SearchOptions): Promise<SearchResult> {
   const { query, scope, limit, decisions, per_event = DEFAULT_PER_EVENT } = question;
-  const survey = await surveyChunks(tenant, query, scope);
-  const { as_of_seq, terms, keys } = survey;
+  const cues = cuesOf(query, scope.as_of === undefined ? new Date() : new Date(scope.as_of));
+  const survey = await surveyChunks(tenant, query, scope, cues.names);
+  const { as_of_seq, terms, name_keys } = survey;
   const base = { as_of_seq, terms, degraded: survey.partial_index ? ['partial_index'] : [] };
   // the query has only punctuation and stop words
   if (terms.length === 0) return { ...base, pool_size: 0, deduplicated: 0, hits: [] };
   const plan = planSearch(survey);
-  const pool = await readPool(tenant, { ...scope, as_of_seq }, keys, plan);
-  const all = rankPool(pool, plan, pool.seqs.length + pool.neighbours.length);
+  const pool = await readPool(tenant, { ...scope, as_of_seq }, plan);
+  const all = rankPool(pool, plan, pool.seqs.length + pool.neighbours.length, { ...cues, name_keys });
   const distinct = onePerMemory(all, pool.memories);
   const ranked = limitPerEvent(distinct, per_event);
   const selected =

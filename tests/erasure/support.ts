@@ -70,7 +70,7 @@ export async function makeMemory(
     refs,
     ...more,
   });
-  const event = withMemory(withPassages(row, [{ text, header: 'recorder', token_count: 3 }]), effect);
+  const event = withMemory(withPassages(row, [{ text, header: 'recorder', token_count: 3, traits: 0 }]), effect);
   await tenant.commit({ key: null, body: null, bytes: 100, events: [event] });
   return { event_id, memory_id };
 }

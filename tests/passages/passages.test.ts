@@ -1,3 +1,4 @@
+import { traits } from '../../src/passages/index.ts';
 import { indexOf, passagesOf, SEARCHABLE_BYTES, textOf } from '../../src/passages/passages.ts';
 
 const event = (kind: string, content: unknown, more: object = {}) => ({ kind, actor_id: 'ann', tags: [], content, ...more });
@@ -53,7 +54,9 @@ test('the header names the kind of a memory, and what an event calls itself', ()
 });
 
 test('a passage has its tokens; of blanks there is none', () => {
-  expect(passagesOf(event('message', { text: 'four' }))).toEqual([{ text: 'four', header: 'ann', token_count: 1 }]);
+  expect(passagesOf(event('message', { text: 'four' }))).toEqual([
+    { text: 'four', header: 'ann', token_count: 1, traits: traits.numbered },
+  ]);
   expect(textsOf('message', { text: ' \n\t ' })).toEqual([]);
   expect(textsOf('message', null)).toEqual([]);
 });

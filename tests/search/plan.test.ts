@@ -1,8 +1,15 @@
 import fc from 'fast-check';
-import { hasTerm, planSearch, type Survey, termWeight } from '../../src/search/plan.ts';
-import { rankPool } from '../../src/search/rank.ts';
+import { hasTerm, MASK_TERMS, planSearch, type Survey, termWeight } from '../../src/search/plan.ts';
+import { type Pool, rankPool } from '../../src/search/rank.ts';
 
 const known = (weights: number[]) => ({ weights, complete: weights.map(() => false), visible: 100 });
+/** Short passages of one actor without traits. */
+const plain = (count: number) => ({
+  sizes: Array(count).fill(5),
+  actors: Array(count).fill(0),
+  traits: Array(count).fill(0),
+  days: Array(count).fill(0),
+});
 const surveyOf = (terms: string[], masks: number[], scale: number): Survey => ({
   as_of_seq: Math.ceil(masks.length * scale),
   partial_index: false,
@@ -12,6 +19,8 @@ const surveyOf = (terms: string[], masks: number[], scale: number): Survey => ({
   sampled: masks.length,
   seqs: masks.map((_, i) => Math.floor(1 + i * scale)),
   masks,
+  rest_masks: [],
+  name_keys: [],
 });
 
 /** Returns true if a set of terms (a bit mask) matches a query of quoted terms, &, | and parentheses. */
@@ -66,10 +75,11 @@ test('a neighbour of the best passage ranks above an equally weak match elsewher
     ordinals: [0, 0, 0],
     sessions: [1, 2, 3],
     masks: [3, 1, 1],
+    ...plain(3),
     decisions: [],
     memories: [],
     weights: [],
-    neighbours: [[10, 1, 11, 1]] as [number, number, number, number][],
+    neighbours: [[10, 1, 11, 1, 5, 0, 0, 0]] as Pool['neighbours'],
   };
   const ranked = rankPool(pool, known([1, 2]), 10);
   expect(ranked.map(({ seq }) => seq)).toEqual([10, 11, 30, 20]);
@@ -85,6 +95,7 @@ test('the ranking does not depend on the order of the pool', () => {
           ordinals: order.map(() => 0),
           sessions: order.map((i) => rows[i]![1]),
           masks: order.map((i) => rows[i]![0]),
+          ...plain(order.length),
           decisions: [],
           memories: [],
           weights: [],
@@ -188,4 +199,40 @@ test('the index selects by audience if fewer than half of the sampled passages a
   const narrow = (seen: number, sampled: number) =>
     planSearch({ ...surveyOf(['a'], masksOf({ 1: seen }), 1), sampled }).narrow_audience;
   expect([narrow(4, 9), narrow(5, 10), narrow(0, 0)]).toEqual([true, false, false]);
+});
+
+test('of a query with more terms than a mask holds, the rarest ones of the sample are used', () => {
+  const count = MASK_TERMS + 20;
+  const keys = Array.from({ length: count }, (_, i) => i + 1);
+  // passage n has the terms n and all after it: the first terms are the rarest
+  const columns = Array.from({ length: count }, (_, row) => keys.map((_, term) => term >= row));
+  const maskOf = (bits: boolean[]) => bits.reduce((sum, bit, i) => sum + (bit ? 2 ** i : 0), 0);
+  const survey = {
+    ...surveyOf(
+      [],
+      columns.map((bits) => maskOf(bits.slice(0, MASK_TERMS))),
+      1,
+    ),
+    terms: keys.map(String),
+    keys,
+    rest_masks: columns.map((bits) => maskOf(bits.slice(MASK_TERMS))),
+  };
+  const plan = planSearch(survey);
+  expect(plan.keys).toEqual(keys.slice(0, MASK_TERMS));
+  expect(plan.weights).toEqual(plan.weights.toSorted((a, b) => b - a));
+});
+
+test('a term that occurs nowhere takes no place in a mask', () => {
+  const keys = Array.from({ length: MASK_TERMS + 2 }, (_, i) => i + 1);
+  const survey = { ...surveyOf([], [1, 1], 1), terms: keys.map(String), keys, rest_masks: [2, 2] };
+  expect(planSearch(survey).keys).toEqual([1, MASK_TERMS + 2]);
+});
+
+test('a mask tells each of 52 terms apart', () => {
+  fc.assert(
+    fc.property(fc.array(fc.boolean(), { minLength: MASK_TERMS, maxLength: MASK_TERMS }), (bits) => {
+      const mask = bits.reduce((sum, bit, i) => sum + (bit ? 2 ** i : 0), 0);
+      expect(bits.map((_, i) => hasTerm(mask, i))).toEqual(bits);
+    }),
+  );
 });

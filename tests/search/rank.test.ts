@@ -8,12 +8,24 @@ const poolOf = (rows: [number, number, number, number][], more: Partial<Pool> = 
   ordinals: rows.map(([, ordinal]) => ordinal),
   sessions: rows.map(([, , session]) => session),
   masks: rows.map(([, , , mask]) => mask),
+  sizes: rows.map(() => 5),
+  actors: rows.map(() => 0),
+  traits: rows.map(() => 0),
+  days: rows.map(() => 0),
   decisions: [],
   memories: [],
   weights: [],
   neighbours: [],
   ...more,
 });
+/** A neighbour: the event, its distance, and the seq and mask of the neighbour. */
+const beside = (
+  centre: number,
+  distance: number,
+  seq: number,
+  mask: number,
+  [actor, traits] = [0, 0],
+): Pool['neighbours'][number] => [centre, distance, seq, mask, 5, actor!, traits!, 0];
 const rounded = (value: number) => Math.round(value * 1e4) / 1e4;
 const scoresOf = (ranked: Ranked[]) =>
   ranked.map(({ seq, score, scores }) => [seq, ...[scores.passage, scores.around, scores.session, score].map(rounded)]);
@@ -26,12 +38,7 @@ test('a score is the sum of the scores of the passage, its neighbours and its se
       [20, 0, 2, 0b01],
     ],
     {
-      neighbours: [
-        [10, 1, 11, 0b01],
-        [10, -1, 9, 0b10],
-        [10, 2, 12, 0b01],
-        [10, -2, 8, 0b01],
-      ],
+      neighbours: [beside(10, 1, 11, 0b01), beside(10, -1, 9, 0b10), beside(10, 2, 12, 0b01), beside(10, -2, 8, 0b01)],
     },
   );
   // weights 1 and 2: passage 10 scores 3, 9 scores 2, the others 1; the best two of session 10 sum to 5, session 20 has one that scores 1
@@ -43,7 +50,7 @@ test('a score is the sum of the scores of the passage, its neighbours and its se
     [8, 0.3333, 0.15, 0.3867, 0.87],
     [20, 0.3333, 0, 0.0533, 0.3867],
   ]);
-  expect(scoring).toEqual({ passage: 1, next: 0.5, second: 0.15, session: 0.8 });
+  expect(scoring).toMatchObject({ passage: 1, next: 0.5, second: 0.15, session: 0.8 });
   expect(rankPool(pool, known([1, 2]), 2).map(({ seq }) => seq)).toEqual([10, 9]);
 });
 
@@ -54,11 +61,7 @@ test('a neighbour of two passages is ranked once, with its own mask if it is in 
       [11, 0, 1, 0b01],
     ],
     {
-      neighbours: [
-        [10, 1, 11, 0b11],
-        [10, 2, 12, 0b01],
-        [11, 1, 12, 0b01],
-      ],
+      neighbours: [beside(10, 1, 11, 0b11), beside(10, 2, 12, 0b01), beside(11, 1, 12, 0b01)],
     },
   );
   const ranked = rankPool(pool, known([1, 2]), 10);
@@ -73,7 +76,7 @@ test('the neighbour score uses the best passage of each adjacent event and no ot
       [10, 1, 1, 0b11],
       [11, 0, 1, 0b01],
     ],
-    { neighbours: [[10, 1, 11, 0b01]] },
+    { neighbours: [beside(10, 1, 11, 0b01)] },
   );
   const around = new Map(
     rankPool(pool, known([1, 2]), 10).map(({ seq, ordinal, scores }) => [`${seq}.${ordinal}`, scores.around]),
@@ -144,7 +147,7 @@ test('equal scores are sorted by newest event, then by first passage; an empty p
 });
 
 const ranked = (...seqs: number[]): Ranked[] =>
-  seqs.map((seq, ordinal) => ({ seq, ordinal, score: 1, scores: { passage: 1, around: 0, session: 0 } }));
+  seqs.map((seq, ordinal) => ({ seq, ordinal, score: 1, scores: { passage: 1, around: 0, session: 0, cues: 1 } }));
 
 test('the best version of a memory and the best passages of an event are kept', () => {
   const all = ranked(7, 5, 6, 5, 4, 7, 7);
@@ -170,5 +173,76 @@ test('the best version of a memory and the best passages of an event are kept', 
     [5, 3],
     [4, 4],
     [7, 5],
+  ]);
+});
+
+test('a short answer by another actor after a question gets part of the score of the question', () => {
+  const pool = (actor: number, size: number) =>
+    poolOf(
+      [
+        [10, 0, 1, 0b1],
+        [20, 0, 2, 0b1],
+      ],
+      {
+        traits: [1, 0],
+        neighbours: [[10, 1, 11, 0, size, actor, 0, 0]],
+      },
+    );
+  const answerScore = (actor: number, size: number) =>
+    rankPool(pool(actor, size), known([1]), 10).find(({ seq }) => seq === 11)!.scores.around;
+  expect(answerScore(1, 5)).toBeCloseTo(0.85);
+  expect(answerScore(0, 5)).toBeCloseTo(0.5);
+  expect(answerScore(1, 91)).toBeCloseTo(0.5);
+});
+
+test('passages of the only actor that the query names score higher, and of two named actors neither', () => {
+  const pool = poolOf(
+    [
+      [10, 0, 1, 0b1],
+      [20, 0, 2, 0b1],
+    ],
+    { actors: [7, 8] },
+  );
+  const factors = (name_keys: number[]) =>
+    rankPool(pool, known([1]), 10, { name_keys, trait: 0, dates: [] }).map(({ seq, scores }) => [seq, scores.cues]);
+  expect(factors([7, 99])).toEqual([
+    [10, 1.3],
+    [20, 1],
+  ]);
+  expect(factors([7, 8])).toEqual([
+    [20, 1],
+    [10, 1],
+  ]);
+});
+
+test('a passage with the trait that the query asks for, or of the day that it names, scores higher', () => {
+  const pool = poolOf(
+    [
+      [10, 0, 1, 0b1],
+      [20, 0, 2, 0b1],
+    ],
+    { traits: [2, 4], days: [19_000, 100] },
+  );
+  const [first, second] = rankPool(pool, known([1]), 10, {
+    name_keys: [],
+    trait: 2,
+    dates: [{ year: 2022, month: 1, day: 8 }],
+  });
+  expect([first!.seq, first!.scores.cues, second!.scores.cues]).toEqual([10, 1.2 * 1.6, 1]);
+});
+
+test('of two passages with the same terms the longer one scores lower from 30 terms on', () => {
+  const pool = poolOf(
+    [
+      [10, 0, 1, 0b1],
+      [20, 0, 2, 0b1],
+      [30, 0, 3, 0b1],
+    ],
+    { sizes: [5, 30, 120] },
+  );
+  expect(rankPool(pool, known([1]), 10).map(({ seq, scores }) => [seq, rounded(scores.passage)])).toEqual([
+    [20, 1],
+    [10, 1],
+    [30, 0.3077],
   ]);
 });
