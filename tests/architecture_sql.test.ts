@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { edges } from '../src/edges.ts';
 import { memoryKinds } from '../src/memories/schemas.ts';
 import { isAct } from '../src/memories/sources.ts';
-import { callsIn, homes, owners, routines, tablesIn } from './support/routines.ts';
+import { callsIn, functionFolders, owners, routines, tablesIn } from './support/routines.ts';
 
 // The rules of tests/architecture.test.ts for SQL functions: the folder of a function, calls along the listed edges, one folder that writes a
 // table, and sizes. The lists of exceptions may only become shorter.
@@ -14,8 +14,8 @@ test('a function calls only functions of its own folder, of db, and of folders t
   const mayCall = (from: string, to: string) => to === from || to === 'db' || (edges[from] ?? []).includes(to);
   const calls = routines.flatMap(({ name, folder, sql }) =>
     callsIn(sql)
-      .filter((other) => !mayCall(folder, homes.get(other)!))
-      .map((other) => `${folder}.${name} → ${homes.get(other)}.${other}`),
+      .filter((other) => !mayCall(folder, functionFolders.get(other)!))
+      .map((other) => `${folder}.${name} → ${functionFolders.get(other)}.${other}`),
   );
   expect(calls.sort()).toEqual([]);
 });

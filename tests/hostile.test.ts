@@ -5,7 +5,7 @@ import { canonicalJson } from '../src/http/json.ts';
 import { type Client, message, newTenant } from './support/client.ts';
 import { assertConforms, document, operationAt } from './support/contract.ts';
 import { startTestDaemon, type TestDaemon } from './support/daemon.ts';
-import { contentType, harmed, headers, pathOf, queryOf, textOf, valuesOf } from './support/hostile.ts';
+import { contentType, corrupted, headers, pathOf, queryOf, textOf, valuesOf } from './support/hostile.ts';
 
 // Hostile input never causes a 5xx or a hang. Every response conforms to the OpenAPI document, and everything accepted reads back unchanged.
 
@@ -62,7 +62,7 @@ test.each(operations.map((one) => [`${one.method} ${one.path}`, one] as const))(
       ?.content['application/json']?.schema;
     const values = schema ? valuesOf(schema) : fc.constant(undefined);
     const body = fc
-      .oneof(values, harmed(values), harmed(harmed(values)))
+      .oneof(values, corrupted(values), corrupted(corrupted(values)))
       .map((value) => (value === undefined ? undefined : textOf(value)));
     const request = fc.tuple(pathOf(path), queryOf(operation), body, headers, contentType);
     await fc.assert(

@@ -4,7 +4,7 @@ import { auditKeysOf } from '../../src/keys.ts';
 import { createLogger } from '../../src/log.ts';
 import { withClient } from '../support/cluster.ts';
 import { daemonDatabase, onEmbedded } from '../support/database.ts';
-import { theEngine } from '../support/engine.ts';
+import { testEngine } from '../support/engine.ts';
 
 export const keys = auditKeysOf(
   loadConfig({ NODE_ENV: 'test', ENCRYPTION_KEY: Buffer.alloc(32, 'only-for-tests').toString('base64') }),
@@ -24,7 +24,7 @@ export async function openAuditDatabase() {
 type SuperuserQuery = <Row = Record<string, unknown>>(text: string, values?: unknown[]) => Promise<Row[]>;
 
 function superuserOf(env: Record<string, string>, database: Database): SuperuserQuery {
-  const engine = theEngine();
+  const engine = testEngine();
   if (onEmbedded() || engine.kind === 'embedded')
     return (text, values) => database.pool.using(async (client) => (await client.query(text, values)).rows);
   const admin = { ...engine.cluster.admin, database: env.PGDATABASE! };

@@ -3,7 +3,7 @@ import { type Client, message, newColleague, newTenant, send } from '../support/
 import { type TestConnection, withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer, onEmbedded } from '../support/database.ts';
-import { theEngine } from '../support/engine.ts';
+import { testEngine } from '../support/engine.ts';
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -47,7 +47,7 @@ async function repair(): Promise<{ repaired: string[]; remaining: string[] }> {
 
 /** By a superuser, whom no wall keeps. */
 async function damage(statement: string): Promise<void> {
-  const engine = theEngine();
+  const engine = testEngine();
   if (engine.kind !== 'postgres') throw new Error('a second connection is needed');
   const connection: TestConnection = { ...engine.cluster.admin, database: daemon.env.PGDATABASE! };
   const { rowCount } = await withClient(connection, (client) =>

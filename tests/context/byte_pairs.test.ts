@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { countMergedTokens } from '../../src/context/byte_pairs.ts';
-import { atOnce } from '../support/steps.ts';
+import { runToEnd } from '../support/steps.ts';
 
 /** Returns a rank table: single bytes first, then the merged tokens by rank. */
 const tableOf = (...merged: (string | number[])[]) => [...Array.from({ length: 256 }, (_, byte) => [byte]), ...merged];
-const tokens = (piece: string, ...merged: (string | number[])[]) => atOnce(countMergedTokens(piece, tableOf(...merged)));
+const tokens = (piece: string, ...merged: (string | number[])[]) => runToEnd(countMergedTokens(piece, tableOf(...merged)));
 
 /** The definition of byte-pair encoding: repeatedly merges the leftmost pair of the lowest rank. */
 function plainCount(piece: string, merged: string[]): number {
@@ -57,7 +57,7 @@ test('for any table and piece, the count equals that of repeated merging', () =>
 test('an empty entry of the table is skipped', () => {
   const table = tableOf('ab');
   table.splice(256, 0, undefined as never);
-  expect(atOnce(countMergedTokens('ab', table))).toBe(1);
+  expect(runToEnd(countMergedTokens('ab', table))).toBe(1);
 });
 
 test('counting yields while it reads the table, the piece and the merges', () => {

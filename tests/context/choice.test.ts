@@ -3,12 +3,12 @@ import { headingOf } from '../../src/context/render.ts';
 import type { CountTokens } from '../../src/context/tokens.ts';
 import { RESULT_LEFT_OUT } from '../../src/context/tool_calls.ts';
 import { byCharacter, empty, itemOf } from '../support/items.ts';
-import { atOnce } from '../support/steps.ts';
+import { runToEnd } from '../support/steps.ts';
 
 // Selection of items, with an encoding in which each character is a token.
 
 const pack = (sections: Partial<Record<SectionName, Item[]>>, budget: number, count: CountTokens = byCharacter) =>
-  atOnce(packInSteps({ ...empty(), ...sections }, budget, count));
+  runToEnd(packInSteps({ ...empty(), ...sections }, budget, count));
 /** Returns items of 40 tokens each: `- `, the text, a line feed. */
 const COST = 40;
 let made = 0;
@@ -59,7 +59,7 @@ test('if the joined text has more tokens than its parts, the last items are drop
   const packed = pack(sections, 700, gaps);
   expect(packed.token_used).toBeLessThanOrEqual(700);
   expect(packed.sections.map(({ name }) => name)).toEqual(['rules', 'decisions']);
-  expect(packed.token_used).toBe(atOnce(gaps(packed.text)));
+  expect(packed.token_used).toBe(runToEnd(gaps(packed.text)));
   expect(packed.omissions).toEqual([
     { reason: 'budget', count: 3, candidates: sections.retrieved_evidence.map(({ ids }) => ids.at(-1)) },
   ]);

@@ -1,5 +1,5 @@
 import { type Claim, findConflicts as conflictsInSteps } from '../../src/context/conflict.ts';
-import { atOnce } from '../support/steps.ts';
+import { runToEnd } from '../support/steps.ts';
 
 // The rules by which two texts have the same subject, the same unit and different numbers.
 
@@ -12,7 +12,7 @@ const claim = (id: string, text: string, lexemes: string[], more: Partial<Claim>
   isClaim: true,
   ...more,
 });
-const conflictsIn = (...claims: Claim[]) => Object.fromEntries(atOnce(conflictsInSteps(claims)));
+const conflictsIn = (...claims: Claim[]) => Object.fromEntries(runToEnd(conflictsInSteps(claims)));
 const inConflict = (a: Claim, b: Claim) => Object.keys(conflictsIn(a, b)).length > 0;
 const both = { a: ['b'], b: ['a'] };
 

@@ -1,8 +1,8 @@
 import { type Claim, comparableValue, findConflicts as conflictsInSteps, subjectKey } from '../../src/context/conflict.ts';
 import { cpuMsOf, QUADRATIC_MS } from '../support/cost.ts';
-import { atOnce } from '../support/steps.ts';
+import { runToEnd } from '../support/steps.ts';
 
-const findConflicts = (claims: Claim[]) => atOnce(conflictsInSteps(claims));
+const findConflicts = (claims: Claim[]) => runToEnd(conflictsInSteps(claims));
 
 // Approximates the lexemes of the index: without stop words and endings.
 const stop = new Set(

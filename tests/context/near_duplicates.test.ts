@@ -1,5 +1,5 @@
 import { type ComparableText, createDuplicateDetector } from '../../src/context/near_duplicates.ts';
-import { atOnce } from '../support/steps.ts';
+import { runToEnd } from '../support/steps.ts';
 
 const wordsOf = (text: string) => [...new Set(text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [])];
 const comparable = (text: string, more: Partial<ComparableText> = {}): ComparableText => ({
@@ -11,7 +11,7 @@ const comparable = (text: string, more: Partial<ComparableText> = {}): Comparabl
 /** Returns for each text whether it duplicates an earlier one. */
 const duplicatesIn = (...items: (string | ComparableText)[]) => {
   const repeats = createDuplicateDetector();
-  return items.map((item) => atOnce(repeats(typeof item === 'string' ? comparable(item) : item)));
+  return items.map((item) => runToEnd(repeats(typeof item === 'string' ? comparable(item) : item)));
 };
 const isDuplicate = (a: string | ComparableText, b: string | ComparableText) => duplicatesIn(a, b)[1];
 const wordList = (n: number, of = 'w') => Array.from({ length: n }, (_, i) => `${of}${String.fromCharCode(97 + i)}`);

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { type Item, pack as packInSteps, renderSections, type SectionName, sectionNames } from '../../src/context/pack.ts';
 import { type CountTokens, loadTokenCounter } from '../../src/context/tokens.ts';
-import { atOnce } from '../support/steps.ts';
+import { runToEnd } from '../support/steps.ts';
 
-const pack = (...given: Parameters<typeof packInSteps>) => atOnce(packInSteps(...given));
+const pack = (...given: Parameters<typeof packInSteps>) => runToEnd(packInSteps(...given));
 
 let countTokens: CountTokens;
 beforeAll(async () => {
@@ -52,7 +52,7 @@ test.each(['o200k_base', 'cl100k_base'] as const)(
         ) as Record<SectionName, Item[]>;
         const { sections: packed, text, token_used } = pack(candidates, budget, count);
         expect(text).toBe(renderSections(packed));
-        expect(token_used).toBe(atOnce(count(text)));
+        expect(token_used).toBe(runToEnd(count(text)));
         expect(token_used).toBeLessThanOrEqual(budget);
         expect(packed.map(({ name }) => name)).toEqual(
           sectionNames.filter((name) => packed.some((section) => section.name === name)),
@@ -84,7 +84,7 @@ test('the evidence gets unused tokens of other sections, and smaller items follo
   const texts = sections[0]!.items.map(({ text }) => text);
   expect(texts).toContain('a short one');
   expect(texts).toContain('short 20');
-  expect(atOnce(countTokens(renderSections(sections)))).toBeGreaterThan(200);
+  expect(runToEnd(countTokens(renderSections(sections)))).toBeGreaterThan(200);
 });
 
 test('an item over its share of the budget is cut between two characters and listed as truncated with its artifact', () => {

@@ -4,14 +4,14 @@ import type { CountTokens } from '../../src/context/tokens.ts';
 import { RESULT_LEFT_OUT } from '../../src/context/tool_calls.ts';
 import { estimateTokens } from '../../src/passages/index.ts';
 import { byCharacter, itemOf } from '../support/items.ts';
-import { atOnce } from '../support/steps.ts';
+import { runToEnd } from '../support/steps.ts';
 
 const CUT = ' […]';
 const uniqueItemOf = (item: Item): UniqueItem => ({ section: 'recent_window', item, position: 3 });
 const sized = (item: Item, largest: number, count: CountTokens = byCharacter) =>
-  atOnce(sizeItem(uniqueItemOf(item), largest, count));
+  runToEnd(sizeItem(uniqueItemOf(item), largest, count));
 const callOnlyOf = (item: Item, largest: number, count: CountTokens = byCharacter) =>
-  atOnce(sizeCallOnly(uniqueItemOf(item), largest, count));
+  runToEnd(sizeCallOnly(uniqueItemOf(item), largest, count));
 // `- `, the text, a line feed
 const costOf = (text: string) => text.length + 3;
 

@@ -5,7 +5,7 @@ import { pairCalls } from '../../src/context/tool_calls.ts';
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { type Bundle, contextOf, itemsOf, recordAll, textsOf } from '../support/context.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { atOnce } from '../support/steps.ts';
+import { runToEnd } from '../support/steps.ts';
 
 let daemon: TestDaemon;
 beforeAll(async () => {
@@ -184,8 +184,8 @@ test('for any parts and budget, a result follows its call or names it', async ()
       const [recent_window, retrieved_evidence] = pairCalls(lists.slice(0, 2), lists[2]!, pairs) as [Item[], Item[]];
       const none = Object.fromEntries(sectionNames.map((name) => [name, []])) as unknown as Record<SectionName, Item[]>;
       const known = new Set(lists.flat().map(({ toolPart }) => toolPart!.seq));
-      const { sections, text, token_used } = atOnce(pack({ ...none, recent_window, retrieved_evidence }, budget, countTokens));
-      expect(token_used).toBe(atOnce(countTokens(text)));
+      const { sections, text, token_used } = runToEnd(pack({ ...none, recent_window, retrieved_evidence }, budget, countTokens));
+      expect(token_used).toBe(runToEnd(countTokens(text)));
       expect(token_used).toBeLessThanOrEqual(budget);
       for (const item of sections.flatMap(({ items }) => items)) {
         const [, of] = /RESULT(\d+)/.exec(item.text) ?? [];

@@ -7,7 +7,7 @@ import { SchemaError } from '../../src/db/schema_error.ts';
 import { foldersInOrder } from '../../src/edges.ts';
 import { withClient } from '../support/cluster.ts';
 import { emptyDatabase, type TestDatabase } from '../support/database.ts';
-import { theEngine } from '../support/engine.ts';
+import { testEngine } from '../support/engine.ts';
 
 let dir: string;
 let database: TestDatabase;
@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => database.release());
 
 beforeEach(async () => {
-  dir = mkdtempSync(join(theEngine().run_dir, 'functions-'));
+  dir = mkdtempSync(join(testEngine().run_dir, 'functions-'));
   told = [];
   await onDatabase((client) => client.query('drop schema public cascade; create schema public'));
   writeFileSync(

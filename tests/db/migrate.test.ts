@@ -7,7 +7,7 @@ import { type Release, thisRelease } from '../../src/db/release.ts';
 import { SchemaError } from '../../src/db/schema_error.ts';
 import { withClient } from '../support/cluster.ts';
 import { emptyDatabase, type TestDatabase, testOnServer } from '../support/database.ts';
-import { theEngine } from '../support/engine.ts';
+import { testEngine } from '../support/engine.ts';
 
 let dir: string;
 let database: TestDatabase;
@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => database.release());
 
 beforeEach(async () => {
-  dir = mkdtempSync(join(theEngine().run_dir, 'migrations-'));
+  dir = mkdtempSync(join(testEngine().run_dir, 'migrations-'));
   warnings = [];
   await onDatabase((client) => client.query('drop schema public cascade; create schema public'));
 });
@@ -149,7 +149,7 @@ test('lives with a newer schema that allows for it, and refuses one that does no
 });
 
 onServers()('a user that may not make or grant roles, or does not own the database, is told what to run', async () => {
-  const engine = theEngine();
+  const engine = testEngine();
   if (engine.kind !== 'postgres') throw new Error('no server');
   const asAdmin = (text: string) => withClient(engine.cluster.admin, (client) => client.query(text));
   const [user, other] = [`${engine.prefix}_poor`, `${engine.prefix}_other`];

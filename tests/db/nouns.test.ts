@@ -4,7 +4,7 @@ import { Client } from 'pg';
 import { edges } from '../../src/edges.ts';
 import { features } from '../../src/features.ts';
 import { workerDatabase } from '../support/database.ts';
-import { homes, owners } from '../support/routines.ts';
+import { functionFolders, owners } from '../support/routines.ts';
 
 // The registry of nouns (docs/decisions/nouns.md).
 
@@ -55,7 +55,9 @@ test('all hooks of a name take the same arguments and return the same', async ()
 test('a hook is in the folder of its noun', async () => {
   const nouns = await names('select noun as name from nouns');
   const astray = nouns.flatMap((noun) =>
-    documented.map((hook) => `${noun}_${hook}`).filter((name) => homes.has(name) && ![noun, 'db'].includes(homes.get(name)!)),
+    documented
+      .map((hook) => `${noun}_${hook}`)
+      .filter((name) => functionFolders.has(name) && ![noun, 'db'].includes(functionFolders.get(name)!)),
   );
   expect(astray).toEqual([]);
 });

@@ -5,7 +5,7 @@ import { newTenant, send } from '../support/client.ts';
 import { withClient } from '../support/cluster.ts';
 import { startTestDaemon } from '../support/daemon.ts';
 import { daemonDatabase, describeOnServer } from '../support/database.ts';
-import { theEngine } from '../support/engine.ts';
+import { testEngine } from '../support/engine.ts';
 
 const refusal = /restored from a backup/;
 
@@ -13,7 +13,7 @@ const refusal = /restored from a backup/;
 
 describeOnServer('a copy of its directory is the same place; there the ledger tells (docs/backup.md)', () => {
   const admin = (text: string, database?: string) => {
-    const engine = theEngine();
+    const engine = testEngine();
     if (engine.kind !== 'postgres') throw new Error('this needs a server');
     return withClient({ ...engine.cluster.admin, ...(database && { database }) }, (client) => client.query(text));
   };

@@ -2,14 +2,14 @@ import { message, newTenant } from '../support/client.ts';
 import { withClient } from '../support/cluster.ts';
 import { startTestDaemon } from '../support/daemon.ts';
 import { describeOnServer } from '../support/database.ts';
-import { theEngine } from '../support/engine.ts';
+import { testEngine } from '../support/engine.ts';
 import { freePort } from '../support/port.ts';
 
 describeOnServer('it has no second connection that could change its settings', () => {
   test.each([['false'], ['true']])(
     'a database with a zone and a date style of its own answers the same times (PG_POOLER=%s)',
     async (PG_POOLER) => {
-      const engine = theEngine();
+      const engine = testEngine();
       if (engine.kind !== 'postgres') throw new Error('a second connection is needed');
       // a pooler passes no startup options on, so nothing but the transaction says what the session writes
       const first = await startTestDaemon();

@@ -9,7 +9,7 @@ import { type DoctorOptions, examine, type Finding } from '../../src/doctor/inde
 import { withClient } from '../support/cluster.ts';
 import { freePort, spawnDaemon } from '../support/daemon.ts';
 import { cloneDataDir, daemonDatabase, describeOnServer, emptyDatabase } from '../support/database.ts';
-import { theEngine } from '../support/engine.ts';
+import { testEngine } from '../support/engine.ts';
 
 // What an operator is told, by what is wrong. What needs a server of its own, or openssl, is in tests/operations/doctor.
 
@@ -124,7 +124,7 @@ describeOnServer('there is no server to look at', () => {
     ['not there', { PGDATABASE: 'no_such_database' }, /^failed: .*no_such_database.*createdb .*no_such_database/],
     ['of a user that is not there', { PGUSER: 'nobody_of_this_name' }, /^failed: it refuses the login.*pg_hba.conf/],
   ])('a database %s is told with what to type', async (_what, env, expected) => {
-    const engine = theEngine();
+    const engine = testEngine();
     const { host, port } = engine.kind === 'postgres' ? engine.cluster.admin : { host: '', port: 0 };
     expect(about(await look({ PGHOST: host, PGPORT: String(port), ...env }), 'database')).toMatch(expected);
   });

@@ -1,6 +1,6 @@
 import { Client } from 'pg';
 import { workerDatabase } from '../support/database.ts';
-import { callsIn, homes, routines, tablesIn } from '../support/routines.ts';
+import { callsIn, functionFolders, routines, tablesIn } from '../support/routines.ts';
 
 // A table made tomorrow fails here until someone has decided what an erasure does with it.
 
@@ -28,7 +28,7 @@ function writtenBy(name: string, seen = new Set<string>()): string[] {
   if (seen.has(name)) return [];
   seen.add(name);
   const sql = bodies.get(name)!;
-  const within = callsIn(sql).filter((other) => homes.get(other) === homes.get(name));
+  const within = callsIn(sql).filter((other) => functionFolders.get(other) === functionFolders.get(name));
   return [...tablesIn(sql), ...within.flatMap((other) => writtenBy(other, seen))];
 }
 

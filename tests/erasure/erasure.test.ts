@@ -11,7 +11,7 @@ import { createLogger } from '../../src/log.ts';
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { daemonDatabase, describeOnServer } from '../support/database.ts';
-import { theEngine } from '../support/engine.ts';
+import { testEngine } from '../support/engine.ts';
 import { dumpOf, erase, makeMemory, memoryRow } from './support.ts';
 
 // On PostgreSQL: a second pool looks at the rows beside the daemon. The embedded engine has one session; its erasures are in embedded.test.ts.
@@ -240,7 +240,7 @@ onServer('an erasure', () => {
 });
 
 function pgDump(env: Record<string, string>): Buffer {
-  const engine = theEngine();
+  const engine = testEngine();
   if (engine.kind !== 'postgres') throw new Error('this needs a server');
   const { admin } = engine.cluster;
   return execFileSync('pg_dump', ['--data-only', '--inserts'], {

@@ -14,7 +14,7 @@ import { type Client, message, newTenant, PASSWORD, send } from '../support/clie
 import { withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { daemonDatabase, describeOnServer } from '../support/database.ts';
-import { theEngine } from '../support/engine.ts';
+import { testEngine } from '../support/engine.ts';
 import { erase } from './support.ts';
 
 // A restored database holds what was erased, and perhaps others under the same names and seqs, whom the ledger does not mean.
@@ -172,7 +172,7 @@ onServer('a replay', () => {
 });
 
 function theServer() {
-  const engine = theEngine();
+  const engine = testEngine();
   if (engine.kind !== 'postgres') throw new Error('this needs a server');
   return engine.cluster.admin;
 }

@@ -2,7 +2,7 @@ import { type Client, message, newTenant } from '../support/client.ts';
 import { withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer } from '../support/database.ts';
-import { theEngine } from '../support/engine.ts';
+import { testEngine } from '../support/engine.ts';
 
 // A list whose filter matches next to nothing ends with a cursor, not with the log. The rows are made by SQL, by a second connection.
 
@@ -11,7 +11,7 @@ const SIZE = 30_000;
 let daemon: TestDaemon;
 let alice: Client;
 async function fill(): Promise<void> {
-  const engine = theEngine();
+  const engine = testEngine();
   if (engine.kind !== 'postgres') throw new Error('a second connection is needed');
   await withClient({ ...engine.cluster.admin, database: daemon.env.PGDATABASE! }, async (client) => {
     await client.query(

@@ -3,7 +3,7 @@ import { jsonInSteps, serializeLongLists } from '../../src/http/long_lists.ts';
 import type { Reply } from '../../src/http/route.ts';
 import { message, newTenant } from '../support/client.ts';
 import { startTestDaemon } from '../support/daemon.ts';
-import { atOnce } from '../support/steps.ts';
+import { runToEnd } from '../support/steps.ts';
 
 const never = () => new AbortController().signal;
 
@@ -11,7 +11,7 @@ test('a body that is written in steps is what JSON.stringify writes', () => {
   const value = fc.oneof(fc.jsonValue(), fc.constant(undefined), fc.array(fc.option(fc.jsonValue(), { nil: undefined })));
   fc.assert(
     fc.property(fc.dictionary(fc.string(), value), (body) => {
-      expect(atOnce(jsonInSteps(body))).toBe(JSON.stringify(body));
+      expect(runToEnd(jsonInSteps(body))).toBe(JSON.stringify(body));
     }),
   );
 });

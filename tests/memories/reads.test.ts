@@ -2,7 +2,7 @@ import { newTenant } from '../support/client.ts';
 import { withClient } from '../support/cluster.ts';
 import { startTestDaemon } from '../support/daemon.ts';
 import { testOnServer } from '../support/database.ts';
-import { theEngine } from '../support/engine.ts';
+import { testEngine } from '../support/engine.ts';
 import { eventually } from '../support/eventually.ts';
 
 const needsSecondConnection = testOnServer('PostgreSQL counts the rows that it reads; its only session is the daemon’s');
@@ -18,7 +18,7 @@ interface Counts {
 }
 
 function countsIn(database: string): Promise<Counts> {
-  const engine = theEngine();
+  const engine = testEngine();
   if (engine.kind !== 'postgres') throw new Error('a second connection is needed');
   return withClient({ ...engine.cluster.admin, database }, async (client) => {
     const { rows } = await client.query<Counts>(

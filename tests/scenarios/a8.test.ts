@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { countRedactionMarks } from '../../src/secrets/redact.ts';
 import { brokenOf, formsOf, halvesOf, large, placements } from '../secrets/placements.ts';
 import { innocents, namedSamples, pemKey, type Sample, tokenSamples } from '../secrets/samples.ts';
-import { type Asked, type Client, message, newTenant } from '../support/client.ts';
+import { type Client, message, newTenant, type RequestOptions } from '../support/client.ts';
 import { findBinaries, serverPid, startCluster, withClient } from '../support/cluster.ts';
 import { type SpawnedDaemon, spawnDaemon } from '../support/daemon.ts';
 import { daemonDatabase, onEmbedded } from '../support/database.ts';
@@ -63,7 +63,7 @@ interface Spoken {
   client: Client;
   answers: string[];
   /** Asks, and expects this status. */
-  say<T = Record<string, any>>(about: string, status: number, method: string, path: string, asked?: Asked): Promise<T>;
+  say<T = Record<string, any>>(about: string, status: number, method: string, path: string, options?: RequestOptions): Promise<T>;
 }
 
 function listenTo(client: Client): Spoken {

@@ -2,14 +2,14 @@ import { type Client, message, newTenant, send } from '../support/client.ts';
 import { withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer } from '../support/database.ts';
-import { theEngine } from '../support/engine.ts';
+import { testEngine } from '../support/engine.ts';
 
 // A row of any list that somebody made unreadable in the database is named, and its neighbours are answered.
 
 let daemon: TestDaemon;
 let alice: Client;
 async function damage(statement: string, id: string): Promise<void> {
-  const engine = theEngine();
+  const engine = testEngine();
   if (engine.kind !== 'postgres') throw new Error('a second connection is needed');
   const { rowCount } = await withClient({ ...engine.cluster.admin, database: daemon.env.PGDATABASE! }, (client) =>
     client.query(`${statement.replace('$id', '$2')} and tenant_id = $1`, [alice.tenant_id, id]),

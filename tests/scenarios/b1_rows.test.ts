@@ -3,7 +3,7 @@ import { type Client, message, newTenant } from '../support/client.ts';
 import { type TestConnection, withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer } from '../support/database.ts';
-import { theEngine } from '../support/engine.ts';
+import { testEngine } from '../support/engine.ts';
 import { eventually } from '../support/eventually.ts';
 import { readEvents } from '../support/sse.ts';
 import { type Receiver, startReceiver } from '../webhooks/receiver.ts';
@@ -25,7 +25,7 @@ beforeEach(async () => {
 afterEach(() => receiver.close());
 
 async function damage(statement: string): Promise<void> {
-  const engine = theEngine();
+  const engine = testEngine();
   if (engine.kind !== 'postgres') throw new Error('a second connection is needed');
   const connection: TestConnection = { ...engine.cluster.admin, database: daemon.env.PGDATABASE! };
   const { rowCount } = await withClient(connection, (client) =>

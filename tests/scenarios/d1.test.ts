@@ -20,7 +20,7 @@ test(`D1 the daemon is killed ${KILLS} times under ${WRITERS} writers: nothing a
     return spawnDaemon(database.env, { PORT: port });
   });
   expect(ledger.acknowledged.size).toBeGreaterThan(KILLS);
-  await expectWhole(ledger);
+  await expectCompleteLog(ledger);
   await database.release();
 }, 120_000);
 
@@ -48,7 +48,7 @@ describeOnServer('it dies with its daemon, which the test above tries', () => {
         },
       );
       expect(ledger.acknowledged.size).toBeGreaterThan(KILLS);
-      await expectWhole(ledger);
+      await expectCompleteLog(ledger);
       process.kill(serverPid(dir), 'SIGQUIT');
       rmSync(dir, { recursive: true, force: true });
     },
@@ -102,7 +102,7 @@ async function writeUnderFaults(
   return { client, acknowledged, daemon };
 }
 
-async function expectWhole({ client, acknowledged, daemon }: Ledger): Promise<void> {
+async function expectCompleteLog({ client, acknowledged, daemon }: Ledger): Promise<void> {
   const stored: { seq: number; text: string }[] = [];
   for (let after = 0; ; ) {
     const { body } = await client.ask<{ data: { seq: number; content: { text: string } }[] }>(

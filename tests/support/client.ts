@@ -1,19 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import { assertConforms } from './contract.ts';
 
-/** An answer, read. */
+/** A response with its decoded body. */
 export interface Answer<T = unknown> {
   status: number;
   headers: Headers;
   body: T;
 }
 
-export interface Asked {
+export interface RequestOptions {
   body?: unknown;
   headers?: Record<string, string>;
 }
 
-/** One caller of a daemon. */
+/** A user of a daemon. */
 export interface Client {
   url: string;
   tenant_id: string;
@@ -21,18 +21,18 @@ export interface Client {
   token: string;
   refresh_token: string;
   user_id: string;
-  ask<T = Record<string, any>>(method: string, path: string, asked?: Asked): Promise<Answer<T>>;
+  ask<T = Record<string, any>>(method: string, path: string, options?: RequestOptions): Promise<Answer<T>>;
 }
 
 export const PASSWORD = 'correct horse 9 battery';
 export const newName = (prefix: string) => `${prefix}-${randomBytes(5).toString('hex')}`;
 
-/** Sends one request and holds the answer against the OpenAPI document; a body that is no string or Buffer goes as JSON. */
+/** Sends a request and checks the response against the OpenAPI document. A body that is neither a string nor a Buffer is sent as JSON. */
 export async function send<T>(
   url: string,
   method: string,
   path: string,
-  { body, headers = {} }: Asked = {},
+  { body, headers = {} }: RequestOptions = {},
   token?: string,
 ): Promise<Answer<T>> {
   const raw = typeof body === 'string' || Buffer.isBuffer(body);
@@ -62,11 +62,11 @@ function clientOf(url: string, tenant_id: string, username: string, answer: Answ
     token,
     refresh_token,
     user_id: user.user_id,
-    ask: (method, path, asked) => send(url, method, path, asked, token),
+    ask: (method, path, options) => send(url, method, path, options, token),
   };
 }
 
-/** The owner of a new tenant. */
+/** Creates a tenant and returns its owner. */
 export async function newTenant(url: string, tenant_id = newName('t'), username = 'alice'): Promise<Client> {
   return clientOf(
     url,
@@ -76,7 +76,7 @@ export async function newTenant(url: string, tenant_id = newName('t'), username 
   );
 }
 
-/** Another user of the owner's tenant, let in by an invite. */
+/** Registers another user of the owner's tenant by an invite. */
 export async function newColleague(owner: Client, username = 'bob', role = 'member'): Promise<Client> {
   const invite = await owner.ask('POST', '/auth/invites', { body: { role } });
   if (invite.status !== 201) throw new Error(`${invite.status} ${JSON.stringify(invite.body)}`);
@@ -89,7 +89,7 @@ export async function newColleague(owner: Client, username = 'bob', role = 'memb
   );
 }
 
-/** A message as clients record it. */
+/** Returns a message event as clients record it. */
 export const message = (text: string, more: Record<string, unknown> = {}) => ({
   session_id: 's1',
   channel: 'private',

@@ -1,20 +1,20 @@
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-// libfaketime moves the clock of processes that were started with it. Timers stay true: a step of the wall clock does not move them.
+// libfaketime shifts the wall clock of processes that are started with it. The monotonic clock, and with it timers, is not affected.
 
 export interface Clock {
-  /** Of a process that is to live by it. */
+  /** Environment of a process that uses this clock. */
   env: Record<string, string>;
-  /** `+2d`, `-3h`, `+0`: from the true time. */
+  /** Sets the offset from the real time, such as `+2d`, `-3h` or `+0`. */
   move(offset: string): void;
 }
 
 function findLibrary(): string | undefined {
-  const places = existsSync('/usr/lib')
+  const paths = existsSync('/usr/lib')
     ? readdirSync('/usr/lib').map((arch) => join('/usr/lib', arch, 'faketime/libfaketimeMT.so.1'))
     : [];
-  return places.find((place) => existsSync(place));
+  return paths.find((path) => existsSync(path));
 }
 export const faketime = findLibrary();
 

@@ -9,7 +9,7 @@ const run = promisify(execFile);
 const OLDEST_MAJOR = 15;
 const OWNER = 'memory';
 
-/** Fits pg's client as it is. */
+/** Connection options of a pg client. */
 export interface TestConnection {
   host: string;
   port: number;
@@ -19,35 +19,35 @@ export interface TestConnection {
 }
 
 export interface Cluster {
-  /** "PostgreSQL 15.18 (Debian …)" */
+  /** For example "PostgreSQL 15.18 (Debian …)". */
   version: string;
-  /** May create databases. */
+  /** A superuser, who creates databases. */
   admin: TestConnection;
-  /** Owns the databases of the tests. Not a superuser: nothing may need one. */
+  /** The owner of the test databases. Not a superuser, because the service must not need one. */
   owner: { user: string; password?: string };
 }
 
-/** The newest PostgreSQL of this machine that is new enough, in PATH or where Debian keeps it. */
+/** Returns the directory of the newest supported PostgreSQL, in PATH or in Debian's directory. */
 export function findBinaries(): string | undefined {
   const debian = '/usr/lib/postgresql';
   const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : [];
-  const places = [...(process.env.PATH ?? '').split(':'), ...versions.map((version) => join(debian, version, 'bin'))];
-  const found = places.find(
-    (place) => existsSync(join(place, 'initdb')) && existsSync(join(place, 'pg_ctl')) && majorOf(place) >= OLDEST_MAJOR,
+  const dirs = [...(process.env.PATH ?? '').split(':'), ...versions.map((version) => join(debian, version, 'bin'))];
+  const found = dirs.find(
+    (dir) => existsSync(join(dir, 'initdb')) && existsSync(join(dir, 'pg_ctl')) && majorOf(dir) >= OLDEST_MAJOR,
   );
-  // a link in PATH may not have its companions (pg_dump) beside it
+  // Follow a link in PATH, because the other programs, such as pg_dump, may not be linked.
   return found && dirname(realpathSync(join(found, 'initdb')));
 }
 
-function majorOf(place: string): number {
+function majorOf(dir: string): number {
   try {
-    return Number(/ (\d+)/.exec(execFileSync(join(place, 'postgres'), ['--version'], { encoding: 'utf8' }))?.[1]);
+    return Number(/ (\d+)/.exec(execFileSync(join(dir, 'postgres'), ['--version'], { encoding: 'utf8' }))?.[1]);
   } catch {
     return 0;
   }
 }
 
-/** A cluster of its own in `dir`, on a Unix socket there and on a free port of 127.0.0.1, with durable settings and those in `more`. */
+/** Starts a new cluster in `dir`, on a Unix socket there and a free port of 127.0.0.1, with the default durability and the settings in `more`. */
 export async function startCluster(bin: string, dir: string, more = '', env: NodeJS.ProcessEnv = {}): Promise<Cluster> {
   const as = unprivileged();
   mkdirSync(dir, { recursive: true });
@@ -66,10 +66,10 @@ export async function startCluster(bin: string, dir: string, more = '', env: Nod
   return { version: await versionOf(admin), admin, owner: { user: OWNER } };
 }
 
-/** Starts the server of a cluster (again) and waits until it answers. */
+/** Starts the server of an existing cluster and waits until it accepts connections. */
 export async function startServer(bin: string, dir: string, port: number, more = '', env: NodeJS.ProcessEnv = {}): Promise<void> {
   const settings = `-p ${port} -k ${dir} -c listen_addresses=127.0.0.1 -c max_connections=200 ${more}`;
-  // pg_ctl's own output would keep a pipe open as long as the server lives
+  // Without a log file, the server would inherit the pipe and keep it open.
   await run(join(bin, 'pg_ctl'), ['-w', '-D', join(dir, 'data'), '-l', join(dir, 'log'), '-o', settings, 'start'], {
     ...unprivileged(),
     cwd: dir,
@@ -77,11 +77,11 @@ export async function startServer(bin: string, dir: string, port: number, more =
   });
 }
 
-/** The process id of a cluster's server. */
+/** Returns the process id of a cluster's server. */
 export const serverPid = (dir: string): number =>
   Number(readFileSync(join(dir, 'data', 'postmaster.pid'), 'utf8').split('\n')[0]);
 
-/** A server that somebody else runs, by a superuser's login: tests make databases and roles, and look past the wall. */
+/** Uses an existing server, as a superuser: tests create databases and roles, and read rows without row-level security. */
 export async function joinCluster(url: string): Promise<Cluster> {
   const { hostname, port, username, password, pathname, searchParams } = new URL(url);
   const admin: TestConnection = {
@@ -96,13 +96,13 @@ export async function joinCluster(url: string): Promise<Cluster> {
 
 const JOINED_OWNER = { user: 'am_test_owner', password: 'for tests only' };
 
-/** Who owns the databases of the tests there: no superuser, and allowed to grant the service's roles, whoever made them. */
+/** Creates the owner of the test databases: not a superuser, but allowed to grant the service's roles, whoever created them. */
 async function plainOwner(admin: TestConnection): Promise<Cluster['owner']> {
   await withClient(admin, async (client) => {
     const { rows } = await client.query<{ rolsuper: boolean }>('select rolsuper from pg_roles where rolname = current_user');
     if (!rows[0]?.rolsuper)
       throw new Error(
-        `TEST_DATABASE_URL needs the login of a superuser: alter role "${admin.user}" superuser, or name another one.`,
+        `TEST_DATABASE_URL needs the login of a superuser: alter role "${admin.user}" superuser, or use another one.`,
       );
     await client.query(`do $$
       declare
@@ -121,7 +121,7 @@ async function plainOwner(admin: TestConnection): Promise<Cluster['owner']> {
   return JOINED_OWNER;
 }
 
-/** PostgreSQL and pgbouncer refuse to run as root. */
+/** Returns the user to run servers as if the tests run as root, because PostgreSQL and pgbouncer refuse to run as root. */
 export function unprivileged(): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined;
   for (const user of ['postgres', 'nobody']) {
@@ -130,7 +130,7 @@ export function unprivileged(): { uid: number; gid: number } | undefined {
         Number(execFileSync('id', [flag, user], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }));
       return { uid: id('-u'), gid: id('-g') };
     } catch {
-      // no such user: try the next
+      // The user does not exist; try the next.
     }
   }
   throw new Error('run the tests as a user other than root, or set TEST_ENGINE=embedded');

@@ -1,6 +1,6 @@
 import type { Client } from './client.ts';
 
-/** A context as tests read it. */
+/** The parts of a context that tests use. */
 export interface Bundle {
   token_used: number;
   sections: { name: string; items: BundleItem[] }[];

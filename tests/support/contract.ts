@@ -5,7 +5,7 @@ import addFormats from 'ajv-formats';
 import type { OpenApi, Operation } from '../../src/http/openapi.ts';
 import { matchPath } from '../../src/http/url.ts';
 
-// Holds answers against the committed openapi.json.
+// Checks responses against the committed openapi.json.
 
 export const document = JSON.parse(readFileSync(join(import.meta.dirname, '../../openapi.json'), 'utf8')) as OpenApi;
 
@@ -22,10 +22,10 @@ function validatorAt(pointer: string[]): ValidateFunction {
   return known;
 }
 
-/** The documented path and operation that a request meets. */
+/** Returns the documented path and operation of a request. */
 export function operationAt(method: string, pathname: string): { path: string; operation: Operation } | undefined {
   const paths = Object.keys(document.paths).filter((path) => matches(path, pathname));
-  // a written path comes before one with a parameter
+  // A literal path takes precedence over one with a parameter.
   const path = paths.find((candidate) => !candidate.includes('{')) ?? paths[0];
   const operation = path === undefined ? undefined : document.paths[path]![method.toLowerCase()];
   return operation && { path: path!, operation };
@@ -39,7 +39,7 @@ function matches(template: string, pathname: string): boolean {
   }
 }
 
-/** Throws unless the document says that this request may be answered so. */
+/** Throws if the document does not allow this response. */
 export function assertConforms(method: string, url: string, status: number, headers: Headers, body: unknown): void {
   const fail: (why: string) => never = (why) => {
     throw new Error(`${method} ${url.slice(0, 200)} → ${status}: ${why}\n${JSON.stringify(body)?.slice(0, 1000)}`);

@@ -1,9 +1,9 @@
-// What a hostile text costs. The texts are so long that a cost that grows with the square of the length is minutes to days of the
-// processor, and one that grows with the length is less than a second: the bound between is far from both, however slow the machine.
+// Bounds the cost of hostile texts. The texts are so long that quadratic work takes minutes to days of CPU time, and linear work less than a
+// second. The bound is far from both, however slow the machine is.
 
 export const QUADRATIC_MS = 10_000;
 
-/** Time of the processor: what runs beside the test is not counted. */
+/** Returns the CPU time of the work in ms, which does not include other processes. */
 export function cpuMsOf(work: () => unknown): number {
   const started = process.cpuUsage();
   work();

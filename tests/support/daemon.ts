@@ -11,17 +11,17 @@ import { freePort } from './port.ts';
 
 export { freePort } from './port.ts';
 
-/** Settings of every daemon under test: quick hashes, no limits unless a test is about them, a free port. */
+/** Settings of all daemons under test: cheap password hashes, no rate limits, a free port. */
 const settings = {
   NODE_ENV: 'test',
   HOST: '127.0.0.1',
   PORT: '0',
   LOG_LEVEL: 'silent',
   RATE_LIMIT_ENABLED: 'false',
-  // a thread of the workers takes seconds to start where the machine is crowded
+  // On a loaded machine, a worker thread takes seconds to start.
   REQUEST_TIMEOUT_MS: '30000',
   BCRYPT_COST: '4',
-  // tests make rows old by hand: nothing may remove them before the test does
+  // Tests backdate rows and run sweeps themselves; no other sweep may remove these rows.
   SWEEP_DELAY_MS: '3600000',
   JWT_SECRET: 'only-for-tests-0123456789abcdefghijklmnop',
   ERASURE_LEDGER: join(tmpdir(), `erasures-of-tests-${process.pid}.ndjson`),
@@ -29,14 +29,14 @@ const settings = {
 };
 
 export interface TestDaemon extends Daemon {
-  /** What another daemon needs to share this one's database (PostgreSQL only). */
+  /** Environment with which another daemon shares the database (PostgreSQL only). */
   env: Record<string, string>;
 }
 
-/** Workers that run what `npm test` has built: from its source each thread would take a second of the processor to start. */
+/** Creates workers from the build in dist/. From source, each thread would take a second of CPU time to start. */
 export const builtWorkers = (config: Config): Workers => workersOf(config, join(import.meta.dirname, '../../dist/worker.js'));
 
-/** A daemon in this process, on a database of its own unless it is given another's `env`. */
+/** Starts a daemon in this process, on a new database or on that of `sharedEnv`. */
 export async function startTestDaemon(
   overrides: Record<string, string> = {},
   sharedEnv?: Record<string, string>,
@@ -55,19 +55,19 @@ export async function startTestDaemon(
 export interface SpawnedDaemon {
   url: string;
   child: ChildProcess;
-  /** What it has logged so far (nothing unless LOG_LEVEL is raised). */
+  /** Returns its log so far, which is empty unless LOG_LEVEL is raised. */
   logged(): string;
   kill(signal: NodeJS.Signals): Promise<void>;
 }
 
 const running = new Set<ChildProcess>();
 
-/** Ends what a test that failed has left behind. */
-export function endSpawned(): void {
+/** Kills the daemons that failed tests have left running. */
+export function killSpawned(): void {
   for (const child of running) child.kill('SIGKILL');
 }
 
-/** A daemon in a process of its own (`node dist/main.js`, which `npm test` has built), answering when this resolves. */
+/** Starts a daemon as a separate process (`node dist/main.js`, which `npm test` has built), and waits until it is ready. */
 export async function spawnDaemon(
   env: Record<string, string>,
   overrides: Record<string, string> = {},
@@ -86,7 +86,7 @@ export async function spawnDaemon(
     stderr += part;
   });
   const url = `${overrides.TLS_CERT_FILE ? 'https' : 'http'}://127.0.0.1:${port}`;
-  // one that asks for a certificate is heard by its log, which must be on
+  // A daemon that requires client certificates reports readiness by its log, which must be enabled.
   const isReady = async () =>
     overrides.TLS_CERT_FILE ? stdout.includes('"msg":"ready"') : (await fetch(`${url}/ready`).catch(() => undefined))?.ok;
   running.add(child);
@@ -96,7 +96,7 @@ export async function spawnDaemon(
     await exited;
   };
   for (let i = 0; i < 600; i += 1) {
-    if (child.exitCode !== null) throw new Error(`the daemon ended at its start: ${stderr}`);
+    if (child.exitCode !== null) throw new Error(`the daemon exited during its start: ${stderr}`);
     if (await isReady()) return { url, child, logged: () => stdout, kill };
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

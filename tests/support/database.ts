@@ -2,29 +2,29 @@ import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { startEmbedded } from '../../src/db/embedded.ts';
 import { type TestConnection, withClient } from './cluster.ts';
-import { copyDataDir, theEngine } from './engine.ts';
+import { copyDataDir, testEngine } from './engine.ts';
 
 export interface TestDatabase {
   connection: TestConnection;
-  /** One session: a pool of one, and no second connection beside it. */
+  /** Whether it is the embedded engine, which has one session, so the pool has one connection and there is no other. */
   embedded: boolean;
   release(): Promise<void>;
 }
 
-export const onEmbedded = (): boolean => theEngine().kind === 'embedded';
+export const onEmbedded = (): boolean => testEngine().kind === 'embedded';
 
-/** Tests that need a PostgreSQL server. On the embedded engine they are skipped, and their names say why. */
+/** Declares tests that need a PostgreSQL server. On the embedded engine they are skipped, with the reason in their name. */
 export function describeOnServer(why: string, tests: () => void): void {
   if (onEmbedded()) describe.skip(`(skipped on the embedded engine: ${why})`, tests);
   else describe('on a PostgreSQL server', tests);
 }
 
 /**
- * The migrated database of this jest worker, shared by its test files one after another: each test makes its own tenant. On the embedded
- * engine it takes one connection at a time, so a file must end its pool.
+ * Returns the migrated database of this jest worker, which its test files share one after another; each test makes its own tenant. The
+ * embedded engine accepts one connection at a time, so a file must end its pool.
  */
 export async function workerDatabase(): Promise<TestDatabase> {
-  const engine = theEngine();
+  const engine = testEngine();
   const worker = Number(process.env.JEST_WORKER_ID ?? 1);
   if (engine.kind === 'embedded') {
     return { connection: engine.workers[(worker - 1) % engine.workers.length]!, embedded: true, release: async () => undefined };
@@ -36,11 +36,11 @@ export async function workerDatabase(): Promise<TestDatabase> {
   return { connection: connectionTo(database), embedded: false, release: async () => undefined };
 }
 
-/** As `describeOnServer`, for one test. */
+/** Like `describeOnServer`, for a single test. */
 export const testOnServer = (why: string) => (name: string, work: () => Promise<void>, timeout?: number) =>
   onEmbedded() ? test.skip(`${name} (skipped on the embedded engine: ${why})`, work) : test(name, work, timeout);
 
-/** A migrated database of one's own, for tests that break it. On the embedded engine it is an engine of its own. */
+/** Creates a migrated database, for tests that damage it. On the embedded engine, starts another engine. */
 export async function cloneDatabase(): Promise<TestDatabase> {
   if (onEmbedded()) return cloneEmbedded();
   const database = `${randomName()}_clone`;
@@ -48,7 +48,7 @@ export async function cloneDatabase(): Promise<TestDatabase> {
   return { connection: connectionTo(database), embedded: false, release: () => drop(database) };
 }
 
-/** A database without anything in it, for the tests of migrations. */
+/** Creates an empty database, for tests of migrations. */
 export async function emptyDatabase(): Promise<TestDatabase> {
   if (onEmbedded()) {
     const clone = await cloneEmbedded();
@@ -61,10 +61,10 @@ export async function emptyDatabase(): Promise<TestDatabase> {
   return { connection: connectionTo(database), embedded: false, release: () => drop(database) };
 }
 
-/** A DATA_DIR with a migrated embedded database, whichever engine the run is on. */
-export const cloneDataDir = (): Promise<string> => copyDataDir(theEngine().run_dir);
+/** Creates a DATA_DIR with a migrated embedded database, on either engine. */
+export const cloneDataDir = (): Promise<string> => copyDataDir(testEngine().run_dir);
 
-/** What a daemon started by a test needs in its environment: a database of its own on the engine of the run. */
+/** Creates a database on the engine of the test run, and returns the environment for a daemon that uses it. */
 export async function daemonDatabase(): Promise<{ env: Record<string, string>; release(): Promise<void> }> {
   if (onEmbedded()) {
     const data_dir = await cloneDataDir();
@@ -84,11 +84,11 @@ export async function daemonDatabase(): Promise<{ env: Record<string, string>; r
 
 const DUPLICATE_DATABASE = '42P04';
 
-/** Of whoever may create databases on the server of the run. */
+/** The superuser's connection to the server of the test run. */
 export const serverConnection = (): TestConnection => postgres().cluster.admin;
 
 function postgres() {
-  const engine = theEngine();
+  const engine = testEngine();
   if (engine.kind !== 'postgres') throw new Error('this needs a PostgreSQL server');
   return engine;
 }

@@ -7,7 +7,7 @@ import { readSchema } from '../../src/db/migrations.ts';
 import { thisRelease } from '../../src/db/release.ts';
 import { type Cluster, findBinaries, joinCluster, startCluster, type TestConnection, withClient } from './cluster.ts';
 
-// Which database the tests run on, made once a run (global-setup.ts) and found by the workers through an environment variable.
+// The database of a test run. global-setup.ts creates it, and passes it to the jest workers in an environment variable.
 
 const root = join(import.meta.dirname, '..', '..');
 const quiet = { info: () => undefined, warn: () => undefined };
@@ -19,19 +19,22 @@ export type TestEngine =
       cluster: Cluster;
       prefix: string;
       template: string;
-      /** What daemons connect to instead of the server (TEST_POOLER). */
+      /** The pooler that daemons connect to instead of the server (TEST_POOLER). */
       pooler?: { host: string; port: number; password: string };
     }
-  /** One engine a worker, kept from test file to test file. */
+  /** One engine per jest worker, shared by its test files. */
   | { kind: 'embedded'; run_dir: string; workers: TestConnection[] };
 
-export function theEngine(): TestEngine {
+export function testEngine(): TestEngine {
   const text = process.env.AGENT_MEMORY_TEST_ENGINE;
   if (!text) throw new Error('no test database: run the tests with jest');
   return JSON.parse(text) as TestEngine;
 }
 
-/** TEST_ENGINE forces one kind, TEST_DATABASE_URL names a server; otherwise PostgreSQL where it can be started, else the embedded one. */
+/**
+ * Starts or joins the cluster of a test run. TEST_ENGINE forces one kind of engine, and TEST_DATABASE_URL names an existing server. By
+ * default, uses PostgreSQL if it is installed. Returns undefined for the embedded engine.
+ */
 export async function chooseCluster(run_dir: string): Promise<Cluster | undefined> {
   const { TEST_ENGINE: wanted, TEST_DATABASE_URL: url } = process.env;
   if (wanted === 'embedded') return undefined;
@@ -43,7 +46,7 @@ export async function chooseCluster(run_dir: string): Promise<Cluster | undefine
   return undefined;
 }
 
-/** A migrated database to clone from. Names carry their time, so that a later run can drop what a killed one left on a shared server. */
+/** Creates a migrated database to clone. Names contain the time, so that a later run can drop the databases of a killed run on a shared server. */
 export async function preparePostgres(cluster: Cluster, run_dir: string): Promise<TestEngine> {
   const prefix = `am_test_${Date.now().toString(36)}_${randomBytes(3).toString('hex')}`;
   const template = `${prefix}_template`;
@@ -69,14 +72,14 @@ export async function startWorkerEngines(run_dir: string, workers: number): Prom
   return Promise.all(Array.from({ length: workers }, async () => startEmbedded({ data_dir: await copyDataDir(run_dir) })));
 }
 
-/** A migrated DATA_DIR of one's own: copying takes a fraction of a second, initialising six. */
+/** Copies a migrated DATA_DIR, which takes a fraction of a second instead of six for a new one. */
 export async function copyDataDir(run_dir: string): Promise<string> {
   const copy = mkdtempSync(join(run_dir, 'data-'));
   cpSync(await embeddedTemplate(), copy, { recursive: true });
   return copy;
 }
 
-/** Made when first needed and kept between runs, until the migrations or the engine change. */
+/** Returns a migrated DATA_DIR, which is created on first use and cached until the migrations or the engine change. */
 async function embeddedTemplate(): Promise<string> {
   const cache = join(root, 'node_modules', '.cache', 'agent-memory');
   const engine = JSON.parse(readFileSync(join(root, 'node_modules/@electric-sql/pglite/package.json'), 'utf8')) as {

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 
-// Requests at a rate that does not wait for answers, or without one as many at once as there are sockets, from raw keep-alive sockets: a process of
-// its own, about 20 µs of CPU a request.
+// The process of tests/support/flood.ts: sends requests over raw keep-alive sockets, at a fixed rate or, without a rate, with one request in
+// flight per socket. It takes about 20 µs of CPU per request.
 
 const TICK_MS = 5;
 const GIVE_UP_MS = 15_000;
@@ -14,7 +14,7 @@ async function run({ url, rate, seconds, requests, sockets }) {
   const templates = requests.map((text) => Buffer.from(text));
   const idle = [];
   const open = new Set();
-  /** outcome → latencies in ms */
+  /** Latencies in ms, by outcome. */
   const took = {};
   const note = (outcome, ms) => {
     took[outcome] ??= [];
@@ -22,7 +22,7 @@ async function run({ url, rate, seconds, requests, sockets }) {
   };
   let turn = 0;
   let begun = 0;
-  /** Due while every socket was waiting for its answer. */
+  /** Requests that were due while every socket was waiting for a response. */
   let unsent = 0;
   let lasting = true;
 
@@ -75,7 +75,7 @@ async function run({ url, rate, seconds, requests, sockets }) {
   }
 
   function fire() {
-    const socket = idle.pop() ?? (open.size < sockets ? openSocket() : undefined); // the daemon may have closed one
+    const socket = idle.pop() ?? (open.size < sockets ? openSocket() : undefined); // the daemon may have closed a socket
     if (!socket) {
       unsent += 1;
       return;
@@ -85,7 +85,7 @@ async function run({ url, rate, seconds, requests, sockets }) {
     socket.write(templates[turn++ % templates.length]);
   }
 
-  // Connected before it begins: node accepts one connection a turn of its loop, so that a crowd of new ones would measure nothing else.
+  // Connect before the measurement: node accepts one connection per iteration of its event loop, which would dominate the figures.
   await Promise.all(Array.from({ length: sockets }, greet));
   const started = performance.now();
   await new Promise((resolve) => {
@@ -108,6 +108,6 @@ async function run({ url, rate, seconds, requests, sockets }) {
     socket.sentAt = undefined;
     socket.destroy();
   }
-  // `answered`: while the flood lasted; `took`: what came after it too
+  // `answered` counts responses until the end of the flood; `took` includes later ones.
   return { seconds: counted, offered: (begun + unsent) / counted, unsent, answered, took };
 }

@@ -4,33 +4,33 @@ import { join } from 'node:path';
 
 export interface Flood {
   url: string;
-  /** Requests a second, whether or not they are answered; without it each socket asks again when it has its answer. */
+  /** Requests per second, independent of responses. Without a rate, each socket sends its next request after a response. */
   rate?: number;
   sockets: number;
   seconds: number;
-  /** Whole HTTP/1.1 requests, sent in turn. */
+  /** Complete HTTP/1.1 requests, sent round-robin. */
   requests: string[];
 }
 
-export interface Flooded {
+export interface FloodResult {
   seconds: number;
   offered: number;
-  /** Due while every socket waited. */
+  /** Number of requests that were due while every socket was waiting. */
   unsent: number;
-  /** How many answers of each status came while it lasted. */
+  /** Number of responses by status, until the end of the flood. */
   answered: Record<string, number>;
-  /** ms of each answer, by status or by what happened instead. */
+  /** Latencies in ms, by status or error, including responses after the end. */
   took: Record<string, number[]>;
 }
 
-/** Floods from a process of its own. */
-export async function flood(wish: Flood): Promise<Flooded> {
+/** Sends a flood of requests from a separate process. */
+export async function flood(options: Flood): Promise<FloodResult> {
   const child = fork(join(import.meta.dirname, 'flood-process.mjs'), { execArgv: [] });
   const answer = once(child, 'message');
-  child.send(wish);
+  child.send(options);
   const [result] = await answer;
   child.disconnect();
-  return result as Flooded;
+  return result as FloodResult;
 }
 
 export function rawRequest(method: string, path: string, token: string, body?: unknown): string {

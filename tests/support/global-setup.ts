@@ -4,7 +4,7 @@ import { chooseCluster, preparePostgres, startWorkerEngines, type TestEngine } f
 import { POOLER_PASSWORD, type Pooler, startPooler } from './pooler.ts';
 import { makeRunDir, type RunDir } from './run-dir.ts';
 
-/** Kept for global-teardown.ts, which runs in the same process. */
+/** State for global-teardown.ts, which runs in the same process. */
 export interface TestRun {
   run_dir: RunDir;
   engine: TestEngine;
@@ -19,7 +19,7 @@ export default async function setUp(options: { maxWorkers: number }): Promise<vo
   const engine: TestEngine = cluster
     ? await preparePostgres(cluster, run_dir.path)
     : { kind: 'embedded', run_dir: run_dir.path, workers: embedded.map((one) => one.connection) };
-  // the same tests, with pgbouncer between their daemons and PostgreSQL
+  // With TEST_POOLER, the daemons of all tests connect through pgbouncer.
   const pooler =
     cluster && process.env.TEST_POOLER
       ? await startPooler(join(run_dir.path, 'pooler'), cluster.admin, { server_idle_timeout: '3' })

@@ -2,11 +2,11 @@ import fc from 'fast-check';
 import type { Operation } from '../../src/http/openapi.ts';
 import { document } from './contract.ts';
 
-// Requests that the document allows, and the harm that can be done to them.
+// Generators of requests that the OpenAPI document allows, and of corrupted ones.
 
 type Json = Record<string, unknown>;
 
-/** Values of a schema of the document. */
+/** Generates valid values of a schema of the document. */
 export function valuesOf(schema: Json, depth = 0): fc.Arbitrary<unknown> {
   if (typeof schema.$ref === 'string') return valuesOf(document.components.schemas[schema.$ref.split('/').at(-1)!]!, depth);
   const options = (schema.anyOf ?? schema.oneOf) as Json[] | undefined;
@@ -46,7 +46,7 @@ function stringsOf(schema: Json): fc.Arbitrary<string> {
   return fc.string({ minLength, maxLength: Math.max(minLength, Math.min(Number(schema.maxLength ?? 20), 20)) });
 }
 
-/** Marks in a JSON text for what JSON.stringify cannot write. */
+/** Placeholders for literals that JSON.stringify cannot produce. */
 const literals: Record<string, string> = {
   '@huge@': '1e400',
   '@tiny@': '1e-400',
@@ -101,8 +101,8 @@ const harm: fc.Arbitrary<unknown> = fc.oneof(
   fc.jsonValue({ maxDepth: 3, stringUnit: 'binary' } as never),
 );
 
-/** A value with one of its parts, or a new one, replaced by something harmful. */
-export function harmed(values: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> {
+/** Generates values in which one member, or a new one, is replaced by a hostile value. */
+export function corrupted(values: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> {
   return fc.tuple(values, harm, fc.nat(1000)).map(([value, evil, at]) => replaceSome(value, evil, at));
 }
 
@@ -115,7 +115,7 @@ function replaceSome(value: unknown, evil: unknown, at: number): unknown {
   return copy;
 }
 
-/** JSON with the marks replaced, or something that is no JSON at all. */
+/** Serialises a value and replaces the placeholders, after which the text may not be valid JSON. */
 export function textOf(value: unknown): string {
   const text = JSON.stringify(value) ?? '';
   return Object.entries(literals).reduce((made, [mark, literal]) => made.replaceAll(`"${mark}"`, literal), text);
@@ -152,7 +152,7 @@ const segment = fc.constantFrom(
   'null',
 );
 
-/** The path of an operation with parameters that a client may send, or should not. */
+/** Generates the path of an operation with random or hostile parameters. */
 export const pathOf = (template: string): fc.Arbitrary<string> =>
   fc
     .tuple(segment, fc.string({ maxLength: 30 }), fc.boolean())

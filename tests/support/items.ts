@@ -1,7 +1,7 @@
 import { type Item, type SectionName, sectionNames } from '../../src/context/pack.ts';
 import type { CountTokens } from '../../src/context/tokens.ts';
 
-// Items for tests of the pure parts, and an encoding in which each character is a token, so that budgets can be told by hand.
+// Items for tests of the pure functions, and an encoding with one token per character, so that budgets are easy to calculate.
 
 let made = 0;
 
@@ -13,7 +13,7 @@ export function itemOf(text: string, more: Partial<Item> = {}): Item {
 
 export const empty = (): Record<SectionName, Item[]> => Object.fromEntries(sectionNames.map((name) => [name, []])) as never;
 
-// biome-ignore lint/correctness/useYield: it has nothing to wait for
+// biome-ignore lint/correctness/useYield: it never needs to pause
 export const byCharacter: CountTokens = function* (text) {
   return text.length;
 };

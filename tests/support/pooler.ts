@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type TestConnection, unprivileged, withClient } from './cluster.ts';
 import { freePort } from './port.ts';
-import { toolOf } from './tool.ts';
+import { findTool } from './tool.ts';
 
 export const POOLER_PASSWORD = 'only-for-tests';
 
@@ -13,11 +13,11 @@ export interface Pooler {
   host: string;
   port: number;
   stop(): Promise<void>;
-  /** Starts it again after `stop`, at the same port. */
-  again(): Promise<Pooler>;
+  /** Starts it on the same port after `stop`. */
+  restart(): Promise<Pooler>;
 }
 
-/** pgbouncer with the configuration of docs/pgbouncer.md before a server of the tests, for any of its databases. */
+/** Starts pgbouncer with the configuration of docs/pgbouncer.md, for all databases of a test server. */
 export async function startPooler(
   dir: string,
   server: TestConnection,
@@ -32,7 +32,7 @@ export async function startPooler(
   chmodSync(users, 0o600);
   writeFileSync(ini, relocate(documented(), server, port, users, settings));
   if (as) for (const path of [dir, ini, users]) chownSync(path, as.uid, as.gid);
-  const child = spawn(toolOf('pgbouncer')!, ['-q', ini], { ...as, stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(findTool('pgbouncer')!, ['-q', ini], { ...as, stdio: ['ignore', 'ignore', 'pipe'] });
   writeFileSync(join(dir, 'pid'), String(child.pid));
   let said = '';
   child.stderr.on('data', (part) => {
@@ -46,7 +46,7 @@ export async function startPooler(
       child.kill('SIGKILL');
       await ended;
     },
-    again: () => startPooler(dir, server, settings, port),
+    restart: () => startPooler(dir, server, settings, port),
   };
   const client = { ...server, host: pooler.host, port, user: 'memory', password: POOLER_PASSWORD };
   for (let tries = 0; ; tries += 1) {
@@ -65,7 +65,7 @@ function documented(): string {
   return /```ini\n([\s\S]*?)```/.exec(page)![1]!;
 }
 
-/** The documented file with other addresses, and `*` for the one database. */
+/** Replaces the addresses in the documented file, and its database by `*`. */
 function relocate(
   ini: string,
   { host, port }: TestConnection,

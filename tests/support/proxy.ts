@@ -1,33 +1,36 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
-// Stands between the daemon and its database and is the network's faults.
+// A proxy between a daemon and its database that simulates network faults.
 
 export interface FaultProxy {
   port: number;
-  /** Each packet waits so long, in both directions. */
+  /** Delays each packet, in both directions. */
   delay(ms: number): void;
-  /** Packets vanish, and new connections get no answer: what a pulled cable looks like. */
+  /** Drops all packets, including those of new connections, like an unplugged cable. */
   drop(): void;
-  /** The connections that there are go silent for good, new ones pass: a firewall that lost its table. */
+  /** Drops the packets of existing connections for good, but lets new ones pass, like a firewall that lost its state. */
   forget(): void;
-  /** Connections end, and new ones are refused. */
+  /** Closes all connections and refuses new ones. */
   refuse(): Promise<void>;
-  /** Ends the connection, with a probability, when a packet holds `mark`: on its way there (`asked`), or what comes after it on its way back, whole or after its first bytes. */
-  cut(mark: string, where: 'asked' | 'answered' | 'half answered', probability: number): void;
-  /** Everything passes again. Connections whose packets vanished are ended: TCP would have given them up. */
+  /**
+   * Closes a connection, with a probability, if a packet from the client contains `mark`: before the packet is forwarded (`request`), or at the
+   * next packet from the server, before it (`response`) or after its first bytes (`partial response`).
+   */
+  cut(mark: string, where: 'request' | 'response' | 'partial response', probability: number): void;
+  /** Ends all faults. Closes connections with dropped packets, which TCP would have given up. */
   heal(): Promise<void>;
-  /** How many connections were cut. */
+  /** Returns the number of connections that were cut. */
   cuts(): number;
   stop(): Promise<void>;
 }
 
 interface Faults {
   delay_ms: number;
-  /** Connections with a lower number are silent. */
+  /** Connections with a lower number drop all packets. */
   remembers_from: number;
   dropping: boolean;
-  cut: { mark: Buffer; where: 'asked' | 'answered' | 'half answered'; probability: number } | undefined;
+  cut: { mark: Buffer; where: 'request' | 'response' | 'partial response'; probability: number } | undefined;
   cuts: number;
 }
 
@@ -99,9 +102,9 @@ interface Pair {
   number: number;
 }
 
-/** Passes bytes on in both directions, as far as the faults let it. */
+/** Forwards bytes in both directions, subject to the faults. */
 function wire({ client, upstream, number }: Pair, faults: Faults, end: () => void): void {
-  let doomed: 'answered' | 'half answered' | undefined;
+  let doomed: 'response' | 'partial response' | undefined;
   const pass = (to: Socket, bytes: Buffer, then: () => void = () => undefined) => {
     const write = () => {
       if (faults.dropping || number < faults.remembers_from || to.destroyed) return;
@@ -118,16 +121,16 @@ function wire({ client, upstream, number }: Pair, faults: Faults, end: () => voi
   client.on('data', (bytes) => {
     const { cut } = faults;
     if (cut && bytes.includes(cut.mark) && Math.random() < cut.probability) {
-      if (cut.where === 'asked') return cutNow();
+      if (cut.where === 'request') return cutNow();
       doomed = cut.where;
     }
     pass(upstream, bytes);
   });
   upstream.on('data', (bytes) => {
-    if (doomed === 'answered') return cutNow();
-    if (doomed === 'half answered') {
+    if (doomed === 'response') return cutNow();
+    if (doomed === 'partial response') {
       doomed = undefined;
-      // written, then ended: a reset would take back what the kernel has not sent yet
+      // Write, then end: a reset would discard what the kernel has not sent yet.
       return void client.end(bytes.subarray(0, HALF), () => setTimeout(cutNow, 5));
     }
     pass(client, bytes);

@@ -10,7 +10,7 @@ export interface Routine {
   sql: string;
 }
 
-/** Every SQL function, with the folder that keeps it. */
+/** All SQL functions, with their folders. */
 export const routines: Routine[] = [...Object.keys(edges), 'db'].flatMap((folder) => {
   const file = join(root, 'src', folder, 'functions.sql');
   if (!existsSync(file)) return [];
@@ -21,7 +21,7 @@ export const routines: Routine[] = [...Object.keys(edges), 'db'].flatMap((folder
   });
 });
 
-/** Without what follows the function in its file: whose it is, and the comment of the next one. */
+/** Removes what follows the function in its file: owner, grants and the comment of the next function. */
 function definitionIn(sql: string): string {
   const lines = sql.split('\n');
   return lines
@@ -30,18 +30,19 @@ function definitionIn(sql: string): string {
     .trimEnd();
 }
 
-export const homes = new Map(routines.map(({ name, folder }) => [name, folder]));
+export const functionFolders = new Map(routines.map(({ name, folder }) => [name, folder]));
 
-/** The functions that a statement calls. */
-export const callsIn = (sql: string): string[] => [...homes.keys()].filter((name) => new RegExp(`\\b${name}\\(`).test(sql));
+/** Returns the functions that a statement calls. */
+export const callsIn = (sql: string): string[] =>
+  [...functionFolders.keys()].filter((name) => new RegExp(`\\b${name}\\(`).test(sql));
 
-/** The tables that a statement writes. */
+/** Returns the tables that a statement writes. */
 export const tablesIn = (sql: string): string[] =>
   [...sql.matchAll(/\b(?:insert into|update|delete from)\s+(?:public\.)?(\w+)(?=[\s(])/g)].flatMap(([, table]) =>
     owners.has(table!) ? [table!] : [],
   );
 
-/** The folder that owns a table: the one its migration is named after. */
+/** The folder that owns each table. A migration is named after the folder that owns its tables. */
 export const owners = new Map(
   readdirSync(join(root, 'migrations'))
     .filter((name) => /^\d{4}_/.test(name))

@@ -5,9 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startOf } from '../../src/db/lock.ts';
 
-// Everything a run makes lies in one directory. A guard in a group of its own waits for the end of its input, which comes when the
-// run ends in whatever way (SIGKILL too), then stops the cluster and removes the directory. What a killed guard leaves is
-// removed when the next run starts.
+// All files of a test run are in one directory. A guard in its own process group waits for the end of its input, which comes however the run
+// ends (even by SIGKILL), then stops the cluster and removes the directory. If the guard is killed too, the next run removes the directory.
 
 const PREFIX = 'agent-memory-test-';
 const cleanUp = `
@@ -31,7 +30,7 @@ export interface RunDir {
 export function makeRunDir(): RunDir {
   removeOrphans();
   const path = mkdtempSync(join(tmpdir(), PREFIX));
-  // The cluster may run as another user, who has to get through to its own directory.
+  // The cluster may run as another user, who must be able to reach its data directory.
   chmodSync(path, 0o711);
   writeFileSync(join(path, 'owner'), `${process.pid} ${startOf(process.pid)}`);
   const guard = runShell(`cat > /dev/null\n${cleanUp}`, path);

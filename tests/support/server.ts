@@ -3,17 +3,17 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { newName } from './client.ts';
 import { type Cluster, findBinaries, serverPid, startCluster, startServer, type TestConnection, withClient } from './cluster.ts';
-import { theEngine } from './engine.ts';
+import { testEngine } from './engine.ts';
 
-/** A PostgreSQL server of a test's own, to be mistreated. */
+/** A PostgreSQL server for a single test, which may kill or damage it. */
 export interface OwnServer extends Cluster {
   dir: string;
-  /** What a daemon needs to use it. */
+  /** Environment of a daemon that uses it. */
   env: Record<string, string>;
   database: TestConnection;
-  /** SIGKILL to the postmaster and all its backends, as a machine that loses power to its processes. */
+  /** Kills the postmaster and all its backends with SIGKILL, like a crash of the machine. */
   kill(): Promise<void>;
-  /** A fast shutdown; nothing where it runs no longer. */
+  /** Performs a fast shutdown, or nothing if the server does not run. */
   stop(): Promise<void>;
   start(): Promise<void>;
   pause(): void;
@@ -21,19 +21,19 @@ export interface OwnServer extends Cluster {
   release(): Promise<void>;
 }
 
-export const canOwnServer = findBinaries() !== undefined;
+export const canStartServer = findBinaries() !== undefined;
 
-interface Wish {
-  /** Further `-c name=value`. */
+interface ServerOptions {
+  /** Additional `-c name=value` options. */
   settings?: string;
-  /** Where it lies, by default a new directory of the run. */
+  /** Its directory, by default a new one in that of the test run. */
   dir?: string;
-  /** Of its processes. */
+  /** Additional environment of its processes. */
   env?: Record<string, string>;
 }
 
-export async function ownServer(wish: Wish = {}): Promise<OwnServer> {
-  const { settings = '', dir = join(theEngine().run_dir, newName('server')), env = {} } = wish;
+export async function startOwnServer(options: ServerOptions = {}): Promise<OwnServer> {
+  const { settings = '', dir = join(testEngine().run_dir, newName('server')), env = {} } = options;
   const bin = findBinaries()!;
   mkdirSync(dir, { recursive: true });
   const cluster = await startCluster(bin, dir, settings, env);
@@ -60,7 +60,7 @@ export async function ownServer(wish: Wish = {}): Promise<OwnServer> {
     start: () => startAgain(() => startServer(bin, dir, port, settings, env)),
     pause: () => {
       const pid = serverPid(dir);
-      // the postmaster first, so that it makes no more
+      // Stop the postmaster first, so that it starts no more backends.
       process.kill(pid, 'SIGSTOP');
       for (const backend of childrenOf(pid)) signal(backend, 'SIGSTOP');
     },
@@ -77,7 +77,7 @@ export async function ownServer(wish: Wish = {}): Promise<OwnServer> {
   };
 }
 
-/** A killed server's backends hold the shared memory for a moment: try until it starts. */
+/** Retries the start, because the backends of a killed server hold the shared memory for a moment. */
 async function startAgain(start: () => Promise<void>): Promise<void> {
   for (let tries = 0; ; tries += 1) {
     try {
@@ -101,7 +101,7 @@ function pidOf(dir: string): number | undefined {
 const childrenOf = (pid: number): number[] =>
   readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
 
-/** A backend may have ended by itself meanwhile. */
+/** Signals a backend, unless it has already exited. */
 function signal(pid: number, name: NodeJS.Signals): void {
   if (isAlive(pid)) process.kill(pid, name);
 }

@@ -1,4 +1,4 @@
-/** One server-sent event. An `id:`-only heartbeat has no name. */
+/** A server-sent event. A heartbeat consists only of `id:`, without `event:`. */
 export interface ServerSent {
   id?: string;
   event?: string;

@@ -1,7 +1,7 @@
 import type { Steps } from '../../src/slices.ts';
 
-/** The result, without a pause. */
-export function atOnce<T>(steps: Steps<T>): T {
+/** Runs the steps without a pause, and returns the result. */
+export function runToEnd<T>(steps: Steps<T>): T {
   for (;;) {
     const step = steps.next();
     if (step.done) return step.value;

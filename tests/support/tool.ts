@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 
-/** The path of a program of this machine, or undefined. /usr/sbin is looked through too: Debian keeps servers there. */
-export function toolOf(name: string): string | undefined {
+/** Returns the path of an installed program, or undefined. Also searches /usr/sbin, where Debian installs servers. */
+export function findTool(name: string): string | undefined {
   const PATH = `${process.env.PATH ?? ''}:/usr/sbin:/usr/local/bin`;
   try {
     return execFileSync('/bin/sh', ['-c', 'command -v "$1"', 'sh', name], {
@@ -13,9 +13,9 @@ export function toolOf(name: string): string | undefined {
   }
 }
 
-/** `describe` where every program is there; otherwise a skipped one that names what is missing. */
+/** Like `describe`, but skipped if a program is not installed; the name then lists the missing programs. */
 export function describeWith(tools: string[], name: string, tests: () => void): void {
-  const missing = tools.filter((tool) => !toolOf(tool));
+  const missing = tools.filter((tool) => !findTool(tool));
   if (missing.length === 0) describe(name, tests);
   else describe.skip(`${name} (skipped: ${missing.join(', ')} not installed)`, tests);
 }

@@ -2,53 +2,53 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { message } from './client.ts';
 import { assertConforms } from './contract.ts';
 
-// Load at a pace, with a book of what was acknowledged. A writer sends its event under one key until it is answered 2xx; now and
-// then it reads. So what is in flight is bounded by the number of writers, whatever the service does.
+// Load at a given rate, with a record of all acknowledged writes. A writer repeats its event with the same idempotency key until it gets a 2xx, and
+// sometimes reads. So the number of requests in flight never exceeds the number of writers.
 
-export interface Asked {
+export interface SentRequest {
   kind: 'write' | 'read';
   from: number;
   to: number;
-  /** A status, or the code of what happened to the connection. */
+  /** The status, or the error code of the connection. */
   outcome: string;
-  /** What a refusal says of itself. */
+  /** The detail of the problem. */
   detail?: string;
 }
 
 export interface Writers {
-  /** text → seq, written down only after a 2xx. */
+  /** The seq of each acknowledged text. */
   acknowledged: Map<string, number>;
-  asked: Asked[];
-  /** Answers that the document does not allow. */
-  unlawful: string[];
-  /** After its last answer; what is not acknowledged then may stand in the log, or not. */
+  requests: SentRequest[];
+  /** Responses that violate the OpenAPI document. */
+  violations: string[];
+  /** Stops after the last response. Unacknowledged events may or may not be in the log. */
   stop(): Promise<void>;
 }
 
-interface Pace {
-  /** Asked for each request, so that the addresses may change. */
+interface LoadOptions {
+  /** Returns the address for a request. Called for each, so that addresses may change. */
   url(turn: number): string;
   token: string;
-  /** Requests a second, by all writers together. */
+  /** Requests per second of all writers together. */
   rate: number;
   writers?: number;
-  /** A connection for each request. */
+  /** Whether to open a connection per request. */
   fresh?: boolean;
 }
 
 const ANSWER_MS = 15_000;
-/** Every so many requests of a writer, one reads. */
+/** Every n-th request of a writer is a read. */
 const READ_EVERY = 5;
 
-export function startWriters({ url, token, rate, writers = 20, fresh = false }: Pace): Writers {
+export function startWriters({ url, token, rate, writers = 20, fresh = false }: LoadOptions): Writers {
   const acknowledged = new Map<string, number>();
-  const asked: Asked[] = [];
-  const unlawful: string[] = [];
+  const requests: SentRequest[] = [];
+  const violations: string[] = [];
   const every = (1000 * writers) / rate;
   let done = false;
   let turn = 0;
 
-  async function ask(kind: Asked['kind'], method: string, path: string, body?: unknown, key?: string) {
+  async function ask(kind: SentRequest['kind'], method: string, path: string, body?: unknown, key?: string) {
     const from = performance.now();
     const { outcome, answer } = await fetch(url(turn++) + path, {
       method,
@@ -64,7 +64,7 @@ export function startWriters({ url, token, rate, writers = 20, fresh = false }: 
       .then(async (response) => ({ outcome: String(response.status), answer: await read(method, path, response) }))
       .catch((error: Error & { cause?: { code?: string } }) => ({ outcome: error.cause?.code ?? error.name, answer: undefined }));
     const { detail } = (answer ?? {}) as { detail?: string };
-    asked.push({ kind, from, to: performance.now(), outcome, ...(detail && { detail }) });
+    requests.push({ kind, from, to: performance.now(), outcome, ...(detail && { detail }) });
     return { outcome, answer };
   }
 
@@ -75,7 +75,7 @@ export function startWriters({ url, token, rate, writers = 20, fresh = false }: 
     try {
       assertConforms(method, path, response.status, response.headers, body);
     } catch (error) {
-      unlawful.push((error as Error).message);
+      violations.push((error as Error).message);
     }
     return body;
   }
@@ -101,8 +101,8 @@ export function startWriters({ url, token, rate, writers = 20, fresh = false }: 
   const running = Array.from({ length: writers }, (_, w) => writer(w));
   return {
     acknowledged,
-    asked,
-    unlawful,
+    requests,
+    violations,
     stop: async () => {
       done = true;
       await Promise.all(running);
@@ -110,43 +110,43 @@ export function startWriters({ url, token, rate, writers = 20, fresh = false }: 
   };
 }
 
-export const isGood = ({ outcome }: Asked): boolean => outcome === '200' || outcome === '201';
+export const isGood = ({ outcome }: SentRequest): boolean => outcome === '200' || outcome === '201';
 
-/** How often each outcome was had. */
-export function countOutcomes(asked: Asked[]): Record<string, number> {
+/** Counts the requests by outcome. */
+export function countOutcomes(requests: SentRequest[]): Record<string, number> {
   const counts: Record<string, number> = {};
-  for (const { outcome } of asked) counts[outcome] = (counts[outcome] ?? 0) + 1;
+  for (const { outcome } of requests) counts[outcome] = (counts[outcome] ?? 0) + 1;
   return counts;
 }
 
-/** How often each refusal was given. */
-export function countDetails(asked: Asked[]): Record<string, number> {
+/** Counts the problems by detail. */
+export function countDetails(requests: SentRequest[]): Record<string, number> {
   const counts: Record<string, number> = {};
-  for (const { detail } of asked) if (detail) counts[detail] = (counts[detail] ?? 0) + 1;
+  for (const { detail } of requests) if (detail) counts[detail] = (counts[detail] ?? 0) + 1;
   return counts;
 }
 
-/** ms from `end` until the last failure of what was asked after it, and until the first success; Infinity without one. */
-export function recoveryOf(asked: Asked[], end: number): number {
-  const after = asked.filter(({ from }) => from >= end);
+/** Returns the time in ms from `end` until both the first success and the last failure of later requests; Infinity without a success. */
+export function recoveryOf(requests: SentRequest[], end: number): number {
+  const after = requests.filter(({ from }) => from >= end);
   const first = Math.min(...after.filter(isGood).map(({ to }) => to));
   const last = Math.max(...after.filter((one) => !isGood(one)).map(({ to }) => to));
   return Math.max(0, first - end, last - end);
 }
 
-/** Waits until so many requests in a row have gone through. */
-export async function settled({ asked }: Writers, wanted = 50, within_ms = 60_000): Promise<void> {
-  const begun = asked.length;
+/** Waits until `wanted` consecutive requests have succeeded. */
+export async function waitUntilSettled({ requests }: Writers, wanted = 50, within_ms = 60_000): Promise<void> {
+  const begun = requests.length;
   const until = performance.now() + within_ms;
-  const isSettled = () => asked.length >= begun + wanted && asked.slice(-wanted).every(isGood);
+  const isSettled = () => requests.length >= begun + wanted && requests.slice(-wanted).every(isGood);
   while (!isSettled()) {
-    if (performance.now() > until) throw new Error(`not settled: ${JSON.stringify(countOutcomes(asked.slice(-wanted)))}`);
+    if (performance.now() > until) throw new Error(`not settled: ${JSON.stringify(countOutcomes(requests.slice(-wanted)))}`);
     await sleep(100);
   }
 }
 
-/** What was acknowledged stands in the log where it was said to stand, everything in it once, and seq has no gap. */
-export async function expectWhole(url: string, token: string, { acknowledged }: Writers): Promise<number> {
+/** Checks that the log has every acknowledged event at its seq, contains no event twice, and has no gap. Returns the number of events. */
+export async function expectCompleteLog(url: string, token: string, { acknowledged }: Writers): Promise<number> {
   const stored: { seq: number; text: string }[] = [];
   for (let after = 0; ; ) {
     const response = await fetch(`${url}/v1/events?after=${after}&limit=1000`, { headers: { authorization: `Bearer ${token}` } });

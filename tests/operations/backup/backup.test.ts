@@ -4,7 +4,7 @@ import { message, send } from '../../support/client.ts';
 import { withClient } from '../../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../../support/daemon.ts';
 import { emptyDatabase } from '../../support/database.ts';
-import { describeWith, toolOf } from '../../support/tool.ts';
+import { describeWith, findTool } from '../../support/tool.ts';
 import { backUp, backupsIn, contentOf, envOf, newDir, rightsOf, sh, startLoaded, superuser } from './set.ts';
 
 describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore', () => {
@@ -98,7 +98,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     );
     const bin = newDir('bin-older');
     const all = `for a; do shift; [[ $a == --extension=* ]] || set -- "$@" "$a"; done`;
-    writeFileSync(join(bin, 'pg_dump'), `#!/bin/bash\n${all}\nexec ${toolOf('pg_dump')} "$@"\n`, { mode: 0o755 });
+    writeFileSync(join(bin, 'pg_dump'), `#!/bin/bash\n${all}\nexec ${findTool('pg_dump')} "$@"\n`, { mode: 0o755 });
     const older = await backUp({ ...daemon.env, BACKUP_DIR: newDir('older'), PATH: `${bin}:${process.env.PATH}` });
     const has = (dir: string) =>
       readFileSync(join(dir, 'database.dump')).includes('CREATE EXTENSION IF NOT EXISTS pg_stat_statements');
@@ -160,7 +160,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     await meddle('drop policy backup_reads on events; select let_back_up($$events$$)');
     // a dump that ends early, and one that cannot be made
     for (const [name, script] of [
-      ['cut', `${toolOf('pg_dump')} "$@" | head -c 50000`],
+      ['cut', `${findTool('pg_dump')} "$@" | head -c 50000`],
       ['failing', 'echo "pg_dump: error: the disk is on fire" >&2; exit 1'],
     ] as const) {
       const bin = newDir(`bin-${name}`);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Client, message, newTenant } from '../../support/client.ts';
 import { type TestConnection, withClient } from '../../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../../support/daemon.ts';
-import { theEngine } from '../../support/engine.ts';
+import { testEngine } from '../../support/engine.ts';
 
 export const root = join(import.meta.dirname, '..', '..', '..');
 
@@ -39,7 +39,7 @@ export async function sh(script: string, args: string[], env: Record<string, str
   return run;
 }
 
-export const newDir = (name: string): string => mkdtempSync(join(theEngine().run_dir, `${name}-`));
+export const newDir = (name: string): string => mkdtempSync(join(testEngine().run_dir, `${name}-`));
 export const backupsIn = (dir: string): string[] =>
   readdirSync(dir)
     .filter((name) => name.startsWith('backup_'))
@@ -97,7 +97,7 @@ export const contentOf = (connection: TestConnection): Promise<string[]> =>
   });
 
 export function superuser(): Pick<TestConnection, 'user' | 'password'> {
-  const engine = theEngine();
+  const engine = testEngine();
   if (engine.kind !== 'postgres') throw new Error('these tests need PostgreSQL');
   const { user, password } = engine.cluster.admin;
   return { user, password };

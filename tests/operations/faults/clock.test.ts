@@ -5,14 +5,14 @@ import { type Clock, faketime, openClock } from '../../support/clock.ts';
 import { withClient } from '../../support/cluster.ts';
 import { remember } from '../../support/context.ts';
 import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
-import { theEngine } from '../../support/engine.ts';
-import { canOwnServer, type OwnServer, ownServer } from '../../support/server.ts';
+import { testEngine } from '../../support/engine.ts';
+import { canStartServer, type OwnServer, startOwnServer } from '../../support/server.ts';
 import { survive } from './survive.ts';
 
 // Clocks that are set: the daemon's, and the database's. Times that are kept and that end things are the database's; a daemon's own
 // clock judges tokens, and nothing else.
 
-const missing = faketime ? (canOwnServer ? '' : ' (skipped: no PostgreSQL binaries)') : ' (skipped: libfaketime not installed)';
+const missing = faketime ? (canStartServer ? '' : ' (skipped: no PostgreSQL binaries)') : ' (skipped: libfaketime not installed)';
 const HOUR_MS = 3_600_000;
 
 (missing ? describe.skip : describe)(`clocks move${missing}`, () => {
@@ -21,10 +21,10 @@ const HOUR_MS = 3_600_000;
   let moved: SpawnedDaemon;
   let steady: SpawnedDaemon;
   beforeAll(async () => {
-    const { run_dir } = theEngine();
+    const { run_dir } = testEngine();
     theirs = openClock(join(run_dir, `clock-server-${process.pid}`));
     its = openClock(join(run_dir, `clock-daemon-${process.pid}`));
-    server = await ownServer({ env: theirs.env });
+    server = await startOwnServer({ env: theirs.env });
     moved = await spawnDaemon(server.env, { ...its.env, JOB_LEASE_MS: '1000' });
     steady = await spawnDaemon(server.env, { JOB_LEASE_MS: '1000' });
   });
@@ -47,8 +47,8 @@ const HOUR_MS = 3_600_000;
   });
 
   test('the daemon’s clock jumps by hours under load, there and back: nobody notices, and what is recorded has the database’s time', async () => {
-    const { asked } = await survive('daemon’s clock moved', { url: moved.url, noticed: 'never' }, () => swing(its!));
-    expect(asked.length).toBeGreaterThan(50);
+    const { requests } = await survive('daemon’s clock moved', { url: moved.url, noticed: 'never' }, () => swing(its!));
+    expect(requests.length).toBeGreaterThan(50);
     its!.move('+5h');
     const client = await newTenant(moved.url);
     const { status, body } = await client.ask('POST', '/v1/events', { body: message('now') });

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
 import { daemonDatabase } from '../../support/database.ts';
-import { isLong } from '../../support/form.ts';
+import { isLong } from '../../support/fault-mode.ts';
 import { describeWith } from '../../support/tool.ts';
 import { type Edge, startEdge } from '../nginx/edge.ts';
 import { survive } from './survive.ts';

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { withClient } from '../../support/cluster.ts';
 import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
-import { isLong } from '../../support/form.ts';
-import { canOwnServer, type OwnServer, ownServer } from '../../support/server.ts';
+import { isLong } from '../../support/fault-mode.ts';
+import { canStartServer, type OwnServer, startOwnServer } from '../../support/server.ts';
 import { survive } from './survive.ts';
 
 // PostgreSQL killed, restarted, stopped, away, without a connection to give.
@@ -16,11 +16,11 @@ const CONNECTIONS = 24;
 let server: OwnServer;
 let daemon: SpawnedDaemon;
 
-(canOwnServer ? describe : describe.skip)(
-  `the database fails under load${canOwnServer ? '' : ' (skipped: no PostgreSQL binaries)'}`,
+(canStartServer ? describe : describe.skip)(
+  `the database fails under load${canStartServer ? '' : ' (skipped: no PostgreSQL binaries)'}`,
   () => {
     beforeAll(async () => {
-      server = await ownServer({ settings: `-c max_connections=${CONNECTIONS}` });
+      server = await startOwnServer({ settings: `-c max_connections=${CONNECTIONS}` });
       daemon = await spawnDaemon(server.env, { PGPOOL_MAX: '12' });
     });
     afterAll(async () => {
@@ -45,7 +45,7 @@ let daemon: SpawnedDaemon;
 
     test(`away for ${AWAY_MS / 1000} s: refused at once, and not ready meanwhile`, async () => {
       let ready: (number | undefined)[] = [];
-      const { asked } = await under('database away', async () => {
+      const { requests } = await under('database away', async () => {
         await server.stop();
         await sleep(AWAY_MS / 2);
         ready = [await statusOf('/ready'), await statusOf('/health/live')];
@@ -53,19 +53,19 @@ let daemon: SpawnedDaemon;
         await server.start();
       });
       expect(ready).toEqual([503, 200]);
-      const refused = asked.filter(({ outcome }) => outcome === '503').map(({ from, to }) => to - from);
+      const refused = requests.filter(({ outcome }) => outcome === '503').map(({ from, to }) => to - from);
       // nothing listens: no timeout is waited for
       expect(refused.sort((a, b) => a - b)[refused.length >> 1]).toBeLessThan(1000);
     });
 
     test(`stopped (SIGSTOP to all its processes) for ${PAUSE_MS / 1000} s: every request is answered in time`, async () => {
-      const { asked } = await under('database stopped', async () => {
+      const { requests } = await under('database stopped', async () => {
         server.pause();
         await sleep(PAUSE_MS);
         server.resume();
       });
       // PGQUERY_TIMEOUT is 6 s, REQUEST_TIMEOUT_MS 10 s
-      expect(Math.max(...asked.map(({ from, to }) => to - from))).toBeLessThan(11_000);
+      expect(Math.max(...requests.map(({ from, to }) => to - from))).toBeLessThan(11_000);
     });
 
     test('out of connections: others hold them all, the daemon has lost its own', async () => {

@@ -5,13 +5,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { message, newName, newTenant, send } from '../../support/client.ts';
 import { unprivileged, withClient } from '../../support/cluster.ts';
 import { spawnDaemon } from '../../support/daemon.ts';
-import { theEngine } from '../../support/engine.ts';
-import { canOwnServer, ownServer } from '../../support/server.ts';
+import { testEngine } from '../../support/engine.ts';
+import { canStartServer, startOwnServer } from '../../support/server.ts';
 import { survive } from './survive.ts';
 
 // The disk is full: under the tables, where PostgreSQL refuses a write and goes on, and under its log, where it gives up.
 
-const missing = !canOwnServer
+const missing = !canStartServer
   ? 'no PostgreSQL binaries'
   : process.getuid?.() !== 0 || !canMount()
     ? 'needs root, to mount a small disk'
@@ -24,7 +24,7 @@ const missing = !canOwnServer
   });
   /** A disk of so many MiB, of PostgreSQL's user. */
   function makeDisk(mib: number): string {
-    const dir = join(theEngine().run_dir, newName('disk'));
+    const dir = join(testEngine().run_dir, newName('disk'));
     mkdirSync(dir);
     execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${mib}m,mode=700`, 'tmpfs', dir]);
     mounted.push(dir);
@@ -36,7 +36,7 @@ const missing = !canOwnServer
 
   test('under the tables: writes are answered 507 with Retry-After, reads go on, and with space writes go on too', async () => {
     const disk = makeDisk(64);
-    const server = await ownServer();
+    const server = await startOwnServer();
     await withClient(server.admin, async (client) => {
       await client.query(`create tablespace small location '${disk}'`);
       await client.query('alter database agent_memory set tablespace small');
@@ -66,7 +66,7 @@ const missing = !canOwnServer
 
   test('under everything: PostgreSQL gives up; when it is started with space nothing acknowledged is lost', async () => {
     const disk = makeDisk(160);
-    const server = await ownServer({ dir: disk, settings: '-c max_wal_size=32MB -c min_wal_size=32MB -c wal_recycle=off' });
+    const server = await startOwnServer({ dir: disk, settings: '-c max_wal_size=32MB -c min_wal_size=32MB -c wal_recycle=off' });
     const daemon = await spawnDaemon(server.env);
     const { token } = await newTenant(daemon.url);
     await survive('disk full under the log', { url: daemon.url, allowed: ['507'] }, async () => {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { message, newTenant } from '../../support/client.ts';
 import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
 import { daemonDatabase } from '../../support/database.ts';
-import { isLong, RECOVERY_MS } from '../../support/form.ts';
+import { isLong, RECOVERY_MS } from '../../support/fault-mode.ts';
 import { type FaultProxy, startProxy } from '../../support/proxy.ts';
 import { survive } from './survive.ts';
 
@@ -35,12 +35,12 @@ test('every packet 100 ms late, each way: slow, and no error', async () => {
 });
 
 test(`packets vanish for ${SILENT_MS / 1000} s: every request is answered in time`, async () => {
-  const { asked } = await survive('database silent', { url: daemon.url }, async () => {
+  const { requests } = await survive('database silent', { url: daemon.url }, async () => {
     proxy.drop();
     await sleep(SILENT_MS);
     await proxy.heal();
   });
-  expect(Math.max(...asked.map(({ from, to }) => to - from))).toBeLessThan(11_000);
+  expect(Math.max(...requests.map(({ from, to }) => to - from))).toBeLessThan(11_000);
 });
 
 test('connections go silent for good: the first time-out is the last, however many there were', async () => {
@@ -65,7 +65,7 @@ test('connections are ended and refused', async () => {
 
 // the name of the statement that writes, in its Bind message
 const WRITE = 'commit_units';
-for (const where of ['asked', 'answered', 'half answered'] as const)
+for (const where of ['request', 'response', 'partial response'] as const)
   test(`connections are cut when a write is ${where}, one in three`, async () => {
     const before = proxy.cuts();
     await survive(`cut when ${where}`, { url: daemon.url }, async () => {
@@ -79,7 +79,7 @@ for (const where of ['asked', 'answered', 'half answered'] as const)
 test('a write that was committed and whose answer was cut: the client reads 503, and its retry the committed outcome', async () => {
   const { ask } = await newTenant(daemon.url);
   const once = { body: message('once'), headers: { 'idempotency-key': 'cut' } };
-  proxy.cut(WRITE, 'answered', 1);
+  proxy.cut(WRITE, 'response', 1);
   const cut = await ask('POST', '/v1/events', once);
   await proxy.heal();
   expect([cut.status, cut.headers.get('retry-after')]).toEqual([503, '1']);
@@ -94,7 +94,7 @@ test('a write that was committed and whose answer was cut: the client reads 503,
 test('a write that was cut on its way leaves nothing, and its retry writes it', async () => {
   const { ask } = await newTenant(daemon.url);
   const once = { body: message('once'), headers: { 'idempotency-key': 'cut' } };
-  proxy.cut(WRITE, 'asked', 1);
+  proxy.cut(WRITE, 'request', 1);
   expect((await ask('POST', '/v1/events', once)).status).toBe(503);
   await proxy.heal();
   expect((await ask('GET', '/v1/events')).body.data).toEqual([]);

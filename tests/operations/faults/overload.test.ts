@@ -1,8 +1,8 @@
 import { message, newTenant } from '../../support/client.ts';
 import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
 import { daemonDatabase } from '../../support/database.ts';
+import { isLong, printFigures } from '../../support/fault-mode.ts';
 import { flood, quantile, rawRequest } from '../../support/flood.ts';
-import { isLong, tell } from '../../support/form.ts';
 import { startProxy } from '../../support/proxy.ts';
 
 // More than can be served: what is served goes on at nearly the pace it had, the rest is refused at once. In CI the machine is shared, so
@@ -56,7 +56,7 @@ test.each(PLACES)(
       refused_p99_ms: quantile(refused, 0.99),
       answered: over.answered,
     };
-    tell(`overload, the database ${place}`, figures);
+    printFigures(`overload, the database ${place}`, figures);
     expect(Object.keys(over.took).filter((one) => !['200', '429', '503'].includes(one))).toEqual([]);
     expect(refused.length).toBeGreaterThan(0);
     expect(goodput / capacity).toBeGreaterThan(least);
@@ -96,7 +96,7 @@ test('one tenant at ten times its limit: it reads 429, another sees no error', a
   }
   await daemon.kill('SIGTERM');
   const [alone, together] = [quantile(solo, 0.99), quantile(beside, 0.99)];
-  tell('loud neighbour', { solo_p99_ms: alone, beside_p99_ms: together, ratio: together / alone, loudest });
+  printFigures('loud neighbour', { solo_p99_ms: alone, beside_p99_ms: together, ratio: together / alone, loudest });
   if (isLong) expect(together / alone).toBeLessThanOrEqual(2);
 });
 

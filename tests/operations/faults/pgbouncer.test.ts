@@ -8,8 +8,8 @@ import { Client } from 'pg';
 import { message, newTenant, send } from '../../support/client.ts';
 import { spawnDaemon } from '../../support/daemon.ts';
 import { daemonDatabase } from '../../support/database.ts';
-import { theEngine } from '../../support/engine.ts';
-import { isLong } from '../../support/form.ts';
+import { testEngine } from '../../support/engine.ts';
+import { isLong } from '../../support/fault-mode.ts';
 import { POOLER_PASSWORD, type Pooler, startPooler } from '../../support/pooler.ts';
 import { readEvents } from '../../support/sse.ts';
 import { describeWith } from '../../support/tool.ts';
@@ -41,7 +41,7 @@ describeWith(['pgbouncer'], 'pgbouncer between the daemon and PostgreSQL', () =>
   let pooler: Pooler;
   let env: Record<string, string>;
   beforeAll(async () => {
-    const engine = theEngine();
+    const engine = testEngine();
     if (engine.kind !== 'postgres') throw new Error('needs PostgreSQL');
     database = await daemonDatabase();
     // one connection for everybody, so that whatever one leaves behind meets the next
@@ -112,7 +112,7 @@ describeWith(['pgbouncer'], 'pgbouncer between the daemon and PostgreSQL', () =>
     await survive('pgbouncer killed', { url: daemon.url }, async () => {
       await pooler.stop();
       await sleep(1000);
-      pooler = await pooler.again();
+      pooler = await pooler.restart();
     });
     await daemon.kill('SIGTERM');
   });

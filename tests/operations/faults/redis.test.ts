@@ -4,9 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { newTenant, send } from '../../support/client.ts';
 import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
 import { daemonDatabase } from '../../support/database.ts';
-import { isLong } from '../../support/form.ts';
+import { isLong } from '../../support/fault-mode.ts';
 import { freePort } from '../../support/port.ts';
-import { describeWith, toolOf } from '../../support/tool.ts';
+import { describeWith, findTool } from '../../support/tool.ts';
 import { survive } from './survive.ts';
 
 // Redis shares the rate limits between daemons. It is killed, stopped and brought back under load; no request fails or waits for it, and limits hold
@@ -39,13 +39,13 @@ describeWith(['redis-server'], 'Redis fails under load', () => {
   });
 
   test('killed, away and started again, empty', async () => {
-    const { asked } = await survive('Redis killed', { url: daemon.url, noticed: 'never' }, async () => {
+    const { requests } = await survive('Redis killed', { url: daemon.url, noticed: 'never' }, async () => {
       redis.kill('SIGKILL');
       await once(redis, 'exit');
       await sleep(AWAY_MS);
       redis = await startRedis(port);
     });
-    expect(asked.length).toBeGreaterThan(100);
+    expect(requests.length).toBeGreaterThan(100);
   });
 
   test('stopped (SIGSTOP): its connections stay and nothing answers', async () => {
@@ -75,7 +75,7 @@ describeWith(['redis-server'], 'Redis fails under load', () => {
 
 async function startRedis(port: number): Promise<ChildProcess> {
   const settings = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
-  const child = spawn(toolOf('redis-server')!, settings, { stdio: ['ignore', 'pipe', 'ignore'] });
+  const child = spawn(findTool('redis-server')!, settings, { stdio: ['ignore', 'pipe', 'ignore'] });
   let said = '';
   for await (const part of child.stdout!) {
     said += part;

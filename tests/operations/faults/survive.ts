@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { newTenant } from '../../support/client.ts';
-import { RECOVERY_MS, rounds, tell } from '../../support/form.ts';
+import { printFigures, RECOVERY_MS, rounds } from '../../support/fault-mode.ts';
 import {
-  type Asked,
   countDetails,
   countOutcomes,
-  expectWhole,
+  expectCompleteLog,
   isGood,
   recoveryOf,
-  settled,
+  type SentRequest,
   startWriters,
+  waitUntilSettled,
 } from '../../support/writers.ts';
 
 // One fault under load, and what must hold whatever the fault is: nothing acknowledged is lost, everything in the log stands there once,
@@ -17,7 +17,7 @@ import {
 // cause all is well.
 
 export interface Survived {
-  asked: Asked[];
+  requests: SentRequest[];
   outcomes: Record<string, number>;
   recovery_ms: number;
 }
@@ -51,23 +51,23 @@ export async function survive(name: string, wish: Wish, fault: () => Promise<voi
       await sleep(BEFORE_MS);
       await fault();
       const end = performance.now();
-      await settled(writers);
-      recovery_ms = Math.max(recovery_ms, recoveryOf(writers.asked, end));
+      await waitUntilSettled(writers);
+      recovery_ms = Math.max(recovery_ms, recoveryOf(writers.requests, end));
     }
   } finally {
     await writers.stop();
     await probe.stop();
   }
-  const outcomes = countOutcomes(writers.asked);
-  const slowest_ms = Math.max(...writers.asked.map(({ from, to }) => to - from));
-  tell(name, { outcomes, recovery_ms, slowest_ms, said: countDetails(writers.asked) });
-  expect(writers.unlawful).toEqual([]);
+  const outcomes = countOutcomes(writers.requests);
+  const slowest_ms = Math.max(...writers.requests.map(({ from, to }) => to - from));
+  printFigures(name, { outcomes, recovery_ms, slowest_ms, said: countDetails(writers.requests) });
+  expect(writers.violations).toEqual([]);
   expect(Object.keys(outcomes).filter((one) => !['200', '201', '503', ...allowed].includes(one))).toEqual([]);
-  if (noticed !== 'may') expect(writers.asked.every(isGood)).toBe(noticed === 'never');
+  if (noticed !== 'may') expect(writers.requests.every(isGood)).toBe(noticed === 'never');
   expect(probe.failures()).toEqual([]);
-  expect(await expectWhole(url, token, writers)).toBeGreaterThanOrEqual(writers.acknowledged.size);
+  expect(await expectCompleteLog(url, token, writers)).toBeGreaterThanOrEqual(writers.acknowledged.size);
   expect(recovery_ms).toBeLessThan(RECOVERY_MS);
-  return { asked: writers.asked, outcomes, recovery_ms };
+  return { requests: writers.requests, outcomes, recovery_ms };
 }
 
 /** /health/live asks nobody but the process: it is 200 all the time, or the daemon would be restarted for a fault of something else. */

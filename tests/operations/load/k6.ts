@@ -4,14 +4,14 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from 'n
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Figures } from '../../load/report/figures.ts';
-import { toolOf } from '../../support/tool.ts';
+import { findTool } from '../../support/tool.ts';
 
 // run-load-test.sh, as an operator calls it.
 
 const script = join(import.meta.dirname, '../../load/run-load-test.sh');
 const built = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'agent-memory/k6');
 /** Where run-load-test.sh finds it. */
-export const k6 = process.env.K6 ?? toolOf('k6') ?? (existsSync(built) ? built : undefined);
+export const k6 = process.env.K6 ?? findTool('k6') ?? (existsSync(built) ? built : undefined);
 export const describeWithK6 = (name: string, tests: () => void): void =>
   k6 ? describe(name, tests) : describe.skip(`${name} (skipped: k6 not installed, tests/load/install-k6.sh builds it)`, tests);
 

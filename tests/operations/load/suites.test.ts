@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { operations } from '../../load/suites.ts';
 import { startTestDaemon } from '../../support/daemon.ts';
-import { toolOf } from '../../support/tool.ts';
+import { findTool } from '../../support/tool.ts';
 import { type Edge, startEdge } from '../nginx/edge.ts';
 import { describeWithK6, figuresOf, k6, type Run, report, runLoadTest } from './k6.ts';
 
 // Through nginx and TLS where nginx is installed, else at the daemon itself.
-const throughNginx = toolOf('nginx') !== undefined && toolOf('openssl') !== undefined;
-const executablePath = toolOf('chromium');
+const throughNginx = findTool('nginx') !== undefined && findTool('openssl') !== undefined;
+const executablePath = findTool('chromium');
 
 let target: { url: string; stop(): Promise<unknown> };
 const runs: Run[] = [];

@@ -9,7 +9,7 @@ import { newTenant, send } from '../../support/client.ts';
 import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
 import { daemonDatabase } from '../../support/database.ts';
 import { eventually } from '../../support/eventually.ts';
-import { describeWith, toolOf } from '../../support/tool.ts';
+import { describeWith, findTool } from '../../support/tool.ts';
 
 const config = join(import.meta.dirname, '../../../monitoring/logs/syslog-ng.conf');
 
@@ -58,7 +58,7 @@ describeWith(['syslog-ng'], 'log shipping', () => {
   function ship(): void {
     const files = ['-f', config, '-R', join(dir, 'state/persist'), '-p', join(dir, 'pid'), '-c', join(dir, 'control')];
     const env = { ...process.env, CONTAINERS: join(dir, 'containers'), STATE: join(dir, 'state'), SEARCH: search.url };
-    shipper = spawn(toolOf('syslog-ng')!, ['-F', '--no-caps', ...files], { env, stdio: 'ignore' });
+    shipper = spawn(findTool('syslog-ng')!, ['-F', '--no-caps', ...files], { env, stdio: 'ignore' });
   }
 
   beforeAll(async () => {

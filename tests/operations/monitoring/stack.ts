@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parse, stringify } from 'yaml';
 import { freePort } from '../../support/daemon.ts';
-import { toolOf } from '../../support/tool.ts';
+import { findTool } from '../../support/tool.ts';
 
 // Prometheus and its exporters as Debian has them, with the configuration of monitoring/: only addresses and intervals are changed.
 
@@ -97,7 +97,7 @@ function startPrograms(dir: string, places: Places, database: string, webhook: s
     spawn(
       join(monitoring, 'alertmanager.sh'),
       [
-        toolOf('prometheus-alertmanager')!,
+        findTool('prometheus-alertmanager')!,
         `--web.listen-address=127.0.0.1:${alertmanager}`,
         `--storage.path=${dir}/alerts`,
         '--cluster.listen-address=',
@@ -180,7 +180,7 @@ async function startEdge(dir: string): Promise<{ url: string; stop(): void }> {
 }
 
 const run = (name: string, args: string[], env: NodeJS.ProcessEnv = {}): ChildProcess =>
-  spawn(toolOf(name)!, args, { stdio: 'ignore', env: { ...process.env, ...env } });
+  spawn(findTool(name)!, args, { stdio: 'ignore', env: { ...process.env, ...env } });
 
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null) return;

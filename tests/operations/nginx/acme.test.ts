@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { freePort } from '../../support/daemon.ts';
-import { describeWith, toolOf } from '../../support/tool.ts';
+import { describeWith, findTool } from '../../support/tool.ts';
 import { type Edge, servedBy, startEdge, until } from './edge.ts';
 
 // docs/tls.md, with pebble (Let's Encrypt's own test server) in the place of Let's Encrypt.
@@ -45,8 +45,8 @@ describeWith(['nginx', 'openssl', 'curl', 'certbot', 'pebble', 'pebble-challtest
     const resolver = ['-dnsserver', `127.0.0.1:${dns}`, '-config', join(edge.dir, 'pebble.json')];
     const names = ['-dnsserver', `127.0.0.1:${dns}`, '-defaultIPv4', '127.0.0.1', '-defaultIPv6', '', ...off];
     const env = { ...process.env, PEBBLE_VA_NOSLEEP: '1', PEBBLE_WFE_NONCEREJECT: '0' };
-    servers.push(spawn(toolOf('pebble-challtestsrv')!, names, { stdio: 'ignore' }));
-    servers.push(spawn(toolOf('pebble')!, resolver, { env, stdio: 'ignore' }));
+    servers.push(spawn(findTool('pebble-challtestsrv')!, names, { stdio: 'ignore' }));
+    servers.push(spawn(findTool('pebble')!, resolver, { env, stdio: 'ignore' }));
     return `https://127.0.0.1:${acme}/dir`;
   }
 
@@ -57,7 +57,7 @@ describeWith(['nginx', 'openssl', 'curl', 'certbot', 'pebble', 'pebble-challtest
       REQUESTS_CA_BUNDLE: join(edge.dir, 'ssl-of-authority/cert.pem'),
       SSL_DIR: join(edge.dir, 'ssl'),
     };
-    return promisify(execFile)(toolOf('certbot')!, [...args, '--non-interactive', ...dirs], { env });
+    return promisify(execFile)(findTool('certbot')!, [...args, '--non-interactive', ...dirs], { env });
   };
 
   test('is obtained while nginx serves, served by it, and renewed', async () => {

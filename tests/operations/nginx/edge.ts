@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { freePort, type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
 import { daemonDatabase } from '../../support/database.ts';
-import { toolOf } from '../../support/tool.ts';
+import { findTool } from '../../support/tool.ts';
 
 // nginx with the configuration that is shipped, before daemons in processes of their own.
 
@@ -87,7 +87,7 @@ export async function startEdge({
   const servers = running.map(({ url }) => `server ${new URL(url).host} max_fails=0;\n`);
   if (!watch) writeFileSync(join(dir, 'agent-memory-servers.conf'), servers.join(''));
 
-  symlinkSync(toolOf(program)!, join(dir, 'nginx'));
+  symlinkSync(findTool(program)!, join(dir, 'nginx'));
   const nginx = [join(dir, 'nginx'), '-c', join(dir, 'nginx.conf')];
   const child = spawn(nginx[0]!, [...nginx.slice(1), '-g', 'daemon off;'], { stdio: 'ignore' });
   const ended = once(child, 'exit');

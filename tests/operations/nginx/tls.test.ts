@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ConnectionOptions, connect } from 'node:tls';
-import { describeWith, toolOf } from '../../support/tool.ts';
+import { describeWith, findTool } from '../../support/tool.ts';
 import { type Edge, startEdge } from './edge.ts';
 
 const makeCert = join(import.meta.dirname, '../../../scripts/make-cert.sh');
@@ -20,7 +20,7 @@ describeWith(['nginx', 'openssl', 'testssl'], 'nginx: TLS', () => {
     const file = join(edge.dir, 'testssl.json');
     const checks = ['--protocols', '--std', '--heartbleed', '--ccs-injection', '--renegotiation', '--crime'];
     const quiet = ['--quiet', '--color', '0', '--warnings', 'off', '--nodns', 'none'];
-    const { error } = spawnSync(toolOf('testssl')!, [...quiet, ...checks, '--jsonfile', file, new URL(edge.https).host], {
+    const { error } = spawnSync(findTool('testssl')!, [...quiet, ...checks, '--jsonfile', file, new URL(edge.https).host], {
       timeout: 280_000,
     });
     expect(error).toBeUndefined();
