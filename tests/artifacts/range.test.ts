@@ -30,11 +30,11 @@ test.each([
   ['bytes=0-1,3-4', 200, 'abcdefghij'],
   ['bytes=0-1,10-', 200, 'abcdefghij'],
   ['lines=0-1', 200, 'abcdefghij'],
-])('Range: %s is answered %i', async (range, status, body) => {
+])('Range: %s returns %i', async (range, status, body) => {
   expect(await ask({ range })).toEqual([status, body]);
 });
 
-test('If-Range: the range of these bytes, the whole instead of a range of others', async () => {
+test('If-Range returns the range if it names these bytes, else the whole', async () => {
   expect(await ask({ range: 'bytes=0-1', 'if-range': tag })).toEqual([206, 'ab']);
   for (const other of ['"other"', `W/${tag}`, 'Wed, 21 Oct 2026 07:28:00 GMT'])
     expect(await ask({ range: 'bytes=0-1', 'if-range': other })).toEqual([200, 'abcdefghij']);

@@ -19,7 +19,7 @@ afterAll(async () => {
   await given.release();
 });
 
-/** A tenant that counts its transactions that write. */
+/** Returns a tenant that counts its write transactions. */
 async function newTenant(max_bytes: number | null = null) {
   const tenant = database.tenants(newId('t'));
   await tenant.write(async (db) => {
@@ -67,7 +67,7 @@ const stored = async (tenant: Tenant) => {
   return row!;
 };
 
-test('a retry and a key with another body are told before any bytes are stored', async () => {
+test('a retry, and a key with another body, are answered before any bytes are stored', async () => {
   const { tenant, counted } = await newTenant();
   const first = await store(tenant);
   expect(first.status).toBe('new');
@@ -78,7 +78,7 @@ test('a retry and a key with another body are told before any bytes are stored',
   expect(await stored(tenant)).toEqual({ kept: 1, unnamed: 0 });
 });
 
-test('a tenant without room is told before any bytes are stored', async () => {
+test('a tenant that exceeds its quota is answered before any bytes are stored', async () => {
   const { tenant, counted } = await newTenant(2 * bytes.length);
   for (const key of ['a', 'b']) expect((await store(tenant, 'body', key)).status).toBe('new');
   const { writes } = counted;
@@ -87,7 +87,7 @@ test('a tenant without room is told before any bytes are stored', async () => {
   expect(counted.writes).toBe(writes);
 });
 
-test('of equal requests that meet one stores its bytes, and the others’ are taken away', async () => {
+test('one of several concurrent equal requests stores its bytes, and those of the others are deleted', async () => {
   const { tenant } = await newTenant();
   const outcomes = await Promise.all([store(tenant), store(tenant), store(tenant)]);
   expect(outcomes.map(({ status }) => status).sort()).toEqual(['new', 'replay', 'replay']);
@@ -95,11 +95,11 @@ test('of equal requests that meet one stores its bytes, and the others’ are ta
 });
 
 test.each([
-  ['was refused', new WriteQueueFull(), 0],
-  ['was undone by the database', Object.assign(new Error('canceling statement'), { code: '57014' }), 0],
-  ['may still come', new Error('Query read timeout'), 1],
-  ['may have come before the connection was lost', Object.assign(new Error('read'), { code: 'EPIPE' }), 1],
-])('bytes of a commit that %s are kept only where an event could yet name them', async (_, error, unnamed) => {
+  ['was rejected', new WriteQueueFull(), 0],
+  ['was rolled back', Object.assign(new Error('canceling statement'), { code: '57014' }), 0],
+  ['may still commit', new Error('Query read timeout'), 1],
+  ['may have committed before the connection was lost', Object.assign(new Error('read'), { code: 'EPIPE' }), 1],
+])('the bytes of a commit that %s are kept only if an event may still name them', async (_, error, unnamed) => {
   const { tenant } = await newTenant();
   await expect(store({ ...tenant, commit: () => Promise.reject(error) })).rejects.toBe(error);
   expect(await stored(tenant)).toEqual({ kept: unnamed, unnamed });

@@ -4,7 +4,7 @@ import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer } from '../support/database.ts';
 import { testEngine } from '../support/engine.ts';
 
-// A list whose filter matches next to nothing ends with a cursor, not with the log. The rows are made by SQL, by a second connection.
+// A list whose filter matches very little ends with a cursor before the end of the log. A second connection inserts the rows with SQL.
 
 const SIZE = 30_000;
 
@@ -50,7 +50,7 @@ async function pagesOf(path: string): Promise<{ seqs: unknown[]; scanned: unknow
   return { seqs, scanned };
 }
 
-describeOnServer('the daemon holds its one session, and nobody else can write to its tables', () => {
+describeOnServer('the daemon uses the only session, so the test cannot write to its tables', () => {
   beforeAll(async () => {
     daemon = await startTestDaemon();
     alice = await newTenant(daemon.url);
@@ -60,24 +60,24 @@ describeOnServer('the daemon holds its one session, and nobody else can write to
   });
   afterAll(() => daemon.stop());
 
-  test('a list of events that matches nothing says how far each page has looked', async () => {
+  test('a list of events without matches returns the scanned position of each page', async () => {
     expect(await pagesOf('/v1/events?tag=nowhere')).toEqual({ seqs: [], scanned: [20_000, undefined] });
     expect(await pagesOf('/v1/events?tag=nowhere&order=desc')).toEqual({ seqs: [], scanned: [10_001, undefined] });
     expect(await pagesOf('/v1/events?user_id=alice&kind=decision&until=2001-01-01T00:00:00Z')).toMatchObject({ seqs: [] });
   });
 
-  test('what matches at both ends is found over the pages, in either order, once', async () => {
+  test('matches at both ends of the log are returned once over the pages, in either order', async () => {
     expect((await pagesOf('/v1/events?tag=rare')).seqs).toEqual([2, SIZE]);
     expect((await pagesOf('/v1/events?tag=rare&order=desc')).seqs).toEqual([SIZE, 2]);
     expect((await pagesOf('/v1/events?tag=rare&after=2')).seqs).toEqual([SIZE]);
     expect((await pagesOf('/v1/events?tag=rare&session_id=s0&limit=1')).seqs).toEqual([2, SIZE]);
   });
 
-  test('a session is looked through by itself', async () => {
+  test('a list of a session scans only its events', async () => {
     expect(await pagesOf('/v1/events?session_id=s0&tag=rare')).toEqual({ seqs: [2, SIZE], scanned: [undefined] });
   });
 
-  test('a filter looks through less at once, and finds the same', async () => {
+  test('a filtered list scans fewer events per request and finds the same ones', async () => {
     const filter = encodeURIComponent('{"tags": {"contains": "rare"}}');
     const { seqs, scanned } = await pagesOf(`/v1/events?filter=${filter}`);
     expect(seqs).toEqual([2, SIZE]);

@@ -1,7 +1,7 @@
 import { type Client, newTenant, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
-// What a request may leave out.
+// Optional fields of requests and their defaults.
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -27,7 +27,7 @@ async function keyNamed(name: string, more: Record<string, unknown> = {}): Promi
   return { ...alice, ask: (method, path, asked) => send(daemon.url, method, path, { ...asked, headers }) };
 }
 
-test('the smallest event is a text, and the smallest read a query', async () => {
+test('the smallest event has only a text, and the smallest search only a query', async () => {
   expect(await recorded({ text: 'the tide is high' })).toMatchObject({
     kind: 'message',
     channel: 'private',
@@ -43,7 +43,7 @@ test('the smallest event is a text, and the smallest read a query', async () => 
   }
 });
 
-test('text stands for content.text, whatever the kind, and beside other content', async () => {
+test('`text` sets content.text for every kind and beside other content', async () => {
   expect((await recorded({ text: 'x', content: { mood: 'calm' } })).content).toEqual({ text: 'x', mood: 'calm' });
   expect((await recorded({ kind: 'artifact', text: 'x', content: {} })).content).toEqual({ text: 'x' });
   expect((await recorded({ kind: 'decision', text: 'x', content: { decision: 'y' } })).content).toEqual({
@@ -64,7 +64,7 @@ test.each([
   [{ events: [{ text: 'a' }, {}] }, ['#/events/1/text']],
   [{ content: [] }, ['#/content']],
   [{ content: 'a' }, ['#/content']],
-])('POST /v1/events with %j is refused with every pointer', async (body, pointers) => {
+])('POST /v1/events with %j returns 422 with all pointers', async (body, pointers) => {
   const answer = await post('/v1/events', body);
   expect([answer.status, answer.body.errors.map((fault: any) => fault.pointer).sort()]).toEqual([422, pointers]);
 });
@@ -74,7 +74,7 @@ test.each([
   ['/v1/search', { query: 'a', query_text: 'a' }, '#/query_text'],
   ['/v1/context', { query: 'a', query_text: 'b' }, '#/query_text'],
   ['/v1/search', [], '#'],
-])('POST %s with %j is refused', async (path, body, pointer) => {
+])('POST %s with %j returns 422', async (path, body, pointer) => {
   const answer = await post(path, body);
   expect([answer.status, answer.body.errors.map((fault: any) => fault.pointer)]).toEqual([422, [pointer]]);
 });
@@ -87,18 +87,18 @@ test.each([
   ],
   ['/v1/memories', { text: 'a', kind: 'fact', body: { value: [] } }, 'must be a string or a number or a boolean'],
   ['/v1/events', { events: [] }, 'must have at least 1 item'],
-])('POST %s with %j says in plain words what may stand there', async (path, body, detail) => {
+])('POST %s with %j names the permitted values', async (path, body, detail) => {
   expect((await post(path, body)).body.errors.map((fault: any) => fault.detail)).toEqual([detail]);
 });
 
-test('outside private an event is about nobody unless it says so; a decision of scope user is about the caller', async () => {
+test('outside the private channel an event has no subject by default; a decision of scope user is about the caller', async () => {
   for (const channel of ['team', 'public', 'agent']) expect(await recorded({ text: 'x', channel })).not.toHaveProperty('user_id');
   expect((await recorded({ text: 'x', channel: 'team', user_id: 'bob' })).user_id).toBe('bob');
   const decision = { kind: 'decision', channel: 'team', content: { decision: 'x', scope: 'user' } };
   expect((await recorded(decision)).user_id).toBe('alice');
 });
 
-test('a key is an agent: named by the agent_id of the event or of the key, or else by its own name', async () => {
+test('the actor of a key is an agent with the agent_id of the event or key, or else the name of the key', async () => {
   const named = await keyNamed('night shift');
   expect((await recorded({ text: 'x' }, named)).actor).toEqual({ type: 'agent', id: 'night shift' });
   expect((await recorded({ text: 'x', agent_id: 'planner' }, named)).actor).toEqual({ type: 'agent', id: 'planner' });
@@ -107,7 +107,7 @@ test('a key is an agent: named by the agent_id of the event or of the key, or el
   expect(await recorded({ text: 'x' }, bound)).toMatchObject({ agent_id: 'coder', actor: { type: 'agent', id: 'coder' } });
 });
 
-test('a key that acts as one agent says nothing in the name of another', async () => {
+test('a key that is bound to an agent cannot record events as another', async () => {
   const bound = await keyNamed('k', { agent_id: 'coder' });
   const other = { text: 'x', actor: { type: 'agent', id: 'planner' } };
   for (const path of ['/v1/events', '/v1/memories']) {
@@ -120,7 +120,7 @@ test('a key that acts as one agent says nothing in the name of another', async (
   }
 });
 
-test('the smallest memory is a text: a private note of the caller', async () => {
+test('the smallest memory has only a text and is a private note of the caller', async () => {
   const made = await post('/v1/memories', { text: 'tides are regular' });
   expect(made.status).toBe(201);
   expect(made.body).toMatchObject({ kind: 'note', channel: 'private', user_id: 'alice', origin: { type: 'human', id: 'alice' } });

@@ -37,7 +37,7 @@ const figure = async (series: string) => {
 };
 const write = (client: Client, text: string, more = {}) => client.ask('POST', '/v1/events', { body: message(text, more) });
 
-test('following without a place begins now; with `after` or Last-Event-ID it begins there, and the header wins', async () => {
+test('a stream starts now by default, or at `after` or Last-Event-ID, of which the header takes precedence', async () => {
   await write(alice, 'before');
   const [now, after, header] = [
     await open(alice),
@@ -55,7 +55,7 @@ test('following without a place begins now; with `after` or Last-Event-ID it beg
   for (const stream of [now, after, header]) stream.close();
 });
 
-test('a follower sees what its channel, subject and filters allow, and nothing of another tenant', async () => {
+test('a follower receives what its channel, subject and filters allow, and nothing of another tenant', async () => {
   const bob = await newColleague(alice);
   const stranger = await newTenant(daemon.url);
   const stream = await open(bob, '?channel=private&session_id=s1');
@@ -67,7 +67,7 @@ test('a follower sees what its channel, subject and filters allow, and nothing o
   stream.close();
 });
 
-test('a stream has the headers that keep proxies from holding events back', async () => {
+test('a stream has the headers that prevent proxies from buffering events', async () => {
   const { response, close } = await open(alice);
   expect(response.headers.get('content-type')).toMatch(/^text\/event-stream/);
   expect(response.headers.get('cache-control')).toContain('no-transform');
@@ -75,7 +75,7 @@ test('a stream has the headers that keep proxies from holding events back', asyn
   close();
 });
 
-test('an id that this log has not given yet answers 410 with where it ends: the log was restored, and what takes that seq would be missed', async () => {
+test('a Last-Event-ID beyond the end of the log returns 410 with its end, because the log was restored', async () => {
   await write(alice, 'one');
   const last = await open(alice, '', { 'last-event-id': '1' });
   expect(last.response.status).toBe(200);
@@ -84,7 +84,7 @@ test('an id that this log has not given yet answers 410 with where it ends: the 
   expect([beyond.response.status, await beyond.response.json()]).toMatchObject([410, { oldest_seq: 1, last_seq: 1 }]);
 });
 
-test('following from before the log begins answers 410 with oldest_seq; nonsense as Last-Event-ID 422; too many followers 429', async () => {
+test('a start before the beginning of the log returns 410 with oldest_seq, an invalid Last-Event-ID 422, too many followers 429', async () => {
   const bad = await open(alice, '', { 'last-event-id': 'x' });
   expect(bad.response.status).toBe(422);
   const streams = [await open(alice), await open(alice), await open(alice)];
@@ -93,20 +93,20 @@ test('following from before the log begins answers 410 with oldest_seq; nonsense
   for (const stream of streams) stream.close();
 });
 
-/** A reader that is let go has this long for what waits for it (LAST_WORDS_MS); where it has no end, a busy machine loses nothing. */
-function letLastWordsLast(): void {
+/** Makes the grace period of a slow client (OVERFLOW_GRACE_MS) endless, so that the test passes on a busy machine. */
+function makeGracePeriodEndless(): void {
   const real = setTimeout;
   const longer = (work: () => void, ms?: number) => real(work, ms === 30_000 ? 2 ** 31 - 1 : ms);
   jest.spyOn(globalThis, 'setTimeout').mockImplementation(longer as typeof setTimeout);
 }
 
-test('a slow reader is told where it stopped and let go, and misses nothing when it resumes there', async () => {
+test('a slow client gets an overflow event with its position, and misses nothing when it resumes there', async () => {
   const text = 'x'.repeat(60_000);
-  // more than the buffers of both ends and of the kernel hold
+  // more than fits into the buffers of both ends and of the kernel
   const total = 300;
   for (let i = 0; i < total; i += 25)
     await alice.ask('POST', '/v1/events', { body: { events: Array.from({ length: 25 }, () => message(text)) } });
-  letLastWordsLast();
+  makeGracePeriodEndless();
   const reader = (await open(alice, '?after=0')).events!;
   await eventually(async () => (await figure('agent_memory_follower_overflows_total')) > 0, 'the reader is let go');
   const seen: number[] = [];
@@ -123,7 +123,7 @@ test('a slow reader is told where it stopped and let go, and misses nothing when
   rest.close();
 }, 300_000);
 
-test('a client that leaves while its stream is being opened holds no place', async () => {
+test('a client that disconnects while its stream is being opened occupies no slot', async () => {
   for (let i = 0; i < 30; i += 1) {
     const abort = new AbortController();
     const opening = fetch(`${daemon.url}/v1/events`, {
@@ -147,7 +147,7 @@ const isOver = async (events: AsyncGenerator<ServerSent>) => {
 const logIn = async ({ tenant_id, username }: Client) =>
   (await alice.ask('POST', '/auth/login', { body: { tenant_id, username, password: PASSWORD } })).body;
 
-test('a log-out ends the streams of its session soon; others of the tenant go on', async () => {
+test('a log-out soon ends the streams of its session; other streams of the tenant continue', async () => {
   const second = await logIn(alice);
   const [own, other] = [await open(alice), await open({ ...alice, token: second.access_token })];
   await alice.ask('POST', '/auth/logout', { body: { refresh_token: alice.refresh_token } });
@@ -157,7 +157,7 @@ test('a log-out ends the streams of its session soon; others of the tenant go on
   other.close();
 });
 
-test('disabling a user, revoking a key and demoting the maker of a key end the streams that this concerns', async () => {
+test('disabling a user, revoking a key and demoting the creator of a key end the affected streams', async () => {
   const carol = await newColleague(alice, 'carol', 'admin');
   const bob = await newColleague(alice);
   const key = (await carol.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'admin', scopes: ['read', 'admin'] } })).body;

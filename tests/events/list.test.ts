@@ -17,7 +17,7 @@ const texts = async (client: Client, query: string) => {
   return body.data.map((event: { content: { text: string } }) => event.content.text);
 };
 
-test('GET /v1/events pages through everything once, in both orders, and ends with a null cursor', async () => {
+test('GET /v1/events returns every event once over the pages, in both orders, and ends with a null cursor', async () => {
   await alice.ask('POST', '/v1/events', { body: { events: Array.from({ length: 25 }, (_, i) => message(String(i))) } });
   for (const order of ['asc', 'desc']) {
     const seen: number[] = [];
@@ -63,12 +63,12 @@ test.each([
   ['since=yesterday', 'since'],
   ['colour=red', 'colour'],
   ['after=-1', 'after'],
-])('GET /v1/events?%s is refused with 422 and names the parameter', async (query, parameter) => {
+])('GET /v1/events?%s returns 422 and names the parameter', async (query, parameter) => {
   const { status, body } = await alice.ask('GET', `/v1/events?${query}`);
   expect([status, body.errors[0].parameter]).toEqual([422, parameter]);
 });
 
-test('what a channel shows follows the rule: public, team, agent and private, by sensitivity, and private items to their subject alone', async () => {
+test('a channel shows events by the visibility rule: by channel and sensitivity, and private events only to their subject', async () => {
   const bob = await newColleague(alice);
   const events = ['public', 'team', 'agent', 'private'].flatMap((channel) =>
     ['none', 'low', 'high'].map((sensitivity) => message(`${channel} ${sensitivity}`, { channel, sensitivity })),
@@ -86,7 +86,7 @@ test('what a channel shows follows the rule: public, team, agent and private, by
   expect(await texts(bob, 'channel=private')).toEqual(of(['public', 'team', 'agent'], trusted!));
 });
 
-test('a member neither writes nor finds by id what is private to another; an admin does by naming the subject', async () => {
+test('a member can neither write nor read by id private events of another; an admin can by naming the subject', async () => {
   const bob = await newColleague(alice);
   const mine = (await alice.ask('POST', '/v1/events', { body: message('of alice') })).body;
   const his = (await bob.ask('POST', '/v1/events', { body: message('of bob') })).body;
@@ -98,7 +98,7 @@ test('a member neither writes nor finds by id what is private to another; an adm
   expect((await alice.ask('GET', `/v1/events/${his.event_id}`)).status).toBe(200);
 });
 
-test('a request that names another tenant is refused with 403 wherever it does; its own name is allowed', async () => {
+test('a request that names another tenant anywhere returns 403; naming its own tenant is allowed', async () => {
   const other = await newTenant(daemon.url);
   const body = message('x');
   const refused = [

@@ -17,7 +17,7 @@ afterAll(() => daemon.stop());
 const record = (body: unknown, headers?: Record<string, string>) => alice.ask('POST', '/v1/events', { body, headers });
 const readBack = async (event_id: string) => (await alice.ask('GET', `/v1/events/${event_id}`)).body;
 
-test('POST /v1/events, with one event of every kind, answers 201 with Location and reads back equal', async () => {
+test('POST /v1/events with one event of each kind returns 201 with Location, and the event reads back equal', async () => {
   const contents: Record<string, Record<string, unknown>> = {
     message: { text: 'Array<string> x < 5 javascript: DROP TABLE events; -- ', further: { kept: [1, null, 'é 漢 🎈'] } },
     tool_call: { tool: 'grep', pattern: 'foo(.*)', flags: ['-n'] },
@@ -52,7 +52,7 @@ test('POST /v1/events, with one event of every kind, answers 201 with Location a
   }
 });
 
-test('POST /v1/events keeps fields named like those of the service, and refuses them where it would write them itself', async () => {
+test('POST /v1/events stores fields with reserved names, and returns 422 if the service would overwrite them', async () => {
   const plain = { tool: 't', excerpt_text: 'short', truncated: false, artifact_id: 'of a tool' };
   const kept = await record({ ...message(''), kind: 'tool_result', content: plain });
   expect((await readBack(kept.body.event_id)).content).toEqual(plain);
@@ -70,7 +70,7 @@ test('POST /v1/events keeps fields named like those of the service, and refuses 
   ]);
 });
 
-test('POST /v1/events, with a batch of which one is wrong, stores nothing and points to the wrong one', async () => {
+test('POST /v1/events with one invalid event in a batch stores nothing and returns its pointer', async () => {
   const events = [message('one'), { ...message('two'), channel: 'nowhere' }, { ...message('three'), extra: 1 }];
   const { status, body } = await record({ events });
   expect(status).toBe(422);
@@ -80,7 +80,7 @@ test('POST /v1/events, with a batch of which one is wrong, stores nothing and po
   expect((await alice.ask('GET', '/v1/events')).body.data).toEqual([]);
 });
 
-test('POST /v1/events, with 1000 events, stores them in order under a dense seq; with 1001 none', async () => {
+test('POST /v1/events with 1000 events stores them in order with dense seqs; with 1001 events it stores none', async () => {
   const events = Array.from({ length: 1000 }, (_, i) => message(`event ${i}`));
   const { body } = await record({ events });
   expect(body.data.map((e: { seq: number }) => e.seq)).toEqual(events.map((_, i) => i + 1));
@@ -88,8 +88,8 @@ test('POST /v1/events, with 1000 events, stores them in order under a dense seq;
   expect((await record(message('after'))).body.seq).toBe(1001);
 });
 
-test('POST /v1/events, with a tool result of 240,000 characters, keeps an excerpt on a character boundary and the whole in an artifact', async () => {
-  // three bytes a character: 65,536 is no multiple of three
+test('POST /v1/events with a tool result of 240,000 characters stores an excerpt cut at a character boundary, and the whole in an artifact', async () => {
+  // three bytes per character, and 65,536 is not a multiple of three
   const text = '漢'.repeat(240_000);
   const { body } = await record({
     ...message(''),
@@ -106,12 +106,12 @@ test('POST /v1/events, with a tool result of 240,000 characters, keeps an excerp
   expect(artifact.headers.get('etag')).toBe(`"${createHash('sha256').update(text).digest('hex')}"`);
 });
 
-test('POST /v1/events, with a text over the limit of artifacts, answers 413 and stores nothing', async () => {
+test('POST /v1/events with a text over the limit of artifacts returns 413 and stores nothing', async () => {
   expect((await record(message('x'.repeat(2 * 1024 * 1024 + 1)))).status).toBe(413);
   expect((await alice.ask('GET', '/v1/events')).body.data).toEqual([]);
 });
 
-test('POST /v1/events, with an event over 1 MiB beside its longest text, answers 413 with the pointer to it', async () => {
+test('POST /v1/events with an event over 1 MiB without its longest text returns 413 with its pointer', async () => {
   const many = Array(18).fill('x'.repeat(60_000));
   const large = { ...message('short'), content: { text: 'short', many } };
   const refused = await record({ events: [message('one'), large] });
@@ -124,14 +124,14 @@ test('POST /v1/events, with an event over 1 MiB beside its longest text, answers
   expect((await readBack(body.event_id)).content).toMatchObject({ truncated: true, artifact_id: body.artifact_id });
 });
 
-test('POST /v1/events, with a batch of more searchable text than one transaction should write, answers 413 and stores nothing', async () => {
+test('POST /v1/events with a batch of too much searchable text for one transaction returns 413 and stores nothing', async () => {
   const events = Array.from({ length: 17 }, () => message('a line of prose. '.repeat(16_000)));
   const { status, body } = await record({ events });
   expect([status, body.detail]).toEqual([413, expect.stringContaining('4194304')]);
   expect((await alice.ask('GET', '/v1/events')).body.data).toEqual([]);
 });
 
-test('POST /v1/events, with content declared secret, keeps a tombstone: no text, no metadata, no passage', async () => {
+test('POST /v1/events with content declared secret stores a tombstone without text, metadata and passages', async () => {
   const { status, body } = await record(
     message('the vault opens with 4711', { sensitivity: 'secret', metadata: { pin: '4711' } }),
   );
@@ -140,7 +140,7 @@ test('POST /v1/events, with content declared secret, keeps a tombstone: no text,
   expect((await alice.ask('GET', '/v1/events')).body.data).toEqual([]);
 });
 
-test('POST /v1/events, citing ids, takes those that exist and refuses one that does not with its pointer', async () => {
+test('POST /v1/events accepts refs that exist and returns the pointer of one that does not', async () => {
   const first = (await record(message('first'))).body;
   const good = await record(message('second', { refs: [first.event_id, first.chunk_ids[0], 'README.md'] }));
   expect(good.status).toBe(201);
@@ -151,7 +151,7 @@ test('POST /v1/events, citing ids, takes those that exist and refuses one that d
   expect((await record(message('fourth', { refs: [`${first.chunk_ids[0].slice(0, -1)}9`] }))).status).toBe(404);
 });
 
-test('POST /v1/events, by a tenant that has used its storage, answers 413 and leaves the log as it is', async () => {
+test('POST /v1/events by a tenant that exceeds its storage quota returns 413 and leaves the log unchanged', async () => {
   const small = await startTestDaemon({ MAX_TENANT_BYTES: '3000' });
   const poor = await newTenant(small.url);
   const statuses: number[] = [];
@@ -163,7 +163,7 @@ test('POST /v1/events, by a tenant that has used its storage, answers 413 and le
   await small.stop();
 });
 
-test('a unit that is larger than the storage that is left is refused alone: a smaller one beside it is stored', async () => {
+test('a unit that exceeds the remaining quota is rejected, and a smaller one in the same batch is stored', async () => {
   const small = await startTestDaemon({ MAX_TENANT_BYTES: '4000' });
   const poor = await newTenant(small.url);
   const write = (length: number) => poor.ask('POST', '/v1/events', { body: message('x'.repeat(length)) });
@@ -174,7 +174,7 @@ test('a unit that is larger than the storage that is left is refused alone: a sm
   await small.stop();
 });
 
-test('GET /v1/events ends a page of large events by their size and goes on behind it', async () => {
+test('GET /v1/events ends a page of large events by size and continues after it', async () => {
   const blob = (i: number) => message('x', { metadata: { i, blob: Array.from({ length: 14 }, () => 'y'.repeat(60_000)) } });
   for (let i = 0; i < 12; i += 1) expect((await alice.ask('POST', '/v1/events', { body: blob(i) })).status).toBe(201);
   const seen: number[] = [];
@@ -188,7 +188,7 @@ test('GET /v1/events ends a page of large events by their size and goes on behin
   expect(pages).toBeGreaterThan(1);
 });
 
-test('POST /v1/events, with any JSON and text as content, reads back equal', async () => {
+test('POST /v1/events with any JSON and text as content reads back equal', async () => {
   const text = fc.string({ unit: 'grapheme', maxLength: 60 }).filter((s) => s.isWellFormed() && !s.includes('\0'));
   const json = fc
     .jsonValue({ stringUnit: 'grapheme', maxDepth: 4 })
@@ -200,7 +200,7 @@ test('POST /v1/events, with any JSON and text as content, reads back equal', asy
   const { status, body } = await record({ events: contents.map((content) => ({ ...message(''), content })) });
   expect(status).toBe(201);
   const { body: list } = await alice.ask('GET', '/v1/events?limit=1000');
-  // through JSON, as any client sees them: -0 is 0 there
+  // through JSON, in which -0 is 0
   expect(list.data.map((e: { content: unknown }) => e.content)).toEqual(JSON.parse(JSON.stringify(contents)));
   expect(body.data).toHaveLength(contents.length);
 });
@@ -210,7 +210,7 @@ const hasUnsafeInteger = (value: unknown): boolean =>
     ? Number.isInteger(value) && !Number.isSafeInteger(value)
     : typeof value === 'object' && value !== null && Object.values(value).some(hasUnsafeInteger);
 
-test('cutBytes, with any text and limit, gives its longest beginning of at most so many bytes', () => {
+test('truncateBytes returns the longest prefix of any text within any limit', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'grapheme' }), fc.nat(40), (text, max) => {
       const cut = truncateBytes(text, max);

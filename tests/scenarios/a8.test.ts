@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { countRedactionMarks } from '../../src/secrets/redact.ts';
 import { brokenOf, formsOf, halvesOf, large, placements } from '../secrets/placements.ts';
-import { innocents, namedSamples, pemKey, type Sample, tokenSamples } from '../secrets/samples.ts';
+import { harmlessTexts, namedSamples, pemKey, type Sample, tokenSamples } from '../secrets/samples.ts';
 import { type Client, message, newTenant, type RequestOptions } from '../support/client.ts';
 import { findBinaries, serverPid, startCluster, withClient } from '../support/cluster.ts';
 import { type SpawnedDaemon, spawnDaemon } from '../support/daemon.ts';
@@ -181,19 +181,19 @@ async function askForAll({ say }: Spoken): Promise<void> {
   await say('context', 200, 'POST', '/v1/context', { body: { session_id: 's1', channel: 'private', query_text: 'password' } });
 }
 
-async function writeInnocents({ say }: Spoken): Promise<void> {
-  const texts = innocents();
+async function writeHarmlessTexts({ say }: Spoken): Promise<void> {
+  const texts = harmlessTexts();
   expect(texts.length).toBeGreaterThanOrEqual(200);
   for (let i = 0; i < texts.length; i += 100) {
     const events = texts.slice(i, i + 100).map((text) => message(text, { metadata: { text }, session_id: 'plain' }));
-    await say('innocents', 201, 'POST', '/v1/events', { body: { events } });
+    await say('harmless texts', 201, 'POST', '/v1/events', { body: { events } });
     const memories = texts.slice(i, i + 100).map((text) => note(text, { metadata: { text } }));
-    const { data } = await say('innocents', 201, 'POST', '/v1/memories', { body: { memories } });
+    const { data } = await say('harmless texts', 201, 'POST', '/v1/memories', { body: { memories } });
     expect(data.map((memory: Kept) => [memory.text, memory.metadata.text, memory.sensitivity])).toEqual(
       asGiven(texts.slice(i, i + 100)),
     );
   }
-  const { data } = await say('innocents', 200, 'GET', '/v1/events?session_id=plain&limit=1000');
+  const { data } = await say('harmless texts', 200, 'GET', '/v1/events?session_id=plain&limit=1000');
   expect(data.map((event: Kept) => [event.content.text, event.metadata.text, event.sensitivity])).toEqual(asGiven(texts));
 }
 
@@ -236,7 +236,7 @@ test('A8 secrets of every kind, wherever they are put, are in no file, log or an
   expect([taken.sensitivity, taken.redactions]).toEqual(['none', 1]);
   await writeLarge(spoken, samples);
   await asNames(spoken, samples[0]!);
-  await writeInnocents(spoken);
+  await writeHarmlessTexts(spoken);
   await askForAll(spoken);
 
   await world.checkpoint();

@@ -1,6 +1,6 @@
 import { findSecrets } from '../../src/secrets/detect.ts';
 import { redactJson, redactText } from '../../src/secrets/redact.ts';
-import { innocents, namedSamples, pemKey, tokenSamples } from './samples.ts';
+import { harmlessTexts, namedSamples, pemKey, tokenSamples } from './samples.ts';
 
 const classes = { personal_data: false, contacts: false };
 const redact = (text: string) => redactText(text, findSecrets(text, classes));
@@ -8,7 +8,7 @@ const tokens = tokenSamples();
 const all = [...tokens, ...namedSamples()];
 const cases = (samples: typeof all) => samples.map((one) => [one.kind, one] as const);
 
-test.each(cases(all))('%s is cut out of a text, and nothing else', (_kind, { text, secret }) => {
+test.each(cases(all))('%s is redacted in a text, and nothing else', (_kind, { text, secret }) => {
   const [before, after] = text.split(secret);
   const kept = redact(`First. ${text}\nThe end.`);
   expect(kept).not.toContain(secret);
@@ -17,7 +17,7 @@ test.each(cases(all))('%s is cut out of a text, and nothing else', (_kind, { tex
   expect(kept.endsWith(`${after}\nThe end.`)).toBe(true);
 });
 
-test.each(cases(all))('%s is cut out of nested JSON and of an array of lines', (_kind, { text, secret }) => {
+test.each(cases(all))('%s is redacted in nested JSON and in an array of lines', (_kind, { text, secret }) => {
   const { value, found } = redactJson({ a: [{ b: { c: text } }], lines: ['one', text, 'two'], [text]: 1 }, classes, '#');
   expect(JSON.stringify(value)).not.toContain(JSON.stringify(secret).slice(1, -1));
   expect(found.length).toBeGreaterThan(2);
@@ -46,7 +46,7 @@ test.each(Object.keys(breaks).flatMap((name) => cases(tokens).map(([kind, one]) 
   },
 );
 
-test('a PEM key is found whole, escaped, cut off, as lines, wrapped in base64', () => {
+test('a PEM key is found whole, escaped, truncated, as an array of lines and in Base64', () => {
   const pem = pemKey();
   const line = pem.split('\n')[3]!;
   const escaped = JSON.stringify({ private_key: pem });
@@ -61,7 +61,7 @@ test('a PEM key is found whole, escaped, cut off, as lines, wrapped in base64', 
   expect(JSON.stringify(value)).not.toContain(line);
 });
 
-test('the name of a field says what its value is', () => {
+test('the name of a field determines how its value is judged', () => {
   const secret = { password: 'swordfish', config: { apiKey: 'q8Zr1kLmN0pT', db: { passwords: ['abcd1', 'efgh2'] } }, pin: 7 };
   const { value, found } = redactJson(secret, classes, '#/content');
   expect(value).toEqual({
@@ -74,8 +74,8 @@ test('the name of a field says what its value is', () => {
   expect(pair.value.env[0]!.value).toBe('[redacted:password]');
 });
 
-test('what looks like a secret and is none stays byte for byte', () => {
-  const texts = innocents();
+test('values that only look like secrets are unchanged', () => {
+  const texts = harmlessTexts();
   expect(texts.length).toBeGreaterThanOrEqual(200);
   expect(texts.filter((text) => redact(text) !== text)).toEqual([]);
   const { value, found } = redactJson({ texts, text: texts.join('\n') }, classes, '#');
@@ -83,7 +83,7 @@ test('what looks like a secret and is none stays byte for byte', () => {
   expect(value.texts).toBe(texts);
 });
 
-test('personal data is found where it is asked for', () => {
+test('personal data is found if the policy enables it', () => {
   const text = 'Card 4111 1111 1111 1111, IBAN DE89 3704 0044 0532 0130 00, ann@corp.com, +49 170 1234567, 4111 1111 1111 1112';
   expect(redact(text)).toBe(text);
   const on = (personal_data: boolean, contacts: boolean) => redactText(text, findSecrets(text, { personal_data, contacts }));

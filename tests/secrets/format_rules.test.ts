@@ -1,9 +1,9 @@
 import { findSecrets } from '../../src/secrets/detect.ts';
 
-// Secrets by the place where programs keep them: each place with and without the spaces that it may have, and what stands there and is none.
+// Secrets in the formats in which programs store them, with and without optional spaces, and values in these formats that are not secret.
 
 const SECRET = 'q7Zk3mP9xTvB2nL8';
-const cut = (text: string) =>
+const secretsIn = (text: string) =>
   findSecrets(text, { personal_data: false, contacts: false }).map(({ from, to, kind }) => [kind, text.slice(from, to)]);
 
 test.each<[string, string]>([
@@ -48,7 +48,7 @@ test.each<[string, string]>([
   ['jwk', `{"kty":"RSA","d":"${SECRET}"}`],
   ['jwk', `{"kty": "oct", "k" : "${SECRET}"}`],
 ])('%s: %s', (kind, text) => {
-  expect(cut(text)).toEqual([[kind, SECRET]]);
+  expect(secretsIn(text)).toEqual([[kind, SECRET]]);
 });
 
 test.each([
@@ -66,20 +66,20 @@ test.each([
   ['a placeholder for a data source', 'ann:********@tcp(db:3306)/app'],
   ['a named value that is no secret', 'name: DB_HOST\nvalue: q7Zk3mP9xTvB'],
   ['a key of few letters', '{"kty":"RSA","n":"q7Zk3mP9xTvB2nL8"}'],
-])('%s is left', (_, text) => {
-  expect(cut(text)).toEqual([]);
+])('%s is unchanged', (_, text) => {
+  expect(secretsIn(text)).toEqual([]);
 });
 
-test('key files are cut from the first line of their secret', () => {
+test('key files are redacted from the first line of their secret part', () => {
   const lines = ['q7Zk3mP9xTvB2nL8wR4yH6jD1gS5fC0a', 'q7Zk3mP9xTvB2nL8wR4yH6jD1gS5fC0b'];
-  expect(cut(`Private-Lines: 2\n${lines.join('\n')}\nPrivate-MAC: x`)[0]).toEqual([
+  expect(secretsIn(`Private-Lines: 2\n${lines.join('\n')}\nPrivate-MAC: x`)[0]).toEqual([
     'private-key',
     expect.stringContaining(lines.join('\n')),
   ]);
-  expect(cut(`Private-Lines: 1\n${'q7Zk3mP9'.repeat(5)}`)).toEqual([['private-key', 'q7Zk3mP9'.repeat(5)]]);
-  expect(cut(`Private-Lines: 1\n${'q7Zk3mP9'.repeat(5).slice(1)}`)).toEqual([]);
+  expect(secretsIn(`Private-Lines: 1\n${'q7Zk3mP9'.repeat(5)}`)).toEqual([['private-key', 'q7Zk3mP9'.repeat(5)]]);
+  expect(secretsIn(`Private-Lines: 1\n${'q7Zk3mP9'.repeat(5).slice(1)}`)).toEqual([]);
   for (const begin of ['---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----', '-----BEGIN OpenVPN Static key V1-----']) {
-    const [[kind, value]] = cut(`${begin}\n${lines.join('\n')}`) as [[string, string]];
+    const [[kind, value]] = secretsIn(`${begin}\n${lines.join('\n')}`) as [[string, string]];
     expect([kind, value]).toEqual([expect.stringMatching('key'), expect.stringContaining(lines.join('\n'))]);
   }
 });

@@ -1,14 +1,14 @@
 import { findSecrets } from '../../src/secrets/detect.ts';
 import { redactJson } from '../../src/secrets/redact.ts';
 
-// The detector reads hostile texts in time that grows with their length. The characters that its expressions and searches pass over are
-// counted, so that the machine's speed does not matter; every expression is bounded, so that a step back costs a constant.
+// The time of the detector is linear in the length of the text, even for hostile texts. The characters that its expressions and searches scan are
+// counted, so that the speed of the machine does not matter. Every quantifier is bounded, so that backtracking has a constant cost.
 
 interface Counted {
   characters: number;
 }
 
-/** Counts while `work` runs. Every use of an expression goes through `exec`. */
+/** Counts the scanned characters while `work` runs. Every use of an expression calls `exec`. */
 function counting(work: () => void): number {
   const counted: Counted = { characters: 0 };
   const { exec } = RegExp.prototype;
@@ -45,7 +45,7 @@ function counting(work: () => void): number {
 }
 
 const SIZE = 48 * 1024;
-/** Twice as long, twice the work; a little more where a bound is met in the longer alone. */
+/** Maximum growth if the length doubles. More than 2, because only the longer text may reach some bound. */
 const GROWTH = 2.3;
 const A_CHARACTER = 6_000;
 
@@ -170,7 +170,7 @@ const pieces = [
   '<<< token ',
 ];
 
-test.each(pieces.map((piece) => [JSON.stringify(piece), piece]))('the work on %s grows with its length', (_name, piece) => {
+test.each(pieces.map((piece) => [JSON.stringify(piece), piece]))('the work for %s is linear in its length', (_name, piece) => {
   const read = (size: number) =>
     counting(() => void findSecrets(piece.repeat(Math.ceil(size / piece.length)), { personal_data: true, contacts: true }));
   const [once, twice] = [read(SIZE), read(2 * SIZE)];
@@ -186,7 +186,7 @@ test.each([
     (n: number) => deep(Math.min(n, 1_000)).concat(Array.from({ length: n }, () => ({ secrets: { a: 'b' } }))),
   ],
   ['objects with names and values', (n: number) => Array.from({ length: n }, () => ({ name: 'DB_PASSWORD', value: 'x' }))],
-])('the work on %s grows with its length', (_name, make) => {
+])('the work for %s is linear in its length', (_name, make) => {
   const read = (n: number) => counting(() => void redactJson(make(n), { personal_data: false, contacts: false }, '#'));
   expect(read(4_000) / read(2_000)).toBeLessThan(GROWTH);
 });

@@ -3,12 +3,12 @@ import { passesIban, passesLuhn } from '../../src/secrets/personal.ts';
 
 const found = (text: string, classes = { personal_data: true, contacts: true }) =>
   findSecrets(text, classes).map(({ from, to, kind }) => [kind, text.slice(from, to)]);
-/** With its check digit. */
+/** Returns the number with its check digit. */
 const luhn = (digits: string) => [...'0123456789'].map((last) => digits + last).find(passesLuhn)!;
 const iban = (country: string, account: string) =>
   Array.from({ length: 97 }, (_, i) => `${country}${String(i + 2).padStart(2, '0')}${account}`).find(passesIban)!;
 
-test('check digits of cards and accounts', () => {
+test('check digits of card numbers and IBANs are verified', () => {
   expect(['4111111111111111', '79927398713', '0'].map(passesLuhn)).toEqual([true, true, true]);
   expect(['4111111111111112', '79927398710', '1'].map(passesLuhn)).toEqual([false, false, false]);
   expect(['DE89370400440532013000', 'DE89 3704 0044 0532 0130 00', 'GB82WEST12345698765432'].map(passesIban)).toEqual([
@@ -34,10 +34,10 @@ test.each<[string, string | undefined]>([
   ['94111111111111111', undefined],
   ['4111111111111111-2', undefined],
   ['1.4111111111111111', undefined],
-  // of no issuer, or of one digit alone
+  // of no issuer, or a single repeated digit
   [luhn('100000000000012'), undefined],
   ['0000000000000000', undefined],
-])('%s is a number of the kind %s', (number, kind) => {
+])('the number %s has the kind %s', (number, kind) => {
   expect(found(`It is ${number}`)).toEqual(kind === undefined ? [] : [[kind, number]]);
 });
 
@@ -55,11 +55,11 @@ test.each<[string, string | undefined]>([
   ['+1 234567', undefined],
   ['x+14155552671', undefined],
   ['2+14155552671', undefined],
-])('%s is a contact of the kind %s', (text, kind) => {
+])('the contact %s has the kind %s', (text, kind) => {
   expect(found(`It is ${text}`)).toEqual(kind === undefined ? [] : [[kind, text]]);
 });
 
-test('each class is looked for alone', () => {
+test('each class can be enabled separately', () => {
   const text = 'ann@corp.com pays with 4111 1111 1111 1111 from DE89 3704 0044 0532 0130 00';
   const kinds = (classes: { personal_data: boolean; contacts: boolean }) => found(text, classes).map(([kind]) => kind);
   expect(kinds({ personal_data: true, contacts: false })).toEqual(['card-number', 'iban']);

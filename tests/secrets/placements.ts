@@ -1,7 +1,7 @@
 import { message } from '../support/client.ts';
 import type { Sample } from './samples.ts';
 
-// Where a client may put a secret, and the forms in which it could lie on a disk.
+// The fields in which a client may send a secret, and the forms in which it could be on a disk.
 
 const lorem = 'The build printed this line and went on with the next of its many steps. ';
 
@@ -10,13 +10,13 @@ export const halvesOf = (secret: string): string[] => {
   return half < 10 ? [] : [secret.slice(0, half), secret.slice(half)];
 };
 
-/** As code has it that does not fit into a line. */
+/** Returns the secret broken over lines as in source code. */
 export function brokenOf({ text, secret }: Sample): string {
   const half = Math.floor(secret.length / 2);
   return text.replace(secret, () => `${secret.slice(0, half)}" +\n  "${secret.slice(half)}`);
 }
 
-/** The same secret wherever a client may put one. */
+/** Returns events with the same secret in each field that a client may set. */
 export function placements(sample: Sample): Record<string, unknown>[] {
   const { text } = sample;
   return [
@@ -47,7 +47,7 @@ export const large = (samples: Sample[]) => ({
   },
 });
 
-/** As it is, and as it would stand in base64 or hex at each of three places, or escaped. */
+/** Returns the secret as it is, escaped, in hex, and in Base64 at each of the three alignments. */
 export function formsOf(secret: string): string[] {
   const base64 = [0, 1, 2].map((shift) =>
     Buffer.from('x'.repeat(shift) + secret)

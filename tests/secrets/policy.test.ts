@@ -11,7 +11,7 @@ const secret = `q8Zr${'1kLm'}N0pT`;
 const text = `password = ${secret}, said ann`;
 const setMode = (secrets: object) => ({ body: { settings: { secrets } } });
 
-test('by default a secret is cut out and counted, and the rest is kept, found and listed', async () => {
+test('by default a secret is redacted and counted, and the rest is stored, found and listed', async () => {
   const alice = await newTenant(daemon.url);
   const { body } = await alice.ask('POST', '/v1/events', { body: message(text, { tags: [text], metadata: { apiKey: secret } }) });
   expect([body.sensitivity, body.redactions, body.chunk_ids.length]).toEqual(['none', 3, 1]);
@@ -26,7 +26,7 @@ test('by default a secret is cut out and counted, and the rest is kept, found an
   expect(kept.body.metadata).toEqual({ apiKey: '[redacted:api-key]' });
 });
 
-test('a retry is told of the redactions that the first try made; what had none says nothing of them', async () => {
+test('a retry returns the redactions of the first attempt, and an event without any omits the field', async () => {
   const alice = await newTenant(daemon.url);
   const asked = { body: message(text), headers: { 'idempotency-key': 'once' } };
   const [first, again] = [await alice.ask('POST', '/v1/events', asked), await alice.ask('POST', '/v1/events', asked)];
@@ -41,7 +41,7 @@ test('a retry is told of the redactions that the first try made; what had none s
   expect(plain.body).not.toHaveProperty('redactions');
 });
 
-test('what was declared secret keeps nothing, with or without a secret in it', async () => {
+test('content declared secret is not stored, with or without a secret in it', async () => {
   const alice = await newTenant(daemon.url);
   const { body } = await alice.ask('POST', '/v1/events', {
     body: message(text, { sensitivity: 'secret', metadata: { a: 'b' } }),
@@ -55,7 +55,7 @@ test('what was declared secret keeps nothing, with or without a secret in it', a
   ]);
 });
 
-test('where the tenant refuses secrets, the place and the kind are told, and nothing is stored', async () => {
+test('with mode `refuse`, the answer names the pointer and kind of the secret, and nothing is stored', async () => {
   const alice = await newTenant(daemon.url);
   expect((await alice.ask('PATCH', '/v1/tenant', setMode({ mode: 'refuse' }))).status).toBe(200);
   const { status, body } = await alice.ask('POST', '/v1/events', { body: message(text) });
@@ -64,7 +64,7 @@ test('where the tenant refuses secrets, the place and the kind are told, and not
   expect((await alice.ask('GET', '/v1/events')).body.data).toEqual([]);
 });
 
-test('kept encrypted, a secret is revealed to an admin and its own subject, and to nobody else', async () => {
+test('with mode `encrypt`, only admins and the subject can reveal a secret', async () => {
   const alice = await newTenant(daemon.url);
   await alice.ask('PATCH', '/v1/tenant', setMode({ mode: 'encrypt' }));
   const changed = await alice.ask('PATCH', '/v1/tenant', setMode({ personal_data: true }));

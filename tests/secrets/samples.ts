@@ -1,13 +1,13 @@
 import { createHmac, generateKeyPairSync, randomBytes, randomInt, randomUUID } from 'node:crypto';
 
-// Secrets of every kind, made anew for each run and out of parts, so that nothing here looks like one.
+// Secrets of every kind, generated for each run from parts, so that no scanner reports this file.
 
 const UPPER = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
 const LOWER = UPPER.toLowerCase();
 const DIGITS = '0123456789';
 const pick = (alphabet: string, n: number): string =>
   Array.from({ length: n }, () => alphabet[randomInt(alphabet.length)]).join('');
-// its end looks like chance too, and not like the word that begins the next line
+// the end must look random too, and not like the first word of the next line
 const word = (n: number) => (n < 12 ? pick(UPPER + LOWER + DIGITS, n) : `${pick(UPPER + LOWER + DIGITS, n - 3)}4kZ`);
 const alnum = (n: number) => `a1Z${word(n - 3)}`;
 const hex = (n: number) => pick('0123456789abcdef', n);
@@ -16,9 +16,9 @@ const url64 = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('b
 
 export interface Sample {
   kind: string;
-  /** What must be nowhere. */
+  /** The value that must not be stored anywhere. */
   secret: string;
-  /** How it usually stands in a text. */
+  /** A typical text that contains the secret. */
   text: string;
 }
 
@@ -32,7 +32,7 @@ function jsonWebToken(): string {
 export const pemKey = (): string =>
   generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 
-/** Of the forms that issuers give their tokens: found wherever they stand, in one piece or over lines. */
+/** Tokens of known issuers, which are found anywhere, in one piece or broken over lines. */
 export function tokenSamples(): Sample[] {
   return [
     sample('aws-access-key', join('AK', 'IA', pick(`${UPPER}234567`, 16))),
@@ -65,7 +65,7 @@ export function tokenSamples(): Sample[] {
   ];
 }
 
-/** Found by what stands beside them. */
+/** Secrets that are found by the text next to them. */
 export function namedSamples(): Sample[] {
   const secret = (n = 20) => `${alnum(n)}9x`;
   const named = (kind: string, value: string, text: (value: string) => string) => sample(kind, value, text(value));
@@ -105,8 +105,8 @@ export function namedSamples(): Sample[] {
   ];
 }
 
-/** 200 and more texts that look like secrets and are none. */
-export function innocents(): string[] {
+/** More than 200 texts that look like secrets and are none. */
+export function harmlessTexts(): string[] {
   const many = <T>(n: number, make: (i: number) => T): T[] => Array.from({ length: n }, (_, i) => make(i));
   const lorem = 'Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore.';
   return [

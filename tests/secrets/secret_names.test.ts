@@ -26,7 +26,7 @@ test.each<[string, string | undefined]>([
   ['max_tokens', undefined],
   ['token_count', undefined],
   ['next_page_token', undefined],
-  // what is said behind a name does not count
+  // suffixes after a name are ignored
   ['password_prod', 'password'],
   ['token_v2', 'token'],
   ['prod', undefined],
@@ -52,13 +52,13 @@ test.each<[string, string | undefined]>([
   ['myappsecret', 'secret'],
   ['message', undefined],
   ['', undefined],
-])('%j names %j', (name, kind) => {
+])('%j announces %j', (name, kind) => {
   expect(kindOf(name)).toBe(kind);
-  // and again, from what is remembered
+  // again, from the cache
   expect(kindOf(name)).toBe(kind);
 });
 
-test('what a name says of the form of its value', () => {
+test('a name determines the form of its value', () => {
   expect(classifyName('pass')).toEqual({ kind: 'password', form: 'password', weak: true });
   expect(classifyName('db_pass')).toEqual({ kind: 'password', form: 'password', weak: true });
   expect(classifyName('password')).toEqual({ kind: 'password', form: 'password' });
@@ -67,12 +67,12 @@ test('what a name says of the form of its value', () => {
     expect([name, classifyName(name)!.form]).toEqual([name, 'token']);
 });
 
-test('a name of more than 100 characters is none', () => {
+test('a name of more than 100 characters announces nothing', () => {
   expect(kindOf('password'.padStart(100, 'x_'))).toBe('password');
   expect(kindOf('password'.padStart(101, 'x_'))).toBeUndefined();
 });
 
-test('names are read alike however many were read before', () => {
+test('names are classified the same however many were classified before', () => {
   for (let i = 0; i < 5_001; i += 1) classifyName(`name ${i}`);
   expect([kindOf('password'), kindOf('name 1')]).toEqual(['password', undefined]);
 });
@@ -87,11 +87,11 @@ test.each([
   ['maxtokens', false],
   ['password', false],
   ['secrets_manager', false],
-])('%s holds secrets, each under a name of its own: %s', (name, is) => {
+])('%s is a container of secrets: %s', (name, is) => {
   expect(isContainer(name)).toBe(is);
 });
 
-test('beside a secret stand its user, its place, and what is about it', () => {
+test('users, hosts and descriptions are companions of a secret', () => {
   expect(['username', 'HOST', 'expires_at', 'token_count', 'retries'].map(isCompanionField)).toEqual([
     true,
     true,

@@ -1,14 +1,14 @@
 import { entropyOf, isPlaceholder } from '../../src/secrets/shapes.ts';
 import { isBasicLogin, isNotExample, isPassword, isToken, type ValueSetting } from '../../src/secrets/value.ts';
 
-// Of single values what is a secret, by how much their surroundings say.
+// Which values are secrets in which setting.
 
 const settings: ValueSetting[] = ['quoted', 'env', 'bare', 'prose'];
 const passwordIn = (value: string) => settings.filter((setting) => isPassword(value, setting));
 const tokenIn = (value: string) => settings.filter((setting) => isToken(value, setting));
 const everywhere = settings;
 
-test('entropy is counted in bits a character', () => {
+test('entropy is measured in bits per character', () => {
   expect([entropyOf(''), entropyOf('aaaa'), entropyOf('abab'), entropyOf('abcd'), entropyOf('aaab')]).toEqual([
     0,
     0,
@@ -34,18 +34,18 @@ test.each([
   ['abababab'],
   ['your-token'],
   ['xxxxq7Zk9'],
-])('%s stands for another value', (value) => {
+])('%s is a placeholder', (value) => {
   expect(isPlaceholder(value)).toBe(true);
 });
 
-test('what has more, or is long, stands for itself', () => {
+test('a longer value that contains a placeholder is none', () => {
   expect(['hunter2', 'abcabc', 'swordfish', 'todoist9'].map(isPlaceholder)).toEqual([false, false, false, false]);
   const say = (length: number) => isPlaceholder(`example${'q7Zk'.repeat(60)}`.slice(0, length));
   expect([say(199), say(200)]).toEqual([true, false]);
 });
 
 test.each<[string, ValueSetting[]]>([
-  // as short as it may be
+  // of the minimum length
   ['abc', []],
   ['abcd', ['quoted']],
   ['ab1!', ['quoted']],
@@ -53,7 +53,7 @@ test.each<[string, ValueSetting[]]>([
   ['hunter2', everywhere],
   ['ab12x', ['quoted', 'env']],
   ['ab12xy', everywhere],
-  // a word says something only where nothing else may stand
+  // a plain word is a value only where nothing else is allowed
   ['swordfish', ['quoted', 'env']],
   ['12345678', ['quoted', 'env', 'bare']],
   ['word!', ['quoted', 'env']],
@@ -62,7 +62,7 @@ test.each<[string, ValueSetting[]]>([
   ['12!456', everywhere],
   ['correct-horse-battery-staple', everywhere],
   ['correct-horse-battery', ['quoted', 'env']],
-  // of another use
+  // with another use
   ['********', []],
   ['RS256', ['quoted']],
   ['sha256:abc1', ['quoted']],
@@ -75,7 +75,7 @@ test.each<[string, ValueSetting[]]>([
   ['a=b1c2d3', ['quoted', 'env', 'bare']],
   [')abc1def', ['quoted']],
   ['a.*b1cd', ['quoted']],
-])('%s is a password where it is %j', (value, where) => {
+])('%s is a password in the settings %j', (value, where) => {
   expect(passwordIn(value)).toEqual(where);
 });
 
@@ -104,7 +104,7 @@ test.each<[string, boolean]>([
   ['alpha bravo charlie delta echo foxtrot golf hotel india juliett kilo lima', true],
   ['alpha bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike', false],
   ['correct horse batt,ery staple', false],
-])('the words %j are a passphrase: %s', (value, is) => {
+])('%j is a passphrase: %s', (value, is) => {
   expect(passwordIn(value)).toEqual(is ? ['quoted'] : []);
 });
 
@@ -119,14 +119,14 @@ test.each<[string, ValueSetting[]]>([
   ['q7Zk3mP9xTv', ['quoted', 'env']],
   ['q7Zk3mP9xTvB', everywhere],
   ['base64:q7Zk3mP9', ['quoted', 'env']],
-  // no chance
+  // not random
   ['abcdefgh', []],
   ['aabbaabb1', []],
   ['ab1ab1ab1ab1', []],
   ['abcd!efg', ['quoted', 'env']],
   ['12345678', []],
   ['!#$%&*+?', []],
-  // names
+  // identifiers
   ['user-service-v2', []],
   ['next_page_12', []],
   ['eu-west-1', []],
@@ -134,7 +134,7 @@ test.each<[string, ValueSetting[]]>([
   ['v1.2.3-beta1', []],
   ['a1-b2-c3-d4x', everywhere],
   ['bcdfg-hjklm-12', everywhere],
-  // another use
+  // with another use
   ['RS256-signed', []],
   ['JWT/RS256-signed1', []],
   ['/var/run/secrets1', []],
@@ -142,11 +142,11 @@ test.each<[string, ValueSetting[]]>([
   ['arn:aws:iam::123456789012:role', []],
   ['q7Zk[3mP9xTvB', ['quoted']],
   ['q7Zk 3mP9xTvB', []],
-])('%s is a token where it is %j', (value, where) => {
+])('%s is a token in the settings %j', (value, where) => {
   expect(tokenIn(value)).toEqual(where);
 });
 
-test('a token has at most 4,096 characters; base64 that begins like a path or a scheme is one', () => {
+test('a token has at most 4,096 characters and may be Base64 that starts like a path or scheme', () => {
   const of = (length: number) => 'aB3$eF7h'.repeat(520).slice(0, length);
   expect([isToken(of(4_096), 'quoted'), isToken(of(4_097), 'quoted')]).toEqual([true, false]);
   const chance = 'q7Zk3mP9xTvB2nL8wR4yH6jD1gS5fC0aEuIoKzXi';
@@ -156,12 +156,12 @@ test('a token has at most 4,096 characters; base64 that begins like a path or a 
   expect(isToken('//a.b1/q7Zk3mP9xTvB2nL8', 'quoted')).toBe(false);
 });
 
-test('what a form finds is real unless it says otherwise or repeats itself', () => {
+test('isNotExample is false for examples and repetitive values', () => {
   expect(isNotExample('ghp_q7Zk3mP9xTvB2nL8')).toBe(true);
   for (const mark of ['example', 'placeholder', 'your_', 'xxxxx', '***', '00000000', '1234567890', 'abcdefghij'])
     expect([mark, isNotExample(`q7Zk3mP9${mark}TvB2nL8w`)]).toEqual([mark, false]);
   expect(isNotExample('a1a1a1a1a1a1a1a1')).toBe(false);
-  // by its first 64 characters
+  // judged by the first 64 characters
   expect([isNotExample(`${'ab'.repeat(32)}q7Zk3mP9xTvB2nL8w`), isNotExample(`q7Zk3mP9xT${'a'.repeat(100)}`)]).toEqual([
     false,
     false,
@@ -169,7 +169,7 @@ test('what a form finds is real unless it says otherwise or repeats itself', () 
   expect(isNotExample(`${'q7Zk3mP9xTvB2nL8'.repeat(4)}${'a'.repeat(400)}`)).toBe(true);
 });
 
-test('a log-in in base64 is a user, a colon, and a password of three characters', () => {
+test('Basic credentials are a user, a colon and a password of at least three characters', () => {
   const login = (text: string) => isBasicLogin(Buffer.from(text).toString('base64'));
   expect([login('user:pas'), login('u:pass'), login('user:pa'), login('user password'), login(':password')]).toEqual([
     true,

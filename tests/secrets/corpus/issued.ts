@@ -1,6 +1,6 @@
 import type { Random } from './random.ts';
 
-// Tokens by the forms of their issuers; prefixes are put together, so that no scanner takes this file for a leak.
+// Tokens of known issuers. The prefixes are concatenated, so that no scanner reports this file.
 
 type Make = (r: Random) => string;
 const j = (...parts: string[]) => parts.join('');
@@ -113,7 +113,7 @@ export const issued: Record<string, Make> = {
   jwe: (r) => j(r.base64url('{"alg":"dir","enc":"A256GCM"}'), '..', r.word(16), '.', r.word(60), '.', r.word(22)),
 };
 
-/** How they stand in what agents record. */
+/** Typical texts in which agents record them. */
 export const around: ((token: string) => string)[] = [
   (t) => `Use ${t} for the staging run.`,
   (t) => `export SERVICE_CREDENTIAL_ENV="${t}"\necho done`,

@@ -1,14 +1,14 @@
-import { type Place, pin, strong, token } from './placed.ts';
+import { type Example, pin, strong, token } from './in_context.ts';
 import type { Random } from './random.ts';
 
-// Kinds that a corpus of another hand showed to be missed: sentences, partners, forms, tables, command lines, what programs print. Each
-// row stands for its kind; what was measured, and on what, is in docs/decisions/secret-rules.md.
+// Kinds of secrets that a corpus by another author showed to be missed: sentences, pairs, forms, tables, command lines, output of programs. Each
+// row is an example of its kind; docs/decisions/secret-rules.md has the measurements.
 
 const words = 'gravity machine north sort system female filter attitude volume fold club stay'.split(' ');
 const mnemonic = (r: Random) => Array.from({ length: 12 }, () => r.one(words)).join(' ');
 const crypt = (r: Random) => `$6$${r.word(16)}$${r.word(86)}`;
 
-export const kinds: Place[] = [
+export const kinds: Example[] = [
   [
     'sentence',
     strong,
@@ -206,7 +206,7 @@ export const kinds: Place[] = [
   ['wallet', (r) => r.hex(64), (s) => `new ethers.Wallet("0x${s}", provider)`],
 ];
 
-/** Beside them, what only looks so. */
+/** Similar texts without secrets. */
 export const lookAlikes: unknown[] = [
   'password varchar(255) not null',
   { passwords_checked: 120000, matches: 3 },

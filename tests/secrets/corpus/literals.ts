@@ -1,4 +1,4 @@
-// Code, prose, logs and settings that speak of secrets and hold none.
+// Code, prose, logs and settings that mention secrets and contain none.
 
 export const literal: unknown[] = [
   ...`const { status } = await register({ tenant_id, password }); expect(status).toBe(422);

@@ -1,6 +1,6 @@
-// The same texts in each run: a failure names what it failed on, and nothing here looks like a secret to a scanner.
+// Deterministic random texts, so that failures are reproducible and no scanner reports this file.
 
-/** Mulberry32. */
+/** The generator Mulberry32. */
 function randomOf(seed: number): () => number {
   let state = seed;
   return () => {
@@ -18,7 +18,7 @@ const DIGITS = '0123456789';
 export interface Random {
   next(below: number): number;
   of(alphabet: string, n: number): string;
-  /** Letters and digits, some of each. */
+  /** Letters and digits, at least one of each. */
   word(n: number): string;
   hex(n: number): string;
   lower(n: number): string;

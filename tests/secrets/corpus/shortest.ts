@@ -1,6 +1,6 @@
-// The shortest token of each form, as its issuer documents it. `{h32}` are 32 characters of an alphabet, so that nothing here looks like a
-// secret to a scanner: d digits, h hexadecimal, X the same in capitals, a l L U A letters and digits of a case or both, B and P and n the
-// alphabets of base32, age and bech32.
+// The shortest token of each form, as its issuer documents it. `{h32}` means 32 characters of the alphabet h, so that no scanner reports this
+// file: d digits, h hexadecimal, X upper-case hexadecimal, a l L U A letters and digits of one case or both, B, P and n the
+// alphabets of Base32, age and Bech32.
 
 export const shortest: [kind: string, form: string][] = [
   ['aws-access-key', 'A3T{U1}{U16}'],

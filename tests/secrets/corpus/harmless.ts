@@ -1,6 +1,6 @@
 import type { Random } from './random.ts';
 
-// What looks like a secret and is none: it must stay as it is.
+// Values that look like secrets and are none: they must be unchanged.
 
 type Make = (r: Random, i: number) => unknown;
 const regions =

@@ -4,10 +4,10 @@ import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer, onEmbedded } from '../support/database.ts';
 import { readEvents } from '../support/sse.ts';
 
-// Filters that cost much: what a follower may take of the database, and what it is told where nothing comes of it. What an event costs is
-// certain, whatever the machine: the filter sleeps for as long as the event's metadata say.
+// Expensive filters: how much of the database a follower can use, and what it receives if its filter cannot finish. The cost of an event does not
+// depend on the machine: the filter sleeps for the time in the metadata of the event.
 
-/** Connections beside those of the workers. */
+/** Connections in addition to those of the workers. */
 const POOL = 5;
 const WORKERS = 2;
 const STATEMENT_MS = 1_500;
@@ -22,7 +22,7 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-/** In the database of this file alone. */
+/** Changes only the database of this test file. */
 async function makeFiltersSleep({ PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD }: Record<string, string>): Promise<void> {
   const connection = { host: PGHOST!, port: Number(PGPORT), user: PGUSER!, database: PGDATABASE!, password: PGPASSWORD };
   await withClient(connection, (client) =>
@@ -48,8 +48,8 @@ const follow = async (by: Client, filter: object, abort: AbortController) => {
 const record = async (by: Client, events: object[]) =>
   expect((await by.ask('POST', '/v1/events', { body: { events } })).status).toBe(201);
 
-describeOnServer('it does not cancel statements', () => {
-  test('a stretch that takes too long is taken in parts, and everything arrives', async () => {
+describeOnServer('the embedded engine does not cancel statements', () => {
+  test('a range that exceeds the statement timeout is read in parts, and every event arrives', async () => {
     const alice = await newTenant(daemon.url);
     await record(
       alice,
@@ -66,17 +66,17 @@ describeOnServer('it does not cancel statements', () => {
     expect(seen).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
   });
 
-  test('where one event costs too much the stream says so and ends, and other tenants are served meanwhile', async () => {
+  test('a stream whose filter times out on one event ends with an error, and other tenants are served meanwhile', async () => {
     const [alice, stranger] = [await newTenant(daemon.url), await newTenant(daemon.url)];
     await record(alice, [costing(0), costing(0), costing(60_000), costing(0)]);
     const abort = new AbortController();
-    // each of another filter, so that none shares another's read
+    // different filters, so that no stream shares the read of another
     const streams = await Promise.all(Array.from({ length: POOL + 1 }, (_, i) => follow(alice, { seq: { lt: 1e9 + i } }, abort)));
     const ends = streams.map(async (stream) => {
       const got: [string | undefined, unknown][] = [];
       for await (const { event, data } of stream) {
         if (data) got.push([event, event === 'error' ? JSON.parse(data).last_seq : JSON.parse(data).seq]);
-        // a stream that went past the costly event would not end
+        // a stream that skipped the expensive event would not end
         if (got.length === 3) break;
       }
       return got;
@@ -85,7 +85,7 @@ describeOnServer('it does not cancel statements', () => {
     const all = Promise.all(ends).finally(() => {
       over = true;
     });
-    // a connection is free for them: each is answered
+    // a connection is free for other requests
     for (let i = 0; i < 10 || !over; i += 1) expect((await stranger.ask('GET', '/v1/events')).status).toBe(200);
     for (const got of await all)
       expect(got).toEqual([
@@ -96,7 +96,7 @@ describeOnServer('it does not cancel statements', () => {
   });
 });
 
-test('a filter that would cost more is refused: each value counts', async () => {
+test('a filter with too many values returns 422', async () => {
   const alice = await newTenant(daemon.url);
   const status = async (filter: unknown) =>
     (await alice.ask('GET', `/v1/events?filter=${encodeURIComponent(JSON.stringify(filter))}`)).status;

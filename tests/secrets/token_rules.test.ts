@@ -3,7 +3,7 @@ import { tokenRules } from '../../src/secrets/token_rules.ts';
 import { type Random, random } from './corpus/random.ts';
 import { shortest } from './corpus/shortest.ts';
 
-// Of each issuer's form the shortest token is found, whole and by its kind, and what is one character shorter anywhere is not taken for it.
+// The shortest token of each issuer is found completely and with its kind. A token with one character less in any part is not.
 
 const alphabets: Record<string, string> = {
   d: '0123456789',
@@ -20,13 +20,13 @@ const alphabets: Record<string, string> = {
 };
 const part = /\{([A-Za-z])(\d+)\}/g;
 
-/** A token of the form; `shorter`: the part that lacks a character. */
+/** Returns a token of the form. `shorter` is the index of the part that lacks a character. */
 function make(form: string, chance: Random, shorter = -1): string {
   let at = -1;
   return form.replaceAll(part, (_, alphabet: string, count: string) => {
     at += 1;
     const length = Number(count) - (at === shorter ? 1 : 0);
-    // names of code have no digit, and are not looked at
+    // identifiers in code have no digit and are not examined
     return chance.of(alphabets[alphabet]!, length - 1) + alphabets[alphabet]!.at(-1);
   });
 }
@@ -44,12 +44,12 @@ test.each(shortest)('%s: %s', (kind, form) => {
   }
 });
 
-test('each rule has its shortest form here', () => {
+test('the shortest form of each rule is listed here', () => {
   const kinds = new Set(shortest.map(([kind]) => kind));
   expect(tokenRules.map(({ kind }) => kind).filter((kind) => !kinds.has(kind))).toEqual([]);
 });
 
-test('of a longer one all of it is cut, or nothing where its beginning says little', () => {
+test('a longer token is redacted completely, or not at all if the prefix of its rule is short', () => {
   for (const [kind, form] of shortest.filter(([, one]) => /\{[AhLlU]\d+\}$/.test(one))) {
     const more = make(form, random(1)) + 'q7Zk'.repeat(3);
     const spans = spansIn(`It is ${more} now`);

@@ -1,7 +1,7 @@
 import { type Client, message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
-// What links or selects cannot be redacted: where it holds a secret the request is refused, and nothing of it is kept.
+// Ids and filters cannot be redacted: a request with a secret in one of them is rejected, and nothing is stored.
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -22,7 +22,7 @@ test.each([
   ['the query of its URL', { url: `${url}?sign=${token}` }, '#/url'],
   ['a named value in its URL', { url: `${url}?api_key=q8Zr${'1kLmN0pTx7Vb2'}` }, '#/url'],
   ['a subject', { user_ids: ['bob', token] }, '#/user_ids/1'],
-])('a webhook with a secret in %s is refused, new or changed', async (_, body, pointer) => {
+])('creating or changing a webhook with a secret in %s returns 422', async (_, body, pointer) => {
   const { webhook_id } = (await alice.ask('POST', '/v1/webhooks', { body: { url } })).body;
   const answers = [
     await alice.ask('POST', '/v1/webhooks', { body: { url, ...body } }),
@@ -36,7 +36,7 @@ test.each([
   expect((await alice.ask('DELETE', `/v1/webhooks/${webhook_id}`)).status).toBe(204);
 });
 
-test('what is no secret stays: a mail address, a redacted mark, a field that is named for one', async () => {
+test('harmless values are accepted: an email address, a redaction mark, a field whose name announces a secret', async () => {
   const filter = {
     'metadata.owner': 'ann@example.com',
     'metadata.apiKey': '[redacted:api-key]',
@@ -46,7 +46,7 @@ test('what is no secret stays: a mail address, a redacted mark, a field that is 
   expect([made.status, made.body.filter]).toEqual([201, filter]);
 });
 
-test('an API key for a subject that is a secret is refused', async () => {
+test('an API key for a subject that is a secret returns 422', async () => {
   const body = { name: token, role: 'member', scopes: ['read'] };
   const refused = await alice.ask('POST', '/auth/api-keys', { body: { ...body, user_id: token } });
   expect([refused.status, refused.body.errors]).toEqual([
@@ -58,7 +58,7 @@ test('an API key for a subject that is a secret is refused', async () => {
   expect(JSON.stringify((await alice.ask('GET', '/v1/audit')).body)).not.toContain(token);
 });
 
-test('of a media type no parameter is kept but a known charset; one that is itself a secret is refused', async () => {
+test('only a known charset of a media type is stored; a media type that is a secret returns 422', async () => {
   const kept = await upload(`text/plain; note=${token}; charset=UTF-8`);
   expect([kept.status, kept.body.media_type]).toEqual([201, 'text/plain; charset=utf-8']);
   const event = await alice.ask('GET', `/v1/events/${kept.body.event_id}`);
@@ -72,9 +72,9 @@ test('of a media type no parameter is kept but a known charset; one that is itse
 
 test.each([
   ['a username', { username: token }, '#/username'],
-  ['a mail address', { email: `${token}@example.com` }, '#/email'],
+  ['an email address', { email: `${token}@example.com` }, '#/email'],
   ['a tenant id', { tenant_id: `t-${`xo${'xb'}`}-284719305562-${'a8fk3lmq9zxw2vb7nc5rt1yp'}` }, '#/tenant_id'],
-])('a registration with a secret in %s is refused, and the answer does not repeat it', async (_, given, pointer) => {
+])('a registration with a secret in %s returns 422, and the answer does not repeat it', async (_, given, pointer) => {
   const body = {
     username: 'carol',
     password: 'a long enough phrase 7',
@@ -91,12 +91,12 @@ test.each([
   expect(answer).not.toMatch(/ghp_|xoxb/);
 });
 
-test('an invite for a username that is a secret is refused', async () => {
+test('an invite for a username that is a secret returns 422', async () => {
   const refused = await alice.ask('POST', '/auth/invites', { body: { role: 'member', username: token } });
   expect([refused.status, refused.body.errors?.[0].pointer]).toEqual([422, '#/username']);
 });
 
-test('a request id that is a secret is replaced; any other is kept', async () => {
+test('a request id that is a secret is replaced, any other is kept', async () => {
   const asked = async (id: string) =>
     (await fetch(`${daemon.url}/health/live`, { headers: { 'x-request-id': id } })).headers.get('x-request-id');
   expect([await asked('build-7f3a:12'), (await asked(token)) === token]).toEqual(['build-7f3a:12', false]);

@@ -1,8 +1,8 @@
 import type { Random } from './random.ts';
 
-// Secrets known by what stands beside them. Each makes what a client would send, around the secret that it is given.
+// Secrets that are found by the text next to them. Each function returns what a client would send with the given secret.
 
-export type Place = [kind: string, secret: (r: Random) => string, ...texts: ((secret: string, r: Random) => unknown)[]];
+export type Example = [kind: string, secret: (r: Random) => string, ...texts: ((secret: string, r: Random) => unknown)[]];
 
 const words =
   'amber anchor basket candle copper dragon ember falcon garden harbor island jungle kettle ladder marble nectar orchid pepper quartz raven saddle timber umbrella velvet walnut yellow zebra'.split(
@@ -14,7 +14,7 @@ export const strong = (r: Random) => `${r.word(6)}!${r.lower(3)}#${r.digits(2)}`
 export const token = (r: Random) => r.word(24);
 const dashed = (r: Random) => `${r.lower(2)}${r.digits(2)}-${r.lower(1)}${r.digits(3)}-${r.hex(4)}9-${r.lower(2)}${r.digits(2)}`;
 
-export const placed: Place[] = [
+export const inContext: Example[] = [
   ['PGPASSWORD', pin, (s) => `PGPASSWORD=${s} psql -h db1`, (s) => ({ env: { PGPASSWORD: s } })],
   ['SSHPASS', pin, (s) => `SSHPASS=${s} sshpass -e ssh root@h`, (s) => `export SSHPASS='${s}'`],
   ['DBPASSWORD', pin, (s) => ({ env: { DBPASSWORD: s } }), (s) => `DBPASSWORD=${s}`],

@@ -2,7 +2,7 @@ import { edit, record, team } from '../edits/client.ts';
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
-// Reads by id that come at once share statements: what each caller sees does not depend on who else asks, or for what.
+// Concurrent reads by id share statements: the answer to each caller does not depend on the other requests.
 
 let daemon: TestDaemon;
 beforeAll(async () => {
@@ -12,7 +12,7 @@ afterAll(() => daemon.stop());
 
 const ROUNDS = 4;
 
-test('reads of many callers at once answer as one by one: small, large, edited, private, foreign and absent events', async () => {
+test('concurrent reads by many callers return the same as sequential ones: small, large, edited, private, foreign and absent events', async () => {
   const alice = await newTenant(daemon.url);
   const stranger = await newTenant(daemon.url);
   const [bob, carol] = [await newColleague(alice, 'bob'), await newColleague(alice, 'carol')];

@@ -4,7 +4,7 @@ const token = `ghp_a8Fk3LmQ9zXw2Vb7${'Nc5Rt1Yp6Hd4Sg0Jk'}`;
 const manyNames = (n: number) =>
   Object.fromEntries(Array.from({ length: n }, (_, i) => [`${token}${i.toString(36).padStart(3, 'Q')}`, i]));
 
-/** How often a name is looked up while so many names become one. */
+/** Returns the number of name look-ups while `n` names are redacted to the same mark. */
 function lookUpsOf(n: number): number {
   let count = 0;
   const { hasOwn } = Object;
@@ -14,7 +14,7 @@ function lookUpsOf(n: number): number {
   };
   try {
     const { value } = redactJson(manyNames(n), { personal_data: false, contacts: false }, '#');
-    // none is lost to another of the same name, and none tells what it was
+    // no member overwrites another, and no name reveals its original
     expect(Object.values(value).sort((a, b) => a - b)).toEqual(Array.from({ length: n }, (_, i) => i));
     expect(Object.keys(value).some((name) => name.includes(token))).toBe(false);
   } finally {
@@ -23,6 +23,6 @@ function lookUpsOf(n: number): number {
   return count;
 }
 
-test('names that become the same mark cost what they are many, not its square', () => {
+test('the cost of names that are redacted to the same mark is linear and not quadratic', () => {
   expect(lookUpsOf(8_000) / lookUpsOf(1_000)).toBeLessThan(9);
 });

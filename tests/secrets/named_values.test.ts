@@ -1,9 +1,9 @@
 import { findSecrets } from '../../src/secrets/detect.ts';
 
-// Values by the name beside them: every sign between the two, and what is no value.
+// Values after a name that announces a secret: all separators, and what is not a value.
 
 const SECRET = 'q7Zk3mP9xTvB2nL8';
-const cut = (text: string) =>
+const secretsIn = (text: string) =>
   findSecrets(text, { personal_data: false, contacts: false }).map(({ from, to, kind }) => [kind, text.slice(from, to)]);
 
 test.each<[string, string]>([
@@ -46,53 +46,53 @@ test.each<[string, string]>([
   ['password', `https://x.example/?password=hunters`],
   ['password', `password == "${SECRET}"`],
 ])('%s: %s', (kind, text) => {
-  const [[found, value] = []] = cut(text);
+  const [[found, value] = []] = secretsIn(text);
   expect([found, [SECRET, 'hunters'].includes(value!)]).toEqual([kind, true]);
-  expect(cut(text)).toHaveLength(1);
+  expect(secretsIn(text)).toHaveLength(1);
 });
 
 test.each([
   ['a comparison', `if (password == other12345)`],
-  ['an identity', `if (password === other12345)`],
-  ['a word that is said', 'the password is wrong'],
+  ['a strict comparison', `if (password === other12345)`],
+  ['an ordinary word', 'the password is wrong'],
   ['a name in a list', `['password', 'q7Zk3mP9xTvB2nL8']`],
   ['a name in another call', `get('password', 'q7Zk3mP9xTvB2nL8')`],
   ['a part of an ARN', `arn:aws:secretsmanager:us-east-1:123456789012:secret:q7Zk3mP9xTvB2nL8`],
   ['a count', 'pass: 128'],
-  ['percents', 'pass: 96.5%'],
+  ['a percentage', 'pass: 96.5%'],
   ['a fraction', 'pass=12/12'],
   ['the next setting', 'password=&user=q7Zk3mP9'],
-  ['a key of nothing', `key: ${SECRET}`],
-  ['nothing', 'password:'],
-])('%s is left: %s', (_, text) => {
-  expect(cut(text)).toEqual([]);
+  ['a key without a qualifier', `key: ${SECRET}`],
+  ['no value', 'password:'],
+])('%s is unchanged: %s', (_, text) => {
+  expect(secretsIn(text)).toEqual([]);
 });
 
-test('what ends a value does not belong to it', () => {
+test('the characters that end a value are not part of it', () => {
   for (const end of ['.', ',', ';', ')', ']', '}', '\\', ').', '"', '<', ' ', '&user=ann', ';user=ann'])
-    expect([end, cut(`password=${SECRET}${end}`)]).toEqual([end, [['password', SECRET]]]);
-  expect(cut(`[here](https://x.example/?api_key=${SECRET})](x)`).map(([, value]) => value)).toEqual([SECRET]);
+    expect([end, secretsIn(`password=${SECRET}${end}`)]).toEqual([end, [['password', SECRET]]]);
+  expect(secretsIn(`[here](https://x.example/?api_key=${SECRET})](x)`).map(([, value]) => value)).toEqual([SECRET]);
 });
 
-test('a quote within a quoted value is escaped', () => {
-  expect(cut(`password = "q7Zk\\"3mP9x"`)).toEqual([['password', 'q7Zk\\"3mP9x']]);
+test('an escaped quote is part of a quoted value', () => {
+  expect(secretsIn(`password = "q7Zk\\"3mP9x"`)).toEqual([['password', 'q7Zk\\"3mP9x']]);
 });
 
-test('a value has at most 1,024 characters, a quoted one as many as a password may', () => {
+test('a value has at most 1,024 characters, quoted or not', () => {
   const long = (length: number) => 'aB3$'.repeat(300).slice(0, length);
-  expect(cut(`password=${long(1_024)}`)).toEqual([['password', long(1_024)]]);
-  expect(cut(`password=${long(1_025)}`)).toEqual([]);
-  expect(cut(`password="${long(1_024)}"`)).toEqual([['password', long(1_024)]]);
-  expect(cut(`password="${long(1_025)}"`)).toEqual([]);
+  expect(secretsIn(`password=${long(1_024)}`)).toEqual([['password', long(1_024)]]);
+  expect(secretsIn(`password=${long(1_025)}`)).toEqual([]);
+  expect(secretsIn(`password="${long(1_024)}"`)).toEqual([['password', long(1_024)]]);
+  expect(secretsIn(`password="${long(1_025)}"`)).toEqual([]);
 });
 
-test('behind a value that is too long for a secret the next name is read again', () => {
+test('the next name after a value that is too long is read', () => {
   const long = 'aB3$'.repeat(300).slice(0, 1_100);
-  expect(cut(`password=${long} token=${SECRET}`)).toEqual([['token', SECRET]]);
+  expect(secretsIn(`password=${long} token=${SECRET}`)).toEqual([['token', SECRET]]);
 });
 
-test('a name of which a part repeats is read once, one that follows is read too', () => {
-  expect(cut(`password_password=${SECRET} token=${SECRET}`)).toEqual([
+test('a name with two anchors is read once, and the next name is read too', () => {
+  expect(secretsIn(`password_password=${SECRET} token=${SECRET}`)).toEqual([
     ['password', SECRET],
     ['token', SECRET],
   ]);
@@ -103,16 +103,18 @@ test.each([
   ['JSON', `{"passwords":{"alice":"hunter22","bob":"swordfish9"}}`],
   ['indentation', `passwords:\n  alice: hunter22\n  bob: swordfish9\nother: hunter33`],
   ['indentation by a tab', `passwords:\n\talice: hunter22\n\tbob: swordfish9\n`],
-])('a map of secrets is cut member by member: by %s', (_, text) => {
-  expect(cut(text)).toEqual([
+])('the members of a map of secrets in %s are redacted one by one', (_, text) => {
+  expect(secretsIn(text)).toEqual([
     ['password', 'hunter22'],
     ['password', 'swordfish9'],
   ]);
 });
 
-test('beside the secrets of a map stands what is none, and behind it anything', () => {
-  expect(cut('passwords: {user: hunter22, host: hunter33, alice: hunter44} bob: hunter55')).toEqual([['password', 'hunter44']]);
-  expect(cut('passwords: {alice: abc}')).toEqual([]);
+test('descriptive members of a map and text after it are unchanged', () => {
+  expect(secretsIn('passwords: {user: hunter22, host: hunter33, alice: hunter44} bob: hunter55')).toEqual([
+    ['password', 'hunter44'],
+  ]);
+  expect(secretsIn('passwords: {alice: abc}')).toEqual([]);
 });
 
 test.each<[string, string]>([
@@ -121,8 +123,8 @@ test.each<[string, string]>([
   [`https://ann:${SECRET}@[::1]/`, SECRET],
   [`x https://a.example/ y amqp://ann:${SECRET}@q`, SECRET],
   ['postgres://ann:pw@db', 'pw'.length > 2 ? 'pw' : ''],
-])('%s holds the password of a URL', (text, value) => {
-  expect(cut(text)).toEqual(value === '' ? [] : [['url-password', value]]);
+])('%s contains the password of a URL', (text, value) => {
+  expect(secretsIn(text)).toEqual(value === '' ? [] : [['url-password', value]]);
 });
 
 test.each([
@@ -131,8 +133,8 @@ test.each([
   'https://a.example:8080/@scope',
   'https://ann@a.example',
   'http://a.example/x:y@z',
-])('%s holds none', (text) => {
-  expect(cut(text)).toEqual([]);
+])('%s contains none', (text) => {
+  expect(secretsIn(text)).toEqual([]);
 });
 
 const login = Buffer.from(`ann:${SECRET}`).toString('base64');
@@ -145,8 +147,8 @@ test.each([
   [`curl --user=ann:${SECRET} https://x`, SECRET],
   [`curl -u "ann:${SECRET}" https://x`, SECRET],
   [`sshpass -p ${SECRET} ssh x`, SECRET],
-])('%s holds a log-in', (text, value) => {
-  expect(cut(text)).toEqual([[/^(?:Authorization|sshpass)/.exec(text) ? expect.any(String) : 'basic-auth', value]]);
+])('%s contains credentials', (text, value) => {
+  expect(secretsIn(text)).toEqual([[/^(?:Authorization|sshpass)/.exec(text) ? expect.any(String) : 'basic-auth', value]]);
 });
 
 test.each([
@@ -156,6 +158,6 @@ test.each([
   'curl -u ann:1234 https://x',
   'docker run -u ann://x',
   'curl -u ann:****** https://x',
-])('%s holds none', (text) => {
-  expect(cut(text)).toEqual([]);
+])('%s contains none', (text) => {
+  expect(secretsIn(text)).toEqual([]);
 });
