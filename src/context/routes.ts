@@ -60,9 +60,9 @@ async function build(caller: Caller, request: ContextRequest, encoding: Encoding
   // with a query, the handoff and the search are read concurrently; without one, the handoff provides the query
   const [handoff, queried] = await Promise.all([
     request.agent_id === undefined ? undefined : readHandoff(tenant, requested, eventsRequest),
-    /\S/u.test(query) ? search(caller, query, requested) : undefined,
+    /\S/u.test(query) ? search(caller, query, requested, request) : undefined,
   ]);
-  const result = queried ?? (handoff && (await search(caller, handoffQuery(handoff), requested)));
+  const result = queried ?? (handoff && (await search(caller, handoffQuery(handoff), requested, request)));
   const decision_seqs = result?.hits.filter(({ memory }) => memory?.kind === 'decision').map(({ seq }) => seq) ?? [];
   const tool_seqs = result?.hits.filter(({ kind }) => kind === 'tool_call' || kind === 'tool_result').map(({ seq }) => seq) ?? [];
   const scope = result ? { ...requested, as_of_seq: result.as_of_seq } : requested;
@@ -145,5 +145,16 @@ function handoffCitations(handoff: Handoff): Partial<EventsRequest> {
   return { cited_ids: ids, cited_hashes: texts.map(sha256Hex), handoff_seq: handoff.seq };
 }
 
-const search = (caller: Caller, query: string, scope: SearchScope): Promise<SearchResult> =>
-  searchPassages(caller.tenant, { query, scope, limit: MAX_RESULTS, decisions: MAX_DECISIONS });
+const search = (
+  { tenant }: Caller,
+  query: string,
+  scope: SearchScope,
+  { min_score, relevance_threshold }: ContextRequest,
+): Promise<SearchResult> =>
+  searchPassages(tenant, {
+    query,
+    scope,
+    limit: MAX_RESULTS,
+    decisions: MAX_DECISIONS,
+    min_score: min_score ?? relevance_threshold,
+  });

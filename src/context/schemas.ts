@@ -2,7 +2,18 @@ import { z } from 'zod';
 import { aboutUser, behalf, channels } from '../auth/index.ts';
 import { filter } from '../filter/index.ts';
 import { nameOf } from '../http/name.ts';
-import { asOfFields, bothQueryFields, degraded, hasAtMostOneQuery, origin, queryFields, trust } from '../search/index.ts';
+import {
+  asOfFields,
+  bothMinScoreFields,
+  bothQueryFields,
+  degraded,
+  hasAtMostOneMinScore,
+  hasAtMostOneQuery,
+  minScoreFields,
+  origin,
+  queryFields,
+  trust,
+} from '../search/index.ts';
 import { itemTypes, sectionNames } from './pack.ts';
 
 const name = (about: string) => nameOf().describe(about);
@@ -17,6 +28,7 @@ export const contextBody = z
     ...behalf,
     about_user_id: aboutUser,
     project_id: name('only items of this project').optional(),
+    ...minScoreFields,
     max_tokens: z.int().min(256).max(200_000).default(65_000),
     ...asOfFields,
     history: z.boolean().default(false).describe('includes superseded items and marks them'),
@@ -24,6 +36,7 @@ export const contextBody = z
     capsules: z.array(nameOf()).max(10).default([]).describe('ids of capsules to include; each must be readable in this channel'),
   })
   .refine(hasAtMostOneQuery, bothQueryFields)
+  .refine(hasAtMostOneMinScore, bothMinScoreFields)
   .meta({ id: 'ContextRequest' });
 export type ContextRequest = z.output<typeof contextBody>;
 

@@ -296,7 +296,8 @@ alter function pool_chunks(jsonb, int[], jsonb) owner to agent_memory_searcher;
 -- characters of unspaced scripts), the hashes of p_names as actors, and the sample.
 create or replace function survey(p_tenant text, p_query text, p_scope jsonb, p_names text[])
 returns table (
-  as_of_seq bigint, partial_index boolean, terms text[], keys int[], name_keys int[], scale float8, sampled int, seqs json, masks json, rest_masks json)
+  as_of_seq bigint, partial_index boolean, terms text[], keys int[], name_keys int[], min_score float8, scale float8, sampled int, seqs json,
+  masks json, rest_masks json)
 language plpgsql
 as $$
 begin
@@ -312,6 +313,7 @@ begin
     order by l.positions[1], length(l.lexeme) desc, l.lexeme
     limit 104);
   keys := array(select term_key(t) from unnest(terms) with ordinality u (t, i) order by i);
+  select coalesce((t.settings ->> 'min_score')::float8, 0) into min_score from tenants t where t.tenant_id = p_tenant;
   name_keys := array(select actor_key(n) from unnest(p_names) with ordinality u (n, i) order by i);
   select s.scale, s.sampled, s.seqs, s.masks, s.rest_masks
   into scale, sampled, seqs, masks, rest_masks

@@ -5,7 +5,18 @@ import { searchRoutes } from './routes.ts';
 
 export { scoring } from './rank.ts';
 export { searchRoutes } from './routes.ts';
-export { asOfFields, bothQueryFields, degraded, hasAtMostOneQuery, origin, queryFields, trust } from './schemas.ts';
+export {
+  asOfFields,
+  bothMinScoreFields,
+  bothQueryFields,
+  degraded,
+  hasAtMostOneMinScore,
+  hasAtMostOneQuery,
+  minScoreFields,
+  origin,
+  queryFields,
+  trust,
+} from './schemas.ts';
 export { type Hit, MAX_RESULTS, type SearchResult, searchPassages } from './search.ts';
 export { isReadable, type MemoryDetails, type SearchScope } from './sql.ts';
 

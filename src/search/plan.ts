@@ -19,6 +19,8 @@ export interface Survey {
   rest_masks: number[];
   /** The hashes of the names in the query, as passages store their actor. */
   name_keys: number[];
+  /** The tenant's setting: hits below it are left out. */
+  min_score: number;
 }
 
 export interface Plan {

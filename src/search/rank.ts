@@ -37,8 +37,11 @@ export interface Ranked {
   seq: number;
   ordinal: number;
   score: number;
-  /** `cues`: the factor by which the passage fits the names, the kind and the dates of the query. */
-  scores: { passage: number; around: number; session: number; cues: number };
+  /**
+   * The parts of the score. `cues`: the factor by which the passage fits the names, the kind and the dates of the query. `coverage`: the share of the
+   * weight of the query's terms that the best passage has, the same for every passage.
+   */
+  scores: { passage: number; around: number; session: number; cues: number; coverage: number };
 }
 
 const NEXT = 0.5;
@@ -52,6 +55,8 @@ const ANSWER_TERMS = 90;
 const ACTOR = 0.3;
 const TRAIT = 0.2;
 const DATE = 0.6;
+/** The sum of the parts at which a score is a half. A short passage that has every term of the query, alone in its session, scores 0.78. */
+const HALF = 0.5;
 
 /** The weights of the scores, for provenance. */
 export const scoring = {
@@ -90,12 +95,14 @@ export function rankPool(
   limit: number,
   cues: RankCues = NO_CUES,
 ): Ranked[] {
-  const rows = scorePassages(pool, refineWeights(pool, plan));
+  const weights = refineWeights(pool, plan);
+  const rows = scorePassages(pool, weights);
   const cueFactor = cueFactors(rows, cues);
   const around = neighbourScores(rows, pool.neighbours);
   const sessions = sessionScores(rows);
   const bestOwnScore = largest(rows.map((row) => row.ownScore));
   const bestSession = largest([...sessions.values()]);
+  const coverage = Math.min(1, bestOwnScore / (weights.reduce((sum, weight) => sum + weight, 0) || 1));
   return rows
     .map((row) => {
       const [passage, beside] = [row.ownScore / bestOwnScore, around(row) / bestOwnScore];
@@ -104,13 +111,16 @@ export function rankPool(
       return {
         seq: row.seq,
         ordinal: row.ordinal,
-        score: (passage + beside + session) * factor,
-        scores: { passage, around: beside, session, cues: factor },
+        score: toScore((passage + beside + session) * factor * coverage),
+        scores: { passage, around: beside, session, cues: factor, coverage },
       };
     })
     .sort((a, b) => b.score - a.score || b.seq - a.seq || a.ordinal - b.ordinal)
     .slice(0, limit);
 }
+
+/** Maps a sum of parts to 0 to 1. Because the parts are multiplied by the coverage, scores of different queries can be compared. */
+const toScore = (sum: number) => sum / (sum + HALF);
 
 /** An actor counts if the query names exactly one of those in the pool: a query about two people does not ask for what one of them said. */
 function cueFactors(rows: ScoredPassage[], { name_keys, trait, dates }: RankCues): (row: ScoredPassage) => number {

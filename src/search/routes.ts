@@ -34,13 +34,15 @@ export const searchRoutes = [
     heavy: ({ body: { query, query_text, limit, filter } }) =>
       (query ?? query_text)!.length > SHORT_QUERY || limit > FEW_PASSAGES || (filter !== undefined && 'perhaps'),
     handle: async ({ caller, body }) => {
-      const { query, query_text, limit, per_event, channel, explain, user_id, all_users, about_user_id, ...scope } = body;
+      const { query, query_text, limit, per_event, channel, explain, user_id, all_users, about_user_id, ...rest } = body;
+      const { min_score, relevance_threshold, ...scope } = rest;
       const { principal } = onBehalf(caller, { user_id, all_users }, 'pointer');
       const visibility = visibilityIn(principal, channel, { pointer: '#/user_id' });
       const found = await searchPassages(caller.tenant, {
         query: (query ?? query_text)!,
         limit,
         per_event,
+        min_score: min_score ?? relevance_threshold,
         scope: {
           ...visibility,
           channel,

@@ -27,6 +27,28 @@ export const hasAtMostOneQuery = ({ query, query_text }: QueryFields): boolean =
 export const bothQueryFields = { path: ['query_text'], message: 'must not be combined with query', when: onAnyObject };
 const hasQuery = ({ query, query_text }: QueryFields): boolean => query !== undefined || query_text !== undefined;
 
+/** The lowest score of a hit, which search and context accept under either name. */
+export const minScoreFields = {
+  min_score: z
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .describe('hits with a lower score are left out; default: the setting of the tenant, or 0'),
+  relevance_threshold: z.number().min(0).max(1).optional().describe('Alias of `min_score`.'),
+};
+interface MinScoreFields {
+  min_score?: number | undefined;
+  relevance_threshold?: number | undefined;
+}
+export const hasAtMostOneMinScore = ({ min_score, relevance_threshold }: MinScoreFields): boolean =>
+  min_score === undefined || relevance_threshold === undefined;
+export const bothMinScoreFields = {
+  path: ['relevance_threshold'],
+  message: 'must not be combined with min_score',
+  when: onAnyObject,
+};
+
 export const searchBody = z
   .strictObject({
     ...queryFields(
@@ -40,6 +62,7 @@ export const searchBody = z
       .max(200)
       .default(DEFAULT_PER_EVENT)
       .describe('the maximum number of passages of one event in the answer'),
+    ...minScoreFields,
     session_id: name('only passages of this session').optional(),
     ...behalfBody,
     about_user_id: aboutUser,
@@ -48,9 +71,13 @@ export const searchBody = z
     channel: z.enum(channels).default('private'),
     ...asOfFields,
     filter: filter.optional(),
-    explain: z.boolean().default(false).describe('adds `scores`: a score is (`passage` + `around` + `session`) × `cues`'),
+    explain: z
+      .boolean()
+      .default(false)
+      .describe('adds `scores`: a score is s / (s + 0.5), with s = (`passage` + `around` + `session`) × `cues` × `coverage`'),
   })
   .refine(hasAtMostOneQuery, bothQueryFields)
+  .refine(hasAtMostOneMinScore, bothMinScoreFields)
   .refine(hasQuery, { path: ['query'], message: 'required', when: onAnyObject })
   .meta({ id: 'Search' });
 
@@ -68,7 +95,7 @@ export const searchAnswer = z
         id: z.string(),
         type: z.enum(['chunk', 'memory']),
         text: z.string(),
-        score: z.number(),
+        score: z.number().min(0).max(1).describe('relevance, comparable between queries'),
         event_id: z.string().optional(),
         memory_id: z.string().optional(),
         kind: z.string().optional().describe('the kind of the memory'),

@@ -30,6 +30,8 @@ export interface SearchOptions {
   limit: number;
   /** Maximum number of passages of one event among the hits, so that a long output does not hide the messages about it. */
   per_event?: number;
+  /** Hits with a lower score are left out; default: the tenant's setting. */
+  min_score?: number | undefined;
   /** Number of hits reserved for decisions. If undefined, decisions compete with all other passages. */
   decisions?: number;
 }
@@ -49,7 +51,11 @@ export async function searchPassages(tenant: Tenant, question: SearchOptions): P
   const plan = planSearch(survey);
   const pool = await readPool(tenant, { ...scope, as_of_seq }, plan);
   const all = rankPool(pool, plan, pool.seqs.length + pool.neighbours.length, { ...cues, name_keys });
-  const distinct = onePerMemory(all, pool.memories);
+  const minScore = question.min_score ?? survey.min_score;
+  const distinct = onePerMemory(
+    all.filter(({ score }) => score >= minScore),
+    pool.memories,
+  );
   const ranked = limitPerEvent(distinct, per_event);
   const selected =
     decisions === undefined ? ranked.slice(0, limit) : selectWithDecisions(ranked, new Set(pool.decisions), decisions, limit);

@@ -6,6 +6,12 @@ export const settings = z.strictObject({
   display_name: z.string().min(1).max(200).optional(),
   contact_email: z.email().max(254).optional(),
   one_doing_per_agent: z.boolean().optional().describe('If true, an agent can have at most one task with the status `doing`.'),
+  min_score: z
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .describe('The lowest score of a hit of a search or context, if the request sets none. The default is 0.'),
   require_sources: z
     .enum(['none', 'summaries', 'all'])
     .optional()
@@ -35,6 +41,7 @@ export const tenantPatch = z
         display_name: nameOf(200).nullable().optional(),
         contact_email: settings.shape.contact_email.unwrap().nullable().optional(),
         one_doing_per_agent: settings.shape.one_doing_per_agent.unwrap().nullable().optional(),
+        min_score: settings.shape.min_score.unwrap().nullable().optional(),
         require_sources: settings.shape.require_sources.unwrap().nullable().optional(),
         secrets: secretsPolicy.nullable().optional(),
       })

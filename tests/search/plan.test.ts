@@ -21,6 +21,7 @@ const surveyOf = (terms: string[], masks: number[], scale: number): Survey => ({
   masks,
   rest_masks: [],
   name_keys: [],
+  min_score: 0,
 });
 
 /** Returns true if a set of terms (a bit mask) matches a query of quoted terms, &, | and parentheses. */

@@ -31,7 +31,7 @@ const scoresOf = (ranked: Ranked[]) =>
   ranked.map(({ seq, score, scores }) => [seq, ...[scores.passage, scores.around, scores.session, score].map(rounded)]);
 const placesOf = (ranked: Ranked[]) => ranked.map(({ seq, ordinal }) => [seq, ordinal]);
 
-test('a score is the sum of the scores of the passage, its neighbours and its session', () => {
+test('a score grows with the sum s of the scores of the passage, its neighbours and its session: s / (s + 0.5)', () => {
   const pool = poolOf(
     [
       [10, 0, 1, 0b11],
@@ -43,12 +43,12 @@ test('a score is the sum of the scores of the passage, its neighbours and its se
   );
   // weights 1 and 2: passage 10 scores 3, 9 scores 2, the others 1; the best two of session 10 sum to 5, session 20 has one that scores 1
   expect(scoresOf(rankPool(pool, known([1, 2]), 10))).toEqual([
-    [10, 1, 0.4333, 0.8, 2.2333],
-    [9, 0.6667, 0.5, 0.8, 1.9667],
-    [11, 0.3333, 0.5, 0.6667, 1.5],
-    [12, 0.3333, 0.15, 0.3867, 0.87],
-    [8, 0.3333, 0.15, 0.3867, 0.87],
-    [20, 0.3333, 0, 0.0533, 0.3867],
+    [10, 1, 0.4333, 0.8, 0.8171],
+    [9, 0.6667, 0.5, 0.8, 0.7973],
+    [11, 0.3333, 0.5, 0.6667, 0.75],
+    [12, 0.3333, 0.15, 0.3867, 0.635],
+    [8, 0.3333, 0.15, 0.3867, 0.635],
+    [20, 0.3333, 0, 0.0533, 0.4361],
   ]);
   expect(scoring).toMatchObject({ passage: 1, next: 0.5, second: 0.15, session: 0.8 });
   expect(rankPool(pool, known([1, 2]), 2).map(({ seq }) => seq)).toEqual([10, 9]);
@@ -147,7 +147,7 @@ test('equal scores are sorted by newest event, then by first passage; an empty p
 });
 
 const ranked = (...seqs: number[]): Ranked[] =>
-  seqs.map((seq, ordinal) => ({ seq, ordinal, score: 1, scores: { passage: 1, around: 0, session: 0, cues: 1 } }));
+  seqs.map((seq, ordinal) => ({ seq, ordinal, score: 1, scores: { passage: 1, around: 0, session: 0, cues: 1, coverage: 1 } }));
 
 test('the best version of a memory and the best passages of an event are kept', () => {
   const all = ranked(7, 5, 6, 5, 4, 7, 7);

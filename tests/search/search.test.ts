@@ -152,8 +152,9 @@ test('an unknown field returns 422, and `explain` adds the components of each sc
   expect([refused.status, refused.body.errors]).toEqual([422, [{ pointer: '#/rerank', detail: expect.any(String) }]]);
   await record(alice, message('explain me'));
   const [hit] = await search(alice, 'explain', { explain: true });
-  const { passage, around, session, cues } = hit!.scores! as Record<string, number>;
-  expect(hit!.score).toBeCloseTo((passage! + around! + session!) * cues!);
+  const { passage, around, session, cues, coverage } = hit!.scores! as Record<string, number>;
+  const sum = (passage! + around! + session!) * cues! * coverage!;
+  expect(hit!.score).toBeCloseTo(sum / (sum + 0.5));
 });
 
 test('a rare old passage is found among thousands that contain the common words of the query', async () => {
@@ -168,3 +169,30 @@ test('a rare old passage is found among thousands that contain the common words 
     );
   expect((await search(alice, 'Why was the invoice exporter rewritten in zig?'))[0]!.event_id).toBe(old!.event_id);
 }, 60_000);
+
+test('scores are between 0 and 1, and min_score leaves out what matches little of the query, in a search, a context and by the tenant’s setting', async () => {
+  const alice = await newTenant(daemon.url);
+  await record(
+    alice,
+    message('The purple submarine surfaced near Lisbon at dawn', { session_id: 'a' }),
+    message('Lisbon is warm', { session_id: 'b' }),
+  );
+  const query = 'purple submarine Lisbon dawn';
+  const all = await search(alice, query);
+  expect(all.map(({ text }) => text.slice(0, 10))).toEqual(['The purple', 'Lisbon is ']);
+  expect(all.every(({ score }) => score > 0 && score <= 1)).toBe(true);
+  const [weak] = await search(alice, 'is the weather warm or cold or wet in winter');
+  expect(weak!.score).toBeLessThan(all[0]!.score);
+  const min_score = (all[0]!.score + all[1]!.score) / 2;
+  expect(await search(alice, query, { min_score })).toHaveLength(1);
+  expect(await search(alice, query, { relevance_threshold: min_score })).toHaveLength(1);
+  const none = await alice.ask('POST', '/v1/search', { body: { query, min_score: 1 } });
+  expect(none.body).toMatchObject({ data: [], answered: false });
+  const both = await alice.ask('POST', '/v1/search', { body: { query, min_score, relevance_threshold: min_score } });
+  expect([both.status, both.body.errors]).toEqual([422, [expect.objectContaining({ pointer: '#/relevance_threshold' })]]);
+  const context = await alice.ask('POST', '/v1/context', { body: { session_id: 'x', query, min_score: 1 } });
+  expect(context.body).toMatchObject({ answered: false, provenance: { retrieved: 0 } });
+  expect((await alice.ask('PATCH', '/v1/tenant', { body: { settings: { min_score } } })).status).toBe(200);
+  expect(await search(alice, query)).toHaveLength(1);
+  expect(await search(alice, query, { min_score: 0 })).toHaveLength(2);
+});
