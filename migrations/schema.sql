@@ -7136,7 +7136,7 @@ end $$;
 
 -- Name: survey(text, text, jsonb, text[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.survey(p_tenant text, p_query text, p_scope jsonb, p_names text[]) RETURNS TABLE(as_of_seq bigint, partial_index boolean, terms text[], keys integer[], name_keys integer[], scale double precision, sampled integer, seqs json, masks json, rest_masks json)
+CREATE FUNCTION public.survey(p_tenant text, p_query text, p_scope jsonb, p_names text[]) RETURNS TABLE(as_of_seq bigint, partial_index boolean, terms text[], keys integer[], name_keys integer[], min_score double precision, scale double precision, sampled integer, seqs json, masks json, rest_masks json)
     LANGUAGE plpgsql
     AS $$
 begin
@@ -7152,6 +7152,7 @@ begin
     order by l.positions[1], length(l.lexeme) desc, l.lexeme
     limit 104);
   keys := array(select term_key(t) from unnest(terms) with ordinality u (t, i) order by i);
+  select coalesce((t.settings ->> 'min_score')::float8, 0) into min_score from tenants t where t.tenant_id = p_tenant;
   name_keys := array(select actor_key(n) from unnest(p_names) with ordinality u (n, i) order by i);
   select s.scale, s.sampled, s.seqs, s.masks, s.rest_masks
   into scale, sampled, seqs, masks, rest_masks
