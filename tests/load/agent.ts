@@ -14,11 +14,11 @@ interface Turn {
   agent: Agent;
   session_id: string;
   slot: number;
-  /** Of this turn alone. */
+  /** Checks of a single turn. */
   mark: string;
 }
 
-/** One turn of an agent: a human asks, the agent reads what it needs, uses a tool, decides, and catches up with the others. */
+/** A turn of an agent: a human asks, the agent reads what it needs, calls a tool, records a decision, and reads what the others wrote. */
 export function takeTurn(world: World, users: number): void {
   const count = exec.scenario.iterationInTest;
   const agent = world.agents[count % users]!;
@@ -74,7 +74,7 @@ function record(turn: Turn, kind: Operation, content: Record<string, unknown>, a
   return right ? (JSON.parse(response.body) as Recorded) : undefined;
 }
 
-/** What was said a moment ago is in the context, and the budget is kept. */
+/** The context contains the previous message and stays within its budget. */
 function context({ agent, session_id, slot, mark }: Turn, event_id: string): void {
   const body = { session_id, channel: 'team', query_text: `${mark} ${prose(1)}`, agent_id: agent.name, max_tokens: BUDGET };
   const response = ask('context', 'POST', '/v1/context', { token: agent.token, slot, body });
@@ -84,7 +84,7 @@ function context({ agent, session_id, slot, mark }: Turn, event_id: string): voi
   });
 }
 
-/** A word that was said once finds where it was said. */
+/** A search for a unique word finds the event that contains it. */
 function search({ agent, slot, mark }: Turn, event_id: string): void {
   const body = { query: `${mark} ${terms(2)}`, channel: 'team', limit: 10 };
   const response = ask('search', 'POST', '/v1/search', { token: agent.token, slot, body });
@@ -102,8 +102,8 @@ function list({ agent, session_id, slot }: Turn): void {
 }
 
 /**
- * A follower's read of what came after the seq where it stood, as it does when it connects again: its own message first, then the
- * log without a gap backwards. The stream itself is `followStream`: k6 gives a body only when it has ended.
+ * Reads the log after the last seen seq, as a follower does when it reconnects: first its own message, then the rest without a gap. `followStream` tests
+ * the SSE stream itself, because k6 provides a body only after the response has ended.
  */
 function follow({ agent, slot }: Turn, asked: Recorded): void {
   const path = `/v1/events?channel=team&after=${asked.seq - 1}&limit=100`;
@@ -115,8 +115,8 @@ function follow({ agent, slot }: Turn, asked: Recorded): void {
 }
 
 /**
- * Keeps a stream of server-sent events open beside the turns, so that the service feeds followers while it is measured. k6 reads a body to its
- * end, so the stream ends by our timeout: time to its first byte is measured (`http_req_waiting`), and one that the service ends is a failure.
+ * Keeps a stream of server-sent events open during the turns, so that the service serves followers while it is measured. k6 reads a body to its
+ * end, so the stream ends by our timeout. `http_req_waiting` measures the time to the first byte; a stream that the service ends counts as a failure.
  */
 export function keepStream(world: World): boolean {
   const left = world.started_at + world.run_ms - Date.now();
@@ -130,14 +130,14 @@ export function keepStream(world: World): boolean {
       headers: headersOf(token, { Accept: 'text/event-stream' }),
       tags: { operation: 'stream', name: 'stream', kind: 'stream' },
       timeout: Math.min(STREAM_SECONDS * 1000, left),
-      // 0 is the timeout
+      // 0 means the timeout
       responseCallback: http.expectedStatuses(0),
-      // our own timeout is no news for the log
+      // our own timeout is not worth a log line
       throw: true,
     };
     const response = http.get(`${baseUrl}/v1/events?channel=team`, params);
     console.warn(`stream: ended by the service with ${response.status} ${String(response.body).slice(-300)}`);
-    // a service that refuses is not asked again at once
+    // pause after a rejection
     sleep(1);
     return false;
   } catch (error) {

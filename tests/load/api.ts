@@ -3,17 +3,17 @@ import http, { type RefinedResponse } from 'k6/http';
 import { Counter } from 'k6/metrics';
 import type { Operation } from './suites.ts';
 
-// Requests as the service's clients make them, measured by operation.
+// Sends requests as clients of the service do, and measures them by operation.
 
 export type Response = RefinedResponse<'text'>;
 
 export const baseUrl = (__ENV.BASE_URL || 'http://localhost:3000').replace(/\/+$/, '');
 
-/** 429 is the limit's answer, not a failure of the service: counted apart, and a threshold of its own. */
+/** A 429 is not a failure of the service: it is counted separately and has its own threshold. */
 const rateLimited = new Counter('rate_limited');
 http.setResponseCallback(http.expectedStatuses({ min: 200, max: 399 }, 429));
 
-/** Of one VU. The report counts all of them; the log tells the first. */
+/** State of one VU. The report counts all errors; the log shows only the first of each VU. */
 const MAX_TOLD = 3;
 let told = 0;
 
@@ -30,11 +30,11 @@ interface Asked {
   key?: string;
 }
 
-/** One request of a turn. */
+/** Sends a request of a turn. */
 export function ask(operation: Operation, method: 'GET' | 'POST', path: string, { token, slot, body, key }: Asked): Response {
   const response = http.request(method, baseUrl + path, body === undefined ? null : JSON.stringify(body), {
     headers: headersOf(token, key ? { 'Idempotency-Key': key } : {}),
-    // one name for all: a URL holds a seq, and each would be a series of its own
+    // A fixed name: the URL contains a seq, and each URL would become a separate series.
     tags: { operation, name: operation, kind: 'turn', slot: String(slot) },
     timeout: '30s',
     responseType: 'text',
@@ -43,7 +43,7 @@ export function ask(operation: Operation, method: 'GET' | 'POST', path: string, 
   return response;
 }
 
-/** Whether the answer is what this very request must give; one that was limited says nothing about that. */
+/** Whether the response is correct for this request. A rate-limited one says nothing about correctness. */
 export function expectAnswer<Body>(operation: Operation, response: Response, holds: (body: Body) => boolean): boolean {
   if (response.status === 429) return false;
   const right = response.status >= 200 && response.status < 300 && holdsIn(response, holds);
@@ -57,7 +57,7 @@ function holdsIn<Body>(response: Response, holds: (body: Body) => boolean): bool
   try {
     return holds(JSON.parse(response.body) as Body);
   } catch {
-    // not JSON, or not of that shape: not right
+    // not JSON, or not of the expected shape
     return false;
   }
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Builds k6 with Go 1.25 or newer into ~/.cache/agent-memory/k6, where run-load-test.sh finds it. Takes minutes once.
+# Builds k6 with Go 1.25 or newer into ~/.cache/agent-memory/k6, where run-load-test.sh finds it. The first build takes minutes.
 set -euo pipefail
 
-# `go install …@version` asks the proxy for the newest version too, and fails where its list of versions is not served; a build in the module's own directory does not ask.
+# `go install …@version` also asks the module proxy for the latest version, and fails if the proxy does not serve a list of versions. A build in a
+# module directory does not ask.
 version=v2.2.0
 to=${XDG_CACHE_HOME:-$HOME/.cache}/agent-memory/k6
 

@@ -1,2 +1,2 @@
-// What k6 has and @types/k6 leaves to the library of browsers.
+// Globals that k6 provides and @types/k6 expects from the DOM library.
 declare const console: { warn(text: string): void };

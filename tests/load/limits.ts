@@ -1,6 +1,6 @@
 import { followersOf, operations, type Suite, secondsOf, TURN_SECONDS, tenantsOf, usersOf } from './suites.ts';
 
-// Whether the service's rate limits leave room for a suite. Pure.
+// Checks whether the service's rate limits allow the requests of a suite. Pure.
 
 interface Policy {
   name: string;
@@ -22,22 +22,22 @@ const readPolicies = (header: string): Policy[] =>
     windowSeconds: Number(seconds),
   }));
 
-/** Most requests of the suite that one limit counts in one of its windows. */
+/** Returns the maximum number of requests of the suite that a limit counts in one of its windows. */
 function neededOf(suite: Suite, { name, windowSeconds }: Policy): number {
-  // every user but a tenant's first needs an invite and a registration; deleting the tenants is counted elsewhere
+  // Each user except the first of a tenant needs an invite and a registration. The deletion of the tenants is counted elsewhere.
   if (name === 'address') return usersOf(suite) * 2 - tenantsOf(suite);
   const seconds = Math.min(windowSeconds, secondsOf(suite));
-  // each phase begins with a turn of its own
+  // each phase begins with an extra turn
   const ofUser = (Math.floor(seconds / TURN_SECONDS) + suite.phases.length) * operations.length;
   if (name === 'principal') return ofUser + Math.ceil(seconds / STREAM_SECONDS);
   const users = Math.ceil(usersOf(suite) / tenantsOf(suite));
   return ofUser * users + followersOf(suite) * Math.ceil(seconds / STREAM_SECONDS);
 }
 
-/** How long a follower keeps a stream. */
+/** How long a follower keeps its stream open. */
 export const STREAM_SECONDS = 10;
 
-/** The sentence that ends the test, where a limit would be what is measured. */
+/** Returns the message that aborts the test if the suite would exceed a limit, so that the limit would be measured. */
 export function whatToRaise(suite: Suite, header: string): string | undefined {
   const low = readPolicies(header)
     .map((policy) => ({ ...policy, needed: neededOf(suite, policy) }))

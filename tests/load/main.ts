@@ -10,7 +10,7 @@ import { textOf } from './report/text.ts';
 import { scenariosOf, suiteOf, thresholdsOf } from './suites.ts';
 import { deleteWorld, makeWorld, type World } from './world.ts';
 
-// The script that k6 runs: run-load-test.sh names the suite.
+// The script that k6 runs. run-load-test.sh chooses the suite.
 
 const name = __ENV.SUITE || 'smoke';
 const suite = suiteOf(name, Number(__ENV.DURATION_SCALE || 1), Number(__ENV.USERS_SCALE || 1));
@@ -31,12 +31,12 @@ export function turn(world: World): void {
 }
 
 export function followStream(world: World): void {
-  check(keepStream(world), { 'a stream stays open': (it) => it });
+  check(keepStream(world), { 'the stream stays open': (it) => it });
 }
 
 export const teardown = (world: World): void => deleteWorld(world);
 
-/** Only what was chosen goes into the files: k6's own data holds the tokens that setup() made. */
+/** Writes only selected figures, because k6's own data contains the tokens that setup() created. */
 export function handleSummary(data: Summary): Record<string, string> {
   if (!data.metrics.iterations) return { stderr: 'Nothing was measured, so there is no report.\n' };
   const figures = figuresOf(data, name, suite, baseUrl);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs a load test: ./run-load-test.sh smoke|basic|concurrent|stress|spike|soak|breakpoint [option of k6…]
-# BASE_URL (http://localhost:3000), K6_INSECURE=true (a certificate of your own), DURATION_SCALE and USERS_SCALE (1), RESULTS_DIR (results), K6 (k6).
+# BASE_URL (http://localhost:3000), K6_INSECURE=true (for a self-signed certificate), DURATION_SCALE and USERS_SCALE (1), RESULTS_DIR (results), K6 (k6).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -20,7 +20,7 @@ fi
 
 results=${RESULTS_DIR:-results}
 mkdir -p "$results"
-# `exec`: k6's exit code is ours (99: a threshold failed, 108: setup() stopped and said why)
+# `exec` preserves k6's exit code (99: a threshold failed, 108: setup() aborted with a message).
 exec "$k6" run --quiet --no-usage-report \
   -e "SUITE=$suite" \
   -e "BASE_URL=${BASE_URL:-http://localhost:3000}" \

@@ -1,8 +1,8 @@
-// What each suite does, and what must hold. Pure: the report and the tests read it too.
+// The suites with their phases and thresholds. Pure, because the report and the tests use them too.
 
 export type PhaseName = 'warmup' | 'main' | 'peak';
 
-/** A time with so many users; with `from`, their number rises steadily from there. */
+/** A phase with a number of users. If `from` is set, the number rises steadily from there. */
 export interface Phase {
   name: PhaseName;
   users: number;
@@ -12,19 +12,22 @@ export interface Phase {
 
 export interface Suite {
   phases: Phase[];
-  /** Beside the guide's thresholds our own, tighter ones: where the service is meant to be at ease. */
+  /** In addition to the guide's thresholds, applies stricter ones, for load at which the service should respond quickly. */
   atEase: boolean;
-  /** Ends when the guide's thresholds break. */
+  /** Aborts the run if the guide's thresholds fail. */
   stopsWhenBroken: boolean;
 }
 
-/** What an agent does in a turn, one request each. */
+/** The requests of a turn, one of each. */
 export const operations = ['message', 'context', 'tool_call', 'tool_result', 'search', 'decision', 'list', 'follow'] as const;
 export type Operation = (typeof operations)[number];
 
-/** A user begins a turn so often, the model's calls being most of it, whether the last has ended or not: a slow service does not slow the load down. */
+/**
+ * A user begins a turn at this interval, most of which stands for model calls, even if the last turn has not ended: a slow service does not reduce
+ * the load.
+ */
 export const TURN_SECONDS = 4;
-/** Parts of the run that the report's plots show. */
+/** Parts of the run that the report plots separately. */
 export const SLOTS = 40;
 const USERS_OF_A_TENANT = 10;
 const USERS_OF_A_FOLLOWER = 5;
@@ -38,18 +41,18 @@ const phase = (name: PhaseName, users: number, seconds: number, from?: number): 
 const suite = (phases: Phase[], atEase: boolean, stopsWhenBroken = false): Suite => ({ phases, atEase, stopsWhenBroken });
 
 const suites: Record<string, Suite> = {
-  // the first request for context makes the daemon load its tokenizer
+  // The first context request makes the daemon load its tokenizer.
   smoke: suite([phase('warmup', 1, 6), phase('main', 1, 24)], true),
   basic: suite([phase('warmup', 5, 15), phase('main', 10, 60, 5), phase('peak', 10, 30)], true),
   concurrent: suite([phase('warmup', 5, 30), phase('main', 10, 60), phase('peak', 20, 60)], true),
   stress: suite([phase('warmup', 10, 30), phase('main', 25, 90), phase('peak', 50, 180)], false),
-  // the main part comes last: after the spike all must be as before
+  // The main part comes last: after the spike, latency must return to normal.
   spike: suite([phase('warmup', 5, 30), phase('peak', 50, 30), phase('main', 5, 60)], false),
   soak: suite([phase('warmup', 5, 60), phase('main', 10, 3600)], true),
   breakpoint: suite([phase('main', 100, 600, 1)], false, true),
 };
 
-/** The suite of that name, its times and users multiplied. */
+/** Returns the suite of this name, with its durations and users multiplied. */
 export function suiteOf(name: string, durationScale: number, usersScale: number): Suite {
   const found = suites[name];
   if (!found) throw new Error(`There is no suite "${name}". There are: ${Object.keys(suites).join(', ')}.`);
@@ -68,11 +71,11 @@ export const secondsOf = ({ phases }: Suite): number => phases.reduce((sum, { se
 export const usersOf = ({ phases }: Suite): number => Math.max(...phases.map(({ users }) => users));
 export const tenantsOf = (one: Suite): number => Math.ceil(usersOf(one) / USERS_OF_A_TENANT);
 export const followersOf = (one: Suite): number => Math.ceil(usersOf(one) / USERS_OF_A_FOLLOWER);
-/** Turns that are due; of a rising phase its mean. */
+/** Number of due turns; for a rising phase, its mean. */
 const turnsOf = ({ phases }: Suite): number =>
   phases.reduce((sum, { users, from, seconds }) => sum + (((from ?? users) + users) / 2 / TURN_SECONDS) * seconds, 0);
 
-/** k6's scenarios: the phases one after the other, and the followers beside them. */
+/** Returns k6's scenarios: the phases in sequence, and the followers in parallel. */
 export function scenariosOf(one: Suite) {
   let start = 0;
   const turns = one.phases.map((each) => {
@@ -91,21 +94,21 @@ export function scenariosOf(one: Suite) {
 }
 
 function executorOf({ users, seconds, from }: Phase) {
-  // twice the users: when turns take longer than they should, the next ones begin all the same; k6 drops a turn while it makes a VU
+  // twice the users, because turns that take too long overlap with the next; k6 drops a turn while it creates a VU
   const vus = { timeUnit: `${TURN_SECONDS}s`, preAllocatedVUs: users * 2 };
   return from
     ? { executor: 'ramping-arrival-rate', startRate: from, stages: [{ target: users, duration: `${seconds}s` }], ...vus }
     : { executor: 'constant-arrival-rate', rate: users, duration: `${seconds}s`, ...vus };
 }
 
-/** The deployment guide's, to the letter. */
+/** The thresholds of the deployment guide, unchanged. */
 export const guide: Record<PhaseName, { http_req_duration: string[]; http_req_failed: string[] }> = {
   warmup: { http_req_duration: ['p(95)<300'], http_req_failed: ['rate<0.01'] },
   main: { http_req_duration: ['p(95)<500', 'p(99)<1000'], http_req_failed: ['rate<0.02'] },
   peak: { http_req_duration: ['p(95)<500', 'p(99)<1000'], http_req_failed: ['rate<0.02'] },
 };
 
-/** Ours: of a service that is at ease. */
+/** Our stricter thresholds, for a service without overload. */
 const atEase: typeof guide = {
   warmup: { http_req_duration: ['p(95)<200'], http_req_failed: ['rate<0.001'] },
   main: { http_req_duration: ['p(95)<200', 'p(99)<500'], http_req_failed: ['rate<0.001'] },
@@ -114,13 +117,13 @@ const atEase: typeof guide = {
 
 export type Threshold = string | { threshold: string; abortOnFail: boolean; delayAbortEval: string };
 
-/** k6's thresholds. Those of every suite say that the run was one: each operation was there, nothing limited, answers right. */
+/** Returns k6's thresholds. Those of every suite assert a valid run: each operation occurred, nothing was rate-limited, responses were correct. */
 export function thresholdsOf(one: Suite): Record<string, Threshold[]> {
   const all: Record<string, Threshold[]> = {
     checks: ['rate>0.99'],
     rate_limited: ['count<1'],
     dropped_iterations: [`count<${Math.max(1, Math.round(turnsOf(one) * 0.01))}`],
-    // a stream that never began counts as 0
+    // a stream that never started counts as 0
     'http_req_waiting{operation:stream}': ['min>0', 'p(95)<1000'],
   };
   for (const operation of operations) all[`http_reqs{operation:${operation}}`] = ['count>0'];

@@ -1,4 +1,4 @@
-// What agents talk about: text of the length and variety that search and context meet in earnest.
+// Generates what agents talk about: text of realistic length and variety for search and context.
 
 const words =
   `parser block index query timeout retry cache tenant token stream cursor batch commit page buffer socket header certificate proxy
@@ -17,12 +17,12 @@ const sentence = (length: number): string => {
 
 export const prose = (sentences: number): string =>
   Array.from({ length: sentences }, () => sentence(6 + Math.floor(Math.random() * 10))).join(' ');
-/** A few words to search for. */
+/** Returns a few words to search for. */
 export const terms = (count: number): string => Array.from({ length: count }, () => pick(words)).join(' ');
 export const toolName = (): string => pick(tools);
-/** A word that nothing else contains, so that an answer can be held against what was said. */
+/** Returns a unique word, so that a response can be compared with what was recorded. */
 export const marker = (): string => `mark${Math.random().toString(36).slice(2, 12)}`;
-/** Some KB, as a tool prints them. */
+/** Returns a few kB, like the output of a tool. */
 export const excerpt = (lines: number): string =>
   Array.from(
     { length: lines },

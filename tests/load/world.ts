@@ -4,7 +4,7 @@ import { baseUrl, headersOf } from './api.ts';
 import { whatToRaise } from './limits.ts';
 import { type Suite, secondsOf, tenantsOf, usersOf } from './suites.ts';
 
-// Tenants and users of the test's own, made before it and deleted after it.
+// Tenants and users of the test, created before it and deleted afterwards.
 
 export interface Agent {
   name: string;
@@ -14,14 +14,14 @@ export interface Agent {
 export interface World {
   agents: Agent[];
   owners: { tenant_id: string; token: string }[];
-  /** The measured part: from here, so long. */
+  /** Start and duration of the measured part. */
   started_at: number;
   run_ms: number;
 }
 
 const PASSWORD = 'only for a load test, 9 batteries';
 
-/** What cannot go on says in a sentence what to do. */
+/** Aborts the test with a message that contains the remedy. */
 const stop = (sentence: string): never => exec.test.abort(sentence) as never;
 
 interface Made {
@@ -50,7 +50,7 @@ function post(path: string, body: unknown, token?: string): { made: Made; polici
   return { made: response.json() as unknown as Made, policies: response.headers['Ratelimit-Policy'] ?? '' };
 }
 
-/** Makes them, unless a limit of the service would be what is measured, or tokens would end before the test. */
+/** Creates them. Aborts if the suite would exceed a rate limit, or tokens would expire before the end. */
 export function makeWorld(suite: Suite): World {
   const run = `${Date.now().toString(36)}${Math.random().toString(36).slice(2, 6)}`;
   const seconds = secondsOf(suite);
@@ -82,7 +82,7 @@ export function makeWorld(suite: Suite): World {
   return { agents, owners, started_at: Date.now(), run_ms: seconds * 1000 };
 }
 
-/** Leaves nothing of the test in the service. */
+/** Deletes everything that the test has created. */
 export function deleteWorld({ owners }: World): void {
   for (const { tenant_id, token } of owners) {
     const response = http.del(`${baseUrl}/v1/tenant`, JSON.stringify({ confirm: tenant_id }), {

@@ -1,8 +1,8 @@
 import { guide, operations, SLOTS, type Suite, secondsOf, type Threshold, thresholdsOf, usersOf } from '../suites.ts';
 
-// What is told of a run, chosen from k6's summary. Pure.
+// Selects the figures of the report from k6's summary. Pure.
 
-/** Of k6's data for handleSummary what is read here. */
+/** The parts of k6's data for handleSummary that are read here. */
 export interface Summary {
   metrics: Record<string, { values: Record<string, number>; thresholds?: Record<string, { ok: boolean }> } | undefined>;
   root_group: { checks: { name: string; passes: number; fails: number }[] };
@@ -32,7 +32,7 @@ interface Held {
 }
 
 export interface Slot extends Latency {
-  /** Seconds from the beginning of the run. */
+  /** Seconds since the start of the run. */
   from: number;
   to: number;
   requests: number;
@@ -54,12 +54,12 @@ export interface Figures {
   dropped_turns: number;
   thresholds: Held[];
   checks: { name: string; passes: number; fails: number }[];
-  /** Requests of turns by status; 0: no answer. */
+  /** Requests of turns by status; 0 means no response. */
   answers: Record<string, number>;
   timeline: Slot[];
 }
 
-/** What is told of by name; the rest is told as `other`. */
+/** Statuses that are listed individually; all others are summed up as `other`. */
 const statuses = [0, 200, 201, 400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 504];
 const slots = Array.from({ length: SLOTS }, (_, i) => i);
 const selectors = (suite: Suite) => [
@@ -70,7 +70,7 @@ const selectors = (suite: Suite) => [
 ];
 const answered = (status: number) => `http_reqs{kind:turn,status:${status}}`;
 
-/** k6 keeps figures of a part of the requests only where a threshold names it; these have no rule. */
+/** k6 reports a subset of the requests only if a threshold names it, so these thresholds have no conditions. */
 export function seriesOf(suite: Suite): Record<string, Threshold[]> {
   const series = selectors(suite).flatMap((selector) =>
     ['http_req_duration', 'http_reqs', 'http_req_failed'].map((metric) => `${metric}{${selector}}`),
@@ -123,13 +123,13 @@ export function figuresOf(data: Summary, name: string, suite: Suite, base_url: s
   };
 }
 
-/** Every rule that was set, whether k6 saw a sample for it or not. */
+/** All thresholds, including those of metrics without samples. */
 function heldOf(data: Summary, suite: Suite): Held[] {
   return Object.entries(thresholdsOf(suite)).flatMap(([metric, rules]) =>
     rules.map((one) => {
       const rule = typeof one === 'string' ? one : one.threshold;
       const found = data.metrics[metric];
-      // k6 holds what it has no metric for; nothing dropped, nothing limited: that is so
+      // A missing metric means that no such event happened (nothing dropped, nothing rate-limited), so the threshold is met.
       return {
         metric,
         rule,
@@ -155,7 +155,7 @@ function answersOf(read: (metric: string, value: string) => number, all: number)
   return Object.fromEntries([...counts, ['other', other] as const].filter(([, count]) => count > 0));
 }
 
-/** The most requests a second of a part of the run, before the first part in which the guide's thresholds broke. */
+/** Returns the highest request rate of a part of the run, before the first part in which a threshold of the guide failed. */
 export function heldUntil({ timeline }: Figures): { requests_per_second: number; broke: boolean } {
   const { main } = guide;
   const most = (rule: string) => Number(/<(.*)/.exec(rule)![1]);

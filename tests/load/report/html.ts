@@ -2,7 +2,7 @@ import type { Figures, Row, Slot } from './figures.ts';
 import { barsOf, escaped, type Line, plotOf } from './plot.ts';
 import { breakpointOf, percent, tidy } from './text.ts';
 
-// The report: one page, no script, and a policy under which a browser fetches nothing.
+// Renders the report as a single page without scripts, with a content security policy under which a browser loads nothing.
 
 const style = `
 :root{color-scheme:light dark;--ink:#1c2330;--faint:#5d6676;--line:#d9dee6;--page:#fff;--shade:#f4f6f9;--a:#2a6fdb;--b:#d98a00;--c:#c2353a;--ok:#1d7a43}

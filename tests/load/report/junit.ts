@@ -2,7 +2,7 @@ import type { Figures } from './figures.ts';
 import { escaped } from './plot.ts';
 import { tidy } from './text.ts';
 
-/** Every threshold and every check as a test case, for CI systems. */
+/** Renders every threshold and check as a test case, for CI systems. */
 export function junitOf({ suite, seconds, ended_at, thresholds, checks }: Figures): string {
   const cases = [
     ...thresholds.map(({ metric, rule, value, ok, of }) =>

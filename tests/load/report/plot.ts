@@ -1,4 +1,4 @@
-// Plots as SVG that stands in the page itself. Pure.
+// Plots as inline SVG. Pure.
 
 export const escaped = (text: string): string =>
   text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;');
@@ -12,7 +12,7 @@ const TICKS = 4;
 
 export interface Line {
   name: string;
-  /** The class of its colour. */
+  /** CSS class of the colour. */
   colour: string;
   points: { x: number; y: number }[];
 }
@@ -20,14 +20,14 @@ export interface Line {
 export interface Plot {
   title: string;
   unit: string;
-  /** The end of the x axis, in seconds. */
+  /** End of the x axis, in seconds. */
   end: number;
   lines: Line[];
-  /** Parts of the run, named above the lines. */
+  /** Parts of the run, labelled above the lines. */
   bands: { name: string; from: number; to: number }[];
 }
 
-/** A round number that is not below. */
+/** Returns the next round number that is not less. */
 function ceiling(value: number): number {
   if (value <= 0) return 1;
   const unit = 10 ** Math.floor(Math.log10(value));
@@ -63,7 +63,7 @@ export function plotOf({ title, unit, end, lines, bands }: Plot): string {
 <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escaped(title)}">${[...shades, ...grid, ...drawn].join('')}</svg></figure>`;
 }
 
-/** Horizontal bars, one row a name: the longest value behind the shorter ones. */
+/** Draws horizontal bars, a row per name. Within a row, shorter values are drawn over longer ones. */
 export function barsOf(
   title: string,
   unit: string,

@@ -1,6 +1,6 @@
 import { type Figures, heldUntil, type Row } from './figures.ts';
 
-// What is printed at the end of a run.
+// Renders the summary that is printed at the end of a run.
 
 const ms = (value: number) => `${value.toFixed(value < 10 ? 1 : 0)} ms`;
 export const percent = (part: number, of: number) => `${of ? ((100 * part) / of).toFixed(2) : '0.00'} %`;

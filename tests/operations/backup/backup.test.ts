@@ -22,11 +22,11 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     user: daemon.env.PGUSER!,
     database: daemon.env.PGDATABASE!,
   });
-  test('a plain owner behind the wall backs up every row, and gets each back, with the same schema and rights', async () => {
+  test('a plain owner, to whom row-level security applies, backs up and restores every row with the same schema and rights', async () => {
     const backup = await backUp({ ...daemon.env, BACKUP_DIR: newDir('backups') });
     expect(readdirSync(backup).sort()).toEqual(['SHA256SUMS', 'database.dump', 'manifest.json']);
     const target = await emptyDatabase();
-    // the daemon serves on meanwhile: what comes later is not in the backup
+    // The daemon keeps writing; later events are not in the backup.
     const before = await contentOf(connection());
     await loaded.clients[0]!.ask('POST', '/v1/events', { body: message('after the backup') });
 
@@ -46,7 +46,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     await target.release();
   });
 
-  test('the directory may be the argument; anything further is refused and nothing is written', async () => {
+  test('the directory can be an argument; further arguments are rejected and nothing is written', async () => {
     const [named, unused] = [newDir('named'), newDir('unused')];
     const env = { ...daemon.env, BACKUP_DIR: unused };
     expect((await sh('backup.sh', [named], env)).code).toBe(0);
@@ -57,7 +57,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     }
   });
 
-  test('encrypted, nothing readable is on the disk, and it is restored with the passphrase', async () => {
+  test('with a passphrase, nothing readable is on disk, and the backup can be restored with it', async () => {
     const passphrase = join(newDir('keys'), 'passphrase');
     writeFileSync(passphrase, 'correct horse battery staple\n');
     const env = { BACKUP_PASSPHRASE_FILE: passphrase };
@@ -85,7 +85,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     expect(readdirSync(clear)).toContain('database.dump');
   });
 
-  test('an extension that only a superuser may create is left out, by the backup and by the restore of one that has it; others stay', async () => {
+  test('backup and restore omit extensions that only a superuser can create, and keep others', async () => {
     await withClient({ ...connection(), ...superuser() }, async (admin) => {
       await admin.query('create extension pg_stat_statements; create extension pg_trgm');
       await admin.query('create index own_users on users using gin (username gin_trgm_ops)');
@@ -129,7 +129,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     expect(left.rowCount).toBe(0);
   });
 
-  test('one at a time; old ones go, the newest stays; what a killed run left is removed; the time of success is a metric', async () => {
+  test('only one backup runs at a time; old ones are removed, the newest is kept; leftovers of killed runs are removed; the time of the last success is a metric', async () => {
     const BACKUP_DIR = newDir('backups');
     const metrics = join(newDir('metrics'), 'backup.prom');
     const kept = `backup_${new Date(Date.now() - 2 * 86_400_000).toISOString().slice(0, 10).replaceAll('-', '')}_000000`;
@@ -147,7 +147,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     expect(Math.abs(Number(at) - Date.now() / 1000)).toBeLessThan(120);
   });
 
-  test('a backup that cannot be whole fails, keeps the older ones and the time of the last success', async () => {
+  test('an incomplete backup fails, and keeps older backups and the time of the last success', async () => {
     const BACKUP_DIR = newDir('backups');
     mkdirSync(join(BACKUP_DIR, 'backup_20200101_020000'));
     const env = { ...daemon.env, BACKUP_DIR, BACKUP_METRICS_FILE: join(BACKUP_DIR, 'backup.prom') };
@@ -158,7 +158,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     const hidden = await sh('backup.sh', [], env);
     expect([hidden.code, hidden.err]).toEqual([1, expect.stringContaining('does not see every row of public.events')]);
     await meddle('drop policy backup_reads on events; select let_back_up($$events$$)');
-    // a dump that ends early, and one that cannot be made
+    // a truncated dump, and a dump that cannot be created
     for (const [name, script] of [
       ['cut', `${findTool('pg_dump')} "$@" | head -c 50000`],
       ['failing', 'echo "pg_dump: error: the disk is on fire" >&2; exit 1'],

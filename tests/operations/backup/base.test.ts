@@ -27,7 +27,7 @@ import { freePort } from '../../support/daemon.ts';
 import { describeWith } from '../../support/tool.ts';
 import { newDir, type Run, root } from './set.ts';
 
-// Which bases and which WAL stay, and how a base of a server is started whose configuration lies elsewhere, as Debian's does.
+// Which bases and WAL segments are kept, and how the base of a server starts whose configuration is in another directory, as in Debian.
 
 const bin = findBinaries();
 const as = unprivileged();
@@ -110,7 +110,7 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'base backups', () => {
       expect(segmentsThere()).toEqual(before);
     }
     rmSync(broken);
-    // no base, and so none that is newer than those that are
+    // without a new base, older bases are kept
     const stray = join(bases, 'base_zzzzzzzz_zzzzzz');
     mkdirSync(stray);
     const done = await script('base-backup.sh', [], { BASE_BACKUP_KEEP: '1' });
@@ -121,7 +121,7 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'base backups', () => {
     expect(segmentsThere().sort()[0]).toBe(`${firstOf(left!)}.gz`);
   });
 
-  test('the WAL of every base stays, also where an older one of a timeline that was left is further on', async () => {
+  test('the WAL of every base is kept, even if an older base of a previous timeline starts at a later position', async () => {
     for (const base of basesThere()) rmSync(join(bases, base), { recursive: true });
     const left = place(join(bases, 'base_20260101_000000'));
     writeFileSync(join(left, 'backup_label'), 'START WAL LOCATION: 0/F0000028 (file 0000000100000000000000F0)\n');
@@ -139,7 +139,7 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'base backups', () => {
       await until('the segment is archived', () => segmentsThere().includes(`${segment}.gz`));
     });
 
-    test('a base without a configuration needs one named, and is started itself, not the directory that the configuration names', async () => {
+    test('a base without a configuration needs one, and starts from its own directory, not the one that the configuration names', async () => {
       const data = join(place(join(dir, 'recovered')), 'data');
       const env = { BASE_BACKUP_DIR: `${bases}/` };
       const refused = await script('pitr.sh', ['--to-end', data], env);
@@ -156,7 +156,7 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'base backups', () => {
       }
     });
 
-    test('a damaged segment of the archive ends the recovery with an error, and is not taken for its end', async () => {
+    test('a damaged segment in the archive aborts the recovery with an error, and is not taken for the end of the archive', async () => {
       const damaged = join(dir, 'damaged-wal');
       cpSync(wal, damaged, { recursive: true });
       const last = join(damaged, segmentsThere().sort().at(-1)!);
@@ -169,7 +169,7 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'base backups', () => {
         PITR_CONFIG_FILE: config,
       });
       expect(prepared).toMatchObject({ code: 0 });
-      // it may answer for a moment before it comes to the segment
+      // The server may answer for a moment before it reaches the segment.
       await startServer(bin!, at, await freePort(), '-c archive_mode=off').catch(() => undefined);
       await until('the server gave up', () => !readdirSync(join(at, 'data')).includes('postmaster.pid'));
       expect(readFileSync(join(at, 'log'), 'utf8')).toMatch(/FATAL: {2}could not restore file "\w+" from archive/);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '../../support/eventually.ts';
 
-// scripts/backup-daily.sh, which decides when a backup is due. What makes the backup is another script, and stands here for any.
+// scripts/backup-daily.sh, which decides when a backup is due. Another script makes the backup; these tests replace it.
 
 const stamp = (time: Date) => time.toISOString().replaceAll(/[-:]/g, '').replace('T', '_').slice(0, 15);
 const DAY_MS = 86_400_000;
@@ -22,7 +22,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true });
 });
 
-/** `script` fails as often as is said, and then makes what it should, or does what `making` says. */
+/** Writes a `script` that fails the given number of times, and then makes a backup, or does what `making` contains. */
 function start(script: 'backup.sh' | 'base-backup.sh', failures: number, args: string[] = [], making?: string): void {
   const prefix = script === 'backup.sh' ? 'backup' : 'base';
   const body = `#!/bin/sh
@@ -51,7 +51,7 @@ const made = () => readdirSync(join(dir, 'backups'));
 test.each([
   ['backup.sh', []],
   ['base-backup.sh', ['base-backup.sh']],
-] as const)('%s: without a backup one is made at once, and again until it succeeds', async (script, args) => {
+] as const)('%s: without a backup, one is made at once and retried until it succeeds', async (script, args) => {
   start(script, 3, [...args]);
   await waits();
   expect(made()).toHaveLength(1);
@@ -66,7 +66,7 @@ test('with the backup of the day nothing is done before the next', async () => {
   expect(made()).toEqual([name]);
 });
 
-test('one that was missed is made up for', async () => {
+test('a missed backup is made at once', async () => {
   const old = `backup_${stamp(new Date(Date.now() - 2 * DAY_MS))}`;
   mkdirSync(join(dir, 'backups', old));
   start('backup.sh', 0);
@@ -75,7 +75,7 @@ test('one that was missed is made up for', async () => {
 });
 
 test.each(['backup_zzzzzzzz_zzzzzz', `backup_${stamp(new Date(Date.now() + 2 * DAY_MS))}`])(
-  '%s is not taken for a backup of the day',
+  '%s does not count as a backup of the day',
   async (name) => {
     mkdirSync(join(dir, 'backups', name));
     start('backup.sh', 0);
@@ -85,21 +85,21 @@ test.each(['backup_zzzzzzzz_zzzzzz', `backup_${stamp(new Date(Date.now() + 2 * D
   },
 );
 
-test('a name that could be a date and is none is an error', async () => {
+test('a name with an impossible date is an error', async () => {
   mkdirSync(join(dir, 'backups', 'backup_20250231_000000'));
   start('backup.sh', 0);
   await eventually(() => running!.exitCode !== null, 'its end');
   expect([running!.exitCode, said]).toEqual([1, expect.stringContaining('backup_20250231_000000 has no valid date in its name')]);
 });
 
-test('a script that makes nothing has failed, whatever it says', async () => {
+test('a script that makes no backup has failed, even if it exits with 0', async () => {
   start('backup.sh', 0, [], 'true');
   await eventually(() => (said.match(/the backup failed: next attempt in 1 s/g) ?? []).length === 2, 'two failures');
   const tries = readFileSync(join(dir, 'tries'), 'utf8').split('\n').length - 1;
   expect([tries, made()]).toEqual([2, []]);
 });
 
-test('another script is refused', async () => {
+test('another script is rejected', async () => {
   start('backup.sh', 0, ['restore.sh']);
   await eventually(() => running!.exitCode !== null, 'its end');
   expect([running!.exitCode, said]).toEqual([1, expect.stringContaining('usage: backup-daily.sh')]);

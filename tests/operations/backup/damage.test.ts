@@ -9,14 +9,14 @@ import { emptyDatabase, type TestDatabase } from '../../support/database.ts';
 import { describeWith } from '../../support/tool.ts';
 import { backUp, envOf, newDir, sh, startLoaded, superuser } from './set.ts';
 
-// Each damage is made to a copy of a good backup, some by someone who makes the checksums again; none may reach the database.
+// Each kind of damage is applied to a copy of a good backup, in some cases with recomputed checksums. No damaged backup may reach the database.
 
 const flip = (file: string) => {
   const bytes = readFileSync(file);
   bytes[Math.floor(bytes.length / 2)]! ^= 1;
   writeFileSync(file, bytes);
 };
-/** The rows are compressed, and lie behind the statements. */
+/** The rows are compressed, after the statements. */
 const scratchRows = (file: string) => {
   const bytes = readFileSync(file);
   const at = Math.floor(bytes.length * 0.95);
@@ -34,12 +34,12 @@ const edit = (dir: string, change: (manifest: Manifest) => void) => {
   writeFileSync(file, JSON.stringify(manifest));
 };
 const sha256 = (file: string) => createHash('sha256').update(readFileSync(file)).digest('hex');
-/** Checksums that fit what lies there. */
+/** Recomputes the checksums of the files. */
 const sign = (dir: string) => {
   const names = readdirSync(dir).filter((name) => name !== 'SHA256SUMS');
   writeFileSync(join(dir, 'SHA256SUMS'), names.map((name) => `${sha256(join(dir, name))}  ${name}\n`).join(''));
 };
-/** And a manifest that names this dump. */
+/** Also makes the manifest name this dump. */
 const signAll = (dir: string) => {
   edit(dir, (manifest) => {
     manifest.dump.sha256 = sha256(join(dir, 'database.dump'));
@@ -174,7 +174,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'a damaged backup', 
   });
   afterAll(() => target.release());
 
-  /** Nothing was made, and nobody but the owner may make anything. */
+  /** Nothing was created, and only the owner can create objects. */
   const untouched = async () => {
     const { rows } = await withClient(target.connection, (client) =>
       client.query(`
@@ -186,7 +186,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'a damaged backup', 
     return rows[0].objects === 0;
   };
 
-  test.each(kinds)('$name is caught before anything is written', async ({ of, damage, told }) => {
+  test.each(kinds)('$name is detected before anything is written', async ({ of, damage, told }) => {
     const dir = newDir('damaged');
     cpSync(of === 'encrypted' ? sources.encrypted : sources.plain, dir, { recursive: true });
     const passphrase = join(dir, '..', `passphrase-${process.pid}`);
@@ -198,7 +198,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'a damaged backup', 
     expect(await untouched()).toBe(true);
   });
 
-  test('a good one is refused where it would overwrite, meet a user, lose its owner, or bring back what was erased', async () => {
+  test('a good backup is rejected if it would overwrite data, disturb a session, lose its owner, or undo erasures', async () => {
     const env = envOf(target.connection);
     const restore = (args: string[], more: Record<string, string> = {}) =>
       sh('restore.sh', [...args, sources.plain], { ...env, ...more });

@@ -16,8 +16,8 @@ import { backUp, envOf, newDir, root, sh, superuser } from './set.ts';
 
 const run = promisify(execFile);
 
-describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl', 'curl'], 'disaster', () => {
-  test('scripts/drill.sh: loaded, killed, restored, the same by hash, and serving again', async () => {
+describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl', 'curl'], 'disaster recovery', () => {
+  test('scripts/drill.sh loads, kills, restores, compares hashes, and serves again', async () => {
     const drill = await sh('drill.sh', [], { DRILL_EVENTS: '400' });
     expect([drill.code, drill.out]).toEqual([
       0,
@@ -25,7 +25,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl', 'curl'], 'disaster', 
     ]);
   });
 
-  test('what was erased after the backup is erased again by the restore', async () => {
+  test('the restore replays erasures that happened after the backup', async () => {
     const ledger = join(newDir('ledger'), 'erasures.ndjson');
     const daemon = await startTestDaemon({ ERASURE_LEDGER: ledger });
     const client = await newTenant(daemon.url);
@@ -51,7 +51,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl', 'curl'], 'disaster', 
     await target.release();
   });
 
-  test('a tenant that was deleted after the backup comes back closed and empty; who has the name of an earlier one stays', async () => {
+  test('a tenant that was deleted after the backup comes back closed and empty; a new tenant that has reused an earlier name is kept', async () => {
     const ledger = join(newDir('ledger'), 'erasures.ndjson');
     const daemon = await startTestDaemon({ ERASURE_LEDGER: ledger });
     const first = await newTenant(daemon.url);
@@ -62,7 +62,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl', 'curl'], 'disaster', 
       ({ state } = (await first.ask('GET', `/v1/jobs/${job.job_id}`)).body);
     await first.ask('DELETE', '/v1/tenant', { body: { confirm: first.tenant_id } });
     const database = await openDatabase(loadConfig({ ...daemon.env, NODE_ENV: 'test' }), createLogger('silent'));
-    // at once what takes five minutes
+    // Runs at once what would happen after five minutes.
     while ((await eraseBatch(database.tenants(first.tenant_id), 1000, 0)) !== 'gone') await sleep(20);
     await database.close();
     const second = await newTenant(daemon.url, first.tenant_id, 'bob');
@@ -94,11 +94,11 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl', 'curl'], 'disaster', 
 });
 
 describeWith(['systemd-analyze'], 'the timer', () => {
-  test('systemd takes the units', async () => {
+  test('systemd accepts the units', async () => {
     const dir = newDir('units');
     cpSync(join(root, 'scripts/systemd'), dir, { recursive: true });
     const service = join(dir, 'agent-memory-backup.service');
-    // it looks for the program
+    // systemd checks that the program exists
     writeFileSync(service, readFileSync(service, 'utf8').replaceAll('/opt/agent-memory/scripts', join(root, 'scripts')));
     const { stderr } = await run('systemd-analyze', ['verify', service, join(dir, 'agent-memory-backup.timer')]);
     expect(stderr).toBe('');

@@ -9,8 +9,8 @@ import { freePort, startTestDaemon } from '../../support/daemon.ts';
 import { describeWith } from '../../support/tool.ts';
 import { envOf, newDir, root } from './set.ts';
 
-// The drill of point-in-time recovery: a daemon writes, the server is lost, and each chosen acknowledged write is recovered to: that
-// one is there, the next is not. `PITR_TARGETS=20 npm run test:operations -- backup/pitr` is the long form.
+// A drill of point-in-time recovery: a daemon writes, the server is lost, and the database is recovered to each of several acknowledged writes. The
+// write is present, the next is not. `PITR_TARGETS=20 npm run test:operations -- backup/pitr` is the long form.
 
 const TARGETS = Number(process.env.PITR_TARGETS ?? 5);
 const WRITES = 40;
@@ -18,7 +18,7 @@ const WRITES_BEFORE_BASE = 5;
 
 interface Write {
   seq: number;
-  /** When it had been acknowledged, and where the WAL stood. */
+  /** When it was acknowledged, and the WAL position at that time. */
   time: string;
   lsn: string;
 }
@@ -67,7 +67,7 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'point-in-time recovery', () =>
     } finally {
       process.kill(serverPid(join(dir, 'primary')), 'SIGKILL');
     }
-    // nothing is left but the base and the archive
+    // Only the base and the archive are left.
     rmSync(join(dir, 'primary'), { recursive: true });
   });
 
@@ -83,7 +83,7 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'point-in-time recovery', () =>
     await withClient(cluster.admin, async (admin) => {
       for (let i = 0; i < WRITES_BEFORE_BASE; i += 1) await write(admin);
       await script('base-backup.sh', [], { ...env, ...envOf(cluster.admin) });
-      // the moment is later than the second in which the base was finished
+      // The target must be later than the second in which the base ended.
       await sleep(2000);
       for (let i = 0; i < WRITES; i += 1) await write(admin);
       busy = false;
@@ -106,14 +106,14 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'point-in-time recovery', () =>
     writes.push({ seq: body.seq, ...rows[0]! });
   }
 
-  /** What a server that was recovered has of the tenant. */
+  /** Returns the tenant's events on the recovered server. */
   async function recover(name: string, args: string[]): Promise<{ seqs: number[]; last_seq: number }> {
     const place = join(dir, name);
     mkdirSync(place);
     chown(place);
     await script('pitr.sh', [...args, join(place, 'data')], env);
     const port = await freePort();
-    // a drill must not write into the archive that it recovers from
+    // A drill must not write into the archive that it recovers from.
     await startServer(bin!, place, port, '-c archive_mode=off');
     const connection = { host: '127.0.0.1', port, user: 'postgres', database: 'agent_memory' };
     try {
@@ -137,7 +137,7 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'point-in-time recovery', () =>
 
   const upTo = (seq: number) => Array.from({ length: seq }, (_, i) => i + 1);
 
-  test(`${TARGETS} random acknowledged writes are recovered to exactly, by time and by LSN`, async () => {
+  test(`recovery to ${TARGETS} random acknowledged writes is exact, by time and by LSN`, async () => {
     const later = writes.slice(WRITES_BEFORE_BASE, -1);
     const chosen = later
       .map((write) => ({ write, by: Math.random() }))
@@ -150,12 +150,12 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'point-in-time recovery', () =>
     }
   }, 900_000);
 
-  test('to the end nothing acknowledged is lost', async () => {
+  test('recovery to the end loses no acknowledged write', async () => {
     const last = writes.at(-1)!.seq;
     expect(await recover('end', ['--to-end'])).toEqual({ seqs: upTo(last), last_seq: last });
   });
 
-  test('a moment before the base, a directory that is not empty and a damaged base are refused', async () => {
+  test('a time before the base, a non-empty directory and a damaged base are rejected', async () => {
     const refused = (args: string[]) =>
       script('pitr.sh', args, env).then(
         () => 'done',

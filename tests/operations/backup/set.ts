@@ -21,7 +21,7 @@ export interface Run {
   err: string;
 }
 
-/** A script of the project in an environment that holds nothing else. */
+/** Runs a script of the project in an otherwise empty environment. */
 export async function sh(script: string, args: string[], env: Record<string, string>): Promise<Run> {
   const child = spawn(join(root, 'scripts', script), args, {
     cwd: root,
@@ -46,7 +46,7 @@ export const backupsIn = (dir: string): string[] =>
     .sort()
     .map((name) => join(dir, name));
 
-/** A backup that has to succeed; the newest one's directory. */
+/** Makes a backup that must succeed. Returns the directory of the newest one. */
 export async function backUp(env: Record<string, string>): Promise<string> {
   const run = await sh('backup.sh', [], env);
   if (run.code !== 0) throw new Error(`the backup failed: ${run.out}${run.err}`);
@@ -61,7 +61,7 @@ export const envOf = ({ host, port, user, password, database }: TestConnection):
   ...(password && { PGPASSWORD: password }),
 });
 
-/** A daemon with two tenants, whose tables a backup can lose something of. */
+/** Starts a daemon and creates two tenants, so that every kind of damage has rows to affect. */
 export async function startLoaded(overrides: Record<string, string> = {}): Promise<{ daemon: TestDaemon; clients: Client[] }> {
   const daemon = await startTestDaemon(overrides);
   const clients = [await newTenant(daemon.url), await newTenant(daemon.url)];
@@ -77,7 +77,7 @@ export async function startLoaded(overrides: Record<string, string> = {}): Promi
   return { daemon, clients };
 }
 
-/** As a superuser, whom no wall can hide anything from: every table's name, rows and a hash of them in order. */
+/** Returns the name, row count and content hash of every table, as a superuser, to whom row-level security does not apply. */
 export const contentOf = (connection: TestConnection): Promise<string[]> =>
   withClient({ ...connection, ...superuser() }, async (client) => {
     const { rows: tables } = await client.query<{ name: string }>(
@@ -103,7 +103,7 @@ export function superuser(): Pick<TestConnection, 'user' | 'password'> {
   return { user, password };
 }
 
-/** What holds the wall, by the catalog: pg_dump writes the same function in other words once it was restored. */
+/** Returns the row-level security settings from the catalog. pg_dump cannot be compared, because it formats a restored function differently. */
 export const rightsOf = (connection: TestConnection): Promise<string[]> =>
   withClient(connection, async (client) => {
     const { rows } = await client.query<{ line: string }>(`

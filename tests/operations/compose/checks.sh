@@ -1,15 +1,15 @@
 # shellcheck shell=bash disable=SC2154
-# What scripts/check-compose.sh checks, in the order of the deployment guide, in a fresh copy of the project.
+# The checks of scripts/check-compose.sh, in the order of the deployment guide. They run in a copy of the project.
 
-said() { # said TEXT COMMAND…: fails, and says this
-  if "${@:2}" >"$work/said" 2>&1; then echo 'it did not fail'; return 1; fi
-  cat "$work/said"
-  grep -q -- "$1" "$work/said"
+fails_with() { # fails_with TEXT COMMAND…: expects the command to fail with this text
+  if "${@:2}" >"$work/message" 2>&1; then echo 'it did not fail'; return 1; fi
+  cat "$work/message"
+  grep -q -- "$1" "$work/message"
 }
-# reads to the end: the command before it must not die of a closed pipe
+# Reads to the end, so that the previous command is not killed by a closed pipe.
 has() { grep -e "$1" >/dev/null; }
 health_of() { docker inspect -f '{{.State.Health.Status}}' "$(compose ps -q "$1")"; }
-healthy() { # healthy SERVICE…: within two minutes
+healthy() { # healthy SERVICE…: waits up to two minutes
   local service
   for service in "$@"; do
     for _ in $(seq 120); do [ "$(health_of "$service")" != healthy ] || continue 2; sleep 1; done
@@ -19,17 +19,17 @@ healthy() { # healthy SERVICE…: within two minutes
 api() { curl -sS --fail-with-body --cacert nginx/ssl/cert.pem "https://localhost$1" "${@:2}" -H 'Content-Type: application/json'; }
 as_admin() { api "$1" -H "Authorization: Bearer $(cat "$work/token")" "${@:2}"; }
 field() { node -p "JSON.parse(require('fs').readFileSync(0, 'utf8')).$1"; }
-# as the superuser: the owner is behind the wall of the tenants
+# as the superuser, because row-level security applies to the owner
 sql() { compose exec -T postgres psql -U postgres -d agent_memory "$@"; }
 value() { sql -XAtc "$1" | tr -d '\r'; }
 
-no_env() { said 'env file.*\.env\.prod' compose up -d && [ "$(wc -l <"$work/said")" = 1 ]; }
-placeholder() { said 'Set POSTGRES_PASSWORD in .env.prod' compose run -T --rm postgres; compose down -v; }
+no_env() { fails_with 'env file.*\.env\.prod' compose up -d && [ "$(wc -l <"$work/message")" = 1 ]; }
+placeholder() { fails_with 'Set POSTGRES_PASSWORD in .env.prod' compose run -T --rm postgres; compose down -v; }
 prepare() {
   cp .env.example .env.prod
   sed -i -e "s|^JWT_SECRET=.*|JWT_SECRET=$(openssl rand -base64 32)|" -e "s|^POSTGRES_PASSWORD=.*|POSTGRES_PASSWORD=$(openssl rand -hex 16)|" \
     -e 's|^RATE_LIMIT_MAX_REQUESTS=.*|RATE_LIMIT_MAX_REQUESTS=1000000|' .env.prod
-  # a machine that does other things too may take longer to open a connection than the guide's 2 s
+  # On a busy machine, opening a connection may take longer than the 2 s of the guide.
   sed -i 's|^PGCONNECTION_TIMEOUT=.*|PGCONNECTION_TIMEOUT=9000|' .env.prod
   printf '%s\n' RATE_LIMIT_TENANT_MAX=1000000 "ENCRYPTION_KEY=$(openssl rand -base64 32)" >>.env.prod
   scripts/make-cert.sh localhost
@@ -71,7 +71,7 @@ operators_commands() {
 guides_psql() {
   compose exec -T postgres psql -U memory -d agent_memory -c '\d users' | has tenant_id
   compose exec -T postgres psql -U memory -d agent_memory -c '\i /docker-entrypoint-initdb.d/schema.sql' | has 0001_
-  # the guide's "tune PostgreSQL", by the superuser: our file is below what ALTER SYSTEM says
+  # The guide's "tune PostgreSQL" by the superuser: ALTER SYSTEM takes precedence over our file.
   sql -Atc 'show max_connections' | has 200
   sql -c "alter system set maintenance_work_mem = '65MB'" -c 'select pg_reload_conf()' >/dev/null
   sleep 1
@@ -82,13 +82,13 @@ plain_owner() {
   [ "$(value "select string_agg(rolname, ',') from pg_roles where rolsuper")" = postgres ]
   [ "$(value "select pg_get_userbyid(datdba) from pg_database where datname = 'agent_memory'")" = memory ]
   [ "$(value "select string_agg(distinct usename, ',') from pg_stat_activity where application_name like 'agent-memory%'")" = memory ]
-  # the password of .env.prod is not the superuser's
-  said 'password authentication failed' compose exec -T memory-daemon node -e '
+  # The password in .env.prod is not that of the superuser.
+  fails_with 'password authentication failed' compose exec -T memory-daemon node -e '
     const { Client } = require("pg");
     new Client({ host: "postgres", user: "postgres", password: process.env.POSTGRES_PASSWORD }).connect().catch(({ message }) => { console.error(message); process.exit(1); });'
 }
 checksums() { [ "$(value 'show data_checksums')" = on ]; }
-based() { # a base backup was made without a word of ours, and WAL is archived
+based() { # waits for the automatic base backup, and checks that WAL is archived
   for _ in $(seq 60); do
     ! compose exec -T base-backup sh -c 'ls /archive/base' | has '^base_' || break
     sleep 2
@@ -98,7 +98,7 @@ based() { # a base backup was made without a word of ours, and WAL is archived
   compose exec -T base-backup cat /metrics/base_backup.prom | has '^agent_memory_base_backup_last_success_timestamp_seconds [0-9]'
   [ "$(value 'select archived_count > 0 and failed_count = 0 from pg_stat_archiver')" = t ]
 }
-dumped() { # and a dump, which is tried again until there is a schema
+dumped() { # waits for the automatic dump, which is retried until the schema exists
   for _ in $(seq 90); do
     ! compose exec -T backup ls /backups | has '^backup_' || break
     sleep 2
@@ -121,7 +121,7 @@ no_request_failed() {
   node -e 'const c = JSON.parse(process.argv[1]); if (c.recorded < 20 || Object.keys(c.failed).length > 0) process.exit(1)' "$(tail -n 1 "$work/load")" ||
     { compose logs --no-color | grep -E '"status":(4|5)|"level":"(warn|error|fatal)|reloaded|FATAL' | cut -c1-400; return 1; }
 }
-replaced() { # replaced SERVICE: recreated while it is asked, and another container than before
+replaced() { # replaced SERVICE: recreates it under load, and checks that the container is a new one
   local before
   before=$(compose ps -q "$1")
   compose up -d --force-recreate "$1" && healthy "$1" && [ "$(compose ps -q "$1")" != "$before" ]
@@ -139,7 +139,7 @@ nothing_lost() {
   [ -z "$(comm -23 "$work/wanted" "$work/there" | tee /dev/stderr)" ]
 }
 down_and_up() { compose down && compose up -d && healthy nginx && health && nothing_lost && token_is_good; }
-# the password leaves the environment of the containers
+# The password is removed from the environment of the containers.
 password_file() {
   sed -n 's/^POSTGRES_PASSWORD=//p' .env.prod >"$work/password"
   chmod 444 "$work/password"
@@ -189,7 +189,7 @@ encrypted() {
   BACKUP_PASSPHRASE_FILE=$secret in_backup scripts/verify-backup.sh latest
   in_backup rm -r "$newest"
 }
-# as in the guide, but for both daemons and for the last command
+# As in the guide, but for both daemons and without the last command.
 restored() {
   local newest
   newest=$(tail -n 1 "$work/backups")
@@ -202,7 +202,7 @@ restored() {
   nothing_lost && token_is_good
 }
 
-# what was recorded before the moment is there, what was recorded after it is not; then the stack goes on from there
+# Events recorded before the target time exist, later ones do not; then the stack continues from there.
 recovered() {
   local before after moment
   before=$(as_admin /v1/events -d '{"text": "before the moment", "channel": "team"}' | field event_id)
@@ -219,11 +219,11 @@ recovered() {
   compose run -T --rm --no-deps memory-daemon node dist/scripts/erasures.js --no-ledger
   compose up -d && healthy memory-daemon memory-daemon-2 nginx
   as_admin "/v1/events/$before" | has 'before the moment'
-  said '"status":404' as_admin "/v1/events/$after"
+  fails_with '"status":404' as_admin "/v1/events/$after"
   compose exec -T base-backup scripts/base-backup.sh
 }
 
-image_of() { # image_of WORD NAME: a new image with a word in it, in the registry
+image_of() { # image_of WORD NAME: pushes a new image that contains a word to the registry
   mkdir -p "$work/one" && echo "$1" >"$work/one/word" && tar -C "$work/one" -c . | docker import - "$2" >/dev/null && docker push -q "$2"
 }
 pinned() {
@@ -240,17 +240,17 @@ pinned() {
   cat "${files[@]}" >"$work/before"
   scripts/pin-images.sh "${files[@]}" | has 'other:3@sha256:'
   [ "$(grep -c '@sha256:[0-9a-f]\{64\}' "${files[@]}" | cut -d: -f2 | tr '\n' ' ')" = '1 2 ' ]
-  # the tag moves; what was pinned is what was there
+  # The tag moves; the pinned image stays the same.
   image_of new "$registry/base:1.2"
   docker image rm -f "$registry/base:1.2" >/dev/null
   docker create --name pinned "$(sed -nE 's/^ +image: ([^ $]+@.*)/\1/p' "${files[0]}")" word && docker cp pinned:/word - | tar -xO | has old
   scripts/pin-images.sh --unpin "${files[@]}" && cat "${files[@]}" | cmp - "$work/before"
-  # one that is not there changes nothing
+  # An image that does not exist changes nothing.
   sed -i "s#base:1.2#base:9#" "${files[0]}" && cat "${files[@]}" >"$work/before"
-  said 'nothing was changed' scripts/pin-images.sh "${files[@]}" && cat "${files[@]}" | cmp - "$work/before"
+  fails_with 'nothing was changed' scripts/pin-images.sh "${files[@]}" && cat "${files[@]}" | cmp - "$work/before"
 }
 
-# as docs/tls.md says it; Prometheus is not told
+# as docs/tls.md describes it; Prometheus is not restarted
 overridden() { compose -f docker-compose.override.yml "$@"; }
 encrypted_inside() {
   scripts/make-mtls.sh && chown 1000 nginx/mtls/daemon.key
@@ -260,50 +260,49 @@ encrypted_inside() {
   healthy memory-daemon memory-daemon-2 nginx
   for _ in $(seq 30); do ! health || break; sleep 1; done
   health && as_admin /v1/events -d '{"text": "on an encrypted way", "channel": "team"}'
-  said 'alert certificate required\|SSL_ERROR\|ECONNRESET\|tlsv13 alert' overridden exec -T memory-daemon node -e '
+  fails_with 'alert certificate required\|SSL_ERROR\|ECONNRESET\|tlsv13 alert' overridden exec -T memory-daemon node -e '
     require("https").get({ host: "memory-daemon-2", port: 3000, path: "/ready", rejectUnauthorized: false }, (res) => process.exit(res.statusCode === 200 ? 0 : 2))
       .on("error", (error) => { console.error(error); process.exit(1); });'
 }
 
-# --- the checks -------------------------------------------------------------------------------------------------------------------
-check 'a missing .env.prod is one sentence' no_env
-check 'a password of the example is refused before a database is made of it' eval 'cp .env.example .env.prod && placeholder'
-check 'what the guide prepares' prepare
+check 'a missing .env.prod gives one line of error' no_env
+check 'a placeholder password is rejected before a database is created' eval 'cp .env.example .env.prod && placeholder'
+check 'preparation as in the guide' prepare
 check 'up -d' compose up -d
-check 'all are healthy' healthy postgres memory-daemon memory-daemon-2 nginx
+check 'all services are healthy' healthy postgres memory-daemon memory-daemon-2 nginx
 check 'ps and logs' compose_logs
-check 'no privilege, no capability, limits, bounded logs' hardened postgres memory-daemon memory-daemon-2 nginx backup base-backup
-check 'only nginx is published, 3000 on the loopback' published
-check 'the image: no npm, not root, labels, read-only' image
+check 'no privileges, no capabilities, resource limits, limited logs' hardened postgres memory-daemon memory-daemon-2 nginx backup base-backup
+check 'only nginx is published, port 3000 only on the loopback interface' published
+check 'the image has labels and no npm, is read-only, and does not run as root' image
 check 'curl http://localhost:3000/health' health
 check 'register and log in over https' enter
 check 'record and recall over https' record_and_recall
-check 'the commands of the operator, in the image' operators_commands
-check 'psql as the guide types it' guides_psql
-check 'the daemons log in as a plain owner; the superuser has another password' plain_owner
+check 'the commands of the operator in the image' operators_commands
+check 'psql as in the guide' guides_psql
+check 'the daemons connect as a plain owner, and the superuser has another password' plain_owner
 check 'data checksums are on' checksums
 check 'a base backup and archived WAL, by default' based
 check 'a dump, by default' dumped
 if start_load; then
-  check 'both daemons recreated, one after the other, under load; postgres is not' rolling
+  check 'both daemons are recreated under load, one after the other; postgres is not' rolling
   stop_load
   check 'no request failed' no_request_failed
 fi
 if start_load; then
-  check 'a daemon stopped and started under load' one_of_two
+  check 'a daemon is stopped and started under load' one_of_two
   stop_load
   check 'no request failed' no_request_failed
 fi
 check 'restart nginx' eval 'compose restart nginx && healthy nginx && health'
-check 'down and up: nothing that was acknowledged is lost' down_and_up
-check 'a backup, and its verification, in the service backup' backed_up
-check 'the password of the database in a file instead' password_file
-check 'a backup under a passphrase' encrypted
-check 'the database put aside and restored: nothing is lost' restored
-check 'recovered to a moment from the base backup and the WAL' recovered
+check 'down and up lose no acknowledged write' down_and_up
+check 'a backup and its verification in the service backup' backed_up
+check 'the database password from a file' password_file
+check 'an encrypted backup' encrypted
+check 'restoring a renamed database loses nothing' restored
+check 'point-in-time recovery from the base backup and the WAL' recovered
 if command -v docker-registry >/dev/null; then
-  check 'images are pinned to the digests of a registry, and a moved tag changes nothing' pinned
+  check 'images are pinned to the digests of a registry, and a moved tag has no effect' pinned
 else echo 'skipped: scripts/pin-images.sh (docker-registry is not installed)'; fi
-check 'with --profile redis the limits are counted there' with_redis
+check 'with --profile redis the rate limits are counted in Redis' with_redis
 check 'with --profile monitoring every target of Prometheus is up' scraped
-check 'with certificates of nginx and the daemons, which ask each other for them' encrypted_inside
+check 'mutual TLS between nginx and the daemons' encrypted_inside

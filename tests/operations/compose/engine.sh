@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# An engine for scripts/check-compose.sh, which says skip, work and compose_command.
+# Starts the Docker engine of scripts/check-compose.sh, which defines skip, work and compose_command.
 
 images() { sed -nE -e 's/^ +image: ([^$]+)$/\1/p' docker-compose.prod.yml; sed -nE 's/^FROM ([^ ]+:[^ ]+).*/\1/p' Dockerfile; }
 

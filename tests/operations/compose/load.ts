@@ -1,7 +1,7 @@
 import { appendFileSync } from 'node:fs';
 
-// Requests through nginx until SIGTERM: `load.ts URL TOKEN FILE`. Nothing is tried again. What was acknowledged is written to FILE,
-// an id a line; at the end the counts are printed as JSON. NODE_EXTRA_CA_CERTS names the certificate.
+// Sends requests through nginx until SIGTERM, without retries: `load.ts URL TOKEN FILE`. Writes the ids of acknowledged events to FILE, an id per
+// line, and finally prints the counts as JSON. NODE_EXTRA_CA_CERTS names the certificate.
 
 const [url, token, file] = process.argv.slice(2) as [string, string, string];
 const WORKERS = 4;
@@ -14,7 +14,7 @@ process.on('SIGTERM', () => {
 async function post(path: string, body: object, more: Record<string, string> = {}): Promise<Response> {
   return fetch(url + path, { method: 'POST', headers: { ...headers, ...more }, body: JSON.stringify(body) });
 }
-// fetch keeps its connections
+// fetch keeps its connections open
 const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
 const event = (text: string) => ({
   session_id: 'load',

@@ -9,7 +9,7 @@ import { type Cluster, findBinaries, startCluster, withClient } from '../../supp
 import { freePort } from '../../support/daemon.ts';
 import { describeWith } from '../../support/tool.ts';
 
-// What belongs to a whole server (roles, its settings), and what needs programs beside Node.
+// Checks that concern a whole server (roles, settings), or need other programs.
 
 const dir = mkdtempSync(join(tmpdir(), 'agent-memory-doctor-'));
 chmodSync(dir, 0o711);
@@ -46,7 +46,7 @@ const about = (findings: Finding[], check: string): string =>
     .map(({ state, says, next }) => `${state}: ${says}${next ? ` → ${next}` : ''}`)
     .join('\n');
 
-test('a sound server', async () => {
+test('a healthy server passes', async () => {
   const findings = await look();
   expect(findings.filter(({ state }) => state === 'failed')).toEqual([]);
   expect(about(findings, 'role')).toMatch(/^ok/);
@@ -57,7 +57,7 @@ test.each([
   ['superuser', /^failed: agent_memory_app has the right superuser.*"alter role agent_memory_app nosuperuser"/],
   ['bypassrls', /^failed: agent_memory_app has the right bypassrls.*"alter role agent_memory_app nobypassrls"/],
   ['login', /^failed: agent_memory_app has the right login.*"alter role agent_memory_app nologin"/],
-])('a serving role with the right %s; what is said to type mends it', async (right, expected) => {
+])('a serving role with the right %s fails, and the suggested command fixes it', async (right, expected) => {
   await admin(`alter role agent_memory_app ${right}`);
   const said = about(await look(), 'role');
   expect(said).toMatch(expected);
@@ -65,7 +65,7 @@ test.each([
   expect(about(await look(), 'role')).toMatch(/^ok/);
 });
 
-test('a serving role that may take another one of the service', async () => {
+test('a serving role that can assume another role of the service fails', async () => {
   await admin('grant agent_memory_backup to agent_memory_app');
   const said = about(await look(), 'role');
   expect(said).toMatch(/^failed: agent_memory_app may take the role agent_memory_backup, which sees all tenants/);
@@ -73,7 +73,7 @@ test('a serving role that may take another one of the service', async () => {
   expect(about(await look(), 'role')).toMatch(/^ok/);
 });
 
-test('a login that may not take the serving role, and one that is a superuser', async () => {
+test('a login that cannot assume the serving role fails, and a superuser gives a warning', async () => {
   await admin(
     'create role other login; grant connect on database agent_memory to other; grant select on schema_migrations, schema_functions to other',
     'agent_memory',
@@ -84,7 +84,7 @@ test('a login that may not take the serving role, and one that is a superuser', 
   expect(about(await look({ PGUSER: 'postgres' }), 'login')).toMatch(/^warning: postgres is a superuser/);
 });
 
-test('settings of the server that lose acknowledged writes, bound a login, or hide slow statements', async () => {
+test('server settings that lose acknowledged writes, limit a login, or hide slow statements', async () => {
   await admin(`alter role memory connection limit 30`);
   await admin(`alter role memory set synchronous_commit = off`);
   const findings = await look({ NODE_ENV: 'production', JWT_SECRET: 'kQ0v1n4y8bq6fC2m9sT3xZ7wL5pR1dHj' }, { daemons: 2 });
@@ -97,7 +97,7 @@ test('settings of the server that lose acknowledged writes, bound a login, or hi
   );
 });
 
-test('a database that cannot keep every text, and one that takes no writes', async () => {
+test('a database that cannot store all texts, and one that accepts no writes', async () => {
   await admin(`create database latin owner memory encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0`);
   expect(about(await look({ PGDATABASE: 'latin' }), 'database')).toMatch(
     /^failed: latin is encoded in LATIN1.*createdb -E UTF8/m,
@@ -107,7 +107,7 @@ test('a database that cannot keep every text, and one that takes no writes', asy
   expect(about(found, 'database')).toMatch(/^failed: its transactions are read-only.*reset default_transaction_read_only/m);
 });
 
-test('a password that is wrong, and a server without a connection left', async () => {
+test('a wrong password, and a server without free connections', async () => {
   await admin(`create role guarded login password 'right-and-long-enough'; create role crowded login connection limit 0`);
   const hba = join(dir, 'cluster/data/pg_hba.conf');
   writeFileSync(hba, `host all guarded 127.0.0.1/32 scram-sha-256\n${readFileSync(hba, 'utf8')}`);
@@ -137,7 +137,7 @@ describeWith(['openssl'], 'certificates', () => {
   };
   const said = async (certificates: string, host?: string) => about(await look({}, { certificates, host }), 'certificate');
 
-  test('sound, for another name, about to expire, expired, open to others, of another key, and no certificate at all', async () => {
+  test('valid, for another name, about to expire, expired, readable by others, for another key, and missing', async () => {
     const sound = made('memory.example', '-days', '90');
     expect(await said(sound, 'memory.example')).toMatch(/^ok: DNS:memory.example, (89|90) days left$/);
     expect(await said(sound, 'other.example')).toMatch(/^failed: .* is for DNS:memory.example, not for other.example/);
@@ -152,8 +152,8 @@ describeWith(['openssl'], 'certificates', () => {
   });
 });
 
-describeWith(['openssl', 'faketime'], 'certificates of another time', () => {
-  test('an expired one is told with how to renew it', async () => {
+describeWith(['openssl', 'faketime'], 'expired certificates', () => {
+  test('an expired one comes with the command to renew it', async () => {
     const place = mkdtempSync(join(dir, 'ssl-'));
     const args = [
       'req',
@@ -179,7 +179,7 @@ describeWith(['openssl', 'faketime'], 'certificates of another time', () => {
 });
 
 describeWith(['redis-server'], 'Redis', () => {
-  test('one that answers, and one that wants a password', async () => {
+  test('one that answers, and one that requires a password', async () => {
     const port = await freePort();
     const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--requirepass', 'the-password'];
     const redis = spawn('redis-server', args, { cwd: dir, stdio: ['ignore', 'pipe', 'ignore'] });

@@ -9,8 +9,8 @@ import { testEngine } from '../../support/engine.ts';
 import { canStartServer, type OwnServer, startOwnServer } from '../../support/server.ts';
 import { survive } from './survive.ts';
 
-// Clocks that are set: the daemon's, and the database's. Times that are kept and that end things are the database's; a daemon's own
-// clock judges tokens, and nothing else.
+// The wall clocks of the daemon and of the database are changed. All stored times and expiries use the database's clock; a daemon's own clock only
+// decides about access tokens.
 
 const missing = faketime ? (canStartServer ? '' : ' (skipped: no PostgreSQL binaries)') : ' (skipped: libfaketime not installed)';
 const HOUR_MS = 3_600_000;
@@ -37,7 +37,7 @@ const HOUR_MS = 3_600_000;
     await server?.release();
   });
 
-  test('the clocks do move', async () => {
+  test('faketime shifts both clocks', async () => {
     its!.move('+2d');
     theirs!.move('-3h');
     const { timestamp } = (await send<{ timestamp: string }>(moved.url, 'GET', '/health/live')).body;
@@ -46,7 +46,7 @@ const HOUR_MS = 3_600_000;
     expect(rows[0].now.getTime() - Date.now()).toBeLessThan(-2 * HOUR_MS);
   });
 
-  test('the daemon’s clock jumps by hours under load, there and back: nobody notices, and what is recorded has the database’s time', async () => {
+  test('the daemon’s clock jumps by hours under load: no request fails, and events have the database’s time', async () => {
     const { requests } = await survive('daemon’s clock moved', { url: moved.url, noticed: 'never' }, () => swing(its!));
     expect(requests.length).toBeGreaterThan(50);
     its!.move('+5h');
@@ -58,11 +58,11 @@ const HOUR_MS = 3_600_000;
       if (kept.body[name]) expect(Math.abs(Date.parse(kept.body[name]) - Date.now())).toBeLessThan(60_000);
   });
 
-  test('the database’s clock jumps by hours under load, there and back: nobody notices', async () => {
+  test('the database’s clock jumps by hours under load: no request fails', async () => {
     await survive('database’s clock moved', { url: steady.url, noticed: 'never' }, () => swing(theirs!));
   });
 
-  test('a daemon two days ahead takes no token of today, gives one that it takes itself, and refuses with 401, never 500', async () => {
+  test('a daemon two days ahead rejects tokens of today with 401, and accepts tokens that it issues itself', async () => {
     const client = await newTenant(steady.url);
     const read = (url: string, token: string) => send(url, 'GET', '/v1/events', {}, token).then(({ status }) => status);
     expect(await read(moved.url, client.token)).toBe(200);
@@ -74,7 +74,7 @@ const HOUR_MS = 3_600_000;
     expect([await read(moved.url, client.token), await read(moved.url, await logIn(moved.url, client))]).toEqual([200, 200]);
   });
 
-  test('what ends, ends by the database’s clock, whatever the daemon’s says', async () => {
+  test('expiry uses the database’s clock, whatever the daemon’s clock shows', async () => {
     const client = await newTenant(moved.url);
     const expires_at = new Date(Date.now() + HOUR_MS).toISOString();
     const { memory_id } = await remember(client, {
@@ -88,7 +88,7 @@ const HOUR_MS = 3_600_000;
     expect(await isHeld()).toBe(false);
   });
 
-  test('jobs end once, while the clock that their leases live by jumps there and back', async () => {
+  test('each job ends exactly once, while the database’s clock, which their leases use, jumps back and forth', async () => {
     const client = await newTenant(steady.url);
     for (let i = 0; i < 20; i += 1) await client.ask('POST', '/v1/events', { body: message(`event ${i}`) });
     const jobs: string[] = [];

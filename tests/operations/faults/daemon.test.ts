@@ -6,35 +6,35 @@ import { describeWith } from '../../support/tool.ts';
 import { type Edge, startEdge } from '../nginx/edge.ts';
 import { survive } from './survive.ts';
 
-// A daemon ends under 200 requests a second, by a signal that asks and by one that does not: behind nginx as it is shipped, and with
-// clients that know both daemons.
+// A daemon stops at 200 requests per second, by SIGTERM and by SIGKILL: behind nginx in the shipped configuration, and with clients that know both
+// daemons.
 
 const RATE = 200;
 const WRITERS = 40;
-/** Longer than the list of daemons needs to be written anew. */
+/** Longer than nginx's list of daemons takes to be rewritten. */
 const AWAY_MS = isLong ? 10_000 : 3000;
 
-describeWith(['nginx', 'openssl'], `one of two daemons ends under ${RATE} requests a second through nginx`, () => {
+describeWith(['nginx', 'openssl'], `one of two daemons stops at ${RATE} requests per second through nginx`, () => {
   let edge: Edge;
   beforeAll(async () => {
-    // as shipped: a list of ready daemons is kept beside nginx, so that nobody is sent to one that starts
+    // In the shipped configuration, a list of ready daemons is maintained next to nginx, so that no request goes to a starting daemon.
     edge = await startEdge({ watch: true, settings: { SHUTDOWN_DELAY_MS: '5000' } });
   });
   afterAll(() => edge?.stop());
 
   for (const [signal, what] of [
     ['SIGTERM', 'drains'],
-    ['SIGKILL', 'dies; what was with it goes to the other, under its Idempotency-Key'],
+    ['SIGKILL', 'dies, its requests are repeated at the other with their Idempotency-Key'],
   ] as const)
-    test(`${signal}: it ${what}; no request fails`, async () => {
-      const wish = { url: edge.operator, rate: RATE, writers: WRITERS, noticed: 'never' as const, fresh: true };
-      await survive(`${signal} to one of two daemons behind nginx`, wish, async () => {
+    test(`${signal}: the daemon ${what}, and no request fails`, async () => {
+      const options = { url: edge.operator, rate: RATE, writers: WRITERS, noticed: 'never' as const, fresh: true };
+      await survive(`${signal} to one of two daemons behind nginx`, options, async () => {
         edge.daemons[0] = await replaced(edge.daemons[0]!, signal, edge.env);
       });
     });
 });
 
-describe('two daemons on one database, clients that know both', () => {
+describe('two daemons on one database, with clients that know both', () => {
   let database: Awaited<ReturnType<typeof daemonDatabase>>;
   let daemons: SpawnedDaemon[];
   beforeAll(async () => {
@@ -46,9 +46,9 @@ describe('two daemons on one database, clients that know both', () => {
     await database?.release();
   });
 
-  test('one dies (SIGKILL) and comes back: what it did not answer the other answers', async () => {
+  test('one is killed and restarted: the other answers what it left unanswered', async () => {
     const urls = daemons.map(({ url }) => url);
-    // what a client sees of a process that is gone
+    // the error that a client sees when the process is gone
     const allowed = ['ECONNREFUSED', 'ECONNRESET', 'UND_ERR_SOCKET'];
     await survive('one of two daemons killed', { url: urls[0]!, urls, rate: RATE, writers: WRITERS, allowed }, async () => {
       daemons[1] = await replaced(daemons[1]!, 'SIGKILL', database.env);

@@ -6,7 +6,7 @@ import { isLong } from '../../support/fault-mode.ts';
 import { canStartServer, type OwnServer, startOwnServer } from '../../support/server.ts';
 import { survive } from './survive.ts';
 
-// PostgreSQL killed, restarted, stopped, away, without a connection to give.
+// PostgreSQL is killed, restarted, stopped, unreachable, or out of connections.
 
 const PAUSE_MS = isLong ? 60_000 : 10_000;
 const AWAY_MS = isLong ? 60_000 : 15_000;
@@ -29,7 +29,7 @@ let daemon: SpawnedDaemon;
     });
     const under = (name: string, fault: () => Promise<void>) => survive(name, { url: daemon.url }, fault);
 
-    test('killed (SIGKILL to the server and its backends) and started again', async () => {
+    test('killed (SIGKILL to the server and its backends) and restarted', async () => {
       await under('database killed', async () => {
         await server.kill();
         await server.start();
@@ -43,7 +43,7 @@ let daemon: SpawnedDaemon;
       });
     });
 
-    test(`away for ${AWAY_MS / 1000} s: refused at once, and not ready meanwhile`, async () => {
+    test(`unreachable for ${AWAY_MS / 1000} s: requests fail at once, and the daemon is not ready`, async () => {
       let ready: (number | undefined)[] = [];
       const { requests } = await under('database away', async () => {
         await server.stop();
@@ -54,11 +54,11 @@ let daemon: SpawnedDaemon;
       });
       expect(ready).toEqual([503, 200]);
       const refused = requests.filter(({ outcome }) => outcome === '503').map(({ from, to }) => to - from);
-      // nothing listens: no timeout is waited for
+      // Nothing listens on the port, so no timeout passes.
       expect(refused.sort((a, b) => a - b)[refused.length >> 1]).toBeLessThan(1000);
     });
 
-    test(`stopped (SIGSTOP to all its processes) for ${PAUSE_MS / 1000} s: every request is answered in time`, async () => {
+    test(`stopped (SIGSTOP to all its processes) for ${PAUSE_MS / 1000} s: every request gets a response in time`, async () => {
       const { requests } = await under('database stopped', async () => {
         server.pause();
         await sleep(PAUSE_MS);
@@ -68,7 +68,7 @@ let daemon: SpawnedDaemon;
       expect(Math.max(...requests.map(({ from, to }) => to - from))).toBeLessThan(11_000);
     });
 
-    test('out of connections: others hold them all, the daemon has lost its own', async () => {
+    test('out of connections: other clients hold all of them, and the daemon has lost its own', async () => {
       await under('out of connections', async () => {
         const hog = startHog();
         await sleep(500);
@@ -84,7 +84,7 @@ let daemon: SpawnedDaemon;
 
 const statusOf = (path: string): Promise<number> => fetch(daemon.url + path).then((response) => response.status);
 
-/** Takes every connection that comes free; what is reserved for superusers stays. */
+/** Takes every free connection, except those that are reserved for superusers. */
 function startHog() {
   const held: Client[] = [];
   let done = false;

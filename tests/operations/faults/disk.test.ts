@@ -9,7 +9,7 @@ import { testEngine } from '../../support/engine.ts';
 import { canStartServer, startOwnServer } from '../../support/server.ts';
 import { survive } from './survive.ts';
 
-// The disk is full: under the tables, where PostgreSQL refuses a write and goes on, and under its log, where it gives up.
+// The disk is full: under the tables, in which case PostgreSQL rejects writes and continues, and under the WAL, in which case it shuts down.
 
 const missing = !canStartServer
   ? 'no PostgreSQL binaries'
@@ -22,7 +22,7 @@ const missing = !canStartServer
   afterAll(() => {
     for (const dir of mounted) execFileSync('umount', ['-l', dir]);
   });
-  /** A disk of so many MiB, of PostgreSQL's user. */
+  /** Creates a disk of the given size in MiB, owned by PostgreSQL's user. */
   function makeDisk(mib: number): string {
     const dir = join(testEngine().run_dir, newName('disk'));
     mkdirSync(dir);
@@ -34,7 +34,7 @@ const missing = !canStartServer
     return dir;
   }
 
-  test('under the tables: writes are answered 507 with Retry-After, reads go on, and with space writes go on too', async () => {
+  test('under the tables: writes return 507 with Retry-After, reads continue, and writes recover when space is free', async () => {
     const disk = makeDisk(64);
     const server = await startOwnServer();
     await withClient(server.admin, async (client) => {
@@ -45,8 +45,8 @@ const missing = !canStartServer
     const reader = await newTenant(daemon.url);
     await reader.ask('POST', '/v1/events', { body: message('from before') });
     let read: number[] = [];
-    const wish = { url: daemon.url, allowed: ['507'] };
-    const { outcomes } = await survive('disk full under the tables', wish, async () => {
+    const options = { url: daemon.url, allowed: ['507'] };
+    const { outcomes } = await survive('disk full under the tables', options, async () => {
       const fill = fillDisk(disk);
       const refused = await untilRefused(daemon.url, reader.token);
       expect([refused.status, refused.headers.get('retry-after')]).toEqual([507, expect.any(String)]);
@@ -64,7 +64,7 @@ const missing = !canStartServer
     await server.release();
   });
 
-  test('under everything: PostgreSQL gives up; when it is started with space nothing acknowledged is lost', async () => {
+  test('under everything: PostgreSQL shuts down; restarted with free space, it has lost no acknowledged write', async () => {
     const disk = makeDisk(160);
     const server = await startOwnServer({ dir: disk, settings: '-c max_wal_size=32MB -c min_wal_size=32MB -c wal_recycle=off' });
     const daemon = await spawnDaemon(server.env);
@@ -89,7 +89,7 @@ function fillDisk(dir: string): string {
   return file;
 }
 
-/** Writes what is too long for the pages that are there already, until one write is refused. */
+/** Writes events until one is rejected, each too long for the existing pages. */
 async function untilRefused(url: string, token: string) {
   for (let i = 0; i < 400; i += 1) {
     const text = Array.from({ length: 2000 }, () => Math.random().toString(36).slice(2)).join(' ');

@@ -6,7 +6,7 @@ import { isLong, RECOVERY_MS } from '../../support/fault-mode.ts';
 import { type FaultProxy, startProxy } from '../../support/proxy.ts';
 import { survive } from './survive.ts';
 
-// The network between the daemon and its database: slow, silent, refusing, cut in the middle of a query.
+// The network between the daemon and its database is slow, silent, refuses connections, or breaks them in the middle of a query.
 
 const SHAKEN_MS = isLong ? 20_000 : 4000;
 const SILENT_MS = isLong ? 60_000 : 8000;
@@ -26,7 +26,7 @@ afterAll(async () => {
   await database?.release();
 });
 
-test('every packet 100 ms late, each way: slow, and no error', async () => {
+test('each packet is delayed by 100 ms in both directions: requests are slow, but none fails', async () => {
   await survive('database 100 ms away', { url: daemon.url, rate: 40, noticed: 'never' }, async () => {
     proxy.delay(100);
     await sleep(SHAKEN_MS);
@@ -34,7 +34,7 @@ test('every packet 100 ms late, each way: slow, and no error', async () => {
   });
 });
 
-test(`packets vanish for ${SILENT_MS / 1000} s: every request is answered in time`, async () => {
+test(`all packets are dropped for ${SILENT_MS / 1000} s: every request gets a response in time`, async () => {
   const { requests } = await survive('database silent', { url: daemon.url }, async () => {
     proxy.drop();
     await sleep(SILENT_MS);
@@ -43,7 +43,7 @@ test(`packets vanish for ${SILENT_MS / 1000} s: every request is answered in tim
   expect(Math.max(...requests.map(({ from, to }) => to - from))).toBeLessThan(11_000);
 });
 
-test('connections go silent for good: the first time-out is the last, however many there were', async () => {
+test('connections go silent for good: only the first request on them waits for a timeout, however many they are', async () => {
   const { ask } = await newTenant(daemon.url);
   const burst = () => Promise.all(Array.from({ length: 40 }, () => ask('GET', '/v1/events').then(({ status }) => status)));
   expect(new Set(await burst())).toEqual(new Set([200]));
@@ -55,7 +55,7 @@ test('connections go silent for good: the first time-out is the last, however ma
   expect(performance.now() - from).toBeLessThan(5000);
 });
 
-test('connections are ended and refused', async () => {
+test('connections are closed and refused', async () => {
   await survive('database refuses', { url: daemon.url }, async () => {
     await proxy.refuse();
     await sleep(SHAKEN_MS);
@@ -63,10 +63,10 @@ test('connections are ended and refused', async () => {
   });
 });
 
-// the name of the statement that writes, in its Bind message
+// The name of the writing statement, in its Bind message.
 const WRITE = 'commit_units';
 for (const where of ['request', 'response', 'partial response'] as const)
-  test(`connections are cut when a write is ${where}, one in three`, async () => {
+  test(`one in three connections is cut at the ${where} of a write`, async () => {
     const before = proxy.cuts();
     await survive(`cut when ${where}`, { url: daemon.url }, async () => {
       proxy.cut(WRITE, where, 1 / 3);
@@ -76,14 +76,14 @@ for (const where of ['request', 'response', 'partial response'] as const)
     expect(proxy.cuts() - before).toBeGreaterThan(5);
   });
 
-test('a write that was committed and whose answer was cut: the client reads 503, and its retry the committed outcome', async () => {
+test('a write was committed but its response was cut: the client gets 503, and its retry the committed outcome', async () => {
   const { ask } = await newTenant(daemon.url);
   const once = { body: message('once'), headers: { 'idempotency-key': 'cut' } };
   proxy.cut(WRITE, 'response', 1);
   const cut = await ask('POST', '/v1/events', once);
   await proxy.heal();
   expect([cut.status, cut.headers.get('retry-after')]).toEqual([503, '1']);
-  // it is there before the retry, and the retry is told of it
+  // The event exists before the retry, and the retry is an idempotent replay.
   const [kept] = (await ask('GET', '/v1/events')).body.data;
   const retry = await ask('POST', '/v1/events', once);
   expect([retry.status, retry.headers.get('idempotent-replay')]).toEqual([201, 'true']);
@@ -91,7 +91,7 @@ test('a write that was committed and whose answer was cut: the client reads 503,
   expect((await ask('GET', '/v1/events')).body.data).toHaveLength(1);
 });
 
-test('a write that was cut on its way leaves nothing, and its retry writes it', async () => {
+test('a write that was cut on the way leaves nothing, and its retry writes it', async () => {
   const { ask } = await newTenant(daemon.url);
   const once = { body: message('once'), headers: { 'idempotency-key': 'cut' } };
   proxy.cut(WRITE, 'request', 1);
@@ -102,7 +102,7 @@ test('a write that was cut on its way leaves nothing, and its retry writes it', 
   expect([retry.status, retry.headers.get('idempotent-replay')]).toEqual([201, null]);
 });
 
-test('a daemon of a production that starts while the database refuses serves when it is back', async () => {
+test('a production daemon that starts while the database refuses connections serves once it is back', async () => {
   const target = await startProxy({ host: database.env.PGHOST!, port: Number(database.env.PGPORT) });
   await target.refuse();
   const env = { ...database.env, PGHOST: '127.0.0.1', PGPORT: String(target.port) };

@@ -5,13 +5,13 @@ import { isLong, printFigures } from '../../support/fault-mode.ts';
 import { flood, quantile, rawRequest } from '../../support/flood.ts';
 import { startProxy } from '../../support/proxy.ts';
 
-// More than can be served: what is served goes on at nearly the pace it had, the rest is refused at once. In CI the machine is shared, so
-// the short form holds loose bounds and tells the figures; `npm run chaos` holds the true ones and wants a quiet machine.
+// More requests than can be served: the service serves nearly as many as at its capacity, and rejects the rest at once. The short form in CI shares
+// the machine, so its limits are loose and it prints the figures; `npm run chaos` has the strict limits and needs an idle machine.
 
 const SECONDS = isLong ? 15 : 4;
 const OVERLOAD = 5;
 const TENANTS = 4;
-/** Of the loud and the quiet tenant, in a window; each round is a window of its own. */
+/** Rate limit of the loud and of the quiet tenant per window; each round takes one window. */
 const LIMIT = 200;
 const WINDOW_S = isLong ? 10 : 4;
 
@@ -22,15 +22,15 @@ beforeAll(async () => {
 afterAll(() => database?.release());
 
 const PLACES = [
-  // its connections are what is short: each statement takes its time, whoever else is at work
+  // The bottleneck is the number of connections: each statement takes a fixed time, independent of other load.
   { place: 'elsewhere', delay_ms: 10, ...(isLong ? { least: 0.8, quick_ms: 20 } : { least: 0.5, quick_ms: 250 }) },
-  // its cores are the daemon's and the crowd's too: what refusing costs is taken from serving. With 20 of the database's processes
-  // at work the daemon would get a tenth of a core, and refuse as slowly.
+  // The bottleneck is the CPU, which the daemon shares with the database and the clients: rejecting takes CPU time from serving. With 20 backends
+  // at work, the daemon would get a tenth of a core, and reject slowly.
   { place: 'on the same two cores', delay_ms: 0, ...(isLong ? { least: 0.6, quick_ms: 60 } : { least: 0.3, quick_ms: 500 }) },
 ];
 
 test.each(PLACES)(
-  `at ${OVERLOAD} times what can be served, the database $place: goodput at least $least of it, refusals within $quick_ms ms, no 500`,
+  `at ${OVERLOAD} times the capacity, with the database $place: goodput of at least $least of it, rejections within $quick_ms ms, no 500`,
   async ({ place, delay_ms, least, quick_ms }) => {
     const proxy = await startProxy({ host: database.env.PGHOST!, port: Number(database.env.PGPORT) });
     const reached = delay_ms > 0 ? { ...database.env, PGHOST: '127.0.0.1', PGPORT: String(proxy.port) } : database.env;
@@ -61,12 +61,12 @@ test.each(PLACES)(
     expect(refused.length).toBeGreaterThan(0);
     expect(goodput / capacity).toBeGreaterThan(least);
     expect(figures.refused_p95_ms).toBeLessThan(quick_ms);
-    // and when it is over everything is served again
+    // After the overload, all requests succeed again.
     expect(Object.keys(calm.took)).toEqual(['200']);
   },
 );
 
-test('one tenant at ten times its limit: it reads 429, another sees no error', async () => {
+test('one tenant at ten times its limit gets 429, and another sees no errors', async () => {
   const daemon = await spawnDaemon(database.env, {
     RATE_LIMIT_ENABLED: 'true',
     RATE_LIMIT_WINDOW_MS: String(1000 * WINDOW_S),
@@ -81,14 +81,14 @@ test('one tenant at ten times its limit: it reads 429, another sees no error', a
   const solo: number[] = [];
   const beside: number[] = [];
   let loudest: Record<string, number> = {};
-  // the first round warms the daemon
+  // The first round is a warm-up.
   for (let round = 0; round < (isLong ? 7 : 2); round += 1) {
     const alone = await quietly();
     const [crowd, with_it] = await Promise.all([ask(loud.token, 10, 200), quietly()]);
     loudest = crowd.answered;
     expect([Object.keys(alone.took), Object.keys(with_it.took)]).toEqual([['201'], ['201']]);
     expect(Object.keys(crowd.took).sort()).toEqual(['201', '429']);
-    // one window may end and another begin within the time
+    // One window may end and another begin during the round.
     expect(crowd.took['201']!.length).toBeLessThanOrEqual(2 * LIMIT);
     if (round === 0) continue;
     solo.push(...alone.took['201']!);
@@ -100,7 +100,7 @@ test('one tenant at ten times its limit: it reads 429, another sees no error', a
   if (isLong) expect(together / alone).toBeLessThanOrEqual(2);
 });
 
-/** Searches of several tenants: the database is what they wait for, as with most of what agents ask. */
+/** Returns searches of several tenants, for which the database is the bottleneck, as for most requests of agents. */
 async function readersOf({ url }: SpawnedDaemon): Promise<string[]> {
   const tenants = await Promise.all(Array.from({ length: TENANTS }, () => newTenant(url)));
   await Promise.all(
@@ -118,7 +118,7 @@ async function readersOf({ url }: SpawnedDaemon): Promise<string[]> {
   );
 }
 
-/** What is served of as much as keeps the database busy. */
+/** Measures the throughput at a concurrency that keeps the database busy. */
 async function capacityOf(url: string, requests: string[]): Promise<number> {
   await flood({ url, seconds: 1, sockets: 32, requests });
   const { answered, seconds, took } = await flood({ url, seconds: SECONDS, sockets: 32, requests });

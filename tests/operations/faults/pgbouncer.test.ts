@@ -15,10 +15,10 @@ import { readEvents } from '../../support/sse.ts';
 import { describeWith } from '../../support/tool.ts';
 import { survive } from './survive.ts';
 
-// pgbouncer in transaction mode, as docs/pgbouncer.md has it, between the daemon and PostgreSQL.
+// pgbouncer in transaction mode, with the configuration of docs/pgbouncer.md, between the daemon and PostgreSQL.
 
 const root = join(import.meta.dirname, '../../..');
-/** What of `npm test` runs through it: requests of every kind, retries, jobs, erasure, the wall. */
+/** The tests of `npm test` that run through it: all kinds of requests, retries, jobs, erasure, row-level security. */
 const SHORT = ['scenarios/(a1|a2|d3|i2)', 'jobs', 'erasure/erasure'];
 const LONG = [
   'scenarios',
@@ -44,7 +44,7 @@ describeWith(['pgbouncer'], 'pgbouncer between the daemon and PostgreSQL', () =>
     const engine = testEngine();
     if (engine.kind !== 'postgres') throw new Error('needs PostgreSQL');
     database = await daemonDatabase();
-    // one connection for everybody, so that whatever one leaves behind meets the next
+    // A single server connection, so that any state that one client leaves behind reaches the next.
     pooler = await startPooler(mkdtempSync(join(engine.run_dir, 'pooler-')), engine.cluster.admin, { default_pool_size: '1' });
     env = { ...database.env, PGHOST: pooler.host, PGPORT: String(pooler.port), PGPASSWORD: POOLER_PASSWORD, PG_POOLER: 'true' };
   });
@@ -53,11 +53,11 @@ describeWith(['pgbouncer'], 'pgbouncer between the daemon and PostgreSQL', () =>
     await database?.release();
   });
 
-  test('nothing of one client is left to the next: neither role nor tenant, through one connection under load', async () => {
+  test('no client leaves a role or tenant to the next, on one connection under load', async () => {
     const daemon = await spawnDaemon(env);
     const { PGHOST: host, PGPORT: port, PGUSER: user, PGDATABASE: name } = env;
     const other = new Client({ host, port: Number(port), user, database: name, password: POOLER_PASSWORD });
-    other.on('error', () => undefined); // its end, when pgbouncer ends
+    other.on('error', () => undefined); // it fails when pgbouncer stops
     await other.connect();
     const left: unknown[] = [];
     await survive('pgbouncer with one connection', { url: daemon.url, noticed: 'may' }, async () => {
@@ -75,7 +75,7 @@ describeWith(['pgbouncer'], 'pgbouncer between the daemon and PostgreSQL', () =>
     for (const one of left) expect(one).toEqual({ role: 'agent_memory_app', tenant: null, events: 0, zone: 'UTC', jit: 'off' });
   });
 
-  test('two tenants take turns on one connection and see their own rows alone', async () => {
+  test('two tenants alternate on one connection and see only their own rows', async () => {
     const daemon = await spawnDaemon(env);
     const tenants = [await newTenant(daemon.url), await newTenant(daemon.url)];
     const turns = Array.from({ length: 40 }, (_, i) => tenants[i % 2]!);
@@ -88,7 +88,7 @@ describeWith(['pgbouncer'], 'pgbouncer between the daemon and PostgreSQL', () =>
     });
   });
 
-  test('a follower hears at one daemon what is written at another, without LISTEN', async () => {
+  test('a follower at one daemon receives what is written at another, without LISTEN', async () => {
     const [one, two] = [await spawnDaemon(env), await spawnDaemon(env)];
     const { token } = await newTenant(one.url);
     const abort = new AbortController();
@@ -107,7 +107,7 @@ describeWith(['pgbouncer'], 'pgbouncer between the daemon and PostgreSQL', () =>
     expect(heard).toEqual([1, 2, 3, 4, 5]);
   });
 
-  test('pgbouncer killed under load and started again', async () => {
+  test('pgbouncer is killed under load and restarted', async () => {
     const daemon = await spawnDaemon(env);
     await survive('pgbouncer killed', { url: daemon.url }, async () => {
       await pooler.stop();
@@ -117,7 +117,7 @@ describeWith(['pgbouncer'], 'pgbouncer between the daemon and PostgreSQL', () =>
     await daemon.kill('SIGTERM');
   });
 
-  test(`the tests of ${(isLong ? LONG : SHORT).join(', ')} hold through it`, async () => {
+  test(`the tests ${(isLong ? LONG : SHORT).join(', ')} pass through pgbouncer`, async () => {
     const out = mkdtempSync(join(tmpdir(), 'pooler-'));
     const file = join(out, 'result.json');
     const pattern = `tests/(${(isLong ? LONG : SHORT).join('|')})`;
@@ -127,7 +127,7 @@ describeWith(['pgbouncer'], 'pgbouncer between the daemon and PostgreSQL', () =>
       cwd: root,
       env: { ...mine, TEST_ENGINE: 'postgres', TEST_POOLER: 'pgbouncer' },
       maxBuffer: 1e9,
-    }).catch(() => undefined); // its end is 1 where a test failed, which the file tells better
+    }).catch(() => undefined); // The exit code is 1 if a test failed; the results file has the details.
     const result = JSON.parse(readFileSync(file, 'utf8'));
     rmSync(out, { recursive: true });
     const failed = result.testResults.flatMap(

@@ -9,8 +9,8 @@ import { freePort } from '../../support/port.ts';
 import { describeWith, findTool } from '../../support/tool.ts';
 import { survive } from './survive.ts';
 
-// Redis shares the rate limits between daemons. It is killed, stopped and brought back under load; no request fails or waits for it, and limits hold
-// (each daemon counts for itself meanwhile).
+// Redis shares the rate limits between daemons. It is killed, stopped and restarted under load: no request fails or waits for it, and limits hold
+// (meanwhile, each daemon counts by itself).
 
 const AWAY_MS = isLong ? 30_000 : 3000;
 const MAX = 20_000;
@@ -38,7 +38,7 @@ describeWith(['redis-server'], 'Redis fails under load', () => {
     await database?.release();
   });
 
-  test('killed, away and started again, empty', async () => {
+  test('killed, unreachable, and restarted empty', async () => {
     const { requests } = await survive('Redis killed', { url: daemon.url, noticed: 'never' }, async () => {
       redis.kill('SIGKILL');
       await once(redis, 'exit');
@@ -48,7 +48,7 @@ describeWith(['redis-server'], 'Redis fails under load', () => {
     expect(requests.length).toBeGreaterThan(100);
   });
 
-  test('stopped (SIGSTOP): its connections stay and nothing answers', async () => {
+  test('stopped (SIGSTOP): connections stay open and nothing responds', async () => {
     await survive('Redis stopped', { url: daemon.url, noticed: 'never' }, async () => {
       redis.kill('SIGSTOP');
       await sleep(AWAY_MS);
@@ -56,7 +56,7 @@ describeWith(['redis-server'], 'Redis fails under load', () => {
     });
   });
 
-  test('a limit holds while Redis is away, and no daemon waits for it to start', async () => {
+  test('a limit holds while Redis is unreachable, and daemons start without waiting for it', async () => {
     const nowhere = {
       REDIS_URL: `redis://127.0.0.1:${await freePort()}`,
       RATE_LIMIT_ENABLED: 'true',

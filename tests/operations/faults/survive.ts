@@ -12,9 +12,8 @@ import {
   waitUntilSettled,
 } from '../../support/writers.ts';
 
-// One fault under load, and what must hold whatever the fault is: nothing acknowledged is lost, everything in the log stands there once,
-// seq has no gap; who is not served is told so (503 with Retry-After) and never reads 500; the process lives; soon after the end of the
-// cause all is well.
+// Causes one fault under load, and checks what must hold for any fault: no acknowledged write is lost, the log contains each event once and has no
+// gap in seq, failed requests get 503 with Retry-After and never 500, the process survives, and soon after the fault all requests succeed.
 
 export interface Survived {
   requests: SentRequest[];
@@ -22,26 +21,26 @@ export interface Survived {
   recovery_ms: number;
 }
 
-interface Wish {
+interface FaultOptions {
   url: string;
-  /** Where requests go in turn, by default to `url`. */
+  /** Addresses for the requests, used round-robin; by default only `url`. */
   urls?: string[];
   rate?: number;
   writers?: number;
-  /** Outcomes beside 200, 201 and 503. */
+  /** Outcomes that are allowed in addition to 200, 201 and 503. */
   allowed?: string[];
-  /** Whether some request must fail (or the fault was none), may, or none may. */
+  /** Whether some request must fail (otherwise the fault had no effect), may fail, or none may fail. */
   noticed?: 'must' | 'may' | 'never';
-  /** A connection for each request: one that is kept is closed whenever nginx is reloaded, and a request may be on its way. */
+  /** Whether to open a connection per request. A kept connection is closed when nginx reloads, possibly while a request is on its way. */
   fresh?: boolean;
 }
 
 const BEFORE_MS = 1000;
 const PROBE_MS = 250;
 
-/** `fault` returns when its cause has ended. */
-export async function survive(name: string, wish: Wish, fault: () => Promise<void>): Promise<Survived> {
-  const { url, urls = [url], rate = 60, writers: count = 12, allowed = [], noticed = 'must', fresh = false } = wish;
+/** Runs `fault`, which resolves when the fault has ended, under load. */
+export async function survive(name: string, options: FaultOptions, fault: () => Promise<void>): Promise<Survived> {
+  const { url, urls = [url], rate = 60, writers: count = 12, allowed = [], noticed = 'must', fresh = false } = options;
   const { token } = await newTenant(url);
   const writers = startWriters({ url: (turn) => urls[turn % urls.length]!, token, rate, writers: count, fresh });
   const probe = watchLiveness(url);
@@ -70,7 +69,7 @@ export async function survive(name: string, wish: Wish, fault: () => Promise<voi
   return { requests: writers.requests, outcomes, recovery_ms };
 }
 
-/** /health/live asks nobody but the process: it is 200 all the time, or the daemon would be restarted for a fault of something else. */
+/** Polls /health/live, which checks only the process: if it failed because of another component, an orchestrator would restart the daemon. */
 function watchLiveness(url: string) {
   const failures: string[] = [];
   let done = false;

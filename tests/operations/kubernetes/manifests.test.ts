@@ -8,7 +8,7 @@ import { secretSettings, settings } from '../../../src/settings.ts';
 import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
 import { emptyDatabase } from '../../support/database.ts';
 
-// What the manifests and the daemon say of each other. Whether Kubernetes takes them is asked by scripts/check-kubernetes.sh.
+// The manifests and the daemon must agree. scripts/check-kubernetes.sh checks whether Kubernetes accepts the manifests.
 
 const root = join(import.meta.dirname, '../../..');
 const objects: any[] = readdirSync(join(root, 'kubernetes'))
@@ -25,7 +25,7 @@ const mount = '/run/secrets/agent-memory';
 const work = mkdtempSync(join(tmpdir(), 'agent-memory-kubernetes-'));
 afterAll(() => rmSync(work, { recursive: true }));
 
-/** The environment of a pod, its volumes under `work`. */
+/** Returns the environment of a pod, with its volumes under `work`. */
 function environment(name: string, secrets: Record<string, string>): Record<string, string> {
   const at = join(work, name);
   mkdirSync(join(at, mount), { recursive: true });
@@ -54,7 +54,7 @@ test('with the template of the secrets the daemon does not start, and names each
     timeout: 60_000,
   });
   expect(status).toBe(1);
-  // what is no key at all is told first
+  // Invalid keys are reported first.
   expect(stderr).toMatch(/ENCRYPTION_KEY: got .*JWT_SECRET: got/s);
   const key = Buffer.alloc(32, 'k').toString('base64');
   for (const name of Object.keys(template)) {
@@ -103,7 +103,7 @@ test('with real secrets the Job migrates an empty database, then the daemon star
   }
 }, 120_000);
 
-/** What the tests' own daemons set, undone: production wants real values, and the manifests bring theirs. */
+/** Unsets the settings of test daemons, because production needs real values, which the manifests provide. */
 const inProduction = { NODE_ENV: 'production', BCRYPT_COST: '', JWT_SECRET: '', ENCRYPTION_KEY: '', RATE_LIMIT_ENABLED: '' };
 
 /** The source of the program that the Job runs in the image. */
@@ -115,7 +115,7 @@ function migrationScript(): string {
   return script;
 }
 
-test('a pod is given longer than its preStop and the longest drain together, and readiness longer than the ping of the database', () => {
+test('a pod’s grace period exceeds its preStop and the longest drain, and the readiness timeout exceeds that of the database ping', () => {
   const valid = Object.fromEntries(Object.keys(template).map((name) => [name, Buffer.alloc(32, name).toString('base64')]));
   const { SHUTDOWN_DELAY_MS, SHUTDOWN_TIMEOUT_MS } = loadConfig(environment('grace', valid));
   const constant = (file: string, name: string) =>
@@ -129,18 +129,18 @@ const routesOf = (ingress: any): string[] => ingress.spec.rules[0].http.paths.ma
 const isUnder = (route: string, path: string) => route === path || route.startsWith(`${path}/`);
 const { paths: routes } = JSON.parse(readFileSync(join(root, 'openapi.json'), 'utf8'));
 
-test('the Ingress passes every route but the metrics', () => {
+test('the Ingress forwards every route except the metrics', () => {
   const paths = of('Ingress').flatMap(routesOf);
   const pages = ['/openapi.json', '/docs', '/docs/problems'];
   const kept = [...Object.keys(routes), ...pages].filter((route) => !paths.some((path) => isUnder(route, path)));
   expect(kept.sort()).toEqual(['/metrics', '/metrics/json']);
 });
 
-test('every Ingress bounds bodies, rates and connections: what the daemon takes passes, and little more', () => {
+test('every Ingress limits bodies, rates and connections to little more than the daemon accepts', () => {
   const units: Record<string, number> = { k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
   const annotation = (ingress: any, name: string) => ingress.metadata.annotations[`nginx.ingress.kubernetes.io/${name}`];
   const bytes = (text: string) => Number(text.slice(0, -1)) * units[text.at(-1)!]!;
-  /** Where the longest path that a route is under leads. */
+  /** Returns the longest path of the Ingress that matches a route. */
   const boundOf = (route: string) =>
     of('Ingress')
       .flatMap((ingress) => routesOf(ingress).map((path) => ({ path, bound: bytes(annotation(ingress, 'proxy-body-size')) })))
@@ -164,7 +164,7 @@ test('every Ingress bounds bodies, rates and connections: what the daemon takes 
       expect(Number(annotation(ingress, name))).toBeGreaterThan(0);
 });
 
-test('erasures have a ledger that all pods write and that outlives them', () => {
+test('the ledger of erasures is on a volume that all pods can write and that outlives them', () => {
   const claim = of('PersistentVolumeClaim').find((one) => one.metadata.name === 'agent-memory-ledger');
   expect(claim.spec.accessModes).toEqual(['ReadWriteMany']);
   expect(pod.volumes).toContainEqual({ name: 'ledger', persistentVolumeClaim: { claimName: claim.metadata.name } });
@@ -172,7 +172,7 @@ test('erasures have a ledger that all pods write and that outlives them', () => 
   expect(daemon.env.find((one: any) => one.name === 'ERASURE_LEDGER').value).toMatch(new RegExp(`^${mountPath}/`));
 });
 
-test('a CronJob makes a backup a day, tries again, and writes to a claim', () => {
+test('a CronJob makes a daily backup with retries, and writes it to a claim', () => {
   const { spec } = of('CronJob')[0];
   expect(spec.schedule).toMatch(/^\d+ \d+ \* \* \*$/);
   expect(spec.concurrencyPolicy).toBe('Forbid');
@@ -185,7 +185,7 @@ test('a CronJob makes a backup a day, tries again, and writes to a claim', () =>
   expect(claims).toContain(named(volumes, 'backups').persistentVolumeClaim.claimName);
 });
 
-test('the ConfigMap of the dashboards has those of monitoring/grafana', () => {
+test('the ConfigMap of the dashboards contains those of monitoring/grafana', () => {
   const { data, metadata } = of('ConfigMap').find((one) => one.metadata.name === 'agent-memory-dashboards');
   expect(metadata.labels.grafana_dashboard).toBe('1');
   const folder = join(root, 'monitoring/grafana/dashboards');
@@ -193,13 +193,13 @@ test('the ConfigMap of the dashboards has those of monitoring/grafana', () => {
   expect(Object.entries(data).map(([name, text]) => [name, JSON.parse(text as string)])).toEqual(files);
 });
 
-test('as many daemons as there may be leave connections of a PostgreSQL with its default of 100', () => {
+test('the maximum number of daemons fits into the default 100 connections of PostgreSQL', () => {
   const { maxReplicas } = of('HorizontalPodAutoscaler')[0].spec;
-  // a rollout has a pod that comes and one that goes; beside its pool each listens; the migration has one; three are the superuser's
+  // A rollout has one pod more. Each daemon also has a listening connection, the migration has one, and three are reserved for superusers.
   expect((maxReplicas + 2) * (Number(config.PGPOOL_MAX) + 1) + 1).toBeLessThanOrEqual(100 - 3 - 5);
 });
 
-test('what selects pods selects the daemon’s, and what names another object names one that is there', () => {
+test('selectors match the daemon’s pods, and references name existing objects', () => {
   const labels = of('Deployment')[0].spec.template.metadata.labels;
   const selectors = [
     of('Deployment')[0].spec.selector.matchLabels,

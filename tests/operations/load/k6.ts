@@ -6,25 +6,25 @@ import { join } from 'node:path';
 import type { Figures } from '../../load/report/figures.ts';
 import { findTool } from '../../support/tool.ts';
 
-// run-load-test.sh, as an operator calls it.
+// Runs run-load-test.sh, as an operator does.
 
 const script = join(import.meta.dirname, '../../load/run-load-test.sh');
 const built = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'agent-memory/k6');
-/** Where run-load-test.sh finds it. */
+/** Where run-load-test.sh finds k6. */
 export const k6 = process.env.K6 ?? findTool('k6') ?? (existsSync(built) ? built : undefined);
 export const describeWithK6 = (name: string, tests: () => void): void =>
   k6 ? describe(name, tests) : describe.skip(`${name} (skipped: k6 not installed, tests/load/install-k6.sh builds it)`, tests);
 
-/** Short in CI; DURATION_SCALE=1 runs what an operator runs. */
+/** Short in CI; DURATION_SCALE=1 runs the full suites. */
 const DURATION_SCALE = process.env.DURATION_SCALE ?? '0.2';
 
 export interface Run {
   code: number;
   stdout: string;
   stderr: string;
-  /** Where its report is. */
+  /** Returns the path of the report. */
   dir: string;
-  /** Names of what it wrote. */
+  /** Returns the names of the files that it wrote. */
   files: string[];
 }
 
@@ -49,7 +49,7 @@ export async function runLoadTest(suite: string, env: Record<string, string>, ti
   return { code, stdout, stderr, dir, files: readdirSync(dir) };
 }
 
-/** The only file of that kind. */
+/** Returns the only file with this extension. */
 export function report({ dir, files }: Run, kind: 'json' | 'xml' | 'html'): string {
   const found = files.filter((name) => name.endsWith(`.${kind}`));
   expect(found).toHaveLength(1);

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { startTestDaemon, type TestDaemon } from '../../support/daemon.ts';
 import { describeWithK6, figuresOf, report, runLoadTest } from './k6.ts';
 
-/** Before the daemon: of the answers to turns it makes every fifth a 500 and every seventh a 429. */
+/** A proxy in front of the daemon that replaces every fifth response to a turn by a 500 and every seventh by a 429. */
 async function startFaults(daemon: string) {
   const made = { asked: 0, failed: 0, limited: 0 };
   const answer = (req: IncomingMessage, res: ServerResponse) => {
@@ -42,7 +42,7 @@ beforeAll(async () => {
 afterAll(() => daemon?.stop());
 
 describeWithK6('load: what ends a run', () => {
-  test('the default limit is below what the guide’s basic test makes: it stops before it begins, with the settings to raise', async () => {
+  test('the default limit is too low for the guide’s basic test: it aborts before it starts, and names the settings to raise', async () => {
     const limited = await startTestDaemon({
       RATE_LIMIT_ENABLED: 'true',
       RATE_LIMIT_MAX_REQUESTS: '100',
@@ -67,7 +67,7 @@ describeWithK6('load: what ends a run', () => {
       RATE_LIMIT_AUTH_MAX: '4',
     };
     const raised: Record<string, string> = {};
-    // registering is judged first, by its own limit
+    // registrations have their own limit, which is checked first
     for (let stops = 0; stops < 2; stops += 1) {
       const limited = await startTestDaemon({ ...low, ...raised });
       const done = await runLoadTest('smoke', { BASE_URL: limited.url, ...env });
@@ -83,7 +83,7 @@ describeWithK6('load: what ends a run', () => {
     expect(figures.all.rate_limited).toBe(0);
   });
 
-  test('tokens that end before the test stop it', async () => {
+  test('tokens that expire before the end abort the test', async () => {
     const brief = await startTestDaemon({ JWT_EXPIRES_IN: '90s' });
     const done = await runLoadTest('basic', { BASE_URL: brief.url, DURATION_SCALE: '1' });
     await brief.stop();
@@ -91,7 +91,7 @@ describeWithK6('load: what ends a run', () => {
     expect([done.code, done.files]).toEqual([108, []]);
   });
 
-  test('failures break a threshold and give exit code 99; a 429 is counted apart', async () => {
+  test('failures break a threshold and give exit code 99; a 429 is counted separately', async () => {
     const faults = await startFaults(daemon.url);
     const done = await runLoadTest('smoke', { BASE_URL: faults.url, USERS_SCALE: '4' });
     faults.stop();
@@ -121,7 +121,7 @@ describeWithK6('load: what ends a run', () => {
       108,
       /http:\/\/127\.0\.0\.1:1 cannot be reached.*Set BASE_URL/,
     ],
-  ])('when %s it says so', async (_, suite, env, code, sentence) => {
+  ])('when %s, it reports that', async (_, suite, env, code, sentence) => {
     const done = await runLoadTest(suite, env);
     expect(done.stderr).toMatch(sentence);
     expect([done.code, done.files]).toEqual([code, []]);

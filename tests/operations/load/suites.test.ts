@@ -8,7 +8,7 @@ import { findTool } from '../../support/tool.ts';
 import { type Edge, startEdge } from '../nginx/edge.ts';
 import { describeWithK6, figuresOf, k6, type Run, report, runLoadTest } from './k6.ts';
 
-// Through nginx and TLS where nginx is installed, else at the daemon itself.
+// Runs through nginx and TLS if nginx is installed, else directly against the daemon.
 const throughNginx = findTool('nginx') !== undefined && findTool('openssl') !== undefined;
 const executablePath = findTool('chromium');
 
@@ -38,7 +38,7 @@ const secondsIn = (text: string | null): number =>
     0,
   );
 
-/** A busy machine is slow; everything else must hold on any. */
+/** Latency thresholds may fail on a busy machine; all others must hold. */
 const ofTime = /^(http_req_duration|http_req_waiting|dropped_iterations)/;
 
 describeWithK6(`load: ${throughNginx ? 'through nginx and TLS' : 'without nginx, which is not installed'}`, () => {
@@ -50,7 +50,7 @@ describeWithK6(`load: ${throughNginx ? 'through nginx and TLS' : 'without nginx,
     ['spike', 50, 120],
     ['soak', 10, 3660],
     ['breakpoint', 100, 600],
-  ])('k6 takes the suite %s as the guide names it: up to %d users, %d s', (suite, users, seconds) => {
+  ])('k6 runs the suite %s as the guide describes it: up to %d users, %d s', (suite, users, seconds) => {
     const script = join(import.meta.dirname, '../../load/main.ts');
     const told = JSON.parse(
       execFileSync(k6!, ['inspect', '--execution-requirements', '-e', `SUITE=${suite}`, script], { encoding: 'utf8' }),
@@ -63,7 +63,7 @@ describeWithK6(`load: ${throughNginx ? 'through nginx and TLS' : 'without nginx,
   });
 
   test.each(['smoke', 'basic'])(
-    '%s does every operation, and every answer is right',
+    '%s performs every operation, and every response is correct',
     async (suite) => {
       const done = await run(suite);
       if (process.env.RESULTS_DIR) process.stderr.write(done.stdout);
@@ -102,7 +102,7 @@ describeWithK6(`load: ${throughNginx ? 'through nginx and TLS' : 'without nginx,
       page.on('request', (request) => asked.push(request.url()));
       page.on('console', (line) => complaints.push(line.text()));
       await page.goto(`file://${report(done, 'html')}`);
-      // in the page: how wide each line is drawn, not whether it is written
+      // Runs in the page: the drawn width of each line, not the attribute.
       const lines = await page.$$eval('polyline', (all) => all.map((one) => one.getBoundingClientRect().width));
       const bars = await page.$$eval('rect.bar', (all) => all.map((one) => one.getBoundingClientRect().width));
       const xml = await page.evaluate(

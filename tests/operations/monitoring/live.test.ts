@@ -12,12 +12,12 @@ import { type Receiver, startReceiver } from '../../webhooks/receiver.ts';
 import { settings, startLoad } from './load.ts';
 import { type Stack, startStack } from './stack.ts';
 
-// Every query of a dashboard, an alert or a runbook is asked of a real Prometheus that scrapes two real daemons at work. A figure that was
-// renamed, or a label, is found here.
+// Runs every query of a dashboard, an alert or a runbook on a real Prometheus that scrapes two real daemons under load, to detect renamed metrics
+// and labels.
 
 const root = join(import.meta.dirname, '../../..');
 const read = (...path: string[]) => readFileSync(join(root, ...path), 'utf8');
-/** From the start of the load; by then each figure has been scraped often enough. */
+/** Time from the start of the load until each metric has been scraped often enough. */
 const WARM_MS = 60_000;
 const PATIENCE_MS = 3_000;
 
@@ -31,7 +31,7 @@ const panels = boards.flatMap((board) =>
     targets.map(({ expr }) => [board, title, expr] as const),
   ),
 );
-/** What Grafana puts in: all daemons, and an interval of several scrapes. */
+/** Substitutes Grafana's variables: all daemons, and an interval of several scrapes. */
 const filled = (expr: string) => expr.replaceAll('$instance', '.*').replaceAll('$__rate_interval', '30s');
 
 const alerts: { alert: string; expr: string }[] = parse(read('monitoring/rules/alerts.yml')).groups.flatMap(
@@ -46,14 +46,14 @@ const queries = spans.filter(([, text]) => /^(sum|rate|topk|count|histogram_quan
 /** Without those that take a name, such as `<pid>`. */
 const statements = spans.filter(([, text]) => /^select\b[\s\S]*;$/.test(text) && !/<\w+>/.test(text));
 
-/** The series that a query names: names with their labels, without functions, words and what is grouped by. */
+/** Returns the series in a query: names with their labels, without functions, keywords and grouping labels. */
 function selectorsOf(expr: string): string[] {
   const bare = expr.replace(/\[\w+\]/g, ' ').replace(/\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)/g, ' ');
   const names = [...bare.matchAll(/([a-z_:][\w:]*)\s*(\{[^}]*\})?(?!\s*\(|[\w:])/g)];
   return names.map(([, name, labels = '']) => name + labels).filter((name) => !/^(and|or|unless|bool|offset)$/.test(name));
 }
 
-/** A login of monitoring/postgres.yml: pg_monitor and nothing else. */
+/** The login of monitoring/postgres.yml, with only pg_monitor. */
 async function withMonitor({ host, port, database }: TestConnection): Promise<{ url: string; drop(): Promise<void> }> {
   const [name, password] = [`monitor_${randomBytes(4).toString('hex')}`, randomBytes(16).toString('hex')];
   const asAdmin = (...statements: string[]) =>
@@ -67,7 +67,7 @@ async function withMonitor({ host, port, database }: TestConnection): Promise<{ 
   };
 }
 
-/** Two sessions that wait for each other, until PostgreSQL ends one of them. */
+/** Causes a deadlock of two sessions. */
 async function deadlock(connection: TestConnection): Promise<void> {
   const lock = (number: number) => `select pg_advisory_xact_lock(${number})`;
   await withClient(connection, (one) =>
@@ -117,7 +117,7 @@ describeWith(tools, 'a real Prometheus', () => {
     await database?.release();
   });
 
-  /** Until there is something, which takes a few scrapes at first. */
+  /** Waits for the first results, which take a few scrapes. */
   async function dataOf(promql: string) {
     const until = Math.max(begun + WARM_MS, Date.now() + PATIENCE_MS);
     for (;;) {
@@ -130,7 +130,7 @@ describeWith(tools, 'a real Prometheus', () => {
     }
   }
 
-  test('scrapes everything that its configuration names', async () => {
+  test('Prometheus scrapes all targets of its configuration', async () => {
     expect((await dataOf('count(up == 1) == 7')).map(({ value }) => value[1])).toEqual(['7']);
   });
 
@@ -148,7 +148,7 @@ describeWith(tools, 'a real Prometheus', () => {
     expect(await dataOf(promql)).not.toEqual([]);
   });
 
-  test('the pages have queries and statements to try', () => {
+  test('the pages contain queries and statements to run', () => {
     expect(queries.length).toBeGreaterThan(4);
     expect(statements.length).toBeGreaterThan(4);
   });
@@ -157,11 +157,11 @@ describeWith(tools, 'a real Prometheus', () => {
     await withClient(database.connection, (client) => client.query(statement));
   });
 
-  test('no rule has an error, and nothing that is well is called about', async () => {
+  test('no rule has an error, and no alert fires for a healthy system', async () => {
     const rules = await stack.rules();
     expect(rules.filter(({ health }) => health !== 'ok')).toEqual([]);
     expect(rules.filter(({ type }) => type === 'alerting')).toHaveLength(alerts.length);
-    // the disk of this machine is its own matter
+    // Ignores alerts about the disk of this machine.
     const firing = await stack.query('ALERTS{alertstate="firing", severity="page", alertname!="DiskLow"}');
     expect(firing.map(({ metric }) => metric.alertname)).toEqual([]);
   });

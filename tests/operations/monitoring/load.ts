@@ -3,7 +3,7 @@ import { type Client, message, newTenant, send } from '../../support/client.ts';
 import { readEvents } from '../../support/sse.ts';
 import { startReceiver } from '../../webhooks/receiver.ts';
 
-/** What the daemons need so that the load meets every limit it should. */
+/** Settings of the daemons with which the load reaches every limit. */
 export const settings = {
   RATE_LIMIT_ENABLED: 'true',
   RATE_LIMIT_MAX_REQUESTS: '100000',
@@ -17,13 +17,13 @@ export const settings = {
 };
 
 /**
- * Everything that a figure counts goes on, over and over, until it is stopped: writes on one daemon that are followed and delivered
- * from the other, reads, searches, jobs, and refusals of each kind.
+ * Causes continuously, until stopped, everything that a metric counts: writes to one daemon that are followed and delivered from the other, reads,
+ * searches, jobs, and rejections of each kind.
  */
 export async function startLoad([writing, reading]: [string, string]): Promise<{ stop(): Promise<void> }> {
   const writer = await newTenant(writing);
   const reader: Client = { ...writer, ask: (method, path, asked) => send(reading, method, path, asked, writer.token) };
-  // every second attempt fails, so that some are tried again and some are given up
+  // Every second attempt fails, so that some deliveries are retried and some given up.
   const receiver = await startReceiver((_received, nth) => (nth % 4 < 2 ? 204 : 500));
   await writer.ask('POST', '/v1/webhooks', { body: { url: receiver.url, channels: ['private'] } });
   const stopping = new AbortController();

@@ -13,7 +13,7 @@ import { describeWith, findTool } from '../../support/tool.ts';
 
 const config = join(import.meta.dirname, '../../../monitoring/logs/syslog-ng.conf');
 
-/** What stands where Elasticsearch would: takes _bulk, or fails while it is told to. */
+/** A replacement for Elasticsearch: accepts _bulk requests, or fails while it is told to. */
 async function startSearch() {
   const state = { failing: false, indices: [] as string[], lines: [] as Record<string, any>[] };
   const server: Server = createServer((req, res) => {
@@ -41,7 +41,7 @@ describeWith(['syslog-ng'], 'log shipping', () => {
   let shipper: ChildProcess;
   let shipped = 0;
 
-  /** What the daemon has written since, as docker's json-file driver would. */
+  /** Appends the daemon's new log lines in the format of docker's json-file driver. */
   function write(): string[] {
     const lines = daemon
       .logged()
@@ -82,7 +82,7 @@ describeWith(['syslog-ng'], 'log shipping', () => {
   const shippedOf = (request_id: string) => search.state.lines.filter((line) => line.request_id === request_id);
   const asked = (request_id: string) => send(daemon.url, 'GET', '/nowhere', { headers: { 'x-request-id': request_id } });
 
-  test('a request is found by its id, with its fields and their types; nothing of another container comes', async () => {
+  test('a request is found by its id, with typed fields; nothing of other containers arrives', async () => {
     const { tenant_id } = await newTenant(daemon.url);
     await asked('req-first');
     await eventually(() => daemon.logged().includes('req-first'), 'the line of the request');
@@ -104,7 +104,7 @@ describeWith(['syslog-ng'], 'log shipping', () => {
     expect(search.state.lines.every(({ name }) => name === 'agent-memory')).toBe(true);
   });
 
-  test('what could carry a credential or content is cut, should a line ever have it', async () => {
+  test('values that could be credentials or content are redacted, if a line ever contains them', async () => {
     const jwt = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl';
     const bad = {
       name: 'agent-memory',
@@ -123,7 +123,7 @@ describeWith(['syslog-ng'], 'log shipping', () => {
     });
   });
 
-  test('nothing is lost while the receiver is away, over a rotation, or over a restart', async () => {
+  test('no line is lost while the receiver is unreachable, over a rotation, or over a restart', async () => {
     search.state.failing = true;
     for (const id of ['req-away-1', 'req-away-2']) await asked(id);
     await eventually(() => daemon.logged().includes('req-away-2'), 'the lines of the requests');

@@ -10,18 +10,18 @@ const promtool = (...args: string[]) => {
 };
 
 describeWith(['promtool'], 'promtool', () => {
-  test('takes the configuration with all of its rules', () => {
+  test('promtool accepts the configuration with all rules', () => {
     const { status, said } = promtool('check', 'config', 'prometheus.yml');
     expect([status, said]).toEqual([0, expect.stringContaining('2 rule files found')]);
   });
 
-  test.each(readdirSync(join(folder, 'tests')))('finds each alert to fire and to keep quiet as %s says', (name) => {
+  test.each(readdirSync(join(folder, 'tests')))('the alerts fire as %s expects', (name) => {
     expect(promtool('test', 'rules', `tests/${name}`)).toEqual({ status: 0, said: expect.stringContaining('SUCCESS') });
   });
 });
 
 describeWith(['prometheus-blackbox-exporter'], 'blackbox_exporter', () => {
-  test('takes its configuration', () => {
+  test('amtool accepts the configuration', () => {
     const args = ['--config.check', '--config.file=blackbox.yml'];
     const { status, stderr } = spawnSync('prometheus-blackbox-exporter', args, { cwd: folder, encoding: 'utf8' });
     expect([status, stderr]).toEqual([0, expect.stringContaining('ok')]);

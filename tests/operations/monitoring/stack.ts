@@ -9,14 +9,14 @@ import { parse, stringify } from 'yaml';
 import { freePort } from '../../support/daemon.ts';
 import { findTool } from '../../support/tool.ts';
 
-// Prometheus and its exporters as Debian has them, with the configuration of monitoring/: only addresses and intervals are changed.
+// Prometheus and its exporters from Debian, with the configuration of monitoring/. Only addresses and intervals are changed.
 
 const monitoring = join(import.meta.dirname, '../../../monitoring');
 
 export interface Stack {
-  /** What the query gives now: its samples that are a number. */
+  /** Returns the numeric samples of a query now. */
   query(promql: string): Promise<Sample[]>;
-  /** The rules as Prometheus has evaluated them last. */
+  /** Returns the rules as last evaluated. */
   rules(): Promise<{ name: string; type: string; health: string; lastError?: string; query: string }[]>;
   stop(): Promise<void>;
 }
@@ -28,9 +28,9 @@ interface Sample {
 
 export interface Surroundings {
   daemons: string[];
-  /** The database, as postgres_exporter takes it. */
+  /** The database, in the form that postgres_exporter expects. */
   database: string;
-  /** Where Alertmanager sends alerts. */
+  /** The URL that Alertmanager sends alerts to. */
   webhook: string;
 }
 
@@ -44,7 +44,7 @@ export async function startStack({ daemons, database, webhook }: Surroundings): 
   writeFileSync(join(dir, 'prometheus.yml'), configured(places));
   const children = startPrograms(dir, places, database, webhook);
   const api = `http://127.0.0.1:${prometheus}/api/v1`;
-  // it listens before it can answer
+  // It listens before it can answer.
   for (
     let i = 0;
     i < 600 &&
@@ -120,7 +120,7 @@ function startPrograms(dir: string, places: Places, database: string, webhook: s
   ];
 }
 
-/** As scripts/backup.sh and base-backup.sh write them. */
+/** Writes metrics as scripts/backup.sh and base-backup.sh do. */
 const figures = (prefix: string) => `${prefix}_last_success_timestamp_seconds ${Math.floor(Date.now() / 1000) - 3600}
 ${prefix}_last_size_bytes 1000000
 ${prefix}_last_duration_seconds 4
@@ -163,7 +163,7 @@ function configured({ daemons, node, blackbox, prometheus, edge, postgres, alert
   return stringify(config);
 }
 
-/** Where nginx would stand: TLS with a certificate of its own making. */
+/** Replaces nginx: a TLS server with a self-signed certificate. */
 async function startEdge(dir: string): Promise<{ url: string; stop(): void }> {
   const [key, cert] = [join(dir, 'key.pem'), join(dir, 'cert.pem')];
   const request = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '60', '-subj', '/CN=memory-api.example.com'];

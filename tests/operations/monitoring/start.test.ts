@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 
-// What starts Grafana and Alertmanager, with another program in their place that tells what it was given.
+// The start scripts of Grafana and Alertmanager, with the programs replaced by one that prints its arguments.
 
 const monitoring = join(import.meta.dirname, '../../../monitoring');
 const dir = mkdtempSync(join(tmpdir(), 'start-'));
@@ -16,7 +16,7 @@ describe('grafana/start.sh', () => {
   const password = () =>
     start('grafana/start.sh', { GF_PATHS_DATA: dir }, 'sh', '-c', 'echo "$GF_SECURITY_ADMIN_PASSWORD"').stdout.trim();
 
-  test('gives the admin a password of its own, the same at every start, that only Grafana reads', () => {
+  test('generates an admin password that stays the same across starts and that only Grafana can read', () => {
     const first = password();
     expect(first).toMatch(/^[\w+/]{32}$/);
     expect(password()).toBe(first);
@@ -25,7 +25,7 @@ describe('grafana/start.sh', () => {
     expect(password()).not.toBe(first);
   });
 
-  test('nothing in the compose file gives it another', () => {
+  test('the compose file sets no other password', () => {
     const compose = parse(readFileSync(join(monitoring, '../docker-compose.prod.yml'), 'utf8'), { merge: true });
     expect(compose.services.grafana.entrypoint).toEqual(['sh', '/etc/grafana/start.sh', '/run.sh']);
     expect(Object.keys(compose.services.grafana.environment)).not.toContain('GF_SECURITY_ADMIN_PASSWORD');
@@ -36,7 +36,7 @@ describe('alertmanager.sh', () => {
   const config = join(dir, 'alertmanager.yml');
   const alertmanager = (url: string) => start('alertmanager.sh', { ALERT_WEBHOOK_URL: url, ALERTMANAGER_CONFIG: config }, 'echo');
 
-  test('writes a configuration with the one receiver', () => {
+  test('writes a configuration with one receiver', () => {
     const url = 'https://hooks.example.com/services/T0/B1?token=a%20b&channel=#ops';
     expect(alertmanager(url)).toMatchObject({ status: 0, stdout: `--config.file=${config}\n`, stderr: '' });
     expect(parse(readFileSync(config, 'utf8')).receivers).toEqual([
@@ -44,7 +44,7 @@ describe('alertmanager.sh', () => {
     ]);
   });
 
-  test('without the setting it starts, and says that nobody is told', () => {
+  test('without the setting it starts, and reports that alerts are sent to nobody', () => {
     expect(alertmanager('')).toMatchObject({ status: 0, stderr: expect.stringContaining('sent to nobody') });
     expect(parse(readFileSync(config, 'utf8')).receivers).toEqual([{ name: 'webhook' }]);
   });

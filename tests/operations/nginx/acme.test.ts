@@ -7,7 +7,7 @@ import { freePort } from '../../support/daemon.ts';
 import { describeWith, findTool } from '../../support/tool.ts';
 import { type Edge, servedBy, startEdge, until } from './edge.ts';
 
-// docs/tls.md, with pebble (Let's Encrypt's own test server) in the place of Let's Encrypt.
+// Follows docs/tls.md, with pebble (the test server of Let's Encrypt) as the certificate authority.
 
 const hook = join(import.meta.dirname, '../../../nginx/deploy-hook.sh');
 const DOMAIN = 'memory-api.example.com';
@@ -26,7 +26,7 @@ describeWith(['nginx', 'openssl', 'curl', 'certbot', 'pebble', 'pebble-challtest
     await edge?.stop();
   });
 
-  /** The authority, which finds the domain here and its challenges on nginx's port 80; the address of its directory. */
+  /** Starts the authority, which resolves the domain to this machine and finds its challenges on nginx's port 80. Returns the URL of its directory. */
   async function startAuthority(): Promise<string> {
     const [dns, acme, management, unused] = [await freePort(), await freePort(), await freePort(), await freePort()];
     const config = {
@@ -60,7 +60,7 @@ describeWith(['nginx', 'openssl', 'curl', 'certbot', 'pebble', 'pebble-challtest
     return promisify(execFile)(findTool('certbot')!, [...args, '--non-interactive', ...dirs], { env });
   };
 
-  test('is obtained while nginx serves, served by it, and renewed', async () => {
+  test('a certificate is obtained while nginx serves, is served, and is renewed', async () => {
     const directory = await startAuthority();
     const own = await servedBy(edge);
     const asked = ['-d', DOMAIN, '--email', 'admin@example.com', '--agree-tos', '--server', directory];

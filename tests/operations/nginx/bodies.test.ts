@@ -7,7 +7,7 @@ import { eventually } from '../../support/eventually.ts';
 import { describeWith } from '../../support/tool.ts';
 import { type Edge, startEdge, until } from './edge.ts';
 
-// What clients send and do not fetch takes no disk at nginx, however they send it.
+// Bodies that clients send, and responses that they do not read, use no disk space in nginx.
 
 const MIB = 1024 * 1024;
 const CLIENTS = 20;
@@ -39,7 +39,7 @@ describe.each(programs)('%s', (program) => {
       });
     }
 
-    /** Sends most of a body, and never the rest. */
+    /** Sends most of a body and then stops. */
     async function sendMost(socket: Socket, head: string[], frame: (bytes: Buffer) => void): Promise<void> {
       socket.write([...head, '', ''].join('\r\n'));
       frame(Buffer.alloc(SENT, ' '));
@@ -60,7 +60,7 @@ describe.each(programs)('%s', (program) => {
         },
       ],
     ])(
-      'sent %s and without a credential are refused before they have come, and take no disk',
+      'a body sent %s without a credential is rejected before it has arrived, and uses no disk space',
       async (_how, lengthOf, frameOf) => {
         const sockets = await Promise.all(Array.from({ length: CLIENTS }, () => open('127.0.0.13')));
         let refused = 0;
@@ -81,7 +81,7 @@ describe.each(programs)('%s', (program) => {
       60_000,
     );
 
-    test('sent by HTTP/2 without a length and without a credential are refused before they have come, and take no disk', async () => {
+    test('a body sent by HTTP/2 without a length and a credential is rejected before it has arrived, and uses no disk space', async () => {
       const sessions: ClientHttp2Session[] = [];
       const statuses = Array.from({ length: CLIENTS }, async (_, i) => {
         const session = connectHttp2(edge.https, { ca: edge.ca, localAddress: '127.0.0.14', maxSessionMemory: 100 } as object);
@@ -102,7 +102,7 @@ describe.each(programs)('%s', (program) => {
       for (const session of sessions) session.destroy();
     }, 60_000);
 
-    test('a body by HTTP/2 without a length arrives whole', async () => {
+    test('a body sent by HTTP/2 without a length arrives complete', async () => {
       const owner = await newTenant(edge.daemons[0]!.url);
       const session = connectHttp2(edge.https, { ca: edge.ca });
       const headers = {
@@ -124,7 +124,7 @@ describe.each(programs)('%s', (program) => {
       expect(data[0].content.text === text).toBe(true);
     });
 
-    test('long answers that nobody fetches take no disk', async () => {
+    test('long responses that nobody reads use no disk space', async () => {
       const owner = await newTenant(edge.daemons[0]!.url);
       const upload = await fetch(`${edge.daemons[0]!.url}/v1/artifacts`, {
         method: 'POST',
@@ -145,7 +145,7 @@ describe.each(programs)('%s', (program) => {
         );
       }
       await eventually(() => begun === sockets.length, 'all answers to begin');
-      // what nginx has room for has come by the time another request is answered
+      // By the time another request is answered, nginx has received everything that it buffers.
       await owner.ask('GET', '/health');
       expect(onDisk()).toEqual([]);
       for (const socket of sockets) socket.destroy();

@@ -8,7 +8,7 @@ import { ask, type Edge, startEdge, until } from './edge.ts';
 const conf = readFileSync(join(import.meta.dirname, '../../../nginx/nginx.conf'), 'utf8');
 const MIB = 1024 * 1024;
 
-/** A connection in clear, that the test drives by hand. */
+/** A plain TCP connection that the test controls. */
 function open(url: string, from: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host: '127.0.0.1', port: Number(new URL(url).port), localAddress: from });
@@ -16,7 +16,7 @@ function open(url: string, from: string): Promise<Socket> {
   });
 }
 
-/** How long others wait meanwhile, at worst. */
+/** Upper limit for the latency of other clients meanwhile. */
 async function slowestOf(edge: Edge, requests: number): Promise<number> {
   let slowest = 0;
   for (let i = 0; i < requests; i += 1) {
@@ -27,14 +27,14 @@ async function slowestOf(edge: Edge, requests: number): Promise<number> {
   return slowest;
 }
 
-describeWith(['nginx', 'openssl'], 'nginx: bounds', () => {
+describeWith(['nginx', 'openssl'], 'nginx: limits', () => {
   let edge: Edge;
   beforeAll(async () => {
     edge = await startEdge({ daemons: 1, settings: { RATE_LIMIT_ENABLED: 'true', RATE_LIMIT_AUTH_MAX: '30' } });
   }, 120_000);
   afterAll(() => edge?.stop());
 
-  test('bodies are bounded as the daemon bounds them', () => {
+  test('nginx limits bodies to the same sizes as the daemon', () => {
     const { MAX_BODY_BYTES, MAX_BATCH_BYTES, MAX_ARTIFACT_BYTES, MAX_IMPORT_BYTES, REQUEST_TIMEOUT_MS } = loadConfig({});
     const sizes = [...conf.matchAll(/client_max_body_size (\d+)m;/g)].map(([, mib]) => Number(mib) * MIB);
     expect(sizes).toEqual([MAX_BODY_BYTES, MAX_BATCH_BYTES, MAX_ARTIFACT_BYTES, MAX_IMPORT_BYTES, MAX_BATCH_BYTES]);
@@ -47,7 +47,7 @@ describeWith(['nginx', 'openssl'], 'nginx: bounds', () => {
     ['/v1/search', 2 * MIB],
     ['/v1/events', 40 * MIB],
     ['/v1/artifacts', 32 * MIB],
-  ])('%s takes %i bytes, and one more is 413 from nginx and from the daemon', async (path, bytes) => {
+  ])('%s accepts %i bytes; one more returns 413 from nginx and from the daemon', async (path, bytes) => {
     const { status, headers, text } = await ask(edge, path, {
       method: 'POST',
       body: Buffer.alloc(bytes + 1, ' '),
@@ -59,7 +59,7 @@ describeWith(['nginx', 'openssl'], 'nginx: bounds', () => {
       '/docs/problems#too-large',
     ]);
     const most = await ask(edge, path, { method: 'POST', body: Buffer.alloc(bytes, ' '), from: '127.0.0.3' });
-    // it came through: the daemon looks at its headers and its JSON
+    // The request reached the daemon, which checks the headers and the JSON.
     expect([401, 415]).toContain(most.status);
     await until(
       () => edge.log().filter((line) => line.path === path && line.address === '127.0.0.3').length === 2,
@@ -77,7 +77,7 @@ describeWith(['nginx', 'openssl'], 'nginx: bounds', () => {
     if (path === '/auth/login') expect([(await direct(bytes + 1)).status, (await direct(bytes)).status]).toEqual([413, 415]);
   });
 
-  test('headers that trickle in hold nobody up, and are cut off', async () => {
+  test('slowly sent headers do not block others, and are cut off', async () => {
     const attackers = await Promise.all(Array.from({ length: 400 }, () => open(edge.operator, '127.0.0.6')));
     let closed = 0;
     for (const socket of attackers) {
@@ -95,7 +95,7 @@ describeWith(['nginx', 'openssl'], 'nginx: bounds', () => {
     expect(await slowestOf(edge, 3)).toBeLessThan(5000);
   }, 90_000);
 
-  test('bodies that do not come hold 512 places of their own address, and nobody else’s', async () => {
+  test('unsent bodies occupy the 512 connections of their own address only', async () => {
     const attackers = await Promise.all(Array.from({ length: 540 }, () => open(edge.operator, '127.0.0.7')));
     let [closed, refused] = [0, 0];
     for (const socket of attackers) {
@@ -114,11 +114,11 @@ describeWith(['nginx', 'openssl'], 'nginx: bounds', () => {
     await until(() => refused >= 28, 'the address has no place for more');
     expect(await slowestOf(edge, 10)).toBeLessThan(5000);
     await until(() => closed === attackers.length, 'all are cut off', 60_000);
-    // nothing of them reached the daemon
+    // None of them reached the daemon.
     expect(edge.log().filter(({ address, upstream }) => address === '127.0.0.7' && upstream !== '')).toEqual([]);
   }, 120_000);
 
-  test('a forged X-Forwarded-For does not make a new client', async () => {
+  test('a forged X-Forwarded-For does not count as another client', async () => {
     const login = (i: number) =>
       ask(edge, '/auth/login', {
         method: 'POST',
@@ -130,12 +130,12 @@ describeWith(['nginx', 'openssl'], 'nginx: bounds', () => {
     for (let i = 0; i < 35; i += 1) statuses.push((await login(i)).status);
     expect(statuses.slice(0, 30)).not.toContain(429);
     expect(statuses.slice(30)).toEqual([429, 429, 429, 429, 429]);
-    // the daemon's refusal, with its own figures, and nobody else's
+    // The rejection is the daemon's, with its own figures.
     expect((await login(99)).headers['ratelimit-policy']).toBe('"address";q=30;w=60');
     expect((await ask(edge, '/auth/login', { method: 'POST', from: '127.0.0.10', body: '{}' })).status).not.toBe(429);
   });
 
-  test('a flood from one address is refused by nginx, on /auth sooner than elsewhere', async () => {
+  test('nginx rejects a flood from one address, on /auth at a lower rate than elsewhere', async () => {
     const logins = await Promise.all(
       Array.from({ length: 300 }, () =>
         ask(edge, '/auth/login', { method: 'POST', from: '127.0.0.11', body: '{}', inClear: true }),
@@ -152,7 +152,7 @@ describeWith(['nginx', 'openssl'], 'nginx: bounds', () => {
       });
     }
 
-    // as fast as a client can: the answers are nginx's own, and pipelined
+    // Pipelined requests, as fast as possible; nginx rejects them itself.
     const asked = 900;
     const request = 'GET /.well-known/acme-challenge/none HTTP/1.1\r\nHost: localhost\r\n\r\n';
     const flood = async () => {

@@ -11,26 +11,26 @@ import { freePort, type SpawnedDaemon, spawnDaemon } from '../../support/daemon.
 import { daemonDatabase } from '../../support/database.ts';
 import { findTool } from '../../support/tool.ts';
 
-// nginx with the configuration that is shipped, before daemons in processes of their own.
+// nginx in the shipped configuration, in front of daemons in separate processes.
 
 const root = join(import.meta.dirname, '../../..');
 const shipped = (name: string) => readFileSync(join(root, 'nginx', name), 'utf8');
 
 export interface Edge {
   dir: string;
-  /** https://127.0.0.1:…, http://127.0.0.1:… of port 80, and of the operator's port 3000. */
+  /** Base URLs: https://127.0.0.1:…, and http://127.0.0.1:… for port 80 and for the operator's port 3000. */
   https: string;
   http: string;
   operator: string;
-  /** The certificate, which nobody has signed. */
+  /** The self-signed certificate. */
   ca: string;
   env: Record<string, string>;
   daemons: SpawnedDaemon[];
   nginx: string[];
-  /** Whether a reload spares the connections that clients keep open. */
+  /** Whether a reload keeps idle connections of clients open. */
   kept: boolean;
   log(): Record<string, string | number>[];
-  /** Everything that was started beside nginx and the daemons and ends with them. */
+  /** Processes started in addition to nginx and the daemons, which end with them. */
   started: ChildProcess[];
   stop(): Promise<void>;
 }
@@ -44,7 +44,7 @@ interface Ports {
 
 export const hasIpv6 = existsSync('/proc/net/if_inet6') && readFileSync('/proc/net/if_inet6', 'utf8').includes(' lo');
 
-/** The shipped files with other ports, other paths and, because this nginx shares the machine, temporary files of its own. */
+/** Copies the shipped files with other ports and paths, and separate temporary files, because this nginx shares the machine. */
 function relocate(text: string, dir: string, ports: Ports): string {
   return (hasIpv6 ? text : text.replaceAll(/^ +listen \[::\].*\n/gm, ''))
     .replaceAll(/listen \[::\]:80\b/g, `listen [::1]:${ports.http}`)
@@ -70,7 +70,7 @@ export async function startEdge({
   mtls = false,
 } = {}): Promise<Edge> {
   const dir = mkdtempSync(join(tmpdir(), 'edge-'));
-  chmodSync(dir, 0o755); // nginx's workers are another user
+  chmodSync(dir, 0o755); // nginx's workers run as another user.
   mkdirSync(join(dir, 'acme'));
   execFileSync(join(root, 'scripts/make-cert.sh'), ['127.0.0.1'], { env: { ...process.env, SSL_DIR: join(dir, 'ssl') } });
   const ports = { http: await freePort(), https: await freePort(), operator: await freePort(), again: await freePort() };
@@ -83,7 +83,7 @@ export async function startEdge({
   const database = await daemonDatabase();
   const overrides = { TRUST_PROXY_HOPS: '1', MIGRATE_ON_START: 'false', ...settings, ...(mtls && encrypted(dir)) };
   const running = await Promise.all(Array.from({ length: daemons }, () => spawnDaemon(database.env, overrides)));
-  // what reload-on-change.sh writes; where it runs itself it finds them
+  // Writes what reload-on-change.sh writes; if the test runs that script, it finds these files.
   const servers = running.map(({ url }) => `server ${new URL(url).host} max_fails=0;\n`);
   if (!watch) writeFileSync(join(dir, 'agent-memory-servers.conf'), servers.join(''));
 
@@ -117,7 +117,7 @@ export async function startEdge({
     },
   };
   if (watch) startWatch(edge);
-  // a worker that a reload replaces may still answer for a moment
+  // A worker that a reload replaces may answer for a moment.
   let inARow = 0;
   const answersSteadily = async () => {
     const ready = (await ask(edge, '/ready').catch(() => undefined))?.status === 200;
@@ -128,7 +128,7 @@ export async function startEdge({
   return edge;
 }
 
-/** The daemon's side of make-mtls.sh. */
+/** Environment of a daemon with the certificates of make-mtls.sh. */
 const encrypted = (dir: string): Record<string, string> => ({
   TLS_CERT_FILE: join(dir, 'mtls/daemon.pem'),
   TLS_KEY_FILE: join(dir, 'mtls/daemon.key'),
@@ -136,7 +136,7 @@ const encrypted = (dir: string): Record<string, string> => ({
   LOG_LEVEL: 'info',
 });
 
-/** nginx/reload-on-change.sh, told where this nginx and these daemons are. */
+/** Runs nginx/reload-on-change.sh for this nginx and these daemons. */
 function startWatch(edge: Edge): void {
   const child = spawn(join(root, 'nginx/reload-on-change.sh'), {
     env: {
@@ -175,7 +175,7 @@ function readLog(dir: string): Record<string, string | number>[] {
 export interface Told {
   status: number;
   headers: Record<string, string | string[] | undefined>;
-  /** Names as often as they came. */
+  /** Names with their number of occurrences. */
   names: string[];
   text: string;
 }
@@ -184,18 +184,18 @@ export interface Asking {
   method?: string;
   headers?: Record<string, string>;
   body?: string | Buffer;
-  /** A loopback address to come from. */
+  /** Source address on the loopback interface. */
   from?: string;
   timeout_ms?: number;
-  /** Whoever the certificate is made out to. */
+  /** Server name in the certificate. */
   unverified?: boolean;
-  /** By the operator's port, without TLS. */
+  /** Uses the operator's port, without TLS. */
   inClear?: boolean;
-  /** Keeps connections open between requests; without one each request has a connection of its own. */
+  /** Keeps connections open between requests. Without an agent, each request opens a connection. */
   agent?: Agent;
 }
 
-/** A client that keeps its connections. */
+/** A client with kept connections. */
 export const keptConnections = () => new Agent({ keepAlive: true, scheduling: 'fifo' });
 
 export function ask({ https, operator, ca }: Edge, path: string, asking: Asking = {}): Promise<Told> {
@@ -227,7 +227,7 @@ export function ask({ https, operator, ca }: Edge, path: string, asking: Asking 
   });
 }
 
-/** The certificate that nginx shows. */
+/** Returns the certificate that nginx presents. */
 export const servedBy = ({ https }: Edge): Promise<X509Certificate> =>
   new Promise((resolve, reject) => {
     const socket = connect({ host: '127.0.0.1', port: Number(new URL(https).port), rejectUnauthorized: false }, () => {

@@ -11,13 +11,13 @@ import { eventOf, type Load, startLoad } from './load.ts';
 const root = join(import.meta.dirname, '../../..');
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Kinds of request with what became of them; all that is not their success is a failure. */
+/** Outcomes by kind of request. Everything except the expected success is a failure. */
 const failuresOf = ({ counts }: Load) =>
   Object.entries(counts).filter(([what]) => !/^((read|search|context) 200|(keyed|plain) 201)$/.test(what));
 
 const again = (edge: Edge, { url }: SpawnedDaemon) => spawnDaemon(edge.env, { ...edge.env, PORT: new URL(url).port });
 
-/** The log holds each acknowledged event once. */
+/** The log contains each acknowledged event once. */
 async function assertKept(edge: Edge, load: Load): Promise<void> {
   const kept = new Map<string, number>();
   for (let after = 0; ; ) {
@@ -34,7 +34,7 @@ async function assertKept(edge: Edge, load: Load): Promise<void> {
   expect(wanted.filter((text) => kept.get(text) !== 1)).toEqual([]);
 }
 
-describeWith(['nginx', 'openssl'], 'nginx: reloads and lost daemons', () => {
+describeWith(['nginx', 'openssl'], 'nginx: reloads and failover', () => {
   let edge: Edge;
   beforeAll(async () => {
     edge = await startEdge();
@@ -72,7 +72,7 @@ const list = (edge: Edge) => readFileSync(join(edge.dir, 'agent-memory-servers.c
 const hostsOf = (edge: Edge) => list(edge).match(/[\d.]+:\d+/g) ?? [];
 const hostOf = (edge: Edge, i: number) => new URL(edge.daemons[i]!.url).host;
 
-/** Stops each daemon in turn under load, and starts it again. .ci/long asks for more. */
+/** Stops and restarts each daemon in turn under load. .ci/long does more rounds. */
 async function restartInTurn(edge: Edge, restarts = 2, requests = 0): Promise<Load> {
   const load = await startLoad(edge, { plain: true });
   for (let n = 0; n < restarts; n += 1) {
@@ -100,7 +100,7 @@ describeWith(
     }, 120_000);
     afterAll(() => edge?.stop());
 
-    test('each daemon in turn is stopped and started under load, and no request fails, whether it may be repeated or not', async () => {
+    test('stopping and restarting each daemon in turn under load fails no request, repeatable or not', async () => {
       const load = await restartInTurn(edge);
       expect(failuresOf(load)).toEqual([]);
       await assertKept(edge, load);
@@ -118,24 +118,24 @@ describeWith(['nginx-mainline', 'openssl', 'curl'], 'nginx/reload-on-change.sh, 
   const hosts = () => hostsOf(edge);
   const host = (i: number) => hostOf(edge, i);
 
-  test('nginx starts without a daemon, and finds those that are ready', async () => {
+  test('nginx starts without a daemon, and uses daemons as they become ready', async () => {
     await until(() => hosts().length === 2, 'both are in the list');
     expect(list(edge)).toContain(`server ${host(0)} max_fails=0;`);
   });
 
-  test('each daemon in turn is stopped and started under load, and no request fails, whether it may be repeated or not', async () => {
+  test('stopping and restarting each daemon in turn under load fails no request, repeatable or not', async () => {
     const { RESTARTS = '2', REQUESTS = '0' } = process.env;
     const load = await restartInTurn(edge, Number(RESTARTS), Number(REQUESTS));
     expect(failuresOf(load)).toEqual([]);
     await assertKept(edge, load);
   }, 1_800_000);
 
-  test('a reload does not lose a connection that is idle, and its next request goes to the list as it is then', async () => {
+  test('a reload keeps an idle connection open, and its next request uses the new list of daemons', async () => {
     const agent = keptConnections();
     const { token } = await newTenant(edge.operator);
     const asking = { headers: { authorization: `Bearer ${token}` }, agent };
     const idle = () => Object.values(agent.freeSockets).flat().length;
-    // a worker that the reload before replaced closes its connections with the answer
+    // A worker of an earlier reload closes its connections with the response.
     await until(async () => {
       await Promise.all(Array.from({ length: 12 }, () => ask(edge, '/v1/events', asking)));
       await sleep(100);
@@ -161,7 +161,7 @@ describeWith(['nginx-mainline', 'openssl', 'curl'], 'nginx/reload-on-change.sh, 
     await until(() => hosts().length === 2, 'both are in the list again');
   }, 60_000);
 
-  test('what a daemon that hangs has taken is answered elsewhere; a write without a key is 504 and is not repeated', async () => {
+  test('requests that a hanging daemon has accepted are retried on the other; a write without a key returns 504 and is not repeated', async () => {
     const { token } = await newTenant(edge.operator);
     const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
     const askings: Record<string, [string, Asking]> = {
@@ -197,7 +197,7 @@ describeWith(['nginx-mainline', 'openssl', 'curl'], 'nginx/reload-on-change.sh, 
     await until(() => hosts().length === 2, 'both are in the list again');
   }, 90_000);
 
-  test('a daemon that is killed under load costs no request that may be repeated, and comes back', async () => {
+  test('a daemon that is killed under load fails no repeatable request, and is used again after its restart', async () => {
     const load = await startLoad(edge);
     await sleep(1000);
     await edge.daemons[0]!.kill('SIGKILL');
@@ -218,7 +218,7 @@ describeWith(['nginx-mainline', 'openssl', 'curl'], 'nginx/reload-on-change.sh, 
     await assertKept(edge, load);
   });
 
-  test('a daemon that hangs is left out, and a list that would be empty stays', async () => {
+  test('a hanging daemon is removed from the list, but the last one never is', async () => {
     for (const { child } of edge.daemons) child.kill('SIGSTOP');
     await sleep(8000);
     expect(hosts().length).toBeGreaterThan(0);
@@ -252,7 +252,7 @@ describeWith(['nginx-mainline', 'openssl', 'curl'], 'nginx/reload-on-change.sh, 
     expect(failuresOf(load)).toEqual([]);
   });
 
-  test('a certificate without its key is refused, and the old one still served', async () => {
+  test('a certificate without its key is rejected, and the old one is still served', async () => {
     const before = (await servedBy(edge)).serialNumber;
     const broken = join(edge.dir, 'ssl/cert.pem');
     const good = readFileSync(broken, 'utf8');

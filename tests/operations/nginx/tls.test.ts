@@ -71,7 +71,7 @@ describeWith(['openssl'], 'scripts/make-cert.sh', () => {
   const make = (...args: string[]) => spawnSync(makeCert, args, { env: { ...process.env, SSL_DIR: dir }, encoding: 'utf8' });
   const certificate = () => new X509Certificate(readFileSync(join(dir, 'cert.pem')));
 
-  test('makes a key that only its owner reads and a certificate for the name, once', () => {
+  test('creates a key that only its owner can read, and a certificate for the name, and does not overwrite them', () => {
     expect(make('memory.test').status).toBe(0);
     expect(readdirSync(dir).sort()).toEqual(['cert.pem', 'key.pem']);
     expect(['key.pem', 'cert.pem'].map((name) => (statSync(join(dir, name)).mode & 0o777).toString(8))).toEqual(['600', '644']);
@@ -93,7 +93,7 @@ describeWith(['openssl'], 'scripts/make-cert.sh', () => {
     expect(certificate().checkHost('other.test')).toBe('other.test');
   });
 
-  test('takes an address, and refuses what is no name', () => {
+  test('accepts an address, and rejects an invalid name', () => {
     expect(make('--force', '10.1.2.3').status).toBe(0);
     expect(certificate().checkIP('10.1.2.3')).toBe('10.1.2.3');
     const refused = make('--force', 'a/CN=b');

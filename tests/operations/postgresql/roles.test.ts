@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Cluster, findBinaries, serverPid, startCluster, withClient } from '../../support/cluster.ts';
 
-// postgres/roles.sh, on a server that logs and keeps all it can. The directories of the containers are others here.
+// postgres/roles.sh, on a server that logs as much as possible. The directories of the containers are replaced.
 
 const root = join(import.meta.dirname, '../../..');
 const OWNER_PASSWORD = 'the-password-of-the-owner';
@@ -43,14 +43,14 @@ test.each([
   ['with', '-c shared_preload_libraries=pg_stat_statements'],
   ['without', ''],
 ])(
-  '%s pg_stat_statements no password is kept or logged, and only their readers read the files',
+  '%s pg_stat_statements, passwords are neither stored nor logged, and only their readers can read the files',
   async (_, library) => {
     const settings = '-c log_statement=all -c log_min_duration_statement=0';
     cluster = await startCluster(findBinaries()!, join(dir, 'cluster'), `${settings} ${library}`);
     const { admin } = cluster;
     const ask = <R extends object>(sql: string) => withClient(admin, async (client) => (await client.query<R>(sql)).rows);
     await ask('create database agent_memory');
-    // of a server that was there before
+    // for an existing server
     writeFileSync(join(dir, 'archive/.pgpass'), 'old', { mode: 0o644 });
     writeFileSync(join(dir, 'monitor/password'), 'old', { mode: 0o444 });
     makeRoles();

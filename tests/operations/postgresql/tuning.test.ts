@@ -7,14 +7,14 @@ import { message, newTenant } from '../../support/client.ts';
 import { type Cluster, findBinaries, serverPid, startCluster, withClient } from '../../support/cluster.ts';
 import { startTestDaemon } from '../../support/daemon.ts';
 
-// postgres/postgresql.conf, and the statements of docs/postgresql.md, on a server of their own.
+// postgres/postgresql.conf, and the statements of docs/postgresql.md, on a separate server.
 
 const root = join(import.meta.dirname, '../../..');
 const file = join(root, 'postgres/postgresql.conf');
 const dir = mkdtempSync(join(tmpdir(), 'agent-memory-tuning-'));
 let cluster: Cluster;
 beforeAll(async () => {
-  // the server runs as another user, who need not get into the checkout
+  // The server runs as another user, who may not be able to read the checkout.
   chmodSync(dir, 0o711);
   copyFileSync(file, join(dir, 'postgresql.conf'));
   cluster = await startCluster(findBinaries()!, join(dir, 'cluster'), `-c config_file=${join(dir, 'postgresql.conf')}`);
@@ -29,16 +29,16 @@ const ask = <Row extends object>(sql: string, values: unknown[] = [], database =
 const lines = readFileSync(file, 'utf8').split('\n');
 const logged = () => readFileSync(join(dir, 'cluster/log'), 'utf8');
 
-test('a server starts with the file, and takes every line of it', async () => {
+test('a server starts with the file and accepts all its lines', async () => {
   const rows = await ask<{ name: string; applied: boolean; error: string | null }>(
     'select name, applied, error from pg_file_settings',
   );
   expect(rows.length).toBeGreaterThan(20);
-  // the tests' server is given its port and connections on the command line too
+  // The port and connections of the test server are also set on the command line.
   expect(rows.filter(({ name, applied }) => !applied && name !== 'max_connections')).toEqual([]);
 });
 
-test('no line repeats a default, but for the two that must not be turned off; each stands under its reason', async () => {
+test('no line repeats a default, except the two that must not be turned off, and each has a reason', async () => {
   const same = await ask<{ name: string }>(
     `select f.name from pg_file_settings f join pg_settings s using (name) where s.setting = s.boot_val order by 1`,
   );
@@ -47,7 +47,7 @@ test('no line repeats a default, but for the two that must not be turned off; ea
   expect(bare).toEqual([]);
 });
 
-test('a daemon serves on it, the doctor is content with it, and slow statements are in the log without what tenants wrote', async () => {
+test('a daemon serves on it, the doctor reports no fault, and slow statements are logged without the tenants’ content', async () => {
   await ask('create database agent_memory owner memory');
   const env = { PGHOST: '127.0.0.1', PGPORT: String(cluster.admin.port), PGUSER: 'memory', PGDATABASE: 'agent_memory' };
   const daemon = await startTestDaemon({}, env);
@@ -72,7 +72,7 @@ test('a daemon serves on it, the doctor is content with it, and slow statements 
   expect(logged()).not.toContain('the words of a tenant');
 });
 
-test('the guide’s ALTER SYSTEM lines: all but shared_buffers take effect at once', async () => {
+test('the guide’s ALTER SYSTEM lines take effect at once, except shared_buffers', async () => {
   const page = readFileSync(join(root, 'docs/postgresql.md'), 'utf8');
   const statements = [...page.matchAll(/^ALTER SYSTEM .*;$/gm)].map(([line]) => line);
   expect(statements).toHaveLength(4);
@@ -85,7 +85,7 @@ test('the guide’s ALTER SYSTEM lines: all but shared_buffers take effect at on
   await ask('alter system reset all');
 });
 
-test('every statement in the guides for the operator runs', async () => {
+test('every statement in the operator’s guides runs', async () => {
   const blocks = ['postgresql', 'troubleshooting', 'upgrades'].flatMap((name) =>
     [...readFileSync(join(root, `docs/${name}.md`), 'utf8').matchAll(/```sql\n(.*?)```/gs)].map(([, block]) => block!),
   );

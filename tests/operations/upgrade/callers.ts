@@ -1,9 +1,9 @@
 import { Agent, request } from 'node:http';
 import { newName, PASSWORD } from '../../support/client.ts';
 
-// Callers that meet two daemons as nginx does (nginx/): connections are kept, daemons that say they are not ready are asked no more, and
-// who is refused a connection or answered 503 asks the other one. A connection that breaks under a request is a failure: what it asked for
-// may have happened.
+// Callers that treat two daemons as nginx does (nginx/): they keep connections open, stop using a daemon that reports not ready, and use the other
+// one after a refused connection or a 503. A connection that breaks during a request counts as a failure, because the request may have been
+// executed.
 
 interface Reply {
   status: number;
@@ -19,7 +19,7 @@ const ASK_MS = 20_000;
 const LOOK_MS = 250;
 
 export interface Balancer {
-  /** Those that take requests first. */
+  /** Daemons in order of preference. */
   order(): string[];
   stop(): void;
 }
@@ -96,7 +96,7 @@ export async function register(caller: Caller): Promise<{ caller: Caller; tenant
   return { caller: caller.as(again.body.access_token), tenant_id };
 }
 
-/** What every client does; `mark` is a word that is found again. */
+/** Does everything that a client does. `mark` is a unique word that is searched for. */
 export async function tour(caller: Caller, mark: string): Promise<void> {
   const said = `The reactor ${mark} is cooled with water from the river.`;
   const recorded = await caller.ask('POST', '/v1/events', words(said), { 'idempotency-key': `key-${mark}` });
@@ -119,7 +119,7 @@ export async function finds(caller: Caller, mark: string): Promise<void> {
 }
 
 export interface Load {
-  /** Ids of events that were acknowledged, and whatever was no answer that a client wants. */
+  /** Ids of acknowledged events, and responses that a client does not expect. */
   acknowledged: string[];
   failures: string[];
   requests(): number;
@@ -129,7 +129,7 @@ export interface Load {
 const WORKERS = 4;
 const PAUSE_MS = 15;
 
-/** Until it is stopped: events, and between them searches, contexts and lists. */
+/** Continuous load until stopped: events, and between them searches, contexts and lists. */
 export function startLoad(caller: Caller): Load {
   const [acknowledged, failures]: [string[], string[]] = [[], []];
   let [stopped, count] = [false, 0];
@@ -162,7 +162,7 @@ function expectStatus(status: number, reply: Reply): Reply {
   return reply;
 }
 
-/** The log as it stands: the seq of every event, in order, and their ids. */
+/** Returns the log: the seqs in order, with their ids. */
 export async function readLog(caller: Caller): Promise<{ seqs: number[]; ids: Set<string> }> {
   const [seqs, ids]: [number[], Set<string>] = [[], new Set()];
   for (let after = 0; ; ) {

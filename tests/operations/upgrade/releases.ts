@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-// Releases to go between: directories with dist/, migrations/ and the packages of this checkout.
+// Releases to upgrade between: directories with dist/, migrations/ and the packages of this checkout.
 
 const root = join(import.meta.dirname, '../../..');
 const git = (...args: string[]) =>
@@ -23,7 +23,7 @@ interface Changed {
   to: string;
 }
 
-/** This code with migrations that are not written yet, and a changed SQL function. */
+/** This code with additional migrations and a changed SQL function. */
 export function nextRelease(dir: string, migrations: { sql: string; min_code: number }[], changed: Changed): Release {
   mkdirSync(dir);
   for (const part of ['dist', 'migrations', 'package.json']) cpSync(join(root, part), join(dir, part), { recursive: true });
@@ -44,8 +44,8 @@ export function nextRelease(dir: string, migrations: { sql: string; min_code: nu
 export type Previous = { commit: string } | { absent: string };
 
 /**
- * The release before this one: PREVIOUS_RELEASE, else the last tag, else the last commit with fewer migrations, all of which are still as
- * they were. Where the schema of today says that it needs newer code, or the history is not here, there is none; the reason says which.
+ * The previous release: PREVIOUS_RELEASE, else the last tag, else the last commit with fewer migrations, all of which are unchanged. There is none,
+ * with a reason, if the current schema requires newer code or the history is not available.
  */
 export function findPrevious(): Previous {
   try {
@@ -64,7 +64,7 @@ function isShallow(): boolean {
   try {
     return git('rev-parse', '--is-shallow-repository') === 'true';
   } catch {
-    // no git, or no repository: the caller has git's own words
+    // Git or the repository is missing; the caller reports git's message.
     return false;
   }
 }
@@ -74,7 +74,7 @@ function lastTag(): string | undefined {
   return tags[0] && git('rev-parse', `${tags[0]}^{commit}`);
 }
 
-/** The hash of every migration, in order, as git has them at a commit. */
+/** Returns the hashes of all migrations at a commit, in order. */
 function migrationsAt(commit: string): string[] {
   const lines = git('ls-tree', commit, 'migrations/').split('\n').filter(Boolean);
   return lines
@@ -107,7 +107,7 @@ const isPrefix = (old: string[], now: string[]) => old.every((hash, i) => hash =
 function lastWithFewerMigrations(): string | undefined {
   const now = migrationsHere();
   const commits = git('log', '--first-parent', '--format=%H', '--', 'migrations').split('\n').filter(Boolean);
-  // the parent of the commit that brought the newest, and so on back: what stood until then
+  // For the newest migration and each earlier one, the parent of the commit that added it.
   const before = commits.flatMap((commit) => parentOf(commit) ?? []);
   return [git('rev-parse', 'HEAD'), ...before].find((commit) => {
     const old = migrationsAt(commit);
@@ -128,7 +128,7 @@ function fits(commit: string): Previous {
     : { absent: `the schema needs code that knows migration ${leastCode()}, ${commit.slice(0, 7)} knows ${old.length}` };
 }
 
-/** Built from its commit by its own script, in a directory of its own, with the packages of this checkout. */
+/** Builds the release from its commit, in a separate directory with the packages of this checkout. */
 export function buildPrevious(commit: string, dir: string): Release {
   mkdirSync(dir);
   const tar = execFileSync('git', ['archive', commit], { cwd: root, maxBuffer: 512 * 1024 * 1024 });

@@ -10,8 +10,8 @@ import { emptyDatabase } from '../../support/database.ts';
 import { balance, callerOf, finds, type Load, readLog, register, startLoad, tour } from './callers.ts';
 import { buildPrevious, findPrevious, newestMigration, nextRelease, type Release, thisRelease } from './releases.ts';
 
-// docs/upgrades.md, done: the schema first, then one daemon after the other, and back again. Between the release before and this one where
-// the history has it, and always between this one and one with migrations of the kinds that an expanding release makes.
+// Follows docs/upgrades.md: the schema first, then one daemon after the other, and back again. Upgrades from the previous release, if the history
+// has one, and to a release with additional migrations of all kinds that an expanding release contains.
 
 const dir = mkdtempSync(join(tmpdir(), 'agent-memory-upgrade-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -27,7 +27,7 @@ create table next_things (
 );
 select wall('next_things', 'select, insert');`;
 const withExpansion = [{ sql: expand, min_code: newestMigration() }];
-/** What makes whole rows of a table grows with it, in the same release. */
+/** Functions that construct whole rows of a table are changed in the same release as the table. */
 const grown = { folder: 'edits', from: 'e.carried_at', to: 'e.carried_at, e.next_mark' };
 const withContraction = [...withExpansion, { sql: 'drop table next_things;', min_code: newestMigration() + 2 }];
 
@@ -46,7 +46,7 @@ if ('commit' in previous)
 else test.skip(`the release before → this one (skipped: ${previous.absent})`, () => undefined);
 
 const UPDATE_MS = 280_000;
-// What a test began is ended also where it failed.
+// Stops what a failed test has left running.
 const endings: (() => unknown)[] = [];
 afterEach(async () => {
   for (const end of endings.splice(0).reverse()) await end();
@@ -86,7 +86,7 @@ describe.each(pairs)('%s', (_pair, make) => {
   }, UPDATE_MS);
 
   test(
-    'the old one serves on the new schema, beside the new one: each does everything and finds what the other took in',
+    'the old release serves on the new schema next to the new one: each supports all requests, and reads what the other wrote',
     async () => {
       const database = await newDatabase();
       await database.migrate(next);
@@ -108,7 +108,7 @@ describe.each(pairs)('%s', (_pair, make) => {
   );
 
   test(
-    'rolled out and back under load: no request fails, nothing acknowledged is lost, and the log has no gap',
+    'a rollout and a rollback under load fail no request, lose no acknowledged write, and leave no gap in the log',
     async () => {
       const database = await newDatabase();
       await database.migrate(old);
@@ -137,7 +137,7 @@ describe.each(pairs)('%s', (_pair, make) => {
   );
 });
 
-/** Replaces one daemon after the other; the next is touched when the last is ready and has served. */
+/** Replaces the daemons one after the other. Waits until each is ready and has served requests. */
 async function roll(daemons: SpawnedDaemon[], ports: string[], env: Env, release: Release, load: Load): Promise<void> {
   for (const [i, PORT] of ports.entries()) {
     await daemons[i]!.kill('SIGTERM');
@@ -150,7 +150,7 @@ async function roll(daemons: SpawnedDaemon[], ports: string[], env: Env, release
 const SERVED = 40;
 const SERVED_MS = 45_000;
 
-/** Some requests later. */
+/** Waits for further requests. */
 async function served(load: Load): Promise<void> {
   const enough = load.requests() + SERVED;
   const deadline = Date.now() + SERVED_MS;
@@ -158,7 +158,7 @@ async function served(load: Load): Promise<void> {
   expect([load.requests() >= enough, load.failures]).toEqual([true, []]);
 }
 
-test('a release that contracts the schema shuts out what cannot live with it: the sentence says so, and the daemon does not start', async () => {
+test('a contracting release shuts out code that does not know it: the daemon prints why and does not start', async () => {
   const database = await newDatabase();
   const next = nextRelease(join(dir, 'contracted'), withContraction, grown);
   await database.migrate(next);
@@ -175,7 +175,7 @@ test('a release that contracts the schema shuts out what cannot live with it: th
   ]);
 }, 60_000);
 
-test('code that is ahead of its schema does not start by itself where MIGRATE_ON_START is false', async () => {
+test('code that is ahead of its schema does not start if MIGRATE_ON_START is false', async () => {
   const database = await newDatabase();
   await database.migrate(thisRelease);
   const next = nextRelease(join(dir, 'ahead'), withExpansion, grown);

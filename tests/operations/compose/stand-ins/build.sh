@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Where no registry can be reached: builds images under the names of the base images, from the packages that Debian has installed on this
-# machine and npm's Node. Only for an engine of one's own: `build.sh NAME=TARGET…`, such as nginx:1.28-bookworm=nginx.
+# Builds replacements for the base images if no registry can be reached, from Debian packages installed on this machine and Node from npm. Use it only
+# on a temporary engine: `build.sh NAME=TARGET…`, for example nginx:1.28-bookworm=nginx.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 context=$(mktemp -d)
@@ -13,7 +13,7 @@ packages=(bash coreutils dash debianutils diffutils findutils grep mawk gzip hos
 missing=$(for package in "${packages[@]}"; do dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || echo "$package"; done)
 [ -z "$missing" ] || { echo "stand-ins need these packages of Debian: ${missing//$'\n'/ }" >&2; exit 1; }
 
-# The packages and all they depend on; paths through /bin, /lib … are written as what those links mean.
+# Collects the packages and all their dependencies. Resolves paths through the links /bin, /lib and so on.
 mapfile -t closure < <(apt-cache depends --recurse --installed --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances \
   "${packages[@]}" | grep '^[a-z0-9]' | sort -u)
 mapfile -t installed < <(dpkg-query -W -f '${db:Status-Status} ${binary:Package}\n' "${closure[@]}" 2>/dev/null | sed -n 's/^installed //p')

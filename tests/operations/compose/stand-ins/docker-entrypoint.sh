@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What PostgreSQL's own image does at a first start (its docker-entrypoint.sh, since version 12): initdb with POSTGRES_INITDB_ARGS, the
-# database, then every file of /docker-entrypoint-initdb.d while the server answers on the socket only.
+# Does what PostgreSQL's official image does at the first start (docker-entrypoint.sh, since version 12): runs initdb with POSTGRES_INITDB_ARGS,
+# creates the database, and runs every file in /docker-entrypoint-initdb.d while the server listens only on the socket.
 set -Eeo pipefail
 
 new_cluster() {
   [ -n "$POSTGRES_PASSWORD" ] || { echo 'Error: Database is uninitialized and superuser password is not specified.' >&2; exit 1; }
   POSTGRES_USER=${POSTGRES_USER:-postgres} POSTGRES_DB=${POSTGRES_DB:-${POSTGRES_USER:-postgres}}
-  # shellcheck disable=SC2154 # quotes in POSTGRES_INITDB_ARGS mean what they mean in a shell
+  # shellcheck disable=SC2154 # quotes in POSTGRES_INITDB_ARGS are interpreted as in a shell
   eval 'initdb --username="$POSTGRES_USER" --pwfile=<(printf "%s\n" "$POSTGRES_PASSWORD") '"$POSTGRES_INITDB_ARGS"
   sed -i "s/^#listen_addresses.*/listen_addresses = '*'/" "$PGDATA/postgresql.conf"
   printf '\nhost all all all scram-sha-256\n' >>"$PGDATA/pg_hba.conf"
