@@ -8,8 +8,9 @@ import type { CapsuleItem } from './schemas.ts';
 import { type CapsuleRow, findCapsule, ITEM_BYTES, type ItemRow, readItems } from './sql.ts';
 
 /**
- * What an author may put into a capsule: what the credential sees of what is shared, and the author's private items where they are
- * the credential's own to read; an admin may write for others and look up theirs, and hands none of them on. Never secrets; what is of high sensitivity only where the capsule stays in the team or in private.
+ * Returns what an author may put into a capsule: shared items that the credential sees, and private items of the author if the credential
+ * acts for the author. An admin who writes for another user shares none of that user's private items. Secret items are never included;
+ * items of high sensitivity only in capsules for the channels `team` and `private`.
  */
 export function visibilityOfAuthor(principal: Principal, user_id: string | undefined, channel: Channel): Visibility {
   const { channels, sensitivities } = visibilityById(principal);
@@ -26,7 +27,7 @@ const visibilityOf = (row: CapsuleRow): Visibility => ({
 
 const ITEM = { maybe: ['content'], lists: ['refs'] };
 
-/** The items in their order, as today allows; undefined: it does not. Of a capsule that has ended nothing is handed over. */
+/** Returns the items in the order of the capsule, and undefined for each that is not available now. A capsule that has ended has none. */
 async function itemsOf(db: Db, tenant: string, row: CapsuleRow, shownIn: Channel[]): Promise<(ItemRow | undefined)[]> {
   const found = row.status === 'active' ? await readItems(db, tenant, row.items, visibilityOf(row), shownIn) : [];
   const readable = found.filter((item) => db.faultOf(item, ITEM) === undefined);
@@ -65,7 +66,7 @@ function originOf({ details, actor_type, actor_id }: ItemRow): Pick<CapsuleItem,
 }
 
 function textIn({ kind, content, text, bytes }: Pick<ItemRow, 'kind' | 'content' | 'text' | 'bytes'>): string | undefined {
-  // a character may be cut at the end
+  // the last character may be incomplete
   if (bytes !== null)
     return new TextDecoder()
       .decode(bytes)
@@ -78,14 +79,14 @@ function textIn({ kind, content, text, bytes }: Pick<ItemRow, 'kind' | 'content'
 const isCut = ({ type, content, byte_count, bytes }: Pick<ItemRow, 'type' | 'content' | 'byte_count' | 'bytes'>): boolean =>
   type === 'artifact' ? bytes !== null && Number(byte_count) > ITEM_BYTES : type !== 'passage' && content === null;
 
-/** An item of a capsule as a context takes it. */
+/** An item of a capsule for a context. */
 interface OpenedItem extends Pick<CapsuleItem, 'id' | 'kind' | 'scope' | 'trust' | 'origin'> {
   type: NonNullable<CapsuleItem['type']>;
   text: string;
-  /** What it is, the capsule, and what it rests on. */
+  /** Its own id, the capsule and its sources. */
   refs: string[];
   superseded: boolean;
-  /** A claim that rests on nothing has no place in a context where the tenant wants a source for it. */
+  /** A claim without the source that the tenant requires; contexts omit it. */
   unsourced: boolean;
 }
 
@@ -97,7 +98,7 @@ export interface OpenedCapsule {
   items: OpenedItem[];
 }
 
-/** Capsules that may be read in a channel, with their items. One that may not, or no longer, is no capsule: 404. */
+/** Reads capsules that the caller may use in a channel, with their items. Throws 404 for any other. */
 export function readCapsules(tenant: Tenant, principal: Principal, ids: string[], channel: Channel): Promise<OpenedCapsule[]> {
   const { channels } = visibilityIn(principal, channel);
   return tenant.read(async (db) => {

@@ -1,51 +1,51 @@
--- One capsule with the event that says so. p_capsule: the columns that the event does not have.
--- A retry is known by commit_units before anything is asked; what is refused afterwards undoes the event too.
+-- Creates a capsule together with its event. p_capsule: the columns that the event does not have. commit_units detects a retry before anything is
+-- checked; a refusal after that rolls back the event too.
 create or replace function create_capsule(p_tenant text, p_unit jsonb, p_capsule jsonb)
 returns unit_outcome
 language plpgsql
 as $$
 declare
-  v_done unit_outcome;
+  v_result unit_outcome;
 begin
-  v_done := commit_unit(p_tenant, p_unit);
-  if v_done.status = 'new' then
+  v_result := commit_unit(p_tenant, p_unit);
+  if v_result.status = 'new' then
     if (select count(*) from (
-      select from capsules c where c.tenant_id = p_tenant and c.revoked_at is null and c.expires_at > v_done.at limit 10000) live) >= 10000 then
+      select from capsules c where c.tenant_id = p_tenant and c.revoked_at is null and c.expires_at > v_result.at limit 10000) live) >= 10000 then
       raise exception 'the tenant has too many capsules; revoke some first' using errcode = 'AM409';
     end if;
     insert into capsules (
       tenant_id, capsule_id, seq, user_id, agent_id, project_id, channel, tags, for_all, audience_users, audience_agents, items,
       item_channels, item_sensitivities, created_at, expires_at)
     select
-      p_tenant, r.capsule_id, (v_done.outcome ->> 'seq')::bigint, r.user_id, r.agent_id, r.project_id, r.channel, r.tags, r.for_all,
-      r.audience_users, r.audience_agents, r.items, r.item_channels, r.item_sensitivities, v_done.at, r.expires_at
+      p_tenant, r.capsule_id, (v_result.outcome ->> 'seq')::bigint, r.user_id, r.agent_id, r.project_id, r.channel, r.tags, r.for_all,
+      r.audience_users, r.audience_agents, r.items, r.item_channels, r.item_sensitivities, v_result.at, r.expires_at
     from jsonb_to_record(p_capsule) as r (
       capsule_id text, user_id text, agent_id text, project_id text, channel text, tags text[], for_all boolean, audience_users text[],
       audience_agents text[], items text[], item_channels text[], item_sensitivities text[], expires_at timestamptz);
   end if;
-  return v_done;
+  return v_result;
 end $$;
 
--- Ends a capsule with the event that says so; who may is asked before.
+-- Revokes a capsule together with its event. The caller has checked the permission.
 create or replace function revoke_capsule(p_tenant text, p_unit jsonb, p_capsule_id text)
 returns unit_outcome
 language plpgsql
 as $$
 declare
-  v_done unit_outcome;
+  v_result unit_outcome;
 begin
-  v_done := commit_unit(p_tenant, p_unit);
-  if v_done.status = 'new' then
-    update capsules c set revoked_at = v_done.at, revoked_seq = (v_done.outcome ->> 'seq')::bigint
-    where c.tenant_id = p_tenant and c.capsule_id = p_capsule_id and c.revoked_at is null and c.expires_at > v_done.at;
+  v_result := commit_unit(p_tenant, p_unit);
+  if v_result.status = 'new' then
+    update capsules c set revoked_at = v_result.at, revoked_seq = (v_result.outcome ->> 'seq')::bigint
+    where c.tenant_id = p_tenant and c.capsule_id = p_capsule_id and c.revoked_at is null and c.expires_at > v_result.at;
     if not found then
       raise exception 'the capsule has already expired or been revoked' using errcode = 'AM409';
     end if;
   end if;
-  return v_done;
+  return v_result;
 end $$;
 
--- Of an erasure, a trim and a rule of retention: a capsule goes with the event that made it.
+-- Erasure, trim and retention: deletes the capsules that blanked or dropped events created.
 create or replace function capsules_clear(p_tenant text, p_seqs bigint[], p_dry boolean) returns jsonb
 language plpgsql
 as $$
@@ -58,8 +58,8 @@ begin
   return jsonb_build_object('capsules', v_count);
 end $$;
 
--- Of an erasure: capsules that the subject made, or of its agent or project, and its name among the others' readers. Those whose events are
--- marked go with these.
+-- Erasure: deletes the capsules that the subject, agent or project created, and removes the name from the audience of others. Capsules of marked
+-- events are deleted with these events.
 create or replace function capsules_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
 returns table (last text, counts jsonb)
 language plpgsql
@@ -67,30 +67,30 @@ as $$
 declare
   v_kind text := p_erasure ->> 'kind';
   v_subject text := p_erasure ->> 'subject';
-  v_made text[] := array(
+  v_created text[] := array(
     select c.capsule_id
     from capsules c
     where c.tenant_id = p_tenant and not is_event_marked(p_tenant, p_job, c.seq)
       and case v_kind when 'user_id' then c.user_id when 'agent_id' then c.agent_id when 'project_id' then c.project_id end = v_subject);
-  v_named text[] := array(
+  v_addressed text[] := array(
     select c.capsule_id
     from capsules c
-    where c.tenant_id = p_tenant and not c.capsule_id = any (v_made) and not is_event_marked(p_tenant, p_job, c.seq)
+    where c.tenant_id = p_tenant and not c.capsule_id = any (v_created) and not is_event_marked(p_tenant, p_job, c.seq)
       and case v_kind when 'user_id' then v_subject = any (c.audience_users || c.audience_agents) when 'agent_id' then v_subject = any (c.audience_agents) end);
 begin
   if not p_erasure ? 'dry_run' then
-    delete from capsules c where c.tenant_id = p_tenant and c.capsule_id = any (v_made);
+    delete from capsules c where c.tenant_id = p_tenant and c.capsule_id = any (v_created);
     update capsules c
     set
       audience_users = case when v_kind = 'user_id' then array_remove(c.audience_users, v_subject) else c.audience_users end,
       audience_agents = array_remove(c.audience_agents, v_subject)
-    where c.tenant_id = p_tenant and c.capsule_id = any (v_named);
+    where c.tenant_id = p_tenant and c.capsule_id = any (v_addressed);
   end if;
-  counts := jsonb_build_object('capsules', cardinality(v_made), 'capsule_audiences', cardinality(v_named));
+  counts := jsonb_build_object('capsules', cardinality(v_created), 'capsule_audiences', cardinality(v_addressed));
   return next;
 end $$;
 
--- Of a trim: marks what of the log up to p_upto the next capsules in use need, what they hand over and their own events.
+-- Trim: marks the events up to p_upto that the next active capsules need: their items and their own events.
 create or replace function capsules_needs(p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit int) returns bigint
 language plpgsql
 set plan_cache_mode = force_generic_plan

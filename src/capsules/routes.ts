@@ -140,7 +140,7 @@ async function read({ tenant, principal }: Caller, capsule_id: string) {
   });
 }
 
-/** A capsule that is not for everyone names its readers, so a key for all subjects must say which of them asks. */
+/** Throws if a key for all subjects names no user for a capsule with named readers. */
 function requireReader(principal: Principal, { for_all }: CapsuleRow): void {
   if (lacksSubject(principal) && !for_all) throw subjectRequired({ parameter: 'user_id' });
 }
@@ -199,7 +199,7 @@ async function insert(
     found.map(({ id }) => id),
   );
   const people = audience === 'all' ? {} : audience;
-  // whom it is for stands in the view alone, where an erasure finds it
+  // the names of the readers are only in the table, where an erasure finds them
   const named = audience === 'all' ? 'all' : 'named';
   const content = { capsule_id, ...(title !== undefined && { title }), audience: named, items, channel, risks, expires_at };
   const row = {
@@ -238,7 +238,7 @@ interface Logged {
   content: unknown;
 }
 
-/** The event is seen by the author alone, unless the capsule is for all: it names what others must not know of. */
+/** Builds the event of a capsule. Unless the capsule is for all, only its author sees the event, because it names items that others must not know of. */
 const logged = ({ principal }: Caller, { kind, capsule_id, user_id, channel, for_all, content }: Logged) =>
   serviceEventOf({
     kind,

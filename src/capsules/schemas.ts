@@ -53,7 +53,7 @@ export const capsuleBody = z
   .meta({ id: 'NewCapsule' });
 export type CapsuleBody = z.output<typeof capsuleBody>;
 
-/** When a capsule ends; undefined where that is past or too far off. */
+/** Returns when a capsule ends, or undefined if that is in the past or too far in the future. */
 export function endOf({ ttl_s, expires_at }: CapsuleBody, now: number): string | undefined {
   const after = (seconds: number) => new Date(now + seconds * 1000).toISOString();
   const end = expires_at ?? after(ttl_s ?? DEFAULT_TTL_S);

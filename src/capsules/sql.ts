@@ -17,7 +17,7 @@ export interface CapsuleRow {
   capsule_id: string;
   seq: number;
   status: 'active' | 'revoked' | 'expired';
-  /** Null where the event's content has been erased. */
+  /** Null if the content of the event was erased. */
   title: string | null;
   risks: string[] | null;
   user_id: string | null;
@@ -34,12 +34,12 @@ export interface CapsuleRow {
   created_at: string;
   expires_at: string;
   revoked_at: string | null;
-  /** Whether the reader is the author, acts for it, or is an admin. */
+  /** True if the reader is the author, acts for the author, or is an admin. */
   owned: boolean;
 }
 
-// Parameters from $2 on: whom the credential acts for (null: everyone), which agent it is (null: every one), the channels it sees,
-// whether it is an admin.
+// Parameters from $2 on: the subjects for which the credential acts (null: all), its agent names, the channels it sees, and whether it is
+// an admin.
 const OWNED = `($5::boolean or $2::text[] is null or c.user_id = any ($2))`;
 const ADDRESSED = `(c.for_all or $2::text[] is null or c.audience_users && $2 or c.audience_agents && $3::text[])`;
 const STATUS = `case when c.revoked_at is not null then 'revoked' when c.expires_at <= now() then 'expired' else 'active' end`;
@@ -54,7 +54,7 @@ const columns = `c.capsule_id, c.seq, ${STATUS} as status, e.content ->> 'title'
  */
 function agentsOf({ kind, id, subject, reading, agent_id }: Principal): string[] {
   if (kind !== 'key') return [];
-  // a key that acts for a user is not an agent of that user's name
+  // a key that acts for a user is not an agent with the user's name
   return [id, ...(reading === 'one' ? [] : [subject]), ...(agent_id === undefined ? [] : [agent_id])];
 }
 
@@ -79,7 +79,7 @@ export const findCapsule = (
     [tenant, ...readerValues(principal, channels), capsule_id],
   );
 
-/** The newest first. */
+/** Lists capsules, newest first. */
 export const listCapsules = (db: Db, tenant: string, principal: Principal, query: CapsuleList, before: string | undefined) =>
   db.rows<CapsuleRow>(
     `select ${columns}
@@ -101,7 +101,7 @@ export const listCapsules = (db: Db, tenant: string, principal: Principal, query
     ],
   );
 
-/** The capsule that an event made, for a retry. */
+/** Returns the capsule that an event created or revoked, for a retry. */
 export const capsuleOf = async (db: Db, tenant: string, seq: number): Promise<string | undefined> =>
   (
     await db.row<{ capsule_id: string }>(
@@ -110,12 +110,12 @@ export const capsuleOf = async (db: Db, tenant: string, seq: number): Promise<st
     )
   )?.capsule_id;
 
-/** An item as it may be shown now. */
+/** An item as the reader may see it now. */
 export interface ItemRow {
   id: string;
   type: 'event' | 'passage' | 'memory' | 'artifact';
   kind: string | null;
-  /** Null where it is large: then there is the beginning of its text. */
+  /** Null if it is large: then `text` is the beginning. */
   content: Record<string, unknown> | null;
   text: string | null;
   status: string | null;
@@ -130,10 +130,10 @@ export interface ItemRow {
   occurred_at: string;
 }
 
-/** What is shown of one item at most; two hundred of them are one answer. */
+/** Most bytes shown of one item; a response has up to 200 items. */
 export const ITEM_BYTES = 16_384;
 
-// An event as it reads under its edits, unless an erasure or retention emptied it, or an edit withholds it in one of the channels $6.
+// An event with its edits applied, unless an erasure or retention blanked it or an edit hides it in one of the channels $6.
 const EDITED = 'left join overlays o on o.tenant_id = e.tenant_id and o.seq = e.seq';
 const SAID = 'coalesce(o.content, e.content)';
 const INTACT = `e.erased_at is null and o.content is distinct from '{"withheld": true}' and is_shown_in_all(o.blocked_in, $6::text[])`;
@@ -194,7 +194,7 @@ function locate(id: string) {
   return { id, type, ...(parseChunkId(id) ?? { event_id: id, ordinal: -1 }) };
 }
 
-/** Of capsules that ended a month ago only the log tells. */
+/** Deletes capsules that expired more than 30 days ago; the log keeps their events. */
 export const sweepCapsules = (tenant: Tenant, limit: number): Promise<number> =>
   tenant.write((db) =>
     db.run(

@@ -1,9 +1,9 @@
 import { actorOf, type Channel, type Principal } from '../auth/index.ts';
 import { type EventRow, serviceEventOf } from '../db/unit.ts';
 
-// What the log says of an edit. Never its text: that stands in the edit alone, so that an edit of the edited leaves none behind.
+// Builds the log events of edits. They omit the text of an amendment: only the edit has it, so a later edit of the same item leaves no copy behind.
 
-/** What an edit is about, as far as its events repeat it. */
+/** The fields of the edited event that the events of the edit repeat. */
 export interface EditScope {
   event_id: string;
   memory_id: string | null;
@@ -23,7 +23,7 @@ export interface EditContent {
   patch: Record<string, unknown>;
 }
 
-/** An event of an edit is as visible as what it is about. */
+/** Builds an event of an edit, which is as visible as the edited item. */
 export function editEntry(principal: Principal, what: string, about: EditScope, { patch, ...edit }: EditContent): EventRow {
   const { text: _, ...rest } = patch;
   const actor = actorOf(principal);
@@ -44,5 +44,5 @@ export function editEntry(principal: Principal, what: string, about: EditScope, 
 
 const eventKind = /^(?:message|tool_call|tool_result|decision|task_update|artifact|memory\..+)$/;
 
-/** What the service itself says in the log is no text of anyone's, but for memories. */
+/** Returns true for kinds of events with a text. Other events of the service cannot be edited. */
 export const isEditable = (kind: string): boolean => eventKind.test(kind);

@@ -1,4 +1,5 @@
--- A content that says p_text and keeps of the old one only what is no prose: names, states and places, and of a call or result its `call_id`.
+-- Returns a content with the text p_text. Of the old content it keeps only what is not prose: names, states and positions, and the `call_id` of a
+-- tool call or result.
 create or replace function edited_content(p_kind text, p_content jsonb, p_text text) returns jsonb
 language sql immutable parallel safe
 return (
@@ -12,20 +13,20 @@ return (
 ) || jsonb_build_object(
   case p_kind when 'tool_result' then 'excerpt_text' when 'decision' then 'decision' when 'task_update' then 'title' else 'text' end, p_text);
 
--- Attenuations in their order: a figure, or a step from the one before.
+-- Applies one attenuation to a weight: an absolute value, or a change of the previous one.
 create or replace function weigh(p_weight real, p_patch jsonb) returns real
 language sql immutable parallel safe
 return greatest(0, least(1, coalesce((p_patch ->> 'importance')::real, p_weight + (p_patch ->> 'importance_delta')::real, p_weight)));
 
 create or replace aggregate weight_of(jsonb) (sfunc = weigh, stype = real, initcond = '1');
 
--- What holds for an event, in the order of approval.
+-- Returns the approved edits of an event in the order of their approval.
 create or replace function active_edits(p_tenant text, p_seq bigint)
 returns table (n bigint, edit_id text, op text, ordinal smallint, patch jsonb, passages jsonb)
 language sql stable
 begin atomic
   select row_number() over (order by d.approved_seq), d.edit_id, d.op, d.ordinal, d.patch,
-    -- another event that said the same falls silent: one of them says the new
+    -- an amendment empties the other events with the same content: only one of them has the new text
     case when d.seq = p_seq then d.passages when d.op = 'amend' then '[]' end
   from edit_events x join edits d on d.tenant_id = x.tenant_id and d.edit_id = x.edit_id
   where x.tenant_id = p_tenant and x.seq = p_seq and d.status = 'approved';
@@ -35,14 +36,14 @@ create or replace function every_channel() returns text[]
 language sql immutable parallel safe
 return array['agent', 'private', 'public', 'team'];
 
--- The channels in which an edit hides what it holds for; null: it hides nothing.
+-- Returns the channels in which an edit hides its target, or null if it hides nothing.
 create or replace function blocked_by(p_op text, p_patch jsonb) returns text[]
 language sql immutable parallel safe
 return case p_op when 'block' then array[p_patch ->> 'channel'] when 'quarantine' then every_channel() end;
 
--- What stands at each place of an event under its amendments: the passages that the newest amendment of the whole made, or else p_base, as
--- they were; and over each the newest amendment of that passage since. `doc` is null where the amendment of the whole is shorter than p_base.
--- `gap` is the space that stood behind the text.
+-- Returns the passages of an event under its amendments, by ordinal: those of the newest amendment of the whole event, or else p_base, the passages
+-- before any edit; and over each the newest later amendment of that passage alone. `doc` is null if the amendment of the whole has fewer passages
+-- than p_base. `gap` is the white space at the end of the text.
 create or replace function amended_passages(p_tenant text, p_seq bigint, p_base jsonb) returns table (ordinal smallint, doc jsonb, gap text)
 language sql stable
 begin atomic
@@ -52,28 +53,28 @@ begin atomic
   whole as (
     select a.n, a.passages from amendment a where a.ordinal is null order by a.n desc limit 1
   ),
-  said as (
-    select c.doc, c.place - 1 as ordinal
-    from jsonb_array_elements(coalesce((select w.passages from whole w), p_base)) with ordinality as c (doc, place)
+  passage as (
+    select c.doc, c.ordinal - 1 as ordinal
+    from jsonb_array_elements(coalesce((select w.passages from whole w), p_base)) with ordinality as c (doc, ordinal)
   ),
-  placed as (
-    select coalesce(b.place - 1, s.ordinal)::smallint as ordinal, s.doc
-    from jsonb_array_elements(p_base) with ordinality as b (doc, place)
-    full join said s on s.ordinal = b.place - 1
+  positioned as (
+    select coalesce(b.ordinal - 1, s.ordinal)::smallint as ordinal, s.doc
+    from jsonb_array_elements(p_base) with ordinality as b (doc, ordinal)
+    full join passage s on s.ordinal = b.ordinal - 1
   )
-  select p.ordinal, coalesce(own.passages -> 0, p.doc), substring(p.doc ->> 'text' from '\s*$')
-  from placed p
+  select o.ordinal, coalesce(single.passages -> 0, o.doc), substring(o.doc ->> 'text' from '\s*$')
+  from positioned o
   left join lateral (
     select a.passages
     from amendment a
-    where a.ordinal = p.ordinal and a.n > coalesce((select w.n from whole w), 0)
+    where a.ordinal = o.ordinal and a.n > coalesce((select w.n from whole w), 0)
     order by a.n desc
     limit 1
-  ) own on p.doc is not null;
+  ) single on o.doc is not null;
 end;
 
--- The passages of an event under its edits; p_base is what they were. A passage that is gone keeps its row, empty, so that its place,
--- its times and the count stay. `apart`: quarantined by itself.
+-- Returns the passages of an event under its edits, from p_base, the passages before any edit. A removed passage keeps its row without text, so
+-- that ordinals, times and the count stay the same. `apart`: quarantined by an edit of this passage alone.
 create or replace function edited_passages(p_tenant text, p_seq bigint, p_base jsonb)
 returns table (ordinal smallint, text text, header text, token_count int, weight real, blocked_in text[], retracted boolean, apart boolean, gap text)
 language sql stable
@@ -103,7 +104,7 @@ begin atomic
   from effect e;
 end;
 
--- Makes the passages of an event what its edits say, from p_base, what they were.
+-- Rewrites the passages of an event according to its edits, from p_base, the passages before any edit.
 create or replace function write_edited_passages(p_tenant text, p_event events, p_base jsonb) returns void
 language sql
 as $$
@@ -111,7 +112,7 @@ as $$
   from edited_passages(p_tenant, p_event.seq, p_base) x
 $$;
 
--- What an event's passages were before any edit: its overlay keeps them, or they are that still.
+-- Returns the passages of an event before any edit: from its overlay, or the current ones if it has none.
 create or replace function passages_before_edits(p_tenant text, p_seq bigint) returns jsonb
 language sql stable
 return coalesce(
@@ -121,7 +122,8 @@ return coalesce(
    where c.tenant_id = p_tenant and c.seq = p_seq),
   '[]');
 
--- How an event reads under the edits that hold for it, from p_base, its passages before; no row where none holds.
+-- Returns the overlay of an event, which is how it reads under its approved edits, from p_base, its passages before any edit. No row if it has no
+-- approved edit.
 create or replace function overlay_of(p_tenant text, p_event events, p_base jsonb) returns setof overlays
 language sql stable
 as $$
@@ -133,17 +135,17 @@ as $$
       array_agg(a.edit_id order by a.n) as edit_ids,
       bool_or(a.op = 'retract' and a.ordinal is null) as retracted,
       bool_or(a.op in ('amend', 'retract') or (a.op = 'quarantine' and a.ordinal is not null)) as rewritten,
-      -- another event says it now
-      coalesce(bool_or(a.passages = '[]'), false) as silent,
+      -- another event has the amended text
+      coalesce(bool_or(a.passages = '[]'), false) as is_emptied,
       (array_agg(a.patch ->> 'text' order by a.n desc) filter (where a.op = 'amend' and a.ordinal is null))[1] as text,
       -- a reader gets that one text, unless single passages were edited since
       coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is null), 0)
         > coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is not null), 0)
-        and not coalesce(bool_or(a.op in ('retract', 'quarantine') and a.ordinal is not null), false) as is_one
+        and not coalesce(bool_or(a.op in ('retract', 'quarantine') and a.ordinal is not null), false) as has_whole_text
     from active a
     having count(*) > 0
   ),
-  -- of a passage that is quarantined by itself the event says nothing, and no list leaves the event out for it
+  -- the quarantine of a single passage removes its text from the event but hides the event in no channel
   hidden as (
     select array_agg(distinct c.channel order by c.channel) as channels
     from active a cross join lateral unnest(blocked_by(a.op, a.patch)) c (channel)
@@ -152,7 +154,7 @@ as $$
   passage as (
     select
       coalesce(bool_and(x.retracted), false) as retracted,
-      coalesce(bool_and(x.retracted or x.apart), false) as unread,
+      coalesce(bool_and(x.retracted or x.apart), false) as is_hidden,
       count(*) as n,
       min(coalesce(x.weight, 1)) as weight,
       left(string_agg(rtrim(x.text, e' \n\t') || coalesce(x.gap, ''), '' order by x.ordinal) filter (where not (x.retracted or x.apart)), 65536) as text
@@ -161,15 +163,15 @@ as $$
   select
     p_tenant, p_event.seq,
     case
-      when w.retracted or (p.retracted and not w.silent) then '{"withheld": true}'::jsonb
-      when w.rewritten then edited_content(p_event.kind, p_event.content, case when w.is_one then w.text else coalesce(p.text, '') end)
+      when w.retracted or (p.retracted and not w.is_emptied) then '{"withheld": true}'::jsonb
+      when w.rewritten then edited_content(p_event.kind, p_event.content, case when w.has_whole_text then w.text else coalesce(p.text, '') end)
     end,
-    case when w.retracted or (p.unread and not w.silent) then every_channel() else h.channels end,
+    case when w.retracted or (p.is_hidden and not w.is_emptied) then every_channel() else h.channels end,
     p.n::smallint, nullif(p.weight, 1)::real, w.edit_ids, p_base
   from whole w cross join hidden h cross join passage p;
 $$;
 
--- Makes an event and its passages read as its approved edits say; with none left, as they were.
+-- Applies the approved edits of an event to its overlay and passages. Without any, restores the original.
 create or replace function apply_edits(p_tenant text, p_seq bigint) returns void
 language plpgsql
 as $$
@@ -187,7 +189,7 @@ begin
   insert into overlays select o.* from overlay_of(p_tenant, v_event, v_base) o;
 end $$;
 
--- The events that an edit holds for: its own, and of another noun's row those that say the same.
+-- Returns the events to which an edit applies: its own, and those with the same content, as the noun of its target reports them.
 create or replace function events_of_edit(p_tenant text, p_edit edits) returns bigint[]
 language plpgsql stable
 as $$
@@ -203,7 +205,7 @@ begin
   return array(select distinct s from unnest(v_seqs) s);
 end $$;
 
--- An edit that is approved now is applied to the events that it holds for.
+-- Applies an edit that was just approved to its events.
 create or replace function enact_edit(p_tenant text, p_edit edits) returns void
 language plpgsql
 as $$
@@ -229,24 +231,25 @@ begin
   end loop;
 end $$;
 
--- A new edit. p_unit has its event, and with status `approved` a second that approves it; p_edit is its row but for what the log gives.
--- p_user, whoever's key it came by, may have p_waiting proposals for one event: so nobody's keep others from theirs, or an admin from deciding.
+-- Creates an edit. p_unit has its event, and with the status `approved` a second event that approves it. p_edit is the row without what the log
+-- determines. p_user, whichever key was used, may have p_waiting pending proposals per event: so one user's proposals cannot crowd out those of
+-- others, or keep an admin from deciding.
 create or replace function propose_edit(p_tenant text, p_unit jsonb, p_edit jsonb, p_user text, p_waiting int)
 returns unit_outcome
 language plpgsql
 as $$
 declare
-  v_done unit_outcome;
+  v_result unit_outcome;
   v_edit edits;
   v_seq bigint;
 begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-  v_done := commit_unit(p_tenant, p_unit);
-  if v_done.status = 'new' then
-    v_seq := (v_done.outcome ->> 'seq')::bigint;
+  v_result := commit_unit(p_tenant, p_unit);
+  if v_result.status = 'new' then
+    v_seq := (v_result.outcome ->> 'seq')::bigint;
     v_edit := jsonb_populate_record(null::edits, p_edit || jsonb_build_object('tenant_id', p_tenant, 'version', 1, 'proposed_seq', v_seq,
-      'last_seq', v_seq + (v_done.outcome ->> 'count')::bigint - 1, 'created_at', v_done.at, 'updated_at', v_done.at));
+      'last_seq', v_seq + (v_result.outcome ->> 'count')::bigint - 1, 'created_at', v_result.at, 'updated_at', v_result.at));
     if v_edit.status = 'pending' and p_waiting <= (
       select count(*)
       from edits d left join api_keys k on k.tenant_id = d.tenant_id and k.key_id = d.principal
@@ -261,22 +264,23 @@ begin
       perform enact_edit(p_tenant, v_edit);
     end if;
   end if;
-  return v_done;
+  return v_result;
 end $$;
 
--- A pending edit is approved or rejected, an approved one reverted; p_unit has the event that says so. p_version: what the client has read.
+-- Approves or rejects a pending edit, or reverts an approved one. p_unit has the event that records it. p_version: the version that the client has
+-- read; null: any.
 create or replace function decide_edit(p_tenant text, p_unit jsonb, p_edit_id text, p_status text, p_by jsonb, p_version int)
 returns unit_outcome
 language plpgsql
 as $$
 declare
-  v_done unit_outcome;
+  v_result unit_outcome;
   v_edit edits;
 begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-  v_done := commit_unit(p_tenant, p_unit);
-  if v_done.status = 'new' then
+  v_result := commit_unit(p_tenant, p_unit);
+  if v_result.status = 'new' then
     select * into v_edit from edits d where d.tenant_id = p_tenant and d.edit_id = p_edit_id;
     if not found then
       raise exception 'there is no edit with this id' using errcode = 'AM404';
@@ -289,8 +293,8 @@ begin
     end if;
     update edits d
     set
-      status = p_status, version = d.version + 1, decided_by = p_by, last_seq = (v_done.outcome ->> 'seq')::bigint, updated_at = v_done.at,
-      approved_seq = case when p_status = 'approved' then (v_done.outcome ->> 'seq')::bigint else d.approved_seq end
+      status = p_status, version = d.version + 1, decided_by = p_by, last_seq = (v_result.outcome ->> 'seq')::bigint, updated_at = v_result.at,
+      approved_seq = case when p_status = 'approved' then (v_result.outcome ->> 'seq')::bigint else d.approved_seq end
     where d.tenant_id = p_tenant and d.edit_id = p_edit_id
     returning * into v_edit;
     if p_status = 'approved' then
@@ -299,10 +303,11 @@ begin
       perform apply_edits(p_tenant, x.seq) from edit_events x where x.tenant_id = p_tenant and x.edit_id = p_edit_id;
     end if;
   end if;
-  return v_done;
+  return v_result;
 end $$;
 
--- Approved edits of p_from of these kinds hold for p_to too, which says the same or what took its place; a revert takes them from both.
+-- Applies the approved edits of p_from with these operations to p_to too, which has the same content or replaces it. A revert removes them from
+-- both.
 create or replace function carry_edits(p_tenant text, p_from bigint, p_to bigint, p_ops text[]) returns void
 language plpgsql
 as $$
@@ -313,7 +318,7 @@ begin
   where x.tenant_id = p_tenant and x.seq = p_from and d.status = 'approved' and d.op = any (p_ops)
   on conflict do nothing;
   if found then
-    -- a revert has to undo them all at once, as an approval does them
+    -- a revert undoes an edit for all its events in one transaction, as an approval applies it
     if exists (
       select from edit_events x
       cross join lateral (select count(*) as n from (select from edit_events k where k.tenant_id = p_tenant and k.edit_id = x.edit_id limit 1001) k) held
@@ -324,7 +329,7 @@ begin
   end if;
 end $$;
 
--- Other words for a memory lift none of the edits that hide it or make it count less. Those of single passages have no place in them.
+-- Keeps the edits that hide or attenuate a memory when its text is replaced. Edits of single passages cannot be carried over to a new text.
 create or replace function carry_hiding(p_tenant text, p_from bigint, p_to bigint) returns void
 language plpgsql
 as $$
@@ -338,8 +343,8 @@ begin
   perform carry_edits(p_tenant, p_from, p_to, array['retract', 'quarantine', 'attenuate', 'block']);
 end $$;
 
--- An edit that names another event than stands at its seq, also of something that was carried. One look-up by key each: there are no
--- statistics yet.
+-- Returns the first edit in a page of imported ones whose event id does not match the event at its seq, including events that a trim kept. Each
+-- check is one look-up by key, because there are no statistics yet.
 create or replace function edits_stray(p_tenant text, p_first bigint, p_after text, p_limit int) returns table (last text, fault text)
 language plpgsql stable
 as $$
@@ -347,17 +352,18 @@ begin
   return query
   select
     max(d.edit_id),
-    'The edit ' || min(d.edit_id) filter (where (d.seq >= p_first or d.there is not null) and d.event_id is distinct from d.there)
-      || ' is about another event than stands at its seq.'
+    'The edit ' || min(d.edit_id) filter (where (d.seq >= p_first or d.actual_id is not null) and d.event_id is distinct from d.actual_id)
+      || ' does not name the event at its seq.'
   from (
-    select t.edit_id, t.seq, t.event_id, (select e.event_id from events e where e.tenant_id = p_tenant and e.seq = t.seq) as there
+    select t.edit_id, t.seq, t.event_id, (select e.event_id from events e where e.tenant_id = p_tenant and e.seq = t.seq) as actual_id
     from edits t
     where t.tenant_id = p_tenant and t.edit_id > p_after
     order by t.edit_id
     limit p_limit) d;
 end $$;
 
--- Events as a request may see them now, under their edits: contexts read them here. Every column of events, in their order.
+-- Returns the events that a request may see, with their edits applied; contexts read events through it. Returns every column of `events`, in their
+-- order.
 create or replace function seen_events(p_tenant text, p_scope jsonb) returns setof events
 language sql stable
 as $$
@@ -376,14 +382,14 @@ as $$
     and is_shown_in(o.blocked_in, p_scope ->> 'channel')
 $$;
 
--- Passages that were made again from the log get their edits again.
+-- Applies the edits again to passages that were rebuilt from the log.
 create or replace function edits_rebuilt(p_tenant text, p_from bigint, p_to bigint) returns void
 language plpgsql
 as $$
 declare
   v_seq bigint;
 begin
-  -- the rows that the rebuild has just made are what they are made from now
+  -- the rebuilt rows are the new base of the edits
   delete from overlays o where o.tenant_id = p_tenant and o.seq between p_from and p_to;
   for v_seq in
     select distinct x.seq
@@ -399,7 +405,7 @@ create or replace function edits_rewritten(p_tenant text, p_from bigint, p_to bi
 language sql stable
 as $$ select o.seq from overlays o where o.tenant_id = p_tenant and o.seq between p_from and p_to $$;
 
--- Of an erasure, a trim and a rule of retention: nothing is kept of how these events read, nor of what was proposed for them.
+-- Erasure, trim and retention: deletes the overlays of blanked or dropped events and all edits about them.
 create or replace function edits_clear(p_tenant text, p_seqs bigint[], p_dry boolean) returns jsonb
 language plpgsql
 as $$
@@ -414,7 +420,7 @@ begin
   return jsonb_build_object('edits', v_count);
 end $$;
 
--- Of an erasure that keeps shared acts: what the log says of edits of these may name the subject, and is `kin`.
+-- Erasure that keeps shared acts: marks as `kin` the events that record edits of the kept events, because they may contain the subject's name.
 create or replace function edits_mark(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
 returns table (last text, counts jsonb)
 language plpgsql
@@ -430,7 +436,7 @@ begin
     perform mark_seqs(p_tenant, p_job, 'kin', array(
       select e.seq
       from edits d
-      join events said on said.tenant_id = p_tenant and said.seq = d.seq and said.kind not like 'edit.%'
+      join events target on target.tenant_id = p_tenant and target.seq = d.seq and target.kind not like 'edit.%'
       join events e on e.tenant_id = p_tenant and e.seq = any (array[d.proposed_seq, d.approved_seq, d.last_seq])
       where d.tenant_id = p_tenant and d.seq = any (v_seqs) and e.erased_at is null));
   end if;
@@ -438,8 +444,8 @@ begin
   return next;
 end $$;
 
--- Of an erasure: what the subject proposed and nobody approved is its words alone and goes; its name goes from the others. Edits of events that
--- are marked go with these.
+-- Erasure: deletes the subject's proposals that were never approved, and replaces the subject's name in other edits. Edits of marked events are
+-- deleted with these events.
 create or replace function edits_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
 returns table (last text, counts jsonb)
 language plpgsql
@@ -476,7 +482,7 @@ begin
   return next;
 end $$;
 
--- How edits let an event read, and the words of the edits, looked up by the event that they are about and by those that they are applied to.
+-- Returns the overlay of an event, and the texts of the edits about it or applied to it.
 create or replace function edits_words(p_event events) returns jsonb
 language sql stable
 as $$

@@ -148,7 +148,7 @@ async function propose(caller: Caller, body: NewEdit, idempotency: Idempotency |
     known: idempotency ? await recallUnit(db, tenant.id, idempotency) : undefined,
     target: await findTarget(db, tenant.id, reader, body.target, text),
   }));
-  // before anything is refused that the first try did not meet
+  // a retry is answered before any check that the first attempt did not face
   if (known) return answer(caller, reader, known);
   if (!target || !isEditable(target.kind)) throw new Problem('not-found', 'There is no passage, event or memory with this id.');
   requireSubjectFor(principal, target);
@@ -193,5 +193,5 @@ function rowOf({ principal }: Caller, body: NewEdit, target: TargetRow): NewRow 
   };
 }
 
-/** What an edit adds to the tenant's stored bytes. */
+/** Returns the bytes that an edit adds to the tenant's stored bytes. */
 const bytesOf = (events: EventRow[], row?: NewRow): number => Buffer.byteLength(JSON.stringify([events, row]));

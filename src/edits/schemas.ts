@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { behalf, behalfQuery, channels } from '../auth/index.ts';
 import { nameOf, nonBlank } from '../http/name.ts';
 
-/** An event keeps so much of a text; the rest of it would be an artifact, which an amendment has not. */
+/** The longest text of an event. A longer one would need an artifact, which an amendment does not have. */
 const MAX_TEXT = 65_536;
 
 const ops = ['retract', 'amend', 'quarantine', 'attenuate', 'block'] as const;

@@ -6,14 +6,14 @@ import { parseChunkId } from '../passages/index.ts';
 import type { EditScope } from './entry.ts';
 import type { Edit, ListQuery, Status } from './schemas.ts';
 
-/** Who asks: what it may see, and whether it may read every proposal. */
+/** The caller: what it may see, and whether it may read every proposal. */
 export interface Reader {
   visibility: Visibility;
   admin: boolean;
   principal: string;
 }
 
-/** What is to be edited. `content` is what it would say with the text that was given. */
+/** The event to be edited. `content` is its content with the text of the amendment. */
 export interface TargetRow extends EditScope {
   seq: number;
   kind: string;
@@ -24,7 +24,7 @@ export interface TargetRow extends EditScope {
   ordinal: number | null;
 }
 
-/** The event or passage that an id means. Retracted, it is there for admins only. */
+/** Finds the target of an edit. Only admins find a retracted one. */
 export function findTarget(
   db: Db,
   tenant: string,
@@ -66,7 +66,7 @@ export interface NewRow extends Omit<TargetRow, 'kind' | 'actor_id' | 'tags' | '
   decided_by: { type: string; id: string } | null;
 }
 
-/** So many proposals for one event may wait, of an admin and of whoever else. */
+/** Most pending proposals of one user for an event, for admins and others. */
 const MAX_PENDING = { admin: 100, other: 5 };
 
 export const proposeEdit = (
@@ -83,7 +83,7 @@ export const proposeEdit = (
     by.admin ? MAX_PENDING.admin : MAX_PENDING.other,
   ]);
 
-/** `version`: what the client has read; null: whatever it is. */
+/** `version`: the version that the client has read; null: any. */
 export const decideEdit = (
   tenant: Tenant,
   unit: Unit,
@@ -118,7 +118,7 @@ function toEdit(row: Row): Edit {
   return edit as Edit;
 }
 
-/** One edit, by its id or by the seq of the event that proposed it. */
+/** Reads an edit by its id or by the seq of the event that proposed it. */
 export async function readEdit(
   db: Db,
   tenant: string,
@@ -137,7 +137,7 @@ interface EditQuery extends Partial<Pick<ListQuery, 'status' | 'target' | 'op'>>
   limit: number;
 }
 
-// An amendment whose text is no longer what stands there: a newer one took its place, or a passage of it was taken away since or before.
+// True for an amendment whose text is no longer in effect: a newer one replaced it, or an edit hides a passage of the event.
 const REPLACED = `exists (
   select
   from edit_events x join edits n on n.tenant_id = x.tenant_id and n.edit_id = x.edit_id

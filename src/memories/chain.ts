@@ -5,8 +5,8 @@ import { CITED_NOW, CONTENT, columns } from './sql.ts';
 import { type MemoryRecord, toMemory } from './view.ts';
 
 /**
- * The whole chain of which a memory is a part: to what stands now and back to what stood first, oldest first. A member that took
- * the place of several has all of them before it.
+ * Reads the chain of supersessions that a memory belongs to, from the first memory to the current one. A memory that superseded
+ * several follows all of them.
  */
 export async function readChain(
   db: Db,
@@ -18,8 +18,8 @@ export async function readChain(
   const rows = await db.rows<MemoryRecord>(
     `with recursive newer as (
       select m.memory_id, m.superseded_by from memories m where m.tenant_id = $1 and m.memory_id = $5
-      -- without duplicates, so that it ends where an imported chain has no end; each has one successor, so that the way back from
-      -- where it ends can only come round to just that
+      -- union removes duplicates, so the recursion ends even if an imported chain is a cycle; each memory has one successor, so the
+      -- way back from the end can only return to that end
       union
       select m.memory_id, m.superseded_by
       from newer n join memories m on m.tenant_id = $1 and m.memory_id = n.superseded_by

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { EventRow, Outcome } from '../db/unit.ts';
 
-/** The effect of an event that makes, moves or says again a memory, as memories_apply reads it. Times are RFC 3339. */
+/** The effect of an event that creates, updates or repeats a memory, as memories_apply reads it. Times are RFC 3339. */
 export interface MemoryEffect {
   memory_id: string;
   kind: string;
   scope: string;
-  /** Hex SHA-256 of what makes it the same memory: its text, a task's name. */
+  /** Hex SHA-256 of what identifies the content: the text, or the name of a task. */
   text_hash: string;
   status: 'active' | 'proposed';
   importance: number;
@@ -14,12 +14,12 @@ export interface MemoryEffect {
   valid_from?: string;
   valid_to?: string;
   expires_at?: string;
-  /** The memory, or the event of one, that it takes the place of. */
+  /** The memory that this one supersedes, by its id or the id of one of its events. */
   supersedes?: string;
   task_status?: string;
-  /** A task may be named by its memory. */
+  /** The name of the task, or the id of its memory. */
   task_ref?: string;
-  /** Refused with AM412 where the same is held already (`If-None-Match: *`). */
+  /** Fail with AM412 if an active memory has the same content (`If-None-Match: *`). */
   only_new?: boolean;
 }
 
@@ -28,29 +28,25 @@ export const withMemory = (row: EventRow, effect: MemoryEffect): EventRow => ({
   effects: { ...row.effects, memories: effect },
 });
 
-/** What memories_apply tells of an event. `counted`: said too often, it made no version, and its event has no passages. */
+/** What memories_apply returns for an event. `counted`: the text was repeated too often, so no version was written and the event has no passages. */
 export interface AppliedEffect {
   memory_id: string;
   counted: boolean;
 }
 
-/** The memory of the event at this place of a unit. Of a replay only where no version names it. */
+/** Returns the memory of the event at this index of the unit. For a replay, only if no version names the memory. */
 export const appliedEffect = ({ made }: Outcome, place: number): AppliedEffect | undefined =>
   made?.[`memories/${place}`] as AppliedEffect | undefined;
 
 export const sha256Hex = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-/** How much a decision and a task weigh beside other memories, 0 to 1. */
+/** The importance of recorded decisions and tasks, 0 to 1. `move_content` in functions.sql has the same values. */
 const IMPORTANCE = { decision: 1, task: 0.8 };
 
-/** The id of the memory that a recorded event makes: the event's own, so that a retry and a rebuild give the same. */
+/** Returns the id of the memory that a recorded event creates. It derives from the event's id, so a retry and a rebuild give the same id. */
 const memoryIdOf = (event_id: string): string => `mem_${event_id.slice(4)}`;
 
-/**
- * The memory that a recorded event makes: a decision its decision, a task_update its task. What a tool says never becomes
- * either, and a secret is kept nowhere.
- * move_memory in functions.sql knows how much these weigh.
- */
+/** Returns the effect of a recorded decision or task update. Events by tools and secret events have none. */
 export function effectOfEvent(event: EventRow): MemoryEffect | undefined {
   if (event.actor_type === 'tool' || event.sensitivity === 'secret') return undefined;
   const content = event.content as Record<string, string | undefined>;

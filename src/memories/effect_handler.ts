@@ -8,10 +8,10 @@ import { findReplaced } from './replacement.ts';
 import { memory } from './schemas.ts';
 import { readVersionsBySeq } from './sql.ts';
 
-/** Recorded decisions and tasks are memories. */
+/** Turns recorded decisions and task updates into memories. */
 export const effect: EffectHandler<MemoryEffect> = {
   derive: effectOfEvent,
-  // the memory that a decision replaces: the caller must have the right to change it
+  // a decision may supersede a memory only if the caller may change that memory
   check: (caller, effects) =>
     findReplaced(
       caller,
@@ -41,7 +41,7 @@ interface EventMemory extends EventEffect<MemoryEffect> {
   memory_id: string;
 }
 
-/** The memories of these events: made now, or when they were written. */
+/** Returns the memories of these events. For a replay, those that the first attempt wrote. */
 async function memoriesOf({ tenant }: Caller, effects: EventEffect<MemoryEffect>[], outcome: Outcome): Promise<EventMemory[]> {
   const { status, seq, count } = outcome;
   const versions = status === 'replay' ? await tenant.read((db) => readVersionsBySeq(db, tenant.id, seq, count)) : [];
@@ -52,7 +52,7 @@ async function memoriesOf({ tenant }: Caller, effects: EventEffect<MemoryEffect>
   });
 }
 
-/** A task goes by the name that it was given, or else by its memory's. */
+/** Returns the response fields of an event. A task without a name is named by its memory. */
 const fieldsOf = (
   { index, memory_id, effect: { kind, task_ref } }: EventMemory,
   eligibility: Eligibility | undefined,
@@ -61,6 +61,6 @@ const fieldsOf = (
   memory_id,
   ...(kind === 'task' && { task_id: task_ref ?? memory_id }),
   ...eligibility,
-  // said too often, it has no passages
+  // repeated too often: the event has no passages
   ...(outcome.status === 'new' && appliedEffect(outcome, index)?.counted && { chunk_ids: [] }),
 });

@@ -1,7 +1,7 @@
 import { onAnyObject } from '../http/name.ts';
 import { compareTimes, parseTime, timeNow } from '../time.ts';
 
-// What the fields of a memory must be taken together. Read from requests as they came too, so that what else is wrong hides none of it.
+// Rules over several fields of a memory. They also run on requests with other faults, so that all faults are reported at once.
 
 interface TimedFields {
   sensitivity?: string | undefined;
@@ -20,18 +20,22 @@ function isBefore(one: unknown, other: unknown): boolean {
   return first === undefined || then === undefined || compareTimes(first, then) < 0;
 }
 
-const ofScopes: Rule[] = [
-  ['sensitivity', 'nothing of a secret is kept, so it cannot be a memory', ({ sensitivity }) => sensitivity !== 'secret'],
+const scopeRules: Rule[] = [
+  [
+    'sensitivity',
+    'must not be "secret": the content of secret items is not stored',
+    ({ sensitivity }) => sensitivity !== 'secret',
+  ],
   ['project_id', 'required with the scope "project"', ({ scope, project_id }) => scope !== 'project' || project_id !== undefined],
   ['session_id', 'required with the scope "session"', ({ scope, session_id }) => scope !== 'session' || session_id !== undefined],
 ];
-const ofTimes: Rule[] = [
+const timeRules: Rule[] = [
   ['valid_to', 'must be after valid_from', ({ valid_from, valid_to }) => isBefore(valid_from, valid_to)],
   ['expires_at', 'must be after valid_from', ({ valid_from, expires_at }) => isBefore(valid_from, expires_at)],
   ['expires_at', 'must be in the future', ({ expires_at }) => isBefore(timeNow(), expires_at)],
 ];
 
-/** A schema of memories, with these rules. */
+/** Returns the schema with these rules added. */
 export const withFieldRules = <Schema extends { refine(holds: Rule[2], params: object): Schema }>(schema: Schema): Schema =>
   [...ofScopes, ...ofTimes].reduce(
     (checked, [field, message, holds]) => checked.refine(holds, { path: [field], message, when: onAnyObject }),
@@ -39,4 +43,4 @@ export const withFieldRules = <Schema extends { refine(holds: Rule[2], params: o
   );
 
 export const timeFaults = (fields: TimedFields): { field: string; detail: string }[] =>
-  ofTimes.filter(([, , holds]) => !holds(fields)).map(([field, detail]) => ({ field, detail }));
+  timeRules.filter(([, , holds]) => !holds(fields)).map(([field, detail]) => ({ field, detail }));

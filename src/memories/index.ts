@@ -21,8 +21,8 @@ export const feature: Feature = {
   },
   sweeps: () => [sweepMemories],
   conflicts: {
-    memories__one_doing: 'The agent has a task in work already.',
-    memories__same: 'Another active memory says the same.',
+    memories__one_doing: 'The agent already has a task in progress.',
+    memories__same: 'Another active memory has the same content.',
   },
   effects: { memories: effect },
   kinds: [...eventKinds, ...memoryKinds],

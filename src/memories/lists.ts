@@ -6,12 +6,12 @@ import { listQuery, memory, memoryParams, pageQuery } from './schemas.ts';
 import { listMemories, listVersions, readMemory } from './sql.ts';
 import { deleted, noMemory } from './write.ts';
 
-// Reads of many memories.
+// Routes that list memories, versions and chains.
 
 export const tagged = { tag: 'Memories', limit: 'v1' } as const;
 export const one = { ...tagged, path: '/v1/memories/{memory_id}', params: memoryParams } as const;
 
-/** More memories than this are a long answer. */
+/** A page of more memories than this is read in a worker. */
 const SHORT_PAGE = 100;
 const isLong = ({ query }: { query: { limit: number } }) => query.limit > SHORT_PAGE;
 
@@ -102,5 +102,5 @@ const historyRoutes = [
   }),
 ];
 
-/** Reads that may take long. */
+/** Routes that may run in a worker. */
 export const memoryReads = [listing, ...historyRoutes];

@@ -4,18 +4,18 @@ import { type Actor, assertMayReplace } from './rights.ts';
 import type { Memory } from './schemas.ts';
 import { readReferenced } from './sql.ts';
 
-/** What a write says is to be replaced, by the id of a memory, an event or a passage, and whose words do it. */
+/** A memory to be replaced, by the id of a memory, event or passage, and the actor whose text replaces it. */
 export interface Replacement {
   ref: string;
   actor: Actor;
-  /** The subject of what replaces it. */
+  /** The subject of the replacement. */
   subject: string | undefined;
 }
 
 const mayRead = ({ reading, subject }: Principal, { channel, user_id }: Memory): boolean =>
   reading !== 'one' || channel !== 'private' || user_id === subject;
 
-/** The memories that are to be replaced, by what names them. Each must be the caller's to replace. */
+/** Returns the memories to be replaced, by ref. Throws unless the caller may replace each. */
 export async function findReplaced(caller: Caller, replacements: Replacement[]): Promise<Map<string, Memory>> {
   if (replacements.length === 0) return new Map();
   const { tenant, principal } = caller;

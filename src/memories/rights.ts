@@ -2,19 +2,19 @@ import { actorOf, isAdmin, type Principal, requireChannel, requireSubject } from
 import { Problem } from '../http/problem.ts';
 import type { Memory, MemoryKind } from './schemas.ts';
 
-// Who may say, change, end and replace what.
+// Rules about who may create, change, end and replace memories.
 
 export type Actor = Memory['origin'];
 
-/** What a tool's output must never become, change or end: words that agents are told to follow. */
+/** Kinds that agents follow as instructions: the output of a tool must never create, change or end one. */
 const BINDING: MemoryKind[] = ['rule', 'decision', 'preference', 'handoff'];
 const WIDE = ['policy', 'project', 'global'];
 
-/** Rules that bind more than one subject, and preferences that reach others as such, are for admins to make, or to approve. */
+/** Returns true for rules that bind more than one subject and preferences that others see. Admins create or approve them. */
 export const isGuarded = ({ kind, scope, channel }: { kind: string; scope: string; channel: string }): boolean =>
   WIDE.includes(scope) && (kind === 'rule' || (kind === 'preference' && channel !== 'private'));
 
-/** A human is believed to have said what that human's own log-in says; who else is named in a request is a claim of it. */
+/** Returns the trust of a text. Only a human's own log-in proves that the human said it; any other actor is what the request claims. */
 export function trustOf(principal: Principal, { type, id }: Actor): Memory['trust'] {
   if (type === 'tool') return 'observed';
   const self = actorOf(principal);
@@ -27,11 +27,11 @@ export function assertMaySay(kind: MemoryKind, actor: Actor): void {
     throw new Problem('forbidden', `A tool cannot create a ${kind}: statements of tools are never binding.`);
 }
 
-/** The right to change or end a memory that the caller sees. */
+/** Throws unless the caller, who sees the memory, may change or end it. */
 export function assertMayChange(principal: Principal, memory: Memory): void {
   const { kind, scope, channel, user_id, trust } = memory;
   requireChannel(principal, channel);
-  // what is said of one person is that person's, whoever may read it
+  // a memory about one person belongs to that person, whoever can read it
   if (channel === 'private' || kind === 'preference' || scope === 'user') requireSubject(principal, user_id ?? principal.subject);
   if (isAdmin(principal)) return;
   if (isGuarded(memory)) throw new Problem('forbidden', `Only admins can change a ${kind} with the scope "${scope}".`);
@@ -40,7 +40,7 @@ export function assertMayChange(principal: Principal, memory: Memory): void {
     throw new Problem('forbidden', 'Only admins can change a memory that an admin created or approved.');
 }
 
-/** The right to put words of that actor in the place of a memory that the caller sees. */
+/** Throws unless the caller, who sees the memory, may replace it with a text of that actor. */
 export function assertMayReplace(principal: Principal, old: Memory, actor: Actor): void {
   assertMayChange(principal, old);
   if (actor.type === 'tool' && BINDING.includes(old.kind))

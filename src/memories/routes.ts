@@ -21,7 +21,7 @@ const ofBody = ['malformed-json', 'impossible-text', 'validation'] as const;
 
 type Limits = Omit<Writing, 'screener' | 'needsSource'>;
 
-/** How a caller's memories are written. */
+/** Returns the limits and the secret screener for a caller's writes. */
 type WritingOf = (caller: Caller) => Promise<Writing>;
 
 export const memoryRoutes = (limits: Limits, secrets: Secrets, sources: Sources) =>
@@ -166,7 +166,7 @@ const reviewRoutes = (writingOf: WritingOf) => [
     method: 'POST',
     path: '/v1/memories/{memory_id}/reject',
     operation: 'rejectMemory',
-    summary: 'Reject a proposed rule',
+    summary: 'Reject a proposed memory',
     access: 'admin',
     audit: 'memory.rejected',
     success: { status: 200, description: 'The updated memory', schema: memory },

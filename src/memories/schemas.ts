@@ -6,7 +6,7 @@ import { integerParameter } from '../http/page.ts';
 import { time } from '../http/time.ts';
 import { withFieldRules } from './field_rules.ts';
 
-// The wire of memories. Each kind has a body of its own fields; what is not known is refused.
+// Requests and responses about memories. Each kind has its own body fields; unknown fields are rejected.
 
 const name = (about: string) => nameOf().describe(about);
 const names = (about: string) => z.array(nameOf()).max(256).describe(about);
@@ -14,7 +14,7 @@ const labels = z.array(label).max(256).describe('Labels.');
 const sentences = (about: string) => z.array(z.string().min(1).max(16_384)).max(256).describe(about).optional();
 
 export const memoryKinds = ['decision', 'task', 'fact', 'preference', 'rule', 'note', 'summary', 'handoff'] as const;
-/** Of the events that change memories. */
+/** Kinds of the events that change memories. */
 export const eventKinds = ['memory.created', 'memory.updated', 'memory.approved', 'memory.rejected', 'memory.deleted'] as const;
 const scopes = ['policy', 'project', 'user', 'session', 'global'] as const;
 const statuses = ['active', 'proposed', 'rejected', 'superseded', 'deleted', 'expired'] as const;
@@ -128,13 +128,13 @@ export const newMemory = withFieldRules(
   ]),
 ).meta({ id: 'NewMemory' });
 export type NewMemory = z.output<typeof newMemory>;
-/** `only_new`: by If-None-Match, where none may be held that says the same. */
+/** `only_new`: from `If-None-Match: *`, fail if an active memory has the same content. */
 export type MemoryRequest = NewMemory & { only_new?: boolean };
 
 const newMemories = z.strictObject({ memories: z.array(newMemory).min(1).max(1000) }).meta({ id: 'NewMemories' });
 export const memoriesBody = z.union([newMemory, newMemories]);
 
-/** A field that is null is taken away, or set to its default, one that is absent stays (RFC 7396). */
+/** A null field is removed or reset to its default, an absent field is unchanged (RFC 7396). */
 export const memoryPatch = z
   .strictObject({
     text: text.optional(),
@@ -158,7 +158,7 @@ export type MemoryPatch = z.output<typeof memoryPatch>;
 
 const trusts = ['approved', 'stated', 'inferred', 'observed'] as const;
 
-/** Its status, where it is not active, or what else keeps it out of contexts. */
+/** The status of a memory that is not active, or another reason why contexts omit it. */
 const unstatedReasons = [
   'proposed',
   'rejected',

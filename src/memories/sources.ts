@@ -2,28 +2,28 @@ import { LRUCache } from 'lru-cache';
 import type { Tenant } from '../db/tenant.ts';
 import type { MemoryKind } from './schemas.ts';
 
-// Which claims a tenant wants to rest on something before a context states them. Answers to writes say so without a read.
+// Caches which kinds of memories need a source in each tenant, so that the response to a write needs no read.
 
-/** Acts are their own source; claims may need one. `is_act` in SQL says the same. */
+/** Returns true for kinds that are their own source; other kinds are claims. `is_act` in SQL has the same list. */
 export const isAct = (kind: MemoryKind): boolean => ['decision', 'task', 'rule', 'preference', 'handoff'].includes(kind);
 
 export interface Sources {
   of(tenant: Tenant): Promise<NeedsSource>;
-  /** The setting was changed here: it counts here at once. */
+  /** Drops the cached setting of a tenant that was changed on this daemon. */
   forget(tenant_id: string): void;
 }
 
-/** Whether a memory of this kind needs a source; `needs_sources` in SQL says the same. */
+/** Returns true if a memory of this kind needs a source; `needs_sources` in SQL is the same rule. */
 export type NeedsSource = (kind: MemoryKind) => boolean;
 
 const MAX_TENANTS = 10_000;
 
-/** `ttl_ms`: how long a setting is trusted that another daemon may have changed. */
+/** `ttl_ms`: how long a setting is cached, because another daemon may have changed it. */
 export function openSources(ttl_ms: number): Sources {
   const known = new LRUCache<string, NeedsSource, Tenant>({
     max: MAX_TENANTS,
     ttl: Math.max(1, ttl_ms),
-    // what was read before a change is answered, and not kept
+    // a read that a change overtook is returned but not cached
     ignoreFetchAbort: true,
     fetchMethod: (_, __, { context }) => readRequired(context),
   });

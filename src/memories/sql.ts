@@ -9,7 +9,7 @@ import { timeNow } from '../time.ts';
 import type { AsOf, ListQuery, Memory } from './schemas.ts';
 import { type MemoryRecord, toMemory } from './view.ts';
 
-// A memory as one of its versions has it: the row says what it is, the version what stood, the version's content event what was said.
+// Statements about memories. A memory as of a version consists of its row, the row of the version and the event with its content.
 
 export const columns = `m.memory_id, m.kind, m.scope, m.user_id, m.agent_id, m.session_id, m.project_id, m.channel, m.importance, m.pinned, m.repeats, m.marks,
   m.created_at, v.version, v.seq, v.status, e.event_id, e.kind as event_kind, o.edit_ids, o.blocked_in,
@@ -22,10 +22,10 @@ export const columns = `m.memory_id, m.kind, m.scope, m.user_id, m.agent_id, m.s
 
 const momentOf = ({ as_of }: AsOf): string => as_of ?? timeNow();
 
-// Every look-up by its whole key, in an order that `offset 0` keeps: the planner, before it has statistics of a young table, otherwise
-// reads all events of the tenant for one memory.
+// `offset 0` forces a look-up by the whole key for each row: without statistics of a young table, the planner would read all events of the
+// tenant for one memory.
 
-// The version that stood: the newest, or the newest of those that had been written, and had happened, by then.
+// The version as of the requested seq and time: the newest of those that had been written and had occurred by then.
 const VERSION = `select v.version, v.seq, v.content_seq, v.status
   from memory_versions v
   where v.tenant_id = m.tenant_id and v.memory_id = m.memory_id
@@ -33,16 +33,16 @@ const VERSION = `select v.version, v.seq, v.content_seq, v.status
   and ($6::timestamptz is null or $6 >= (select at.occurred_at from events at where at.tenant_id = v.tenant_id and at.seq = v.seq))
   order by v.version desc
   limit 1`;
-// What was said reads as its edits say, whatever the moment that is asked about.
+// The content with its edits applied, whatever the requested time.
 export const CONTENT = `cross join lateral (select * from events e where e.tenant_id = m.tenant_id and e.seq = v.content_seq offset 0) e
   left join lateral (select * from overlays o where o.tenant_id = m.tenant_id and o.seq = v.content_seq offset 0) o on true
   cross join lateral (select le.created_at from events le where le.tenant_id = m.tenant_id and le.seq = v.seq offset 0) le`;
-// What it rests on as of what is asked, as of a version, and now.
+// The sources as of the requested time, as of a version, and now.
 const CITED = 'cross join lateral grounding(m.tenant_id, m.memory_id, m.kind, v.content_seq, 256, $5, $6) cited';
 const CITED_THEN = 'cross join lateral grounding(m.tenant_id, m.memory_id, m.kind, v.content_seq, 256, v.seq) cited';
 export const CITED_NOW = 'cross join lateral grounding(m.tenant_id, m.memory_id, m.kind, v.content_seq, 256) cited';
 
-/** One memory, as it may be seen. */
+/** Reads a memory if the caller may see it. */
 export async function readMemory(
   db: Db,
   tenant: string,
@@ -62,8 +62,8 @@ export async function readMemories(db: Db, tenant: string, ids: string[], visibi
 }
 
 /**
- * The ids are a subquery so that the plan of one id costs what that of any number does,
- * and is kept: planning takes longer than reading.
+ * The ids are a subquery, so that one generic plan serves any number of ids and is cached: planning takes longer than
+ * reading.
  */
 async function readRows(db: Db, tenant: string, ids: string[], visibility: Visibility, asOf: AsOf): Promise<Memory[]> {
   const rows = await db.rows<MemoryRecord>(
@@ -96,7 +96,7 @@ export async function readReferenced(
   return new Map(resolved.flatMap(({ ref, memory_id }) => (found.has(memory_id) ? [[ref, found.get(memory_id)!]] : [])));
 }
 
-/** More of what a version rests on than an answer shows, newest first. */
+/** Reads the sources of a version, newest first; responses show only 256. */
 export async function readRefs(db: Db, tenant: string, { memory_id, version }: Memory, limit: number): Promise<string[]> {
   const row = await db.row<{ refs: string[] }>(
     `select cited.refs
@@ -107,7 +107,7 @@ export async function readRefs(db: Db, tenant: string, { memory_id, version }: M
   return row?.refs ?? [];
 }
 
-/** What was sealed of an event's words. */
+/** Reads the encrypted original of an event whose secrets were redacted. */
 export async function readSealed(db: Db, tenant: string, event_id: string): Promise<Sealed | undefined> {
   const row = await db.row<{ sealed: Sealed | null }>(
     `select content -> 'sealed' as sealed from events where tenant_id = $1 and event_id = $2`,
@@ -116,7 +116,7 @@ export async function readSealed(db: Db, tenant: string, event_id: string): Prom
   return row?.sealed ?? undefined;
 }
 
-/** What a memory is now, whoever asks. */
+/** Reads the current status of a memory, whoever the caller is. */
 export async function readStatus(db: Db, tenant: string, memory_id: string): Promise<string | undefined> {
   const row = await db.row<{ status: string }>('select status from memories where tenant_id = $1 and memory_id = $2', [
     tenant,
@@ -125,22 +125,22 @@ export async function readStatus(db: Db, tenant: string, memory_id: string): Pro
   return row?.status;
 }
 
-/** A page ends at its limit or here, whichever comes first. */
+/** A page ends at its limit or at this size, whichever comes first. */
 const PAGE_BYTES = 4 * 1024 * 1024;
 
 export interface MemoryPage {
-  /** Those that cannot be read have a marker. */
+  /** Unreadable rows are marked. */
   memories: Memory[];
-  /** Where the next page begins: the last of this one, or where the search stopped. */
+  /** Where the next page begins: the last memory of this page, or where the scan stopped. */
   next: string | undefined;
-  /** The search stopped here, with more to look at. */
+  /** Where the scan stopped, if more memories follow. */
   scanned?: string | undefined;
 }
 
-/** Memories that one request looks through. */
+/** Most memories that one request examines. */
 const MAX_SCANNED = 10_000;
 
-/** The filters of a list. Only admins see what a deleted memory said before. */
+/** The filters of a list. Only admins see the earlier versions of a deleted memory. */
 const FILTERS = `($kind::text is null or m.kind = $kind)
         and ($scope::text is null or m.scope = $scope)
         and ($status::text = 'any' or now_is.status = $status)
@@ -171,7 +171,7 @@ const NO_FILTERS = {
   filter: undefined,
 };
 
-/** By id, which sorts by the time they were made; unnamed, so that each filter gets the plan it deserves. */
+/** Lists memories by id, which is the order of their creation. Unnamed, so that each combination of filters is planned on its own. */
 export async function listMemories(
   db: Db,
   tenant: string,
@@ -188,7 +188,7 @@ export async function listMemories(
         select m.memory_id, v.version, v.seq, v.content_seq, v.status, e.byte_count
         from (
           select m.* from memories m where m.tenant_id = $1 and ($after::text is null or m.memory_id ${order === 'asc' ? '>' : '<'} $after)
-          order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'} limit ${MAX_SCANNED} -- so that a filter that matches nothing ends
+          order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'} limit ${MAX_SCANNED} -- bounds a filter that matches nothing
         ) m
         cross join lateral (${VERSION}) v
         join events e on e.tenant_id = m.tenant_id and e.seq = v.content_seq
@@ -221,7 +221,7 @@ export async function listMemories(
   return { memories, next: stop, scanned: stop };
 }
 
-/** Where the walk of listMemories ended with more to look at. */
+/** Returns where the scan of listMemories stopped, or undefined if it reached the end. */
 async function findScanEnd(db: Db, tenant: string, order: ListQuery['order'], after?: string): Promise<string | undefined> {
   const row = await db.row<{ memory_id: string }>(
     `select m.memory_id from memories m
@@ -232,7 +232,7 @@ async function findScanEnd(db: Db, tenant: string, order: ListQuery['order'], af
   return row?.memory_id;
 }
 
-/** Every version, oldest first, beyond the version `after`. */
+/** Lists the versions after `after`, oldest first. */
 export async function listVersions(
   db: Db,
   tenant: string,
@@ -255,7 +255,7 @@ export async function listVersions(
   return rows.map((row) => toMemory(db, row));
 }
 
-/** Who reads holds those past their time as ended already. */
+/** Expires memories that are past their `expires_at`. Reads treat them as expired already. */
 export const sweepMemories = async (tenant: Tenant, limit: number): Promise<number> => {
   const [row] = await tenant.call<{ count: number }>('select expire_memories($1, $2) as count', [tenant.id, limit]);
   return row!.count;
@@ -266,7 +266,7 @@ export interface VersionRef {
   seq: number;
 }
 
-/** The memories that events of this stretch made, in order. */
+/** Lists the memories that `count` events from `seq` on created, updated or repeated. */
 export const readVersionsBySeq = (db: Db, tenant: string, seq: number, count: number): Promise<VersionRef[]> =>
   db.rows(
     `select memory_id, seq from memory_versions

@@ -13,9 +13,9 @@ import { type Actor, assertMaySay, isGuarded, trustOf } from './rights.ts';
 import { bodies, type Memory, type MemoryKind, type MemoryPatch, type MemoryScope, type NewMemory } from './schemas.ts';
 import type { NeedsSource } from './sources.ts';
 
-// A memory as it shall be: what its event holds, and what is wished of memories_apply.
+// The new state of a memory: the source of its event and of its effect.
 
-/** All that a version of a memory is. Its event's columns have the rest. */
+/** The fields of a version of a memory. */
 export interface State {
   memory_id: string;
   kind: MemoryKind;
@@ -40,11 +40,11 @@ export interface State {
   supersedes: string | undefined;
   origin: Actor;
   trust: Memory['trust'];
-  /** Spans that were cut out of it. */
+  /** Number of redacted spans. */
   redactions?: number | undefined;
-  /** What it was before secrets were cut out of it. */
+  /** The encrypted original, before secrets were redacted. */
   sealed?: Sealed;
-  /** Nothing that is held may say the same. */
+  /** Fail if an active memory has the same content. */
   only_new?: boolean;
 }
 
@@ -87,7 +87,7 @@ export function stateOf(principal: Principal, given: NewMemory, pointer: string)
   return state;
 }
 
-/** Whether it must be about someone. */
+/** Returns true if the memory must have a subject. */
 const isPersonal = ({ channel, kind, scope }: Pick<State, 'channel' | 'kind' | 'scope'>): boolean =>
   channel === 'private' || kind === 'preference' || scope === 'user';
 
@@ -96,15 +96,16 @@ function defaultScope({ kind, project_id }: NewMemory): MemoryScope {
   return kind === 'preference' ? 'user' : 'global';
 }
 
-/** What a patch makes of a memory (RFC 7396). */
+/** Returns the state of a memory with a patch applied (RFC 7396). */
 export function patched(principal: Principal, current: Memory, patch: MemoryPatch): State {
   const actor = actorOf(principal, undefined, patch.actor);
   assertMaySay(current.kind, actor);
-  // nor does an admin stand behind what a member made of an admin's task
-  const saysMore = patch.text !== undefined || patch.body !== undefined || (current.trust === 'approved' && !isAdmin(principal));
+  // the admin who approved a task did not approve a member's update of it
+  const isRestated =
+    patch.text !== undefined || patch.body !== undefined || (current.trust === 'approved' && !isAdmin(principal));
   const state: State = {
     ...carriedState(current),
-    ...(saysMore && { origin: actor, trust: trustOf(principal, actor) }),
+    ...(isRestated && { origin: actor, trust: trustOf(principal, actor) }),
     text: patch.text ?? current.text,
     body: patch.body === undefined ? current.body : mergedBody(current, patch.body),
     tags: patchedField(patch.tags, current.tags, []),
@@ -123,7 +124,7 @@ export function patched(principal: Principal, current: Memory, patch: MemoryPatc
 const patchedField = <T, D>(given: T | null | undefined, current: T | D, byDefault: D): T | D =>
   given === undefined ? current : (given ?? byDefault);
 
-/** A proposal as it is once an admin stands behind it. */
+/** Returns the state of a proposal after an admin has approved it. */
 export const approved = (current: Memory): State => ({ ...carriedState(current), status: 'active', trust: 'approved' });
 
 const carriedState = (current: Memory): State => ({
@@ -136,7 +137,7 @@ const carriedState = (current: Memory): State => ({
   valid_from: current.valid_from,
   valid_to: current.valid_to,
   expires_at: current.expires_at,
-  // what it took the place of is done; only a proposal has it before it
+  // a supersession happens once; only that of a proposal is still to come
   supersedes: current.status === 'proposed' ? current.supersedes : undefined,
 });
 
@@ -171,16 +172,16 @@ function refuseTimes(state: State): void {
 }
 
 export interface MemoryLimits extends RefLimits {
-  /** Of an event's content and metadata. */
+  /** Most bytes of an event's content and metadata. */
   maxEventBytes: number;
-  /** Of the passages of one request together. */
+  /** Most bytes of the passages of one request. */
   maxTextBytes: number;
   screener: AsyncScreener;
-  /** Which claims the tenant wants to rest on something. */
+  /** Which kinds need a source in the tenant. */
   needsSource: NeedsSource;
 }
 
-/** The event of a version of a memory, and what it adds to the tenant's stored bytes. */
+/** Returns the event of a version of a memory, its passages, and the bytes that they add to the tenant's quota. */
 export function eventOf(
   state: State,
   kind: string,
@@ -231,7 +232,7 @@ export function eventOf(
   return { row: withPassages(row, passages, state), passages, bytes: bytes + Buffer.byteLength(JSON.stringify(passages)) };
 }
 
-/** What the state asks of memories_apply, or of revise_memory. */
+/** Returns the effect for memories_apply or revise_memory. */
 export function effectOfState(state: State): MemoryEffect {
   const { memory_id, kind, scope, status, importance, pinned, valid_from, valid_to, expires_at, supersedes, body } = state;
   const task = kind === 'task' ? (body as { task_id?: string; status: string }) : undefined;
@@ -246,7 +247,7 @@ export function effectOfState(state: State): MemoryEffect {
     ...(valid_from !== undefined && { valid_from }),
     ...(valid_to !== undefined && { valid_to }),
     ...(expires_at !== undefined && { expires_at }),
-    // a proposal takes no place before it is approved
+    // a proposal supersedes nothing before it is approved
     ...(supersedes !== undefined && status === 'active' && { supersedes }),
     ...(task && { task_status: task.status }),
     ...(task?.task_id !== undefined && { task_ref: task.task_id }),

@@ -2,7 +2,7 @@ import type { Tenant } from '../db/tenant.ts';
 import { faultOf } from '../readable.ts';
 import { type MemoryRecord, toMemory } from './view.ts';
 
-/** Of the next memories after an id those that cannot be read as they stand now, whoever asks. What they rest on is not looked up. */
+/** Finds the unreadable memories among the next ones after an id. Their sources are not read. */
 export async function findUnreadableMemories(
   tenant: Tenant,
   after: string,

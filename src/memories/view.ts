@@ -3,7 +3,7 @@ import { Unreadable } from '../readable.ts';
 import { compareTimes, parseTime, timeNow } from '../time.ts';
 import { type Memory, type MemoryKind, memory } from './schemas.ts';
 
-// A row as a memory is shown. Decisions and tasks that were recorded as events say themselves in their own words.
+// Builds the response of a memory from its row. The content of recorded decisions and tasks has other field names.
 
 export interface MemoryRecord {
   memory_id: string;
@@ -18,10 +18,10 @@ export interface MemoryRecord {
   pinned: boolean;
   repeats: number;
   marks: string[];
-  /** Of approved edits of what it says; null: there are none. */
+  /** Approved edits of its content; null if there are none. */
   edit_ids: string[] | null;
   blocked_in: string[] | null;
-  /** Shown to those alone who may read what is retracted. */
+  /** Only rows for readers of retracted content have it set. */
   retracted: boolean;
   created_at: string;
   version: number;
@@ -36,7 +36,7 @@ export interface MemoryRecord {
   metadata: Record<string, unknown>;
   actor_type: string;
   actor_id: string;
-  /** Of what says nothing of its own. */
+  /** The trust if the content states none. */
   trust: Memory['trust'];
   superseded_by: string | null;
   supersedes: string | null;
@@ -60,7 +60,7 @@ interface ContentFields {
   trust?: Memory['trust'];
 }
 
-/** What an event's content says as a memory: those that are recorded as decisions and tasks say it in their own words. */
+/** Returns the fields of a memory from the content of its event, which differ for recorded decisions and tasks. */
 function contentFields(kind: string, content: Record<string, unknown>): ContentFields {
   if (kind === 'decision') {
     const { decision, scope: _scope, supersedes: _supersedes, ...body } = content;
@@ -75,7 +75,7 @@ function contentFields(kind: string, content: Record<string, unknown>): ContentF
 
 const times = ['valid_from', 'valid_to', 'expires_at'] as const;
 
-/** What an erasure wrote has the database's form; what is no time stays for the judge. */
+/** Normalises times: an erasure writes them in the format of the database. Invalid ones are left for `faultOfView`. */
 function timesOf(fields: Partial<ContentFields>): Pick<ContentFields, (typeof times)[number]> {
   const stated = times.filter((name) => fields[name] !== undefined);
   return Object.fromEntries(stated.map((name) => [name, parseTime(String(fields[name])) ?? fields[name]]));
@@ -91,7 +91,7 @@ function marksOf({ retracted, blocked_in }: MemoryRecord): string[] {
 
 type EligibilityInput = Pick<Memory, 'status' | 'marks' | 'sensitivity' | 'valid_from' | 'valid_to'> & { unsourced: boolean };
 
-/** Whether a context states the memory to whoever may see it and asks for it, and why not. */
+/** Returns whether contexts include the memory, and if not, why. */
 export function eligibilityOf(input: EligibilityInput, at = timeNow()): Pick<Memory, 'stated' | 'reason'> {
   const reason = ineligibleReason(input, at);
   return reason === undefined ? { stated: true } : { stated: false, reason };
@@ -126,7 +126,7 @@ export function toMemory(judge: RowChecker, row: MemoryRecord, at = timeNow()): 
 const unreadableMemory = ({ memory_id, version }: MemoryRecord, reason: string): Memory =>
   ({ memory_id, version, unreadable: new Unreadable(reason) }) as unknown as Memory;
 
-/** Its content is JSON that nothing in the database checks. */
+/** Validates the response: the content is JSON that the database does not validate. */
 function faultOfView(view: Memory): string | undefined {
   const { error } = memory.safeParse(view);
   if (error) return `${error.issues[0]!.path.join('.')} ${error.issues[0]!.message}`;
@@ -162,7 +162,7 @@ function viewOf(row: MemoryRecord, at: string): Memory {
     ...(row.redactions !== null && !gone && { redactions: row.redactions }),
     tags: row.tags,
     metadata: row.metadata,
-    // what a task weighs is its own, not its newest update's
+    // the importance of a task is that of its row, not of its newest update
     importance: (row.kind === 'task' ? undefined : fields.importance) ?? row.importance,
     pinned: (row.kind === 'task' ? undefined : fields.pinned) ?? row.pinned,
     ...validity,

@@ -15,13 +15,13 @@ import { screened } from './screen.ts';
 import { readMemories, readMemory, readRefs, readSealed } from './sql.ts';
 import { approved, effectOfState, eventOf, type MemoryLimits, patched, type State, stateOf } from './state.ts';
 
-// Every change of a memory is one event, written in one transaction with what it changes.
+// Every change of a memory is one event, written in the same transaction as the change.
 
-/** Of what a version rests on so much is carried to the next. */
+/** Most sources that a version passes on to the next one. */
 const MAX_CARRIED_REFS = 10_000;
 const MAX_TRIES = 5;
 
-/** Makes memories, all or none. */
+/** Creates memories atomically. */
 export async function createMemories(
   caller: Caller,
   given: MemoryRequest[],
@@ -32,7 +32,7 @@ export async function createMemories(
   return answer(caller, unit, states, await caller.tenant.commit(unit), limits.needsSource);
 }
 
-/** Makes a memory in the place of another. `match`: what the client may have read of the old one. */
+/** Supersedes a memory with a new one. `match`: the versions of the old memory that the client accepts. */
 export async function supersede(
   caller: Caller,
   old: Memory,
@@ -54,19 +54,19 @@ export async function supersede(
 async function draftOf(caller: Caller, given: MemoryRequest[], idempotency: Idempotency | null, limits: MemoryLimits) {
   const pointerTo = (i: number) => (given.length === 1 ? '#' : `#/memories/${i}`);
   const drafts = given.map((item, i) => stateOf(caller.principal, item, pointerTo(i)));
-  // ids sort by time; those of one moment as they were given
+  // ids sort by time; those of the same millisecond follow the order of the request
   const ids = drafts.map(({ memory_id }) => memory_id).sort();
   const states: State[] = [];
   for (const [i, one] of drafts.entries())
     states.push(await screened({ ...one, memory_id: ids[i]! }, limits.screener, pointerTo(i)));
   await refuseDangling(caller, citedBy(states, pointerTo, limits));
   await resolveSuperseded(caller, states);
-  let room = limits.maxTextBytes;
+  let remaining = limits.maxTextBytes;
   let bytes = 0;
   const events = states.map((state, i) => {
     const made = eventOf(state, 'memory.created', state.origin, limits, pointerTo(i));
-    for (const { text } of made.passages) room -= Buffer.byteLength(text);
-    if (room < 0)
+    for (const { text } of made.passages) remaining -= Buffer.byteLength(text);
+    if (remaining < 0)
       throw new Problem(
         'too-large',
         `A request can contain at most ${limits.maxTextBytes} bytes of searchable text; send fewer memories at once.`,
@@ -92,7 +92,7 @@ function citedBy(
   return cited;
 }
 
-/** What is superseded is named by its own id, is cited, and must be the caller's to replace. */
+/** Replaces each `supersedes` by the id of its memory and adds that to the refs. Throws unless the caller may replace it. */
 async function resolveSuperseded(caller: Caller, states: State[]): Promise<void> {
   const replacements = states.flatMap(({ supersedes, origin, user_id }) =>
     supersedes === undefined ? [] : [{ ref: supersedes, actor: origin, subject: user_id }],
@@ -108,12 +108,12 @@ async function resolveSuperseded(caller: Caller, states: State[]): Promise<void>
 
 export interface Change {
   memory_id: string;
-  /** The versions that the client goes by, one of which must stand. */
+  /** The versions that the client accepts; one must be the current version. */
   match: IfMatch;
   idempotency: Idempotency | null;
 }
 
-/** The memory as it is now, and whether this very change was made before. */
+/** Reads the current memory, and whether this change was already applied. */
 async function readForChange({ tenant, principal }: Caller, { memory_id, match, idempotency }: Change) {
   const [known, current] = await tenant.read(
     async (db) =>
@@ -133,7 +133,7 @@ async function readForChange({ tenant, principal }: Caller, { memory_id, match, 
 export const noMemory = () => new Problem('not-found', 'There is no memory with this id.');
 export const deleted = () => new Problem('gone', 'The memory was deleted.');
 
-/** Tries again where another change came between, unless the client said which version it means. */
+/** Retries if another change came first, unless the client named a version. */
 async function retryOnConflict<T>(change: Change, attempt: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries += 1)
     try {
@@ -161,15 +161,15 @@ export const patchMemory = (caller: Caller, change: Change, patch: MemoryPatch, 
     return revise(caller, change, current, state, 'memory.updated', ['active', 'proposed', 'expired'], limits, patch.actor);
   });
 
-/** What a memory said before secrets were cut out of it, where the tenant keeps that. */
+/** Returns the encrypted original of a memory, if the tenant keeps it. */
 async function sealedOf({ tenant }: Caller, { sensitivity, redactions, event_id }: Memory): Promise<Pick<State, 'sealed'>> {
-  // earlier releases marked such a memory `secret` and did not count
+  // memories of earlier releases are marked `secret` and have no count of redactions
   if (redactions === undefined && sensitivity !== 'secret') return {};
   const sealed = await tenant.read((db) => readSealed(db, tenant.id, event_id));
   return sealed ? { sealed } : {};
 }
 
-/** A memory with a patch. Of one whose words were sealed the patch is made to these too, or the next version would not have them. */
+/** Returns the state of a memory with a patch applied. The patch is also applied to an encrypted original, or the next version would lose it. */
 async function patchedState(caller: Caller, current: Memory, patch: MemoryPatch, { screener }: MemoryLimits): Promise<State> {
   const patchedOf = (memory: Memory) => screened(patched(caller.principal, memory, patch), screener, '#');
   const state = await patchedOf(current);
@@ -177,7 +177,7 @@ async function patchedState(caller: Caller, current: Memory, patch: MemoryPatch,
   if (!sealed) return state;
   const original = screener.unseal(sealed, current.memory_id);
   const whole = original && (await patchedOf({ ...current, ...original }));
-  // no less is cut out than was: what made a word a secret may have been patched away
+  // only if the same spans are redacted: the patch may have removed the context that identified a secret
   if (whole?.sealed && textOfState(whole) === textOfState(state)) return whole;
   return patch.text === undefined && patch.body === undefined ? { ...state, sealed } : state;
 }
@@ -210,7 +210,7 @@ async function revise(
     current.memory_id,
     current.version,
     from,
-    // the edits of what it said stay with it, unless an admin gives it other words
+    // the edits of the text are kept, unless an admin replaces the text
     JSON.stringify({ ...effectOfState(state), tags: state.tags, restated: isAdmin(principal) && state.text !== current.text }),
     JSON.stringify(unitOf(idempotency, [row], bytes)),
   ]);
@@ -219,7 +219,7 @@ async function revise(
   return { data, replay: outcome.status === 'replay' };
 }
 
-/** Ends a memory: `deleted` by who may change it, `rejected` by an admin. */
+/** Ends a memory: a caller who may change it deletes it; an admin rejects a proposal. */
 export const closeMemory = (caller: Caller, change: Change, status: 'deleted' | 'rejected'): Promise<WriteResult> =>
   retryOnConflict(change, async () => {
     const { current, replay } = await readForChange(caller, change);

@@ -5,10 +5,10 @@ export interface ChunkPosition {
   ordinal: number;
 }
 
-/** A chunk's id is its event's and its ordinal. */
+/** Returns the id of a chunk, which consists of the id of its event and its ordinal. */
 export const chunkId = (event_id: string, ordinal: number): string => `chk_${event_id.slice(4)}_${ordinal}`;
 
-/** Where the chunk with this id is; none where no chunk can have it. */
+/** Parses the id of a chunk. Returns undefined if it is not a valid one. */
 export function parseChunkId(id: string): ChunkPosition | undefined {
   const [, event, digits] = /^chk_([0-9a-z]{1,64})_(\d{1,5})$/.exec(id) ?? [];
   const ordinal = Number(digits);

@@ -1,9 +1,10 @@
--- What an event says where it says it in one text.
+-- Returns the text of a content that has its text in one field.
 create or replace function event_text(p_content jsonb) returns text
 language sql immutable parallel safe
 return coalesce(p_content ->> 'text', p_content ->> 'excerpt_text');
 
--- A lexeme as passages keep it. Among 10⁵ words one of a question meets another's hash once in 40,000 times.
+-- Returns the hash that stands for a lexeme in the index of passages. In a vocabulary of 10⁵ words, a query term has the same hash as another word
+-- once in 40,000 cases.
 create or replace function term_key(p_lexeme text) returns int
 language sql immutable parallel safe
 return hashtext(p_lexeme);
@@ -99,14 +100,14 @@ begin
       || text_lexemes(p_language, p_header || coalesce(to_char(p_at at time zone 'UTC', ' FMDay FMDD FMMonth FMYYYY'), '')))) l);
 end $$;
 
--- The event that an id of an event or of a passage names: chk_<event>_<ordinal> is a passage of evt_<event>. Any other id is returned as it is.
--- Of a column it is taken in a subquery with `offset 0`: behind the wall no index is searched for what a function makes of another row, and
--- each id that a request cited read the whole log (29 ms among 20,000 events, 0.1 so).
+-- Returns the event id of an event or passage id: chk_<event>_<ordinal> is a passage of evt_<event>. Other ids are returned unchanged. Compute it
+-- for a column in a subquery with `offset 0`: under row-level security, an expression over another row cannot use an index, and each cited id read
+-- the whole log (29 ms among 20,000 events instead of 0.1).
 create or replace function event_of(p_id text) returns text
 language sql immutable parallel safe
 return case when p_id ~ '^chk_' then 'evt_' || split_part(substr(p_id, 5), '_', 1) else p_id end;
 
--- Whether an event of so many passages has the one that the id names. The id of an event itself names no passage and is always there.
+-- Returns true if an event with p_chunk_count passages has the passage p_id. The id of an event names no passage and is always valid.
 create or replace function has_passage(p_id text, p_chunk_count int) returns boolean
 language sql immutable parallel safe
 return case
@@ -114,18 +115,18 @@ return case
   when p_id !~ '^chk_[^_]+_[0-9]{1,5}$' then false
   else split_part(p_id, '_', 3)::int < p_chunk_count end;
 
--- The text of a passage.
+-- Returns the text of a passage.
 create or replace function passage_text(p_chunk chunks) returns text
 language sql stable
 as $$ select coalesce(
   p_chunk.text, (select event_text(e.content) from events e where e.tenant_id = p_chunk.tenant_id and e.seq = p_chunk.seq)) $$;
 
--- What passages are made of, to tell whether it was changed since it was read.
+-- Returns a hash of the fields from which passages are derived, to detect a change.
 create or replace function passage_source(p_event events) returns text
 language sql stable
 as $$ select md5(concat_ws(' ', p_event.content, p_event.tags, p_event.actor_id)) $$;
 
--- When a passage is valid, if what it is of says so. From one whose times are none, or end before they begin, nothing is taken.
+-- Returns the validity of a passage, or null if it is unlimited, the times are not valid times, or they end before they begin.
 create or replace function validity(p_times jsonb) returns tstzrange
 language sql stable
 return case
@@ -152,7 +153,7 @@ begin
     where t.tenant_id = p_tenant);
 end $$;
 
--- The passages of an event as such an effect, for another event that says the same.
+-- Returns the passages of an event as an effect, for another event with the same content.
 create or replace function passages_of(p_tenant text, p_seq bigint) returns jsonb
 language sql stable
 begin atomic
@@ -164,7 +165,7 @@ end;
 
 create or replace function passages_apply(p_tenant text, p_effects effect[], p_prepared prepared[], p_at timestamptz) returns answer[]
 language plpgsql
--- a plan for arrays of any length: one unit may have thousands of events and of passages
+-- one plan for arrays of any length: a unit may have thousands of events and passages
 set enable_nestloop = off
 as $$
 begin
@@ -179,7 +180,7 @@ begin
   return null;
 end $$;
 
--- The passages of these events are no longer current, because of the event p_until.
+-- Ends the passages of these events: they are no longer current since the event p_until.
 create or replace function end_chunks(p_tenant text, p_seqs bigint[], p_until bigint, p_at timestamptz) returns void
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off
@@ -189,7 +190,7 @@ begin
   where c.tenant_id = p_tenant and c.until_seq is null and c.seq = any (p_seqs);
 end $$;
 
--- Until when the passages of these events were current, null where they are, and when they are valid.
+-- Sets when the passages of these events ended (null: they are current) and when they are valid.
 create or replace function set_chunk_validity(p_tenant text, p_seqs bigint[], p_untils bigint[], p_ats timestamptz[], p_valid tstzrange[]) returns void
 language plpgsql
 as $$
@@ -199,7 +200,7 @@ begin
   where c.tenant_id = p_tenant and c.seq = d.seq;
 end $$;
 
--- Passages that ended with an event that is gone end with another one.
+-- Moves the end of passages that ended with a deleted event to another event.
 create or replace function move_chunk_ends(p_tenant text, p_gone bigint[], p_seqs bigint[], p_untils bigint[], p_ats timestamptz[]) returns void
 language plpgsql
 as $$
@@ -209,7 +210,7 @@ begin
   where c.tenant_id = p_tenant and c.seq = d.seq and c.until_seq = any (p_gone);
 end $$;
 
--- The passages of an event that says the same as another are edited and valid as those are.
+-- Copies the edits and the validity of the passages of an event to those of another event with the same content.
 create or replace function copy_chunk_edits(p_tenant text, p_from bigint, p_to bigint) returns void
 language plpgsql
 as $$
@@ -261,7 +262,7 @@ begin
   return true;
 end $$;
 
--- Of an erasure, a trim and a rule of retention: passages go with the content of their events.
+-- Erasure, trim and retention: deletes the passages of blanked or dropped events.
 create or replace function passages_clear(p_tenant text, p_seqs bigint[], p_dry boolean) returns jsonb
 language plpgsql
 as $$
@@ -287,7 +288,7 @@ begin atomic
   from chunks c where c.tenant_id = p_tenant and c.seq between p_from and p_to;
 end;
 
--- The words of an event's passages: of each its ordinal, text and header.
+-- Returns the ordinal, text and header of each passage of an event.
 create or replace function passages_words(p_event events) returns jsonb
 language sql stable
 as $$
@@ -307,7 +308,7 @@ begin atomic
   where c.tenant_id = p_tenant and c.seq = p_seq and c.ordinal = (p.part ->> 0)::int;
 end;
 
--- Until when passages were current, one element of each array a passage.
+-- Sets when passages ended, one array element per passage.
 create or replace function set_passage_ends(p_tenant text, p_seqs bigint[], p_ordinals smallint[], p_until_seqs bigint[], p_until_ats timestamptz[]) returns bigint
 language plpgsql
 as $$
@@ -332,7 +333,7 @@ begin
   end loop;
 end $$;
 
--- As many passages as the event says, and each with the scope of its event.
+-- Checks that each event has as many passages as it states, and that each passage has the scope of its event.
 create or replace function passages_check(p_tenant text, p_from bigint, p_to bigint) returns setof finding
 language plpgsql stable
 set plan_cache_mode = force_custom_plan
@@ -350,7 +351,7 @@ begin
       e.seq is null or coalesce(c.n, 0) <> e.chunk_count or coalesce(c.last, -1) <> e.chunk_count - 1 as wrong
     from (select e.* from events e where e.tenant_id = p_tenant and e.seq between p_from and p_to) e
     full join counted c on c.seq = e.seq
-    -- of what is kept nowhere there are no passages
+    -- secret events have no passages
     where not coalesce(e.sensitivity = 'secret' and c.n is null, false)
       and coalesce(e.seq, c.seq) not in (select * from rewritten_seqs(p_tenant, p_from, p_to))
   )
@@ -372,29 +373,29 @@ begin
   from judged j;
 end $$;
 
--- The passages of an event that was erased or emptied by retention went with its content.
+-- Passages of an event that was erased, or blanked by retention, are legitimately gone.
 create or replace function passages_missing(p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean)
 returns table (id text, gone boolean)
 language sql stable
 as $$
   select i.id, coalesce(e.erased_at is not null or substr(i.id, 5, 26) < substr(p_oldest_id, 5, 26), false)
   from (select c.id, event_of(c.id) as event_id from unnest(p_ids) c (id) offset 0) i
-  -- `limit` keeps it a look-up of each id
+  -- `limit` forces one look-up per id
   left join lateral (
     select x.chunk_count, x.erased_at from events x where x.tenant_id = p_tenant and x.event_id = i.event_id limit 1
   ) e on true
   where not coalesce(has_passage(i.id, e.chunk_count), false)
 $$;
 
--- Until the rebuild is over, answers say that not every passage can be found.
+-- Starts a rebuild. Until it ends, responses report `partial_index`.
 create or replace function begin_rebuild(p_tenant text) returns void
 language sql
 begin atomic
   insert into chunk_rebuilds (tenant_id) values (p_tenant) on conflict (tenant_id) do update set rebuilt_to = 0;
 end;
 
--- Other passages in the place of those that an event has: [{"ordinal","text","header","token_count","weight","blocked_in","retracted"}]. They
--- keep its times, and the terms where the words are the same; what is retracted is found by nothing.
+-- Replaces the passages of an event: [{"ordinal","text","header","token_count","weight","blocked_in","retracted"}]. The times are kept, and the
+-- terms too if the text is unchanged. A retracted passage has no terms.
 create or replace function rewrite_passages(p_tenant text, p_event events, p_passages jsonb) returns void
 language plpgsql
 as $$
@@ -416,7 +417,7 @@ begin
   join tenants t on t.tenant_id = p_tenant
   left join chunks c on c.tenant_id = p_tenant and c.seq = p_event.seq and c.ordinal = x.ordinal
   left join chunks f on f.tenant_id = p_tenant and f.seq = p_event.seq and f.ordinal = 0
-  -- not an update: a rebuild may take the rows away meanwhile, and this waits for those it puts back
+  -- an upsert, because a rebuild may delete the rows meanwhile; this waits for the rows that it inserts
   on conflict (tenant_id, seq, ordinal) do update
   set text = excluded.text, header = excluded.header, token_count = excluded.token_count, terms = excluded.terms, weight = excluded.weight,
     blocked_in = excluded.blocked_in;

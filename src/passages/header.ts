@@ -1,5 +1,5 @@
-// What a question may use beside the passage's own words: who, what kind, labels, and the parts of names written together.
-// The date is added where the row is written, because only there the time of an event without one is known.
+// Builds the header of a passage: words beside its text that a query may contain, namely actor, kind, labels and the parts of compound names.
+// SQL adds the date, because the time of an event without one is known only at the commit.
 
 const MAX_PARTS = 48;
 const MAX_CHARACTERS = 1_000;
@@ -8,14 +8,14 @@ export interface HeaderSource {
   actor_id: string;
   kind: string;
   tags: string[];
-  /** A tool's name, a path, a title: what the event says of itself beside its text. */
+  /** The name of a tool, a path, a title. */
   names: string[];
 }
 
-/** Makes the headers of one event's passages: what they share is written once, for there may be 256 tags and a thousand passages. */
+/** Returns a function that builds the header of each passage. The shared part is built once, because an event may have 256 tags and a thousand passages. */
 export function headersFor(about: HeaderSource): (passage: string) => string {
   const kind = about.kind === 'message' ? '' : about.kind.replaceAll('_', ' ');
-  // cut before it is rewritten: what lies beyond could not be in the header
+  // truncated first, because no more than this fits in the header
   const labels = about.tags
     .join(' ')
     .slice(0, MAX_CHARACTERS)
@@ -29,15 +29,15 @@ export function headersFor(about: HeaderSource): (passage: string) => string {
 }
 
 const LONGEST_NAME = 200;
-const joined = /[./\\:@#_-][A-Za-z0-9]|[a-z0-9][A-Z]/;
+const compound = /[./\\:@#_-][A-Za-z0-9]|[a-z0-9][A-Z]/;
 
-/** `readFileSync`, `src/db/query.ts`: the index keeps them as one word, a question names their parts. */
+/** Returns the parts of compound names such as `readFileSync` or `src/db/query.ts`: the index keeps these as one word, but a query may name a part. */
 export function partsOf(text: string, known: Iterable<string> = []): Set<string> {
   const parts = new Set(known);
-  // Runs first, then their parts: one expression for both went back and forth over long runs (0.5 s for 60,000 letters).
+  // Two steps, names and then their parts: a single expression backtracked over long names (0.5 s for 60,000 letters).
   for (const [name] of text.matchAll(/[A-Za-z0-9_./\\:@#-]+/g)) {
     if (parts.size >= MAX_PARTS) break;
-    if (name.length > LONGEST_NAME || !joined.test(name)) continue;
+    if (name.length > LONGEST_NAME || !compound.test(name)) continue;
     for (const part of name.split(/[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])/))
       if (part.length > 1 && part.length < 64) parts.add(part);
   }

@@ -3,12 +3,12 @@ import { headersFor } from './header.ts';
 import { cutAt, estimateTokens, splitText } from './split.ts';
 import { traitsOf } from './traits.ts';
 
-/** Most bytes of one event that are indexed: what one transaction can write. The answer to the write counts what lies beyond. */
+/** Most bytes of an event that are indexed, which is what one transaction can write. The response reports the rest as `unindexed_bytes`. */
 export const SEARCHABLE_BYTES = 4 * 1024 * 1024;
-/** What the column of the ordinal holds. Only a text of signs has more passages within SEARCHABLE_BYTES. */
+/** The limit of the ordinal column. Only a text of punctuation has more passages within SEARCHABLE_BYTES. */
 export const MAX_PASSAGES = 32_767;
 
-/** What passages are made of; rows of the log have it. */
+/** The fields of an event from which passages are derived. */
 export interface PassageSource {
   kind: string;
   actor_id: string;
@@ -25,7 +25,7 @@ export interface Passage {
 
 type Content = Record<string, unknown>;
 
-// Which fields lead, in this order; every further string of a content follows by its name, because the log does not keep an order.
+// Fields that come first, in this order. Other strings follow in the order of their names, because JSONB does not keep the order of members.
 const leading: Record<string, string[]> = {
   message: ['text'],
   tool_call: ['tool'],
@@ -33,7 +33,7 @@ const leading: Record<string, string[]> = {
   decision: ['decision', 'rationale', 'constraints', 'alternatives', 'consequences'],
   task_update: ['title', 'details', 'status'],
 };
-// Said in the header, or marks and ids that nobody asks for.
+// Fields that are in the header, or that are ids and flags which no query contains.
 const excluded = new Set([
   'tool',
   'path',
@@ -55,7 +55,7 @@ export interface Indexed {
 
 export const passagesOf = (event: PassageSource): Passage[] => [...eachPassage(event)];
 
-/** The passages of an event, and how many bytes of what it says they leave out. */
+/** Returns the passages of an event and the number of bytes that are not indexed. */
 export function indexOf(event: PassageSource, fullText?: string): Indexed {
   const each = eachPassage(event, fullText);
   const passages: Passage[] = [];
@@ -67,8 +67,8 @@ export function indexOf(event: PassageSource, fullText?: string): Indexed {
 }
 
 /**
- * The passages one by one, so that a caller can pause; returns how many bytes they leave out. `fullText` is the whole of a text of
- * which the content keeps only the beginning.
+ * Yields the passages one by one, so that a caller can pause; returns the number of bytes that are not indexed. `fullText`: the complete
+ * text, if the content keeps only an excerpt.
  */
 export function* eachPassage(event: PassageSource, fullText?: string): Generator<Passage, number> {
   const content = (event.content ?? {}) as Content;
@@ -96,17 +96,17 @@ const bytesOf = (parts: string[]): number =>
 
 const isMemory = (kind: string) => kind.startsWith('memory.');
 
-/** A memory says its text and what is said in its body; its other fields say how it is to be taken. A proposal says nothing yet. */
+/** Returns the text and the body of a memory; its other fields only qualify it. A proposal has no searchable text. */
 function textsInMemory({ text, body, status }: Content): string[] {
   if (status === 'proposed') return [];
   const { to_agent: _, task_id: __, status: ___, priority: ____, ...texts } = (body ?? {}) as Content;
   return [...leaves(text), ...leaves(texts).filter((part) => part !== text && !isId(part))];
 }
 
-/** What an event says, as one text; what search cannot reach is left out. */
+/** Returns the searchable text of an event. */
 export const textOf = (kind: string, content: Content): string => joined(textsIn(kind, content));
 
-/** Every part of what an event says, in order. */
+/** Returns the texts of an event, in order. */
 function textsIn(kind: string, content: Content, fullText?: string): string[] {
   if (isMemory(kind)) return textsInMemory(content);
   const order = leading[kind] ?? [];
@@ -118,19 +118,19 @@ function textsIn(kind: string, content: Content, fullText?: string): string[] {
     .map((part) => (fullText !== undefined && part.length > 1_000 && fullText.startsWith(part) ? fullText : part));
 }
 
-/** One text of the parts. A character is at least a byte, so nothing beyond the bound could be indexed. */
+/** Joins texts up to the limit of indexing: a character is at least one byte. */
 function joined(parts: string[]): string {
   const pieces: string[] = [];
-  let room = SEARCHABLE_BYTES;
+  let remaining = SEARCHABLE_BYTES;
   for (const part of parts) {
-    if (room <= 0) break;
-    pieces.push(cutAt(part, room));
-    room -= part.length + 1;
+    if (remaining <= 0) break;
+    pieces.push(cutAt(part, remaining));
+    remaining -= part.length + 1;
   }
   return pieces.join('\n');
 }
 
-/** Every string and number in a value, in the order of names; the names only say where. */
+/** Returns the strings and numbers in a value, in the order of member names; the names themselves are not searchable. */
 function leaves(value: unknown): string[] {
   const found: string[] = [];
   const pending = [value];

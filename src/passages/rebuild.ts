@@ -3,21 +3,21 @@ import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { eachPassage, type Passage, type PassageSource, SEARCHABLE_BYTES } from './passages.ts';
 
-// Passages are derived: this makes them again from the log, a batch at a time, and may be stopped and run again. The log goes on
-// meanwhile; what is recorded during a rebuild brings its own passages, which are made once more when the rebuild gets there.
+// Rebuilds the passages of a tenant from the log in batches; it may be interrupted and resumed. Events recorded meanwhile have passages
+// already, which are rebuilt once more when the rebuild reaches them.
 
 const BATCH_EVENTS = 500;
-/** About the text of one step, which is written in one transaction; a batch with many large outputs is done in several. */
+/** Approximate text per transaction; a batch with many large outputs takes several. */
 const BATCH_BYTES = SEARCHABLE_BYTES;
-/** Passages made without a pause: a rebuild may run in a daemon that serves. */
-const AT_ONCE = 200;
+/** Passages built without yielding to the event loop: a rebuild may run in a serving daemon. */
+const YIELD_EVERY = 200;
 
 interface LoggedEvent extends PassageSource {
   seq: number;
   sensitivity: string;
   artifact_id: string | null;
   chunk_count: number;
-  /** As passage_source says it. */
+  /** The hash that passage_source returned. */
   source: string;
 }
 
@@ -26,7 +26,7 @@ interface Chunk extends Passage {
   ordinal: number;
 }
 
-/** Rebuilds one tenant's passages; returns how many events were looked at. Until the end, answers say `partial_index`. */
+/** Rebuilds the passages of a tenant and returns the number of events examined. Until the end, responses report `partial_index`. */
 export async function rebuildTenant(tenant: Tenant, progress: (seq: number) => unknown = () => undefined): Promise<number> {
   let seq = await start(tenant);
   for (let count = 0; ; ) {
@@ -40,7 +40,7 @@ export async function rebuildTenant(tenant: Tenant, progress: (seq: number) => u
     for (const event of events) await addChunks(tenant, event, chunks);
     const read = events.map(({ seq, source }) => ({ seq, source }));
     const written = await writeChunks(tenant, seq + 1, last, read, chunks);
-    // something was erased or renamed since it was read
+    // an event was erased or renamed since it was read: read the batch again
     if (!written) continue;
     seq = last;
     count += events.length;
@@ -59,7 +59,7 @@ async function writeChunks(tenant: Tenant, from: number, to: number, read: objec
   return row!.written;
 }
 
-/** Where to go on: a rebuild that was stopped left its place. */
+/** Returns the seq to resume after: an interrupted rebuild left it. */
 const start = (tenant: Tenant): Promise<number> =>
   tenant.write(async (db) => {
     const row = await db.row<{ rebuilt_to: number }>(
@@ -68,13 +68,13 @@ const start = (tenant: Tenant): Promise<number> =>
        returning rebuilt_to`,
       [tenant.id],
     );
-    if (!row) throw new Error(`there is no tenant ${tenant.id}`);
+    if (!row) throw new Error(`the tenant ${tenant.id} does not exist`);
     return row.rebuilt_to;
   });
 
 const finish = (tenant: Tenant) => tenant.write((db) => db.run('delete from chunk_rebuilds where tenant_id = $1', [tenant.id]));
 
-/** What is read ends with a step, so that no more is held than one transaction writes. */
+/** Reads at most as much as one transaction writes, which bounds memory. */
 const readEvents = (db: Db, tenant: string, after: number): Promise<LoggedEvent[]> =>
   db.rows<LoggedEvent>(
     `select e.seq, e.kind, e.actor_id, e.content, e.tags, e.sensitivity, e.artifact_id, e.chunk_count, passage_source(e) as source
@@ -98,7 +98,7 @@ const readEvents = (db: Db, tenant: string, after: number): Promise<LoggedEvent[
 const EVENT = { objects: ['content'], lists: ['tags'] };
 
 async function addChunks(tenant: Tenant, event: LoggedEvent, chunks: Chunk[]): Promise<void> {
-  // what was recorded without any (an uploaded artifact, a secret, what the service itself says) has none
+  // events recorded without passages have none: uploads, secret events, events of the service itself
   if (event.sensitivity === 'secret' || event.chunk_count === 0) return;
   if (tenant.faultOf(event, EVENT) !== undefined) return;
   const fullText = event.artifact_id === null ? undefined : await readText(tenant, event.artifact_id);
@@ -106,7 +106,7 @@ async function addChunks(tenant: Tenant, event: LoggedEvent, chunks: Chunk[]): P
   for (const passage of eachPassage(event, fullText)) {
     chunks.push({ seq: event.seq, ordinal, ...passage });
     ordinal += 1;
-    if (ordinal % AT_ONCE === 0) await setImmediate();
+    if (ordinal % YIELD_EVERY === 0) await setImmediate();
   }
 }
 

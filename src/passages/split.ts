@@ -1,15 +1,15 @@
-// Text → passages: whole sentences and lines together while they are short, cut where nothing else ends. Their concatenation is
-// the text. Each character is looked at a bounded number of times, whatever the text.
+// Splits text into passages of whole sentences and lines, and cuts sentences that are too long. The passages concatenate to the text.
+// Each character is examined a bounded number of times, whatever the text.
 
-/** A passage is about this many tokens at most, and never more than its UTF-8 bytes. */
+/** Most tokens of a passage, estimated. The estimate never exceeds the number of UTF-8 bytes. */
 export const PASSAGE_TOKENS = 192;
-/** No more characters are looked at for one passage; by their tokens alone they are fewer. */
+/** Most characters examined for one passage. */
 export const PASSAGE_CHARACTERS = 1_600;
 
-// After a sentence's end and the space behind it, or after a line's.
+// Ends after the end of a sentence and the spaces behind it, or after the end of a line.
 const sentence = /[^\n.!?。！？…]*(?:[.!?。！？…]+["'”’)\]]*[^\S\n]*|\n+|$)/gu;
 
-/** The passages one by one, so that a caller can stop or pause within a long text. */
+/** Yields the passages one by one, so that a caller can stop or pause within a long text. */
 export function* splitText(text: string): Generator<string> {
   if (fits(text)) {
     if (text !== '') yield text;
@@ -30,13 +30,13 @@ export function* splitText(text: string): Generator<string> {
   if (open !== '') yield open;
 }
 
-/** The first `limit` characters, never half a surrogate pair. */
+/** Returns the first `limit` characters without splitting a surrogate pair. */
 export function cutAt(text: string, limit: number): string {
   if (text.length <= limit) return text;
   return text.slice(0, isHighSurrogate(text, limit - 1) ? limit - 1 : limit);
 }
 
-/** Tokens, about: prose within a tenth, random letters at half. Counting exactly would cost every write more than its insert. */
+/** Estimates the tokens of a text: within 10 % for prose, half for random letters. Exact counting would cost each write more than its insert. */
 export function estimateTokens(text: string): number {
   let quarters = 0;
   for (let i = 0; i < text.length; i += 1) {
@@ -55,7 +55,7 @@ function* units(text: string): Generator<string> {
   for (const [piece] of text.matchAll(sentence)) if (piece !== '') yield* pieces(piece);
 }
 
-/** A sentence, or parts of one that is too long. */
+/** Yields a sentence, or the parts of one that is too long. */
 function* pieces(text: string): Generator<string> {
   for (let from = 0; from < text.length; ) {
     const rest = text.slice(from, from + PASSAGE_CHARACTERS);
@@ -65,7 +65,7 @@ function* pieces(text: string): Generator<string> {
   }
 }
 
-/** How much of a text that must be cut is a passage: up to a space in its second half, else between two characters. */
+/** Returns the length of the first part of a text that is too long: it ends at a space in the second half, or else between two characters. */
 function lengthOfPart(text: string): number {
   let length = text.length;
   while (!fits(text.slice(0, length))) length = Math.ceil(length / 2);
@@ -74,7 +74,7 @@ function lengthOfPart(text: string): number {
   return isHighSurrogate(text, length - 1) ? length - 1 : length;
 }
 
-/** In the second half; 0 where there is none. */
+/** Returns the position after the last space in the second half, or 0. */
 function lastSpace(text: string, before: number): number {
   for (let at = before; at > before / 2; at -= 1) if (/\s/.test(text[at - 1]!)) return at;
   return 0;

@@ -3,29 +3,29 @@ import type { Db } from '../db/query.ts';
 import { Problem } from '../http/problem.ts';
 import { PREFIX_LENGTH } from '../id.ts';
 
-// What is cited must be there: ids of ours name what their author may see. To cite another tenant's is to cite nothing.
+// Checks that cited ids exist: an id of this service must name an item that the author may see. An id of another tenant does not exist.
 
 const MAX_REFS_CHECKED = 10_000;
 
-/** An id that a request cites, where it stands, and the subject of what cites it. */
+/** An id that a request cites, its position in the request, and the subject of the citing item. */
 interface Citation {
   id: string;
   pointer: string;
   subject: string | undefined;
 }
 
-/** Ids of a request, each once for each subject. */
+/** The cited ids of a request, once per subject. */
 export type Cited = Map<string, Citation>;
 
 export const citeOne = (cited: Cited, citation: Citation): void =>
   void cited.set(`${citation.id} ${citation.subject ?? ''}`, citation);
 
 export interface RefLimits {
-  /** What begins with one of these is an id of ours, and not a free name. */
+  /** Prefixes that make a ref an id of this service; other refs are free names. */
   citedPrefixes: readonly string[];
 }
 
-/** Adds those that look like ids of ours. */
+/** Adds the ids of this service among these refs. */
 export function cite(
   cited: Cited,
   ids: readonly string[],
@@ -34,8 +34,8 @@ export function cite(
   { citedPrefixes }: RefLimits,
 ): void {
   ids.forEach((id, i) => {
-    const isOurs = id[PREFIX_LENGTH] === '_' && citedPrefixes.includes(id.slice(0, PREFIX_LENGTH));
-    if (isOurs) citeOne(cited, { id, pointer: `${pointer}/${i}`, subject });
+    const isInternal = id[PREFIX_LENGTH] === '_' && citedPrefixes.includes(id.slice(0, PREFIX_LENGTH));
+    if (isInternal) citeOne(cited, { id, pointer: `${pointer}/${i}`, subject });
   });
 }
 
@@ -53,13 +53,13 @@ export async function refuseDangling({ tenant, principal }: Caller, cited: Cited
   });
 }
 
-/** A private thing is cited for its own subject alone; a citation without a subject cites whatever the caller sees. */
+/** A private item may be cited only for its own subject; a citation without a subject may name any item that the caller sees. */
 const ownIn = (of: string) => `(i.subject is null or ${of}.channel <> 'private' or ${of}.user_id = i.subject)`;
 const [OWN_EVENT, OWN_ARTIFACT, OWN_MEMORY] = [ownIn('e'), ownIn('a'), ownIn('m')];
 
 /**
- * The places of those ids that name nothing the caller may see: one `not exists` for each table where ids of ours are kept.
- * `subjects`: for whom each of them is cited.
+ * Returns the indexes of the ids that name no item visible to the caller, with one `not exists` per table that has ids.
+ * `subjects`: the subject of each citing item.
  */
 async function findDangling(
   db: Db,
@@ -68,11 +68,11 @@ async function findDangling(
   visibility: Visibility,
   subjects: (string | null)[] = ids.map(() => null),
 ): Promise<number[]> {
-  const rows = await db.rows<{ place: number }>(
-    `select i.place::int - 1 as place
+  const rows = await db.rows<{ index: number }>(
+    `select i.ordinal::int - 1 as index
     from (
-      select u.id, u.subject, u.place, event_of(u.id) as event_id
-      from unnest($5::text[], $6::text[]) with ordinality as u (id, subject, place)
+      select u.id, u.subject, u.ordinal, event_of(u.id) as event_id
+      from unnest($5::text[], $6::text[]) with ordinality as u (id, subject, ordinal)
       offset 0
     ) i
     where not exists (
@@ -89,5 +89,5 @@ async function findDangling(
     order by i.place`,
     [tenant, ...visibilityValues(visibility), ids, subjects],
   );
-  return rows.map(({ place }) => place);
+  return rows.map(({ index }) => index);
 }

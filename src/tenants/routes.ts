@@ -26,7 +26,7 @@ export interface TenantNeeds {
   invalidate(tenant_id: string): void;
   /** Begins to remove its rows. */
   erase(tenant_id: string): void;
-  /** What other features know of its settings is read again. */
+  /** Makes other features read the settings again. */
   changed(tenant_id: string): void;
 }
 

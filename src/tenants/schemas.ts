@@ -32,7 +32,7 @@ export const tenant = z.object({
 });
 export type TenantView = z.output<typeof tenant>;
 
-/** A field that is null is taken away, one that is absent stays (RFC 7396). */
+/** A null field is removed, an absent field is unchanged (RFC 7396). */
 export const tenantPatch = z
   .strictObject({
     language: z.string().min(1).max(63).optional(),

@@ -14,7 +14,7 @@ export const readTenant = (db: Db, tenant_id: string): Promise<TenantView | unde
   );
 
 export async function lockVersion(db: Db, tenant_id: string): Promise<number | undefined> {
-  // not against the keys of rows that others write meanwhile: they hold the clock, which a setting may need after this
+  // `no key update` does not block foreign-key checks of concurrent writers, who hold the clock row that a change of settings may need next
   const row = await db.row<{ version: number }>('select version from tenants where tenant_id = $1 for no key update', [
     tenant_id,
   ]);
@@ -42,13 +42,13 @@ export const updateTenant = (db: Db, tenant_id: string, patch: TenantPatch): Pro
     [tenant_id, patch.language, JSON.stringify(patch.settings ?? {})],
   );
 
-/** Tasks that are in work already take their agents' places, or leave them. */
+/** Applies a changed `one_doing_per_agent` to the tasks that are in progress. */
 export async function assignDoingAgents(db: Db, tenant_id: string): Promise<void> {
   await db.run('select from tenant_clocks where tenant_id = $1 for update', [tenant_id]);
   await db.run('select assign_doing_agents($1)', [tenant_id]);
 }
 
-/** From now on no credential of the tenant is good anywhere, as soon as what is known of them has aged. */
+/** Marks the tenant as deleted. Its credentials stop working on every daemon once the cached ones expire. */
 export const closeTenant = (db: Db, tenant_id: string): Promise<{ at: string } | undefined> =>
   db.row(
     `update tenants set state = 'deleting', deleting_since = now(), version = version + 1
@@ -63,7 +63,7 @@ export const setSuspended = (db: Db, tenant_id: string, suspended: boolean): Pro
     suspended ? 'suspended' : 'active',
   ]);
 
-/** Null: no bound. */
+/** Null: unlimited. */
 export const setQuota = (db: Db, tenant_id: string, max_bytes: number | null): Promise<number> =>
   db.run('update tenant_clocks set max_bytes = $2 where tenant_id = $1', [tenant_id, max_bytes]);
 
@@ -81,7 +81,7 @@ export const readUsage = (db: Db, tenant_id: string): Promise<Usage | undefined>
 
 export type Progress = 'more' | 'empty' | 'gone';
 
-/** One batch of an erasure. The name is free again `keep_name_s` after the deletion began. */
+/** Removes one batch of rows. The name becomes available `keep_name_s` after the deletion. */
 export async function eraseBatch(tenant: Tenant, ms: number, keep_name_s: number): Promise<Progress> {
   const [row] = await tenant.call<{ progress: Progress }>('select erase_tenant($1, $2, $3) as progress', [
     tenant.id,
@@ -91,6 +91,6 @@ export async function eraseBatch(tenant: Tenant, ms: number, keep_name_s: number
   return row!.progress;
 }
 
-/** Through the overseer's function, which tells of every tenant its name and state and nothing else. */
+/** Lists tenants through a security-definer function that returns only names and states. */
 export const listTenants = (any: Tenant, after: string, limit: number): Promise<{ tenant_id: string; state: string }[]> =>
   any.call('select tenant_id, state from list_tenants($1, $2)', [after, limit]);
