@@ -164,7 +164,7 @@ describeOnServer(WHY, () => {
       'a version that is gone',
       `delete from memory_versions ${where} and version = 1 and seq = 2`,
       'memories',
-      { fault: 'its versions are not dense' },
+      { fault: 'gap in the versions' },
     ],
     ['a memory that is gone', `delete from memories ${oneMemory}`, 'memory_versions', { fault: 'no such memory' }],
     ['bytes that are gone', `update artifacts set bytes = '\\x00' ${where}`, 'artifacts', { fault: 'not all its bytes' }],

@@ -2,7 +2,7 @@ import { type Client, message } from '../support/client.ts';
 
 export const team = (text: string, more: Record<string, unknown> = {}) => message(text, { channel: 'team', ...more });
 
-export interface Made {
+export interface Recorded {
   event_id: string;
   seq: number;
   chunk_ids: string[];
@@ -10,14 +10,14 @@ export interface Made {
   artifact_id: string;
 }
 
-/** Records one event. */
-export async function record(by: Client, event: unknown): Promise<Made> {
+/** Records an event. */
+export async function record(by: Client, event: unknown): Promise<Recorded> {
   const { status, body } = await by.ask('POST', '/v1/events', { body: event });
   if (status !== 201) throw new Error(`${status} ${JSON.stringify(body)}`);
-  return body as Made;
+  return body as Recorded;
 }
 
-/** Proposes an edit and, unless told otherwise, approves it. */
+/** Proposes an edit and approves it by default. */
 export async function edit(by: Client, target: string, op: string, patch?: object, more: object = { auto_approve: true }) {
   const { status, body } = await by.ask('POST', '/v1/edits', {
     body: { target, op, reason: 'it is wrong', ...(patch && { patch }), ...more },
@@ -29,11 +29,11 @@ export async function edit(by: Client, target: string, op: string, patch?: objec
 export const decide = (by: Client, id: string, verb: string, headers: Record<string, string> = {}) =>
   by.ask('POST', `/v1/edits/${id}/${verb}`, { headers });
 
-/** The event of this seq, as a list in that channel shows it. */
+/** Returns the event with this seq from a list in the channel. */
 export const listed = async (by: Client, seq: number, channel = 'team') =>
   (await by.ask('GET', `/v1/events?channel=${channel}&after=${seq - 1}&limit=1`)).body.data[0];
 
-/** The text of a passage, or the status of the refusal. */
+/** Returns the text of a passage, or the status of the error. */
 export const chunk = async (by: Client, id: string) => {
   const { status, body } = await by.ask('GET', `/v1/chunks/${id}`);
   return status === 200 ? body.text : status;

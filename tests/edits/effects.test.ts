@@ -17,7 +17,7 @@ afterAll(() => daemon.stop());
 const long = (word: string) =>
   Array.from({ length: 60 }, (_, i) => `The ${word} sentence of number ${i} is plain and long enough.`).join(' ');
 
-test('retract withholds the event from lists and by id; an admin reads the original; revert restores it', async () => {
+test('a retracted event is withheld from lists and by id, except for admins, until the edit is reverted', async () => {
   const event = await record(
     alice,
     team('the launch code is 1234', { tags: ['code'], metadata: { hint: 'launch' }, refs: ['launch'] }),
@@ -47,7 +47,7 @@ test('retract withholds the event from lists and by id; an admin reads the origi
   expect(await chunk(bob, event.chunk_ids[0]!)).toBe('the launch code is 1234');
 });
 
-test('quarantine hides it from every list and leaves it to be read by id; block hides it in one channel', async () => {
+test('quarantine hides an event from lists but not by id; block hides it in one channel', async () => {
   const event = await record(alice, message('the sky is green', { channel: 'public' }));
   const { edit_id } = await edit(alice, event.event_id, 'block', { channel: 'public' });
   const inChannel = async (channel: string) => (await listed(bob, event.seq, channel)).content;
@@ -67,7 +67,7 @@ test('quarantine hides it from every list and leaves it to be read by id; block 
   expect((await bob.ask('GET', `/v1/events/${event.event_id}`)).body.content).toEqual({ text: 'the sky is green' });
 });
 
-test('one passage of several is amended or retracted; the others stay, and the event reads as they do', async () => {
+test('amending or retracting one passage keeps the others and updates the event', async () => {
   const event = await record(alice, team(long('green')));
   expect(event.chunk_ids.length).toBeGreaterThan(2);
   const [first, second, third] = event.chunk_ids as [string, string, string];
@@ -86,7 +86,7 @@ test('one passage of several is amended or retracted; the others stay, and the e
   expect(status).toBe(422);
 });
 
-test('a whole event amended to more or fewer passages, and back', async () => {
+test('an event can be amended to more or fewer passages and reverted', async () => {
   const event = await record(alice, team(long('green')));
   const original = await listed(bob, event.seq);
   const shorter = await edit(alice, event.event_id, 'amend', { text: 'short' });
@@ -103,7 +103,7 @@ test('a whole event amended to more or fewer passages, and back', async () => {
   expect(await chunk(bob, now.chunk_ids.at(-1))).toBe(404);
 });
 
-test('an amended decision keeps what is no prose, and an output keeps where it is from', async () => {
+test('an amendment keeps the fields of a decision or output that are not prose', async () => {
   const decision = await record(alice, {
     ...team(''),
     kind: 'decision',
@@ -120,7 +120,7 @@ test('an amended decision keeps what is no prose, and an output keeps where it i
   expect((await listed(bob, output.seq)).content).toEqual({ tool: 'read', path: 'a.txt', excerpt_text: 'postgres' });
 });
 
-test('the artifact of an event that is hidden or amended is for admins', async () => {
+test('only admins read the artifact of a hidden or amended event', async () => {
   const text = 'word '.repeat(20_000);
   const event = await record(alice, { ...team(''), kind: 'tool_result', content: { tool: 'read', excerpt_text: text } });
   const status = async (by: Client) => (await by.ask('GET', `/v1/artifacts/${event.artifact_id}`)).status;
@@ -134,7 +134,7 @@ test('the artifact of an event that is hidden or amended is for admins', async (
   expect((await listed(bob, event.seq)).edit_ids).toEqual([weak.edit_id]);
 });
 
-test('edits combine in the order in which they were approved', async () => {
+test('edits apply in the order of their approval', async () => {
   const event = await record(alice, team('first'));
   const [second, third] = [
     await edit(alice, event.event_id, 'amend', { text: 'second' }, {}),
@@ -147,7 +147,7 @@ test('edits combine in the order in which they were approved', async () => {
   expect((await listed(bob, event.seq)).content).toEqual({ text: 'third' });
 });
 
-test('a quarantined passage is left out of its event, and read by its id', async () => {
+test('a quarantined passage is omitted from its event but can be read by id', async () => {
   const event = await record(alice, team(long('green')));
   const text = await chunk(bob, event.chunk_ids[1]!);
   await edit(alice, event.chunk_ids[1]!, 'quarantine');

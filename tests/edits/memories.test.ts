@@ -19,7 +19,7 @@ beforeEach(async () => {
 });
 afterAll(() => daemon.stop());
 
-const remember = async (more: Record<string, unknown>, by = alice) => {
+const createMemory = async (more: Record<string, unknown>, by = alice) => {
   const { status, body } = await by.ask('POST', '/v1/memories', { body: { kind: 'rule', channel: 'team', ...more } });
   expect([status, body]).toEqual([201, expect.anything()]);
   return body as { memory_id: string; event_id: string; seq: number };
@@ -39,8 +39,8 @@ const read = async ({ memory_id }: { memory_id: string }, by = bob) => {
 const OLD = 'always deploy walruses on Friday';
 const NEW = 'never deploy otters on Monday';
 
-test('an amended memory says the new text in lists, by id, in search and context, found by its new words and not by its old', async () => {
-  const rule = await remember({ text: OLD });
+test('an amended memory has the new text everywhere and is found only by its new words', async () => {
+  const rule = await createMemory({ text: OLD });
   const { edit_id } = await edit(alice, rule.memory_id, 'amend', { text: NEW });
   expect(await read(rule)).toMatchObject({ text: NEW, version: 1, edit_ids: [edit_id] });
   expect([await list(), await search('otters Monday'), await search('walruses Friday')]).toEqual([[NEW], [NEW], []]);
@@ -57,7 +57,7 @@ test('an amended memory says the new text in lists, by id, in search and context
   ]);
 });
 
-test('the length of an amended passage is counted anew', async () => {
+test('an amended passage has a new token count', async () => {
   const event = await record(alice, team('short'));
   const count = async () => (await bob.ask('GET', `/v1/chunks/${event.chunk_ids[0]}`)).body.token_count;
   const before = await count();
@@ -67,8 +67,11 @@ test('the length of an amended passage is counted anew', async () => {
   expect(await count()).toBeGreaterThan(before * 5);
 });
 
-test('a retracted memory leaves lists, search and context, with every event that said it; an admin reads it by its id', async () => {
-  const [rule, again] = [await remember({ text: OLD, session_id: 's1' }), await remember({ text: OLD, session_id: 's2' })];
+test('a retracted memory and the events that repeat it are hidden; admins read it by id', async () => {
+  const [rule, again] = [
+    await createMemory({ text: OLD, session_id: 's1' }),
+    await createMemory({ text: OLD, session_id: 's2' }),
+  ];
   expect(again.memory_id).toBe(rule.memory_id);
   const { edit_id } = await edit(alice, rule.memory_id, 'retract');
   expect([await list(), await list(alice), await search('walruses'), await read(rule)]).toEqual([[], [], [], 404]);
@@ -81,8 +84,8 @@ test('a retracted memory leaves lists, search and context, with every event that
   expect([await list(), (await read(rule)).text]).toEqual([[OLD], OLD]);
 });
 
-test('a quarantined memory is read by its id alone, a blocked one in other channels', async () => {
-  const rule = await remember({ text: OLD, channel: 'public' });
+test('a quarantined memory is readable only by id, a blocked one only in other channels', async () => {
+  const rule = await createMemory({ text: OLD, channel: 'public' });
   const inPublic = async () => (await bob.ask('GET', '/v1/memories?channel=public')).body.data.length;
   const { edit_id } = await edit(alice, rule.memory_id, 'block', { channel: 'public' });
   expect([await inPublic(), await list()]).toEqual([0, [OLD]]);
@@ -92,7 +95,7 @@ test('a quarantined memory is read by its id alone, a blocked one in other chann
   expect(await read(rule)).toMatchObject({ text: OLD, marks: ['quarantined'] });
 });
 
-test('a decision that was recorded is amended and retracted as the memory that it made', async () => {
+test('a recorded decision is amended and retracted through its memory', async () => {
   const decision = await record(alice, {
     ...team(''),
     kind: 'decision',
@@ -106,35 +109,32 @@ test('a decision that was recorded is amended and retracted as the memory that i
   expect(await context('otters')).not.toContain('otters');
 });
 
-test('an edit of a memory that says something else by now is 409', async () => {
-  const rule = await remember({ text: OLD });
+test('approving an edit of a memory that has changed since returns 409', async () => {
+  const rule = await createMemory({ text: OLD });
   const pending = await edit(alice, rule.memory_id, 'amend', { text: NEW }, {});
   expect((await alice.ask('PATCH', `/v1/memories/${rule.memory_id}`, { body: { text: 'deploy on Tuesday' } })).status).toBe(200);
   expect((await decide(alice, pending.edit_id, 'approve')).status).toBe(409);
   expect((await read(rule)).text).toBe('deploy on Tuesday');
 });
 
-testOnServer('one daemon alone may open it')(
-  'edits survive a rebuild of the index, and so does what they were made from',
-  async () => {
-    const [amended, gone] = [
-      await record(alice, team('the sky is green')),
-      await record(alice, team('grass is blue', { session_id: 's2' })),
-    ];
-    const first = await edit(alice, amended.chunk_ids[0]!, 'amend', { text: 'the sky is blue' });
-    const second = await edit(alice, gone.chunk_ids[0]!, 'retract');
-    const rebuild = async () => {
-      const log = createLogger('silent');
-      const database = await openDatabase(loadConfig({ NODE_ENV: 'test', ...daemon.env }), log);
-      await rebuildTenant(database.tenants(alice.tenant_id));
-      await database.close();
-    };
-    await rebuild();
-    expect([await chunk(bob, amended.chunk_ids[0]!), await chunk(bob, gone.chunk_ids[0]!)]).toEqual(['the sky is blue', 404]);
-    expect([await search('sky'), await search('grass')]).toEqual([['the sky is blue'], []]);
-    expect((await listed(bob, amended.seq)).content).toEqual({ text: 'the sky is blue' });
-    for (const { edit_id } of [first, second]) await decide(alice, edit_id, 'revert');
-    await rebuild();
-    expect([await search('sky'), await search('grass')]).toEqual([['the sky is green'], ['grass is blue']]);
-  },
-);
+testOnServer('the test needs a second connection')('edits and the originals survive a rebuild of the index', async () => {
+  const [amended, gone] = [
+    await record(alice, team('the sky is green')),
+    await record(alice, team('grass is blue', { session_id: 's2' })),
+  ];
+  const first = await edit(alice, amended.chunk_ids[0]!, 'amend', { text: 'the sky is blue' });
+  const second = await edit(alice, gone.chunk_ids[0]!, 'retract');
+  const rebuild = async () => {
+    const log = createLogger('silent');
+    const database = await openDatabase(loadConfig({ NODE_ENV: 'test', ...daemon.env }), log);
+    await rebuildTenant(database.tenants(alice.tenant_id));
+    await database.close();
+  };
+  await rebuild();
+  expect([await chunk(bob, amended.chunk_ids[0]!), await chunk(bob, gone.chunk_ids[0]!)]).toEqual(['the sky is blue', 404]);
+  expect([await search('sky'), await search('grass')]).toEqual([['the sky is blue'], []]);
+  expect((await listed(bob, amended.seq)).content).toEqual({ text: 'the sky is blue' });
+  for (const { edit_id } of [first, second]) await decide(alice, edit_id, 'revert');
+  await rebuild();
+  expect([await search('sky'), await search('grass')]).toEqual([['the sky is green'], ['grass is blue']]);
+});

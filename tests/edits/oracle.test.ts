@@ -3,7 +3,7 @@ import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { readEvents } from '../support/sse.ts';
 import { decide, edit, record, team } from './client.ts';
 
-// What is withheld from a request can also not be found out by asking for it.
+// Filters and searches do not reveal withheld content.
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -23,13 +23,13 @@ const probes = [{ 'metadata.salary': { gte: 4000 } }, { tags: { contains: 'payro
 const list = async (by: Client, what: string, query: string, channel = 'team') =>
   (await by.ask('GET', `/v1/${what}?channel=${channel}&${query}`)).body.data as Record<string, any>[];
 const probe = (filter: unknown) => `filter=${encodeURIComponent(JSON.stringify(filter))}`;
-/** How many events each question finds: by tag, and by each probe. */
+/** Returns the number of events that match the tag and each filter. */
 const found = async (by: Client, channel = 'team') => [
   (await list(by, 'events', 'tag=payroll', channel)).length,
   ...(await Promise.all(probes.map(async (filter) => (await list(by, 'events', probe(filter), channel)).length))),
 ];
 
-test('a list is asked nothing of what an edit withholds from it, and finds it by what it shows', async () => {
+test('a filter does not match withheld fields, only the shown ones', async () => {
   const event = await record(alice, withSalary('bob earns 4711'));
   expect(await found(bob)).toEqual([1, 1, 1, 1]);
   const made = await edit(alice, event.event_id, 'retract');
@@ -41,7 +41,7 @@ test('a list is asked nothing of what an edit withholds from it, and finds it by
   expect(await found(bob)).toEqual([1, 1, 1, 1]);
 });
 
-test('blocked in one channel, it is found in the others alone; so it is quarantined and of an event with several passages', async () => {
+test('a blocked event matches filters only in other channels; a quarantined one in none', async () => {
   const event = await record(alice, withSalary('bob earns 4711', { channel: 'public' }));
   await edit(alice, event.event_id, 'block', { channel: 'public' });
   expect([await found(bob, 'public'), await found(bob, 'team')]).toEqual([
@@ -55,7 +55,7 @@ test('blocked in one channel, it is found in the others alone; so it is quaranti
   expect(await found(bob, 'team')).toEqual([0, 0, 0, 0]);
 });
 
-test('an event of a withheld memory is not found by what the memory is', async () => {
+test('an event of a withheld memory does not match filters over the memory', async () => {
   const memory = (text: string, more: object) =>
     bob.ask('POST', '/v1/memories', {
       body: { kind: 'fact', text, scope: 'project', project_id: 'p', channel: 'team', ...more },
@@ -69,7 +69,7 @@ test('an event of a withheld memory is not found by what the memory is', async (
   expect(await list(bob, 'events', probe({ kind: 'memory.created' }))).toHaveLength(1);
 });
 
-test('a memory of then is filtered by the tags of then, not by those of a version that is withheld', async () => {
+test('with as_of_seq, filters match the tags of that version, not those of a withheld one', async () => {
   const body = { kind: 'fact', text: 'rain is wet', scope: 'session', session_id: 's', channel: 'team', tags: ['weather'] };
   const { memory_id, seq } = (await bob.ask('POST', '/v1/memories', { body })).body;
   await bob.ask('PATCH', `/v1/memories/${memory_id}`, { body: { text: 'bob earns 4711', tags: ['payroll'], importance: 0.9 } });
@@ -77,11 +77,11 @@ test('a memory of then is filtered by the tags of then, not by those of a versio
   const asked = async (filter: unknown) => (await list(bob, 'memories', `as_of_seq=${seq}&${probe(filter)}`)).length;
   expect(await asked({ tags: { contains: 'payroll' } })).toBe(0);
   expect(await asked({ tags: { contains: 'weather' } })).toBe(1);
-  // nor is the event of the first version by what the second one made of the memory
+  // the event of the first version does not match fields of the second one either
   expect(await list(bob, 'events', probe({ importance: { gte: 0.8 } }))).toEqual([]);
 });
 
-test('a follower and a search are told no more than a list', async () => {
+test('followers and searches reveal no more than lists', async () => {
   const words = Array.from({ length: 600 }, (_, i) => (i % 50 === 0 ? 'heron' : `word${i}`)).join(' ');
   const event = await record(alice, withSalary(words));
   await edit(alice, event.chunk_ids[1]!, 'block', { channel: 'team' });
@@ -107,7 +107,7 @@ test('a follower and a search are told no more than a list', async () => {
   abort.abort();
 });
 
-test('a file of an export withholds what is blocked wherever its credential may ask', async () => {
+test('an export withholds events that are blocked in all channels of the credential', async () => {
   const [blocked, other] = [await record(alice, withSalary('bob earns 4711')), await record(alice, team('the sky is blue'))];
   await edit(alice, blocked.event_id, 'block', { channel: 'team' });
   const apart = await record(alice, team('in quarantine'));

@@ -27,7 +27,7 @@ const reveal = async (by: Client, event_id: string) => {
 test.each([
   ['retract', undefined],
   ['amend', { text: 'bob said nothing' }],
-])('after %s its subject is not revealed what it was; an admin is', async (op, patch) => {
+])('after %s only an admin can reveal the original', async (op, patch) => {
   const event = await record(bob, team(text, { actor: { type: 'human', id: 'bob' } }));
   expect([await reveal(bob, event.event_id), await reveal(alice, event.event_id)]).toEqual([text, text]);
   const made = await edit(alice, event.event_id, op, patch);
@@ -36,7 +36,7 @@ test.each([
   expect(await reveal(bob, event.event_id)).toBe(text);
 });
 
-test('nor after an amendment of the memory that it made', async () => {
+test('after an amendment of its memory the subject cannot reveal the original', async () => {
   const body = { kind: 'fact', text, scope: 'session', session_id: 's', channel: 'team' };
   const made = (await bob.ask('POST', '/v1/memories', { body })).body;
   expect(await reveal(bob, made.event_id)).toBe(text);
@@ -44,7 +44,7 @@ test('nor after an amendment of the memory that it made', async () => {
   expect(await reveal(bob, made.event_id)).toBe(404);
 });
 
-test('blocked in one channel it is revealed as it is read by its id: in others', async () => {
+test('an event blocked in one channel can be revealed in others', async () => {
   const event = await record(bob, team(text, { actor: { type: 'human', id: 'bob' } }));
   await edit(alice, event.event_id, 'block', { channel: 'team' });
   expect(await reveal(bob, event.event_id)).toBe(text);

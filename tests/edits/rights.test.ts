@@ -14,7 +14,7 @@ beforeEach(async () => {
 });
 afterAll(() => daemon.stop());
 
-test('a member proposes, an admin approves; each step is an event, as visible as the target', async () => {
+test('a member proposes and an admin approves; each step is an event as visible as the target', async () => {
   const event = await record(alice, team('the sky is green', { agent_id: 'planner', project_id: 'p1' }));
   const made = await edit(bob, event.chunk_ids[0]!, 'amend', { text: 'the sky is blue' }, {});
   expect(made).toMatchObject({
@@ -54,7 +54,7 @@ test('a member proposes, an admin approves; each step is an event, as visible as
   expect((await alice.ask('GET', '/v1/events?channel=public')).body.data).toEqual([]);
 });
 
-test('a member may not approve, reject, revert or approve its own at once', async () => {
+test('a member cannot approve, reject or revert an edit', async () => {
   const event = await record(alice, team('x marks the spot'));
   const made = await edit(bob, event.event_id, 'retract', undefined, {});
   for (const verb of ['approve', 'reject', 'revert']) expect((await decide(bob, made.edit_id, verb)).status).toBe(403);
@@ -69,7 +69,7 @@ test('a member may not approve, reject, revert or approve its own at once', asyn
   expect(await chunk(bob, event.chunk_ids[0]!)).toBe('x marks the spot');
 });
 
-test('what a member cannot see it cannot edit, and edits of it it does not see', async () => {
+test('a member cannot edit hidden items or see edits of them', async () => {
   const secret = await record(alice, message('alice likes marzipan'));
   for (const target of [
     secret.event_id,
@@ -92,7 +92,7 @@ test('what a member cannot see it cannot edit, and edits of it it does not see',
   );
 });
 
-test('the text of a proposal is for admins and its author until it holds, and not after it is hidden', async () => {
+test('only admins and the author see the text of an edit that is pending or whose target is hidden', async () => {
   const event = await record(alice, team('the sky is green'));
   const made = await edit(bob, event.event_id, 'amend', { text: 'the sky is blue' }, {});
   const carol = await newColleague(alice, 'carol');
@@ -108,7 +108,7 @@ test('the text of a proposal is for admins and its author until it holds, and no
   expect(await patch(carol)).toEqual({});
 });
 
-test('a state that is not the one needed is 409, another version 412; a retry is answered again', async () => {
+test('a wrong state returns 409, a wrong version 412, and a retry is replayed', async () => {
   const event = await record(alice, team('the sky is green'));
   const asked = {
     body: { target: event.event_id, op: 'retract', reason: 'r', auto_approve: true },
@@ -139,7 +139,7 @@ test.each([
   ['block', { channel: 'nowhere' }],
   ['retract', { text: 'x' }],
   ['shred', {}],
-])('%s with %j is 422', async (op, patch) => {
+])('%s with %j returns 422', async (op, patch) => {
   const event = await record(alice, team('x'));
   expect((await alice.ask('POST', '/v1/edits', { body: { target: event.event_id, op, patch, reason: 'r' } })).status).toBe(422);
 });
@@ -161,7 +161,7 @@ test('lists of edits are filtered and paged, newest first', async () => {
   expect((await alice.ask('GET', `/v1/edits?status=rejected&target=${event.event_id}`)).body.data).toHaveLength(1);
 });
 
-test('a text that another edit took the place of is for admins and its author alone', async () => {
+test('only admins and the author see a text that another edit replaced', async () => {
   const carol = await newColleague(alice, 'carol');
   const patches = async (by: Client, ...made: Record<string, any>[]) =>
     Promise.all(made.map(async ({ edit_id }) => (await by.ask('GET', `/v1/edits/${edit_id}`)).body.patch.text));
@@ -185,7 +185,7 @@ test('a text that another edit took the place of is for admins and its author al
   expect(await patches(carol, passage, whole)).toEqual([undefined, 'it begins']);
 });
 
-test('nobody has more than five proposals for an event waiting, by whatever key, and they hinder neither others nor admins', async () => {
+test('a user may have five pending proposals per event across keys, without affecting others', async () => {
   const event = await record(alice, team('x'));
   const carol = await newColleague(alice, 'carol');
   const body = { target: event.event_id, op: 'attenuate', patch: { importance_delta: -0.01 }, reason: 'r' };
@@ -205,7 +205,7 @@ test('nobody has more than five proposals for an event waiting, by whatever key,
   expect((await propose(bob)).status).toBe(201);
 });
 
-test('an event takes at most 100 edits that hold, and none is made of what edits and the like say in the log', async () => {
+test('an event has at most 100 approved edits; events of edits cannot be edited', async () => {
   const event = await record(alice, team('x'));
   const body = { target: event.event_id, op: 'attenuate', patch: { importance_delta: -0.01 }, reason: 'r', auto_approve: true };
   for (let i = 0; i < 100; i += 10)
@@ -217,14 +217,14 @@ test('an event takes at most 100 edits that hold, and none is made of what edits
   expect((await alice.ask('GET', '/v1/usage')).body.last_seq).toBe(last_seq);
   const waiting = await edit(bob, event.event_id, 'retract', undefined, {});
   expect((await decide(alice, waiting.edit_id, 'approve')).status).toBe(409);
-  const holding = (await alice.ask('GET', `/v1/edits?target=${event.event_id}&status=approved&limit=1`)).body.data[0];
-  await decide(alice, holding.edit_id, 'revert');
+  const active = (await alice.ask('GET', `/v1/edits?target=${event.event_id}&status=approved&limit=1`)).body.data[0];
+  await decide(alice, active.edit_id, 'revert');
   expect((await decide(alice, waiting.edit_id, 'approve')).status).toBe(200);
-  const said = (await alice.ask('GET', `/v1/events?channel=team&after=${event.seq}&limit=1`)).body.data[0];
-  expect((await alice.ask('POST', '/v1/edits', { body: { ...body, target: said.event_id } })).status).toBe(404);
+  const editEvent = (await alice.ask('GET', `/v1/events?channel=team&after=${event.seq}&limit=1`)).body.data[0];
+  expect((await alice.ask('POST', '/v1/edits', { body: { ...body, target: editEvent.event_id } })).status).toBe(404);
 });
 
-test('of two decisions at once one holds and the other is 409; the audit names each step', async () => {
+test('the second of two concurrent decisions returns 409; the audit has each step', async () => {
   const event = await record(alice, team('x'));
   const made = await edit(bob, event.event_id, 'retract', undefined, {});
   const answers = await Promise.all([decide(alice, made.edit_id, 'approve'), decide(alice, made.edit_id, 'reject')]);

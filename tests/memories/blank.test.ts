@@ -1,7 +1,7 @@
 import { type Client, message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
-// A text must show something.
+// A text must have at least one visible character.
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -26,7 +26,7 @@ test.each([
   ['fillers', '\u115f\u1160\u3164\uffa0\u2800'],
   ['soft hyphen, joiner and variation selectors', '\u00ad\u034f\ufe0f\u{e0100}'],
   ['tags', '\u{e0001}\u{e0041}\u{e007f}'],
-])('a memory whose text is %s is refused, however it is made or changed', async (_, text) => {
+])('a blank memory text (%s) returns 422 on every path', async (_, text) => {
   const refused = {
     type: expect.stringContaining('validation'),
     errors: [{ pointer: expect.anything(), detail: 'must not be blank' }],
@@ -44,7 +44,7 @@ test.each([
   await ask('POST', '/v1/edits', { target: memory_id, op: 'amend', patch: { text }, reason: 'r' });
 });
 
-test('a memory that is one emoji, accent or letter of any script is kept', async () => {
+test('a memory of a single emoji, accent or letter is accepted', async () => {
   for (const text of ['👍🏽', '❤️', '\u0301', 'ß', 'ท', '한', '🏴\u{e0067}\u{e0062}\u{e007f}'])
     expect((await make(note(text))).text).toBe(text);
 });

@@ -1,7 +1,7 @@
 import { type Client, newTenant, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
-// What fields must be taken together is told beside what is wrong with each of them.
+// Faults of single fields and of combinations of fields are reported together.
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -27,7 +27,7 @@ test.each([
       '#/expires_at must be after valid_from',
       '#/importance must be at most 1',
       '#/project_id required with the scope "project"',
-      '#/sensitivity nothing of a secret is kept, so it cannot be a memory',
+      '#/sensitivity must not be "secret": the content of secret items is not stored',
       '#/valid_to must be after valid_from',
     ],
   ],
@@ -76,6 +76,6 @@ test.each([
     { username: 'x', password: 'short', tenant_id: 'A B' },
     ['#/password must have at least 10 characters', expect.stringMatching(/^#\/tenant_id must be /)],
   ],
-])('%s %j: all of them', async (path, body, faults) => {
+])('POST %s with %j reports all faults at once', async (path, body, faults) => {
   expect(await faultsOf(path, body)).toEqual(faults);
 });

@@ -3,7 +3,7 @@ import { edit } from '../edits/client.ts';
 import { type Client, newColleague, newTenant, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
-// What was hidden or deleted stays so: whoever changes, replaces, repeats or looks back.
+// Hidden and deleted memories stay hidden when they are changed, replaced, repeated or read as of an earlier time.
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -38,7 +38,7 @@ test.each([
   ['block', { channel: 'team' }, { tags: ['t'] }],
   ['block', { channel: 'team' }, { text: 'walruses deploy on Mondays' }],
 ])(
-  'a member’s PATCH does not lift a %s (%j, %j); the revert of the edit does',
+  'a member’s PATCH keeps a %s (%j, %j) until the edit is reverted',
   async (op, patch, change: { text?: string; tags?: string[] }) => {
     const memory = await make(bob);
     const { edit_id } = await edit(alice, memory.memory_id, op, patch);
@@ -50,7 +50,7 @@ test.each([
   },
 );
 
-test('an attenuation holds through changes, a retraction through an admin’s change of tags; other words of an admin stand', async () => {
+test('attenuations and retractions survive changes, except a new text by an admin', async () => {
   const memory = await make(bob);
   await edit(alice, memory.memory_id, 'attenuate', { importance: 0.5 });
   const [{ score }] = await search(bob);
@@ -63,7 +63,7 @@ test('an attenuation holds through changes, a retraction through an admin’s ch
   expect([await list(bob), (await search(bob))[0].text]).toEqual([['walruses rest'], 'walruses rest']);
 });
 
-test('a member replaces nothing that is quarantined or blocked, neither as a memory nor by a decision in the log', async () => {
+test('a member cannot supersede a quarantined or blocked memory, by a memory or by a decision', async () => {
   const memory = await make(bob, { kind: 'decision' });
   const { edit_id } = await edit(alice, memory.memory_id, 'block', { channel: 'public' });
   expect((await bob.ask('GET', at(memory))).body.marks).toEqual(['blocked']);
@@ -80,7 +80,7 @@ test('a member replaces nothing that is quarantined or blocked, neither as a mem
   expect((await bob.ask('POST', at(memory, '/supersede'), { body })).status).toBe(201);
 });
 
-test('to say again what is quarantined, blocked or amended does not bring it back; a task stays hidden when it moves', async () => {
+test('repeating a quarantined, blocked or amended memory or task does not reveal it', async () => {
   const memory = await make(bob);
   for (const [op, patch] of [['quarantine'], ['block', { channel: 'team' }], ['amend', { text: 'otters' }]] as const) {
     const { edit_id } = await edit(alice, memory.memory_id, op, patch);
@@ -98,7 +98,7 @@ test('to say again what is quarantined, blocked or amended does not bring it bac
   expect([moved.body.memory_id, await list(bob, '?channel=team&kind=task')]).toEqual([task.memory_id, []]);
 });
 
-test('what was retracted and is said again is a new statement: it has its own words and is in lists and search alike', async () => {
+test('repeating a retracted memory creates a new statement with its own fields', async () => {
   const memory = await make(bob, { tags: ['old'], metadata: { a: 'private' }, importance: 0.9 });
   await edit(alice, memory.memory_id, 'retract');
   const again = await make(bob, { tags: ['new'], importance: 0.4 });
@@ -119,14 +119,14 @@ test('what was retracted and is said again is a new statement: it has its own wo
   expect(checks.filter(({ ok }: { ok: boolean }) => !ok)).toEqual([]);
 });
 
-test('a write that is sent again is not answered with what was retracted since', async () => {
+test('a replay of a write does not return a memory that was retracted since', async () => {
   const key = { 'idempotency-key': 'once' };
   const first = await say(bob, {}, key);
   await edit(alice, first.body.memory_id, 'retract');
   expect((await say(bob, {}, key)).status).toBe(404);
 });
 
-test('who says again what it may not see is told its own words', async () => {
+test('a caller who repeats a hidden memory gets only the fields of its own request', async () => {
   const { api_key } = (
     await bob.ask('POST', '/auth/api-keys', {
       body: { name: 'k', role: 'member', scopes: ['read', 'write'], channels: ['team'] },
@@ -141,7 +141,7 @@ test('who says again what it may not see is told its own words', async () => {
   expect([status, body.memory_id, body.version, body.tags, body.metadata]).toEqual([201, memory.memory_id, 2, ['own'], {}]);
 });
 
-test('what was deleted is gone for members as of every moment, by id, in lists, in search and in contexts; admins look back', async () => {
+test('only admins read a deleted memory as of an earlier time', async () => {
   const memory = await make(bob, { kind: 'decision' });
   const then = new Date().toISOString();
   await bob.ask('DELETE', at(memory));
@@ -178,7 +178,7 @@ test('If-Match with several versions matches any of them', async () => {
   expect([await replace('"1", "2"'), await replace('"3", "7"')]).toEqual([412, 201]);
 });
 
-test('a change of a memory whose secret is kept encrypted keeps the sealed copy, with what was changed', async () => {
+test('changing a memory with an encrypted secret also changes the encrypted copy', async () => {
   await alice.ask('PATCH', '/v1/tenant', { body: { settings: { secrets: { mode: 'encrypt' } } } });
   const secret = `the token is ghp_${randomBytes(18).toString('hex')}`;
   const memory = await make(bob, { text: secret, channel: 'private' });

@@ -21,7 +21,7 @@ const make = async (body: unknown, by = alice) => {
 const read = async (id: string, query = '', by = alice) => (await by.ask('GET', `/v1/memories/${id}${query}`)).body;
 const list = async (query = '', by = alice) => (await by.ask('GET', `/v1/memories${query}`)).body.data;
 
-test('POST /v1/memories makes a memory of every kind, which reads back as it was answered', async () => {
+test('POST /v1/memories creates a memory of every kind, and GET returns the same', async () => {
   const event = (await alice.ask('POST', '/v1/events', { body: message('we spoke') })).body;
   const bodies: Record<string, Record<string, unknown>> = {
     decision: { rationale: ['atomic rename'], constraints: ['no sqlite'], alternatives: ['a daemon'], consequences: ['slow'] },
@@ -80,7 +80,7 @@ test('POST /v1/memories makes a memory of every kind, which reads back as it was
   }
 });
 
-test('a memory without refs is ungrounded if it claims something, and grounded if it is an act; defaults follow the kind', async () => {
+test('without refs, claims are ungrounded and acts are grounded; defaults depend on the kind', async () => {
   const made = [
     await make(note('n')),
     await make({ kind: 'preference', text: 'tea', channel: 'private' }),
@@ -95,7 +95,7 @@ test('a memory without refs is ungrounded if it claims something, and grounded i
   ]);
 });
 
-test('a memory is its event in the log: listed, followed and counted like every other', async () => {
+test('each change of a memory is an event in the log', async () => {
   const made = await make(note('in the log'));
   await alice.ask('PATCH', `/v1/memories/${made.memory_id}`, { body: { text: 'in the log twice' } });
   await alice.ask('DELETE', `/v1/memories/${made.memory_id}`);
@@ -108,7 +108,7 @@ test('a memory is its event in the log: listed, followed and counted like every 
   expect((await alice.ask('GET', '/v1/events?kind=memory.deleted')).body.data).toHaveLength(1);
 });
 
-test('PATCH makes a version, merges the body and the metadata, takes away what is null, and keeps every version', async () => {
+test('PATCH creates a version, merges body and metadata and removes null fields', async () => {
   const made = await make({
     kind: 'decision',
     text: 'Use files',
@@ -151,7 +151,7 @@ test('PATCH makes a version, merges the body and the metadata, takes away what i
   expect([pages.body.data[0].version, second.body.data[0].version, second.body.next_cursor]).toEqual([1, 2, null]);
 });
 
-test('a patch that does not fit the kind is refused, and so is one of nothing', async () => {
+test('an empty patch or one that is invalid for the kind returns 422', async () => {
   const { memory_id } = await make({ kind: 'rule', text: 'Be kind', channel: 'team' });
   const patch = async (body: unknown) => {
     const answer = await alice.ask('PATCH', `/v1/memories/${memory_id}`, { body });
@@ -167,7 +167,7 @@ test('a patch that does not fit the kind is refused, and so is one of nothing', 
   expect((await read(memory_id)).version).toBe(1);
 });
 
-test('of two changes with the same If-Match one wins and the other gets 412; If-None-Match spares the body', async () => {
+test('the second of two changes with the same If-Match returns 412; If-None-Match returns 304', async () => {
   const { memory_id } = await make(note('one'));
   const change = (text: string) =>
     alice.ask('PATCH', `/v1/memories/${memory_id}`, { body: { text }, headers: { 'if-match': '"1"' } });
@@ -184,7 +184,7 @@ test('of two changes with the same If-Match one wins and the other gets 412; If-
   expect((await alice.ask('GET', `/v1/memories/${memory_id}`, { headers: { 'if-none-match': '"1"' } })).status).toBe(200);
 });
 
-test('four changes at once without If-Match all become versions', async () => {
+test('four concurrent changes without If-Match create four versions', async () => {
   const { memory_id } = await make(note('one'));
   const tags = Array.from({ length: 4 }, (_, i) => `t${i}`);
   const answers = await Promise.all(
@@ -194,7 +194,7 @@ test('four changes at once without If-Match all become versions', async () => {
   expect((await read(memory_id)).version).toBe(5);
 });
 
-test('DELETE ends a memory: gone by id, absent from lists and search, its versions for admins alone', async () => {
+test('a deleted memory returns 410 and leaves lists and search; only admins read its versions', async () => {
   const bob = await newColleague(alice);
   const carol = await newColleague(alice, 'carol');
   const { memory_id } = await make(note('zebra crossing', { channel: 'team' }), carol);
@@ -218,7 +218,7 @@ test('DELETE ends a memory: gone by id, absent from lists and search, its versio
   expect((await make(note('zebra crossing', { channel: 'team' }))).memory_id).not.toBe(memory_id);
 });
 
-test('as_of and as_of_seq answer what was believed then, by id and in lists', async () => {
+test('as_of and as_of_seq return the state at that time, by id and in lists', async () => {
   const first = await make(note('first', { tags: ['a'] }));
   await new Promise((resolve) => setTimeout(resolve, 20));
   const then = new Date().toISOString();
@@ -237,7 +237,7 @@ test('as_of and as_of_seq answer what was believed then, by id and in lists', as
   expect((await alice.ask('GET', `/v1/memories/${second.memory_id}?as_of_seq=2`)).status).toBe(404);
 });
 
-test('a list filters by every field, and is paged in the order of making', async () => {
+test('a list filters by every field and pages in creation order', async () => {
   const memories = Array.from({ length: 5 }, (_, i) =>
     note(`n${i}`, { session_id: `s${i % 2}`, tags: [`t${i}`], pinned: i === 4 }),
   );
@@ -266,7 +266,7 @@ test('a list filters by every field, and is paged in the order of making', async
   expect(seen).toEqual(['n0', 'n1', 'n2', 'n3', 'n4', 'f']);
 });
 
-test('what has expired is no longer active, though nothing has swept it', async () => {
+test('a memory past expires_at is expired before the sweep runs', async () => {
   const { memory_id } = await make(note('short', { expires_at: new Date(Date.now() + 3_600_000).toISOString() }));
   expect(await list()).toHaveLength(1);
   const soon = { expires_at: new Date(Date.now() + 2_000).toISOString() };

@@ -5,11 +5,11 @@ import { testOnServer } from '../support/database.ts';
 import { testEngine } from '../support/engine.ts';
 import { eventually } from '../support/eventually.ts';
 
-const needsSecondConnection = testOnServer('PostgreSQL counts the rows that it reads; its only session is the daemon’s');
+const needsSecondConnection = testOnServer('row counts need a second session of PostgreSQL');
 
-const HELD = 400;
+const EXISTING = 400;
 const WRITTEN = 20;
-/** Keys that are looked up for a memory, generously. */
+/** Upper bound of index look-ups per memory. */
 const READ_FOR_ONE = 20;
 
 interface Counts {
@@ -19,7 +19,7 @@ interface Counts {
 
 function countsIn(database: string): Promise<Counts> {
   const engine = testEngine();
-  if (engine.kind !== 'postgres') throw new Error('a second connection is needed');
+  if (engine.kind !== 'postgres') throw new Error('this test needs PostgreSQL');
   return withClient({ ...engine.cluster.admin, database }, async (client) => {
     const { rows } = await client.query<Counts>(
       `select t.n_tup_ins::int as inserted, (t.seq_tup_read + sum(i.idx_tup_read))::int as read
@@ -31,16 +31,17 @@ function countsIn(database: string): Promise<Counts> {
   });
 }
 
-needsSecondConnection('a memory is written without reading the others of its tenant', async () => {
+needsSecondConnection('writing a memory does not read the other memories of the tenant', async () => {
   const daemon = await startTestDaemon();
   try {
     const alice = await newTenant(daemon.url);
     const note = (text: string) => ({ kind: 'note', text, channel: 'team' });
     const write = async (body: unknown) => expect((await alice.ask('POST', '/v1/memories', { body })).status).toBe(201);
-    // plans are made while there is nothing to read
+    // plans are cached while the table is empty
     await write(note('the first'));
-    for (let i = 0; i < HELD; i += 100) await write({ memories: Array.from({ length: 100 }, (_, n) => note(`held ${i + n}`)) });
-    // what a session did is counted when it is idle
+    for (let i = 0; i < EXISTING; i += 100)
+      await write({ memories: Array.from({ length: 100 }, (_, n) => note(`existing ${i + n}`)) });
+    // PostgreSQL reports the counts of a session once it is idle
     const counted = async (total: number) => {
       let counts: Counts | undefined;
       await eventually(async () => {
@@ -49,9 +50,9 @@ needsSecondConnection('a memory is written without reading the others of its ten
       }, `${total} memories to be counted`);
       return counts!;
     };
-    const before = await counted(1 + HELD);
+    const before = await counted(1 + EXISTING);
     for (let n = 0; n < WRITTEN; n += 1) await write(note(`new ${n}`));
-    const after = await counted(1 + HELD + WRITTEN);
+    const after = await counted(1 + EXISTING + WRITTEN);
     expect(after.read - before.read).toBeLessThan(WRITTEN * READ_FOR_ONE);
   } finally {
     await daemon.stop();

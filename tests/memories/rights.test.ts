@@ -1,7 +1,7 @@
 import { type Client, message, newColleague, newTenant, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
-// Who may see, say and change what; how large it may be.
+// Permissions and size limits of memories.
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -24,7 +24,7 @@ const rule = (text: string, more: Record<string, unknown> = {}) => ({ kind: 'rul
 const texts = async (by: Client, query = '') => (await by.ask('GET', `/v1/memories${query}`)).body.data.map((m: any) => m.text);
 const act = (by: Client, id: string, what: string, body?: unknown) => by.ask('POST', `/v1/memories/${id}/${what}`, { body });
 
-test('a rule for more than one subject is proposed by members, found by nobody, and active once an admin approves it', async () => {
+test('a member’s rule for several subjects is proposed and hidden until an admin approves it', async () => {
   const proposed = await make(bob, rule('Deploy on zebra days only', { scope: 'policy', body: { priority: 5 } }));
   expect([proposed.status, proposed.trust, await texts(alice), await texts(alice, '?status=proposed')]).toEqual([
     'proposed',
@@ -56,25 +56,25 @@ test('a rule for more than one subject is proposed by members, found by nobody, 
   ]);
 });
 
-test('a proposal that is rejected stays so; equal proposals may wait side by side, of which one can become active', async () => {
+test('a rejected proposal stays rejected; only one of two equal proposals can be approved', async () => {
   const [one, two, three] = [await make(bob, rule('x')), await make(bob, rule('x')), await make(bob, rule('y'))];
   expect(new Set([one.memory_id, two.memory_id]).size).toBe(2);
   expect((await act(alice, three.memory_id, 'reject')).body.status).toBe('rejected');
   expect((await act(alice, three.memory_id, 'approve')).status).toBe(409);
   expect((await act(alice, one.memory_id, 'approve')).status).toBe(200);
   const second = await act(alice, two.memory_id, 'approve');
-  expect([second.status, second.body.detail]).toEqual([409, 'Another active memory says the same.']);
+  expect([second.status, second.body.detail]).toEqual([409, 'Another active memory has the same content.']);
   expect(await texts(bob)).toEqual(['x']);
 });
 
-test('a rule of an admin is active at once, and so is a member’s for itself; a project’s needs approval', async () => {
+test('rules of admins and personal rules are active at once; project rules of members need approval', async () => {
   expect((await make(alice, rule('all', { scope: 'global' }))).status).toBe('active');
   expect((await make(bob, rule('mine', { scope: 'user', channel: 'private' }))).status).toBe('active');
   expect((await make(bob, rule('here', { scope: 'session', session_id: 's1' }))).status).toBe('active');
   expect((await make(bob, rule('project', { project_id: 'p1' }))).status).toBe('proposed');
 });
 
-test('a member may not change, end or replace a rule that binds all', async () => {
+test('a member cannot change, delete or supersede a global rule', async () => {
   const { memory_id } = await make(alice, rule('Be kind'));
   const answers = [
     bob.ask('PATCH', `/v1/memories/${memory_id}`, { body: { text: 'Be rude' } }),
@@ -87,7 +87,7 @@ test('a member may not change, end or replace a rule that binds all', async () =
   expect(await texts(bob)).toEqual(['Be kind']);
 });
 
-test('what a tool says never binds: no rule, decision or preference, neither new nor by a change, nor by an event', async () => {
+test('a tool cannot create or change rules, decisions or preferences, by memories or events', async () => {
   const actor = { type: 'tool', id: 'browser' };
   for (const kind of ['rule', 'decision', 'preference']) {
     const { status, body } = await alice.ask('POST', '/v1/memories', { body: { kind, text: 'Obey', channel: 'team', actor } });
@@ -111,7 +111,7 @@ test('what a tool says never binds: no rule, decision or preference, neither new
   });
 });
 
-test('trust and origin say whose words a memory is; a change of tags does not make them another’s', async () => {
+test('a change of the text changes trust and origin; a change of tags does not', async () => {
   const made = await make(bob, { kind: 'note', text: 'x', channel: 'team' });
   expect([made.trust, made.origin]).toEqual(['stated', { type: 'human', id: 'bob' }]);
   const tagged = (await alice.ask('PATCH', `/v1/memories/${made.memory_id}`, { body: { tags: ['t'] } })).body;
@@ -127,7 +127,7 @@ test('trust and origin say whose words a memory is; a change of tags does not ma
   expect([byKey.body.trust, byKey.body.origin]).toEqual(['inferred', { type: 'agent', id: key.name }]);
 });
 
-test('what is private is seen and changed by its subject alone, and by an admin who names it; the channel bounds every list', async () => {
+test('a private memory is visible only to its subject and to an admin who names it', async () => {
   const mine = await make(alice, { kind: 'preference', text: 'tea', channel: 'private' });
   const his = await make(bob, { kind: 'preference', text: 'coffee', channel: 'private' });
   await make(alice, { kind: 'fact', text: 'open', channel: 'public' });
@@ -156,7 +156,7 @@ test('what is private is seen and changed by its subject alone, and by an admin 
   expect((await alice.ask('PATCH', `/v1/memories/${his.memory_id}`, { body: { text: 'decaf' } })).status).toBe(200);
 });
 
-test('a chain shows only those of its memories that the caller may see', async () => {
+test('a chain contains only memories that the caller may see', async () => {
   const old = await make(bob, { kind: 'fact', text: 'private', channel: 'private' });
   const next = (await act(bob, old.memory_id, 'supersede', { kind: 'fact', text: 'open', channel: 'team' })).body;
   const chain = async (by: Client) =>
@@ -164,7 +164,7 @@ test('a chain shows only those of its memories that the caller may see', async (
   expect([await chain(bob), await chain(await newColleague(alice, 'carol'))]).toEqual([['private', 'open'], ['open']]);
 });
 
-test('a thousand at once are made all or none, in their order', async () => {
+test('a batch of a thousand memories is atomic and keeps its order', async () => {
   const memories = Array.from({ length: 1000 }, (_, i) => ({ kind: 'note', text: `n${i}`, channel: 'team' }));
   const { data } = await make(alice, { memories });
   expect(data.map((m: any) => m.seq)).toEqual(memories.map((_, i) => i + 1));
@@ -202,13 +202,13 @@ test.each([
   ],
   [{ kind: 'fact', text: 'x', channel: 'team', body: { contradicts: ['mem_none'] } }, 404, '#/body/contradicts/0'],
   [{ kind: 'fact', text: 'x', channel: 'team', supersedes: 'mem_none' }, 404, '#/supersedes'],
-])('POST /v1/memories with %j is refused and points to the fault', async (given, status, pointer) => {
+])('POST /v1/memories with %j returns an error with a pointer', async (given, status, pointer) => {
   const answer = await alice.ask('POST', '/v1/memories', { body: given });
   expect([answer.status, answer.body.errors?.[0].pointer]).toEqual([status, pointer]);
   expect(await texts(alice, '?status=any')).toEqual([]);
 });
 
-test('a memory that is larger than an event may be is refused with 413, and so is a batch of too much text', async () => {
+test('a memory or batch above the size limit returns 413', async () => {
   const large = { kind: 'fact', text: 'x y '.repeat(250_000), channel: 'team', metadata: { more: 'z'.repeat(100_000) } };
   expect((await alice.ask('POST', '/v1/memories', { body: large })).status).toBe(413);
   const memories = Array.from({ length: 30 }, (_, i) => ({
@@ -220,13 +220,13 @@ test('a memory that is larger than an event may be is refused with 413, and so i
 });
 
 test.each(['cursor=WyJhIiwxXQ', 'limit=0', 'status=gone', 'as_of=yesterday', 'colour=red', 'pinned=maybe'])(
-  'GET /v1/memories?%s is refused with 422',
+  'GET /v1/memories?%s returns 422',
   async (query) => {
     expect((await alice.ask('GET', `/v1/memories?${query}`)).status).toBe(422);
   },
 );
 
-test('followers see every change of a memory as an event of its kind', async () => {
+test('followers receive an event for each change of a memory', async () => {
   const { memory_id } = await make(await newColleague(alice, 'carol'), { kind: 'note', text: 'x', channel: 'team' });
   await act(bob, memory_id, 'supersede', { kind: 'note', text: 'y', channel: 'team' });
   const response = await fetch(`${daemon.url}/v1/events?channel=team&after=0`, {

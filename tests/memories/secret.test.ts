@@ -7,7 +7,7 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-test('a secret that a change brings into a memory is cut out; the memory stays where it was', async () => {
+test('a secret in a changed text is redacted and the memory keeps its channel', async () => {
   const alice = await newTenant(daemon.url);
   const ask = (method: string, path: string, body: unknown) => alice.ask(method, path, { body });
   const { memory_id } = (await ask('POST', '/v1/memories', { kind: 'note', text: 'how to log in', channel: 'team' })).body;

@@ -3,7 +3,7 @@ import { type Client, message, newColleague, newTenant, send } from '../support/
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { onEmbedded } from '../support/database.ts';
 
-// What several people share is one memory, whoever says or moves it.
+// Memories in shared channels are one memory, whoever repeats or updates them.
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -38,7 +38,7 @@ const idOf = ({ status, body }: { status: number; body: Record<string, any> }): 
   return body.memory_id;
 };
 
-test('a shared task is one task: moved by another user, by an event or a memory, about whomever', async () => {
+test('updates of a shared task by any user, event or memory apply to one task', async () => {
   for (const channel of ['team', 'public', 'agent']) {
     const ids = [
       idOf(await update(alice, 'open', { channel })),
@@ -61,7 +61,7 @@ test('a shared task is one task: moved by another user, by an event or a memory,
   expect(await faultsOf(alice)).toEqual([]);
 });
 
-test('private tasks of one name stay apart for each user', async () => {
+test('private tasks with the same name are separate for each user', async () => {
   const private_ = { channel: 'private' };
   const hers = idOf(await update(alice, 'open', private_));
   const his = idOf(await update(bob, 'done', private_));
@@ -70,7 +70,7 @@ test('private tasks of one name stay apart for each user', async () => {
   expect(idOf(await update(alice, 'doing', private_))).toBe(hers);
 });
 
-test('what another user says again outside private channels is one memory; preferences and memories about a person stay theirs', async () => {
+test('shared memories are merged across users; preferences and memories about a person are not', async () => {
   const say = async (by: Client, more: Record<string, unknown>) =>
     idOf(await by.ask('POST', '/v1/memories', { body: { kind: 'fact', text: 'Lunch is at noon', channel: 'team', ...more } }));
   for (const kind of ['fact', 'note', 'summary', 'decision'])
@@ -83,7 +83,7 @@ test('what another user says again outside private channels is one memory; prefe
   expect(await say(alice, { channel: 'private' })).not.toBe(await say(bob, { channel: 'private' }));
 });
 
-test('a decision of one member is superseded by another, by an event and by a memory', async () => {
+test('a member’s decision can be superseded by another member, by an event or a memory', async () => {
   const carol = await newColleague(alice, 'carol');
   const decide = (by: Client, decision: string, supersedes?: string) =>
     by.ask('POST', '/v1/events', {
@@ -109,7 +109,7 @@ test('a decision of one member is superseded by another, by an event and by a me
   expect((await list(carol, 'channel=team&kind=decision')).map(({ text }) => text)).toEqual(['We ship on Friday']);
 });
 
-test('two users who move a task at once, on one daemon or two, move one task and each move is a version', async () => {
+test('concurrent updates of a task, also on two daemons, each create a version of one task', async () => {
   // the embedded engine has one daemon
   const other = onEmbedded() ? undefined : await startTestDaemon({}, daemon.env);
   try {

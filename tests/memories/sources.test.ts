@@ -3,7 +3,7 @@ import { type Client, message, newColleague, newTenant } from '../support/client
 import { type Bundle, contextOf, recordAll } from '../support/context.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
-// Which memories a context states, and what the answer to a write says of it.
+// Which memories contexts include, and how the response to a write reports it.
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -39,7 +39,7 @@ const settings = [
   { setting: 'all', unstated: ['fact', 'note', 'summary'] },
 ];
 test.each(settings)(
-  'require_sources $setting: without refs $unstated are not stated, and the 201 says so',
+  'require_sources $setting: contexts omit $unstated without refs, and the 201 reports it',
   async ({ setting, unstated }) => {
     await setSources(setting);
     const made: Record<string, any> = {};
@@ -47,10 +47,10 @@ test.each(settings)(
     const bundle = await ask();
     for (const [kind, memory] of Object.entries(made)) {
       const stated = !unstated.includes(kind);
-      const told = { grounded: kind === 'preference', stated, ...(!stated && { reason: 'ungrounded' }) };
-      expect(memory).toMatchObject(told);
+      const expected = { grounded: kind === 'preference', stated, ...(!stated && { reason: 'ungrounded' }) };
+      expect(memory).toMatchObject(expected);
       const { body: read } = await alice.ask('GET', `/v1/memories/${memory.memory_id}`);
-      expect(read).toMatchObject(told);
+      expect(read).toMatchObject(expected);
       expect([kind, itemOf(bundle, memory.memory_id)?.trust]).toEqual([kind, stated ? 'approved' : undefined]);
       expect('reason' in memory).toBe(!stated);
     }
@@ -58,7 +58,7 @@ test.each(settings)(
   },
 );
 
-test('a claim without a source is stated with its trust, in the text too', async () => {
+test('a claim without a source is included with its trust, also in the text', async () => {
   const bob = await newColleague(alice);
   const stated = await make('fact', {}, bob);
   const inferred = await make('note', { actor: { type: 'agent', id: 'planner' } }, bob);
@@ -73,7 +73,7 @@ test('a claim without a source is stated with its trust, in the text too', async
   });
 });
 
-test('a change of the setting holds for what is held already', async () => {
+test('a change of require_sources applies to existing memories', async () => {
   const fact = await make('fact');
   expect(itemOf(await ask(), fact.memory_id)).toBeDefined();
   await setSources('all');
@@ -88,7 +88,7 @@ test('a change of the setting holds for what is held already', async () => {
   expect(itemOf(await ask(), fact.memory_id)).toBeDefined();
 });
 
-test('the handoff states no more than the search: what it cites without a source is left out', async () => {
+test('a handoff omits a cited summary without a source', async () => {
   const summary = await make('summary', { text: 'A summary of nothing' });
   const fact = await make('fact', { text: 'A fact of its own' });
   const body = { to_agent: 'second', problem: 'Move the crane', refs: [summary.memory_id, fact.memory_id] };
@@ -98,7 +98,7 @@ test('the handoff states no more than the search: what it cites without a source
   expect(leftOut(bundle)).toEqual([summary.memory_id]);
 });
 
-test('the 201 says why else a memory is not stated', async () => {
+test('the 201 reports other reasons why contexts omit a memory', async () => {
   const bob = await newColleague(alice);
   expect(await make('rule', {}, bob)).toMatchObject({ status: 'proposed', stated: false, reason: 'proposed' });
   expect(await make('fact', { valid_to: '2020-01-01T00:00:00Z' })).toMatchObject({ stated: false, reason: 'not_valid' });
@@ -112,7 +112,7 @@ test('the 201 says why else a memory is not stated', async () => {
     });
 });
 
-test('an event that makes or moves a memory says how it stands; others say nothing', async () => {
+test('the response to a decision or task update has grounded and stated; other events do not', async () => {
   const event = (kind: string, content: unknown) => ({ ...message(''), kind, content, channel: 'team' });
   const decision = event('decision', { decision: 'The crane stays' });
   const task = event('task_update', { task_id: 'T-1', title: 'Move it', status: 'open' });
@@ -135,7 +135,7 @@ test('an event that makes or moves a memory says how it stands; others say nothi
   expect([first.body.stated, again.body]).toEqual([true, first.body]);
 });
 
-test('the setting takes no other word', async () => {
+test('require_sources with another value returns 422', async () => {
   for (const require_sources of ['some', true, 1])
     expect((await alice.ask('PATCH', '/v1/tenant', { body: { settings: { require_sources } } })).status).toBe(422);
 });

@@ -3,7 +3,7 @@ import { type Client, message, newColleague, newTenant } from '../support/client
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { eventually } from '../support/eventually.ts';
 
-// Whose task is whose, and who has one in work.
+// Identity of tasks, and one task in progress per agent.
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -28,7 +28,7 @@ const task = (text: string, status: string, more: Record<string, unknown> = {}) 
 const ask = (body: unknown, by = alice) => by.ask('POST', '/v1/memories', { body });
 const one = (on: boolean | null) => alice.ask('PATCH', '/v1/tenant', { body: { settings: { one_doing_per_agent: on } } });
 
-test('another’s private task is no task: a right guess of its name reads like a wrong one', async () => {
+test('a guessed id or name of another user’s private task creates a new task', async () => {
   const hers = (await ask(task('buy the company', 'open', { channel: 'private' }))).body;
   const update = (title: string, task_id?: string) =>
     bob.ask('POST', '/v1/events', {
@@ -40,13 +40,13 @@ test('another’s private task is no task: a right guess of its name reads like 
   expect(new Set([named, ...guesses]).size).toBe(3);
 });
 
-test('who knows the id of an own task moves it by that', async () => {
+test('a task can be updated by the id of its memory', async () => {
   const { memory_id } = (await ask(task('write it', 'open'))).body;
   const moved = await ask(task('write it all', 'doing', { body: { status: 'doing', task_id: memory_id } }));
   expect([moved.body.memory_id, moved.body.version]).toEqual([memory_id, 2]);
 });
 
-test('a private task in work keeps the agents of others from nothing; a shared one does', async () => {
+test('a private task in progress does not block the agents of other users; a shared one does', async () => {
   await one(true);
   const status = async (body: unknown, by: Client) => (await ask(body, by)).status;
   expect([
@@ -58,7 +58,7 @@ test('a private task in work keeps the agents of others from nothing; a shared o
   ]).toEqual([201, 201, 409, 201, 409]);
 });
 
-test('one_doing_per_agent, switched on later, knows the tasks that are in work, and forgets them when it is switched off', async () => {
+test('enabling one_doing_per_agent counts tasks that are already in progress; disabling releases them', async () => {
   const [, b] = [(await ask(task('a', 'doing'))).body, (await ask(task('b', 'doing'))).body];
   await one(true);
   expect((await ask(task('c', 'doing'))).status).toBe(409);
@@ -70,13 +70,13 @@ test('one_doing_per_agent, switched on later, knows the tasks that are in work, 
   expect((await ask(task('e', 'doing'))).status).toBe(409);
 });
 
-test('switching it on waits for no write that waits for it', async () => {
+test('changing one_doing_per_agent during writes causes no deadlock', async () => {
   const writes = Array.from({ length: 40 }, (_, i) => ask(task(`t${i}`, 'doing', { agent_id: `agent-${i}` }), bob));
   const changes = Array.from({ length: 6 }, (_, i) => one(i % 2 === 0));
   expect((await Promise.all([...writes, ...changes])).filter(({ status }) => status >= 300)).toEqual([]);
 });
 
-test('a task that is retracted or has expired leaves its agent free', async () => {
+test('a retracted or expired task does not count as in progress', async () => {
   await one(true);
   const first = (await ask(task('a', 'doing'))).body;
   await edit(alice, first.memory_id, 'retract');
@@ -85,10 +85,10 @@ test('a task that is retracted or has expired leaves its agent free', async () =
   expect((await ask(task('c', 'doing'))).status).toBe(409);
   const soon = { expires_at: new Date(Date.now() + 2_000).toISOString() };
   expect((await alice.ask('PATCH', `/v1/memories/${second.body.memory_id}`, { body: soon })).status).toBe(200);
-  await eventually(async () => (await ask(task('c', 'doing'))).status === 201, 'its agent is free');
+  await eventually(async () => (await ask(task('c', 'doing'))).status === 201, 'the agent to be free');
 });
 
-test('a task of many updates is ended at once, and only its newest is found', async () => {
+test('a task with 600 updates can be deleted, and search finds only the newest', async () => {
   const moves = Array.from({ length: 600 }, (_, i) =>
     task('long', i % 2 ? 'doing' : 'blocked', { body: { status: i % 2 ? 'doing' : 'blocked', details: `walrus ${i}` } }),
   );

@@ -1,14 +1,14 @@
--- Counters: numbers that a team shares. Each is changed from the value that was read.
+-- Counters: shared numbers that are changed with compare-and-set.
 -- min_code: 1
 
 create table counters (
   tenant_id text not null,
   counter_id text not null,
-  -- the event that set it last
+  -- the latest event that set it
   seq bigint not null,
   name text not null,
   value bigint not null,
-  -- the subject that made it, and the one that set it last
+  -- the subject that created it, and the one that last set it
   made_by text,
   user_id text,
   channel text not null,
@@ -20,10 +20,10 @@ create table counters (
   constraint counters__channel check (channel in ('public', 'team', 'agent'))
 );
 
--- the sweeper
+-- the sweep
 create index counters__expires on counters (tenant_id, expires_at) where expires_at is not null;
 
--- checks, and the walk of mark_needs
+-- consistency checks and mark_needs
 create index counters__seq on counters (tenant_id, seq);
 
 select wall('counters', 'select, insert, update, delete');

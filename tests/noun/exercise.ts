@@ -9,7 +9,7 @@ import { daemonDatabase, workerDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { readEvents } from '../support/sse.ts';
 
-// What counters do, through HTTP. noun.test.ts makes a copy of the service that has counters, and runs this there as a test.
+// Tests counters through HTTP. noun.test.ts runs this in a copy of the service that has counters.
 
 let database: Awaited<ReturnType<typeof daemonDatabase>>;
 let daemon: TestDaemon;
@@ -34,7 +34,7 @@ const set = (client: Client, { counter_id }: Row, body: Row, headers: Record<str
 const countersIn = (file: string) => linesOf(file).filter(({ type }) => type === 'counter');
 const lastSeq = async (client: Client) => (await done(client, 'GET', '/v1/usage')).last_seq;
 
-test('a counter is made, listed, read and set by who knows its value; whoever does not writes nothing', async () => {
+test('a counter is created, listed, read and set; a wrong expected value returns 412 and writes nothing', async () => {
   const counter = await make(alice, { value: 3 });
   expect(counter).toEqual({
     ...counter,
@@ -46,17 +46,17 @@ test('a counter is made, listed, read and set by who knows its value; whoever do
   });
   expect((await set(alice, counter, { value: 4, expected: 3 })).body).toEqual({ ...counter, seq: 2, value: 4 });
   const late = await set(alice, counter, { value: 9, expected: 3 });
-  expect([late.status, late.body.detail]).toEqual([412, 'The counter has another value.']);
+  expect([late.status, late.body.detail]).toEqual([412, 'The counter has a different value.']);
   expect((await get(alice, counter)).body).toEqual({ ...counter, seq: 2, value: 4 });
   const other = await make(alice, { name: 'barrels' });
   const pages = [await done(alice, 'GET', '/v1/counters?limit=1')];
   pages.push(await done(alice, 'GET', `/v1/counters?cursor=${pages[0]!.next_cursor}`));
   expect(pages.map(({ data }) => data.map(({ name }: Row) => name))).toEqual([['crates'], ['barrels']]);
-  // the refused one took no seq
+  // the rejected write used no seq
   expect([other.seq, await lastSeq(alice)]).toEqual([3, 3]);
 });
 
-test('of those who set a counter at once, one does', async () => {
+test('one of 20 concurrent writes with the same expected value succeeds', async () => {
   const counter = await make(alice);
   const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => set(alice, counter, { value: i + 1, expected: 0 })));
   const won = answers.filter(({ status }) => status === 200);
@@ -65,7 +65,7 @@ test('of those who set a counter at once, one does', async () => {
   expect(await lastSeq(alice)).toBe(2);
 });
 
-test('units of one batch see what earlier ones set; one that is refused takes no seq', async () => {
+test('units of a batch see the effects of earlier ones; a refused unit uses no seq', async () => {
   const connection = new Connection((await workerDatabase()).connection);
   await connection.connect();
   const tenant = `batch-${randomBytes(5).toString('hex')}`;
@@ -84,7 +84,7 @@ test('units of one batch see what earlier ones set; one that is refused takes no
       { value: 2, expected: 1 },
       { value: 3, expected: 2 },
     ],
-    // its first event would fit, so nothing of it is seen
+    // its first event alone would succeed: nothing of a refused unit is visible
     [
       { value: 4, expected: 3 },
       { value: 5, expected: 3 },
@@ -116,7 +116,7 @@ test('units of one batch see what earlier ones set; one that is refused takes no
   }
 });
 
-test('a retry is answered as the first time, and its key is for one body', async () => {
+test('a retry is replayed, and its key with another body returns 409', async () => {
   const ask = (body: Row) =>
     alice.ask('POST', '/v1/counters', {
       body: { name: 'crates', channel: 'team', ...body },
@@ -134,7 +134,7 @@ test('a retry is answered as the first time, and its key is for one body', async
   expect(await lastSeq(alice)).toBe(3);
 });
 
-test('a follower is told, as far as its channel reaches', async () => {
+test('a follower receives the events of its channel', async () => {
   const abort = new AbortController();
   const response = await fetch(`${daemon.url}/v1/events?channel=public`, {
     headers: { accept: 'text/event-stream', authorization: `Bearer ${alice.token}` },
@@ -153,13 +153,13 @@ test('a follower is told, as far as its channel reaches', async () => {
   abort.abort();
 });
 
-test('an erasure takes what the subject set last and the name of who made the rest, as its dry run says', async () => {
+test('an erasure deletes counters that the subject set last and its name from others, as its dry run reports', async () => {
   const bob = await newColleague(alice);
   const [own, shared, others] = [await make(bob, { name: 'own' }), await make(bob, { name: 'shared' }), await make(alice)];
   await set(alice, shared, { value: 1, expected: 0 });
   const dry = await alice.ask('POST', '/v1/erasures', { body: { user_id: 'bob', dry_run: true } });
-  const foreseen = dry.status === 202 ? (await finished(alice, dry.body.job_id)).result : dry.body;
-  expect(foreseen.counts).toMatchObject({ counters: 1, counters_made: 1 });
+  const predicted = dry.status === 202 ? (await finished(alice, dry.body.job_id)).result : dry.body;
+  expect(predicted.counts).toMatchObject({ counters: 1, counters_made: 1 });
   expect((await get(alice, own)).status).toBe(200);
   const { result } = await erase(alice, { user_id: 'bob' });
   expect(result.certificate.counts).toMatchObject({ counters: 1, counters_made: 1 });
@@ -174,7 +174,7 @@ test('an erasure takes what the subject set last and the name of who made the re
   expect(await faultsOf(alice)).toEqual([]);
 });
 
-test('an import brings what the export says; a row that fits no event is refused, one that says another value is found and repaired', async () => {
+test('an import restores an export; a row without its event is rejected, a wrong value is found and repaired', async () => {
   const counter = await make(alice, { value: 1 });
   await set(alice, counter, { value: 2, expected: 1 });
   await make(alice, { name: 'for a time', ttl_s: 3600 });
@@ -201,7 +201,7 @@ test('an import brings what the export says; a row that fits no event is refused
   expect((await get(wrong, counter)).body.value).toBe(2);
 });
 
-test('a trim keeps the event of a counter in use, and a rule of retention leaves it alone or ends it', async () => {
+test('a trim keeps the event of a counter in use; a retention rule keeps or removes it', async () => {
   const counter = await make(alice, { value: 1 });
   await set(alice, counter, { value: 2, expected: 1 });
   await talk(alice, 4);
@@ -219,7 +219,7 @@ test('a trim keeps the event of a counter in use, and a rule of retention leaves
   expect(await faultsOf(alice)).toEqual([]);
 });
 
-test('a counter that has ended is there for nobody, and the sweeper takes its row', async () => {
+test('an expired counter returns 404, and the sweep deletes its row', async () => {
   const [brief, lasting] = [await make(alice, { ttl_s: 1 }), await make(alice)];
   await eventually(async () => (await get(alice, brief)).status === 404, 'the end of the counter');
   expect((await set(alice, brief, { value: 1, expected: 0 })).status).toBe(404);

@@ -4,14 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onEmbedded } from '../support/database.ts';
 
-// A noun costs one folder, one migration, one line in src/features.ts and one in src/edges.ts. This makes a copy of the service, adds a noun
-// that is nowhere else, and runs there what that noun does (exercise.ts) and the tests that look at every noun.
+// A noun needs one folder, one migration, one line in src/features.ts and one in src/edges.ts. This test copies the service, adds a noun, and
+// runs the tests of that noun (exercise.ts) and those that cover every noun.
 
 const root = join(import.meta.dirname, '../..');
 const here = import.meta.dirname;
 const MINUTES = 60_000;
 
-/** What is run in the copy: rules for every noun, and what this one does, in the place of this file. */
+/** The tests to run in the copy: those that cover every noun, and exercise.ts in place of this file. */
 const every = [
   ...['architecture', 'architecture_sql', 'features', 'db/nouns', 'db/wall'],
   ...['scenarios/i1', 'export/coverage', 'erasure/coverage', 'noun/noun'],
@@ -27,15 +27,15 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(copy, { recursive: true, force: true }));
 
-/** Puts a line into a file of the copy, behind the one that it follows. */
+/** Inserts a line after a match in a file of the copy. */
 function addLine(file: string, after: RegExp, line: string): void {
   const text = readFileSync(join(copy, file), 'utf8');
   const added = text.replace(after, (found) => `${found}${line}\n`);
-  if (added === text) throw new Error(`${file} has no place for ${line}`);
+  if (added === text) throw new Error(`${file} has no line that matches ${after}`);
   writeFileSync(join(copy, file), added);
 }
 
-/** The next number of a migration. */
+/** Returns the number of the next migration. */
 const number = () =>
   String(readdirSync(join(root, 'migrations')).filter((name) => /^\d{4}_/.test(name)).length + 1).padStart(4, '0');
 
@@ -51,19 +51,19 @@ function addNoun(): void {
   addLine('src/edges.ts', /^ {2}context: .*\n/m, `  counters: ['auth'],`);
 }
 
-/** What a command says, on both of its outputs. */
-const run = (command: string, args: string[]): Promise<{ ok: boolean; said: string }> =>
+/** Runs a command and returns its output. */
+const run = (command: string, args: string[]): Promise<{ ok: boolean; output: string }> =>
   new Promise((resolve) => {
     const env = { ...process.env, TEST_ENGINE: onEmbedded() ? 'embedded' : 'postgres' };
     const options = { cwd: copy, env, maxBuffer: 64 * 1024 * 1024 };
-    execFile(command, args, options, (error, stdout, stderr) => resolve({ ok: error === null, said: `${stdout}${stderr}` }));
+    execFile(command, args, options, (error, stdout, stderr) => resolve({ ok: error === null, output: `${stdout}${stderr}` }));
   });
 
-test('a noun is a folder, a migration, a line in the list of features with its import, and a line in the list of edges', async () => {
+test('a noun needs a folder, a migration, a line and an import in features.ts, and a line in edges.ts', async () => {
   addNoun();
-  const { said } = await run('diff', ['-r', join(root, 'src'), join(copy, 'src')]);
+  const { output } = await run('diff', ['-r', join(root, 'src'), join(copy, 'src')]);
   const migrations = await run('diff', ['-r', join(root, 'migrations'), join(copy, 'migrations')]);
-  const lines = `${said}${migrations.said}`.split('\n').filter((line) => /^([<>]|Only in)/.test(line));
+  const lines = `${output}${migrations.output}`.split('\n').filter((line) => /^([<>]|Only in)/.test(line));
   expect(lines.sort()).toEqual(
     [
       `> import { feature as counters } from './counters/index.ts';`,
@@ -76,15 +76,18 @@ test('a noun is a folder, a migration, a line in the list of features with its i
 });
 
 test(
-  'it builds, and does all that a noun does',
+  'the service with the new noun builds and passes the tests of every noun',
   async () => {
-    expect(await run('npm', ['run', '--silent', 'build'])).toEqual({ ok: true, said: expect.any(String) });
-    expect(await run('npm', ['run', '--silent', 'openapi'])).toEqual({ ok: true, said: expect.any(String) });
+    expect(await run('npm', ['run', '--silent', 'build'])).toEqual({ ok: true, output: expect.any(String) });
+    expect(await run('npm', ['run', '--silent', 'openapi'])).toEqual({ ok: true, output: expect.any(String) });
     cpSync(join(here, 'exercise.ts'), join(copy, 'tests/noun/noun.test.ts'));
     rmSync(join(copy, 'tests/noun/counters'), { recursive: true });
     const files = every.map((name) => `tests/${name}.test.ts`);
-    const { ok, said } = await run(join(root, 'node_modules/.bin/jest'), ['-w', '2', '--runTestsByPath', ...files]);
-    expect({ ok, said }).toEqual({ ok: true, said: expect.stringContaining(`${every.length} passed, ${every.length} total`) });
+    const { ok, output } = await run(join(root, 'node_modules/.bin/jest'), ['-w', '2', '--runTestsByPath', ...files]);
+    expect({ ok, output }).toEqual({
+      ok: true,
+      output: expect.stringContaining(`${every.length} passed, ${every.length} total`),
+    });
   },
   10 * MINUTES,
 );

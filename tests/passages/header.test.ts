@@ -5,29 +5,29 @@ import { cpuMsOf, QUADRATIC_MS } from '../support/cost.ts';
 
 const about = { actor_id: 'coder', kind: 'tool_call', tags: ['topic:storage'], names: ['readFile'] };
 
-test('a header says who, the kind, names, labels, and the parts of names of the event and of the passage', () => {
+test('a header has the actor, kind, names, labels and the parts of compound names', () => {
   expect(headersFor(about)('see src/db/queryPlan.ts')).toBe(
     'coder tool call readFile topic storage read File src db query Plan ts',
   );
 });
 
-test('the tags of an event are looked at once, however many passages it has', () => {
-  let looks = 0;
+test('the tags of an event are read once, however many passages it has', () => {
+  let reads = 0;
   const tags = new Proxy(
     Array.from({ length: 256 }, (_, i) => `t:${i}`),
     {
       get: (target, key) => {
-        if (/^\d+$/.test(String(key))) looks += 1;
+        if (/^\d+$/.test(String(key))) reads += 1;
         return Reflect.get(target, key);
       },
     },
   );
   const passages = passagesOf({ kind: 'message', actor_id: 'alice', content: { text: 'A sentence. '.repeat(20_000) }, tags });
   expect(passages.length).toBeGreaterThan(250);
-  expect(looks).toBeLessThanOrEqual(256);
+  expect(reads).toBeLessThanOrEqual(256);
 });
 
-test('parts of names are those of a plain reading of every word', () => {
+test('partsOf returns the same as a naive implementation', () => {
   const word = fc.string({ unit: fc.constantFrom(...'abAB09./_-@#:\\!ä '), maxLength: 30 });
   fc.assert(
     fc.property(fc.array(word, { maxLength: 4 }), (words) => {
@@ -43,7 +43,7 @@ test('parts of names are those of a plain reading of every word', () => {
   );
 });
 
-test.each(['a', '!', 'aB', 'a/', '.', 'aA-'])('a million characters of %j do not hang it', (piece) => {
+test.each(['a', '!', 'aB', 'a/', '.', 'aA-'])('a million repetitions of %j take linear time', (piece) => {
   const text = piece.repeat(1_000_000 / piece.length);
   const cost = cpuMsOf(() => {
     partsOf(text);
@@ -54,12 +54,12 @@ test.each(['a', '!', 'aB', 'a/', '.', 'aA-'])('a million characters of %j do not
 
 const partsIn = (text: string, known: string[] = []) => [...partsOf(text, known)];
 
-test('a part has two to 63 characters, a name at most 200, and only so many parts are kept', () => {
+test('parts have 2 to 63 characters, names at most 200, and a header at most 48 parts', () => {
   expect(partsIn(`a/bc/${'x'.repeat(63)}/${'y'.repeat(64)}`)).toEqual(['bc', 'x'.repeat(63)]);
   const longest = `${'ab/'.repeat(66)}cd`;
   expect([longest.length, partsIn(longest)]).toEqual([200, ['ab', 'cd']]);
   expect(partsIn(`${longest}e`)).toEqual([]);
-  // the next name begins no new parts once there are 48
+  // no new name is split once there are 48 parts
   const names = Array.from({ length: 30 }, (_, i) => `x${i}a/y${i}b`);
   expect(partsIn(names.join(' '))).toHaveLength(48);
   expect(
@@ -70,7 +70,7 @@ test('a part has two to 63 characters, a name at most 200, and only so many part
   ).toHaveLength(48);
 });
 
-test('a header is cut at a thousand characters, and never within one', () => {
+test('a header is truncated to 1,000 characters without splitting a surrogate pair', () => {
   const of = (tag: string, passage = '') => headersFor({ actor_id: 'a', kind: 'message', names: [], tags: [tag] })(passage);
   expect(of('t'.repeat(2_000))).toBe(`a ${'t'.repeat(998)}`);
   expect(of('t'.repeat(997), 'src/query')).toBe(`a ${'t'.repeat(997)} `.slice(0, 1_000));
@@ -79,6 +79,6 @@ test('a header is cut at a thousand characters, and never within one', () => {
   expect(of(`${'t'.repeat(990)}`, `ab/cd ${'x'.repeat(30)}`).isWellFormed()).toBe(true);
 });
 
-test('a message is not called one, and empty names leave no gap', () => {
+test('the header of a message omits the kind and empty names', () => {
   expect(headersFor({ actor_id: 'ann', kind: 'message', names: [''], tags: ['a_b/c-d'] })('')).toBe('ann a b c d');
 });

@@ -14,9 +14,9 @@ let start: () => Promise<TestDaemon>;
 beforeAll(async () => {
   database = await daemonDatabase();
   const PORT = String(await freePort());
-  // how long a write takes is not what is tested
-  const patience = { REQUEST_TIMEOUT_MS: '100000', PGSTATEMENT_TIMEOUT: '60000', PGQUERY_TIMEOUT: '70000' };
-  start = () => startTestDaemon({ PORT, ...patience }, database.env);
+  // generous timeouts: this is not a performance test
+  const timeouts = { REQUEST_TIMEOUT_MS: '100000', PGSTATEMENT_TIMEOUT: '60000', PGQUERY_TIMEOUT: '70000' };
+  start = () => startTestDaemon({ PORT, ...timeouts }, database.env);
   daemon = await start();
 });
 afterAll(async () => {
@@ -24,14 +24,14 @@ afterAll(async () => {
   await database.release();
 });
 
-/** A line about nothing else, so many times that the whole has about so many bytes. */
+/** Returns filler lines of about `bytes` bytes, followed by `last`. */
 const filled = (bytes: number, last: string) => {
   const line = 'The build went on as it had on the day before, step by step. ';
   return line.repeat(Math.floor(bytes / line.length)) + last;
 };
 const output = (excerpt_text: string) => ({ ...message(''), kind: 'tool_result', content: { tool: 'make', excerpt_text } });
 
-/** In a list, because a body of a single event takes 2 MiB. */
+/** Records an event in a batch, because the body of a single event is limited to 2 MiB. */
 async function record(client: Client, event: object, headers: Record<string, string> = {}) {
   const { status, body } = await client.ask('POST', '/v1/events', { body: { events: [event] }, headers });
   expect([status, body]).toEqual([201, expect.anything()]);
@@ -43,7 +43,7 @@ async function find(client: Client, query: string) {
   return (body.data as { id: string; text: string }[]).map(({ id, text }) => ({ id, text }));
 }
 
-/** While no daemon runs: the embedded engine takes one connection. */
+/** Stops the daemon meanwhile, because the embedded engine has one connection. */
 async function dropAndRebuild(tenant_id: string): Promise<void> {
   await daemon.stop();
   const opened = await openDatabase(
@@ -60,7 +60,7 @@ async function dropAndRebuild(tenant_id: string): Promise<void> {
   daemon = await start();
 }
 
-test('a text of 3 MiB is found by a word at its end, by the id of that passage, and as before after a rebuild', async () => {
+test('search finds the last word of a 3 MiB text, also after a rebuild', async () => {
   const alice = await newTenant(daemon.url);
   const large = await record(alice, output(filled(3 * MIB, 'At the end stood a wombat.')));
   expect(large.unindexed_bytes).toBeUndefined();
@@ -74,7 +74,7 @@ test('a text of 3 MiB is found by a word at its end, by the id of that passage, 
   expect((await alice.ask('GET', `/v1/events/${large.event_id}`)).body.chunk_ids).toEqual(large.chunk_ids);
 }, 240_000);
 
-test('of a longer text the 201 counts what is not indexed, to a retry too, and a rebuild indexes as much', async () => {
+test('the 201 and its replay report unindexed_bytes of a longer text, and a rebuild indexes the same part', async () => {
   const alice = await newTenant(daemon.url);
   const event = output(`${filled(4 * MIB - 500, 'Here stood a wombat.')}${filled(MIB, 'Out of reach stood a quokka.')}`);
   const key = { 'Idempotency-Key': 'the-long-one' };
@@ -90,7 +90,7 @@ test('of a longer text the 201 counts what is not indexed, to a retry too, and a
   expect([await find(alice, 'wombat'), await find(alice, 'quokka')]).toEqual([before, []]);
 }, 240_000);
 
-test('an upload is not searched, and its 201 says so', async () => {
+test('an upload is not indexed, and its 201 reports it', async () => {
   const alice = await newTenant(daemon.url);
   const bytes = 'a line about the quokka\n';
   const { status, body } = await alice.ask('POST', '/v1/artifacts', { body: bytes, headers: { 'content-type': 'text/plain' } });
@@ -99,7 +99,7 @@ test('an upload is not searched, and its 201 says so', async () => {
 });
 
 test.each(['chk_01m7zc9fa5jkxxaehpgpgf2gsh_32767', 'chk_01m7zc9fa5jkxxaehpgpgf2gsh_99999'])(
-  '%s, which no passage can have, is 404',
+  'the impossible chunk id %s returns 404',
   async (id) => {
     const alice = await newTenant(daemon.url);
     expect((await alice.ask('GET', `/v1/chunks/${id}`)).status).toBe(404);

@@ -19,11 +19,11 @@ test.each<[string, Record<string, unknown>, string]>([
   ],
   ['task_update', { status: 'open', details: 'how', title: 'what', task_id: 't1' }, 'what\nhow\nopen'],
   ['other', { b: 'second', a: 'first', sealed: 'x', scope: 'team', supersedes: ['evt_1'], unindexed_bytes: 3 }, 'first\nsecond'],
-])('what an event of the kind %s says', (kind, content, said) => {
-  expect(textOf(kind, content)).toBe(said);
+])('the searchable text of a %s event', (kind, content, expected) => {
+  expect(textOf(kind, content)).toBe(expected);
 });
 
-test('a memory says its text and what its body says, once and without ids; a proposal says nothing', () => {
+test('the searchable text of a memory has its text and body without ids and duplicates; a proposal has none', () => {
   const content = {
     kind: 'fact',
     scope: 'team',
@@ -44,7 +44,7 @@ test('a memory says its text and what its body says, once and without ids; a pro
   expect(textOf('memory.created', { text: 'alone' })).toBe('alone');
 });
 
-test('the header names the kind of a memory, and what an event calls itself', () => {
+test('the header has the kind of a memory, and the tool, path and title of an event', () => {
   const [memory] = passagesOf(event('memory.created', { kind: 'fact', text: 'x' }));
   expect(memory!.header).toBe('ann fact');
   const [result] = passagesOf(
@@ -53,7 +53,7 @@ test('the header names the kind of a memory, and what an event calls itself', ()
   expect(result!.header).toBe(`ann tool result grep ${'p'.repeat(200)} a b`);
 });
 
-test('a passage has its tokens; of blanks there is none', () => {
+test('a passage has a token count; a blank text has no passage', () => {
   expect(passagesOf(event('message', { text: 'four' }))).toEqual([
     { text: 'four', header: 'ann', token_count: 1, traits: traits.numbered },
   ]);
@@ -61,18 +61,18 @@ test('a passage has its tokens; of blanks there is none', () => {
   expect(textsOf('message', null)).toEqual([]);
 });
 
-test('the whole text stands for the excerpt that a content keeps of it, where that is long enough to be one', () => {
+test('the full text replaces an excerpt of more than 1,000 characters', () => {
   const whole = 'w'.repeat(1_001);
-  const said = (excerpt_text: string, full: string) =>
+  const indexed = (excerpt_text: string, full: string) =>
     indexOf(event('tool_result', { tool: 'cat', excerpt_text }), full)
       .passages.map(({ text }) => text)
       .join('');
-  expect(said(whole, `${whole} and more`)).toBe(`${whole} and more`);
-  expect(said(whole.slice(1), `${whole} and more`)).toBe(whole.slice(1));
-  expect(said(`other ${whole}`, whole)).toBe(`other ${whole}`);
+  expect(indexed(whole, `${whole} and more`)).toBe(`${whole} and more`);
+  expect(indexed(whole.slice(1), `${whole} and more`)).toBe(whole.slice(1));
+  expect(indexed(`other ${whole}`, whole)).toBe(`other ${whole}`);
 });
 
-test('what is left out is counted in bytes, with the line ends between parts', () => {
+test('unindexed_bytes includes the line breaks between parts', () => {
   expect(indexOf(event('message', { text: 'ä', zeta: 'b' }))).toMatchObject({ unindexed_bytes: 0, passages: [{ text: 'ä\nb' }] });
   expect(indexOf(event('message', {})).unindexed_bytes).toBe(0);
   const bound = 4_194_304;

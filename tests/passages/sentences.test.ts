@@ -2,7 +2,7 @@ import { estimateTokens, PASSAGE_CHARACTERS, PASSAGE_TOKENS, splitText as splitL
 
 const splitText = (text: string) => [...splitLazily(text)];
 
-test('tokens are estimated: a quarter for a letter, digit or blank, three for a sign, a half and a whole for what is beyond ASCII', () => {
+test('the estimate is 1/4 token per letter, digit or space, 3/4 per other ASCII character, 1/2 or 1 beyond ASCII', () => {
   const letters = 'azAZ09 ';
   for (const character of letters) expect([character, estimateTokens(character.repeat(8))]).toEqual([character, 2]);
   for (const sign of '`{@[/:!~\n') expect([sign, estimateTokens(sign.repeat(8))]).toEqual([sign, 6]);
@@ -13,15 +13,15 @@ test('tokens are estimated: a quarter for a letter, digit or blank, three for a 
   expect([estimateTokens(''), estimateTokens('a'), estimateTokens('aaaaa')]).toEqual([0, 1, 2]);
 });
 
-test('a text of exactly the bounds stays whole, one character more makes two passages', () => {
+test('a text at the limit is one passage, one more character makes two', () => {
   const tokens = 'a'.repeat(4 * PASSAGE_TOKENS);
   expect(splitText(tokens)).toEqual([tokens]);
   expect(splitText(`${tokens}a`).length).toBe(2);
   expect([PASSAGE_TOKENS, PASSAGE_CHARACTERS]).toEqual([192, 1_600]);
 });
 
-test('sentences stand together as far as the bounds allow', () => {
-  // of 25 tokens each: seven and a half fit
+test('a passage has as many whole sentences as fit', () => {
+  // 25 tokens each: seven and a half fit
   const sentence = `${'word '.repeat(19)}end. `;
   const each = estimateTokens(sentence);
   const passages = splitText(sentence.repeat(20));
@@ -37,17 +37,17 @@ test.each([
   ['stops and quotes', 'He said “one.” ', 'He said “one.” '],
   ['line ends', 'one line\n\n', 'one line\n\n'],
   ['full-width stops', '一つの文。', '一つの文。'],
-])('passages end behind %s', (_, sentence, end) => {
+])('passages end after %s', (_, sentence, end) => {
   const passages = splitText(sentence.repeat(100));
   expect(passages.length).toBeGreaterThan(1);
   for (const passage of passages) expect(passage.endsWith(end)).toBe(true);
 });
 
-test('a sentence that is too long is cut at a space in its second half, else between two characters', () => {
+test('a long sentence is split at a space in its second half, or else between two characters', () => {
   const words = splitText('abcdefg hi '.repeat(300));
   expect(words.length).toBeGreaterThan(2);
   for (const passage of words) expect(passage).toMatch(/^(?:(?:abcdefg|hi) )+$/);
-  // a space before the middle is too early
+  // a space in the first half is ignored
   const early = splitText(`ab ${'x'.repeat(2_000)}`);
   expect(early[0]!.length).toBe(400);
   const [first] = splitText(`x${'😀'.repeat(1_000)}`);

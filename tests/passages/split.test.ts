@@ -15,7 +15,7 @@ const anyText = fc.oneof(
     .map((parts) => parts.join('')),
 );
 
-test('splitting covers all the text, in order, in passages of bounded size', () => {
+test('passages concatenate to the text and respect the size limits', () => {
   fc.assert(
     fc.property(anyText, (text) => {
       const passages = splitText(text);
@@ -30,7 +30,7 @@ test('splitting covers all the text, in order, in passages of bounded size', () 
   );
 });
 
-test('no passage begins or ends within a character of well-formed text', () => {
+test('no passage of a well-formed text splits a surrogate pair', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'grapheme', minLength: 500, maxLength: 3000 }), (text) => {
       for (const passage of splitText(text)) expect(passage.isWellFormed()).toBe(true);
@@ -38,11 +38,11 @@ test('no passage begins or ends within a character of well-formed text', () => {
   );
 });
 
-test('a text is cut to a bound, and before a character that the bound would halve', () => {
+test('cutAt does not split a surrogate pair', () => {
   expect([cutAt('ab😀c', 5), cutAt('ab😀c', 4), cutAt('ab😀c', 3), cutAt('ab😀c', 2)]).toEqual(['ab😀c', 'ab😀', 'ab', 'ab']);
 });
 
-test('a short text stays whole, a long one ends its passages at sentences', () => {
+test('a short text is one passage; passages of a long text end at sentences', () => {
   expect(splitText('Short. Very short. Two lines\nand more.')).toHaveLength(1);
   const passages = splitText('This is a sentence of some words that goes on for a while. '.repeat(60));
   expect(passages.length).toBeGreaterThan(2);
@@ -55,7 +55,7 @@ test.each([
   ['a million full stops', '.'.repeat(1_000_000)],
   ['emoji', '😀'.repeat(300_000)],
   ['quotes after a stop', `.${'"'.repeat(200_000)}`],
-])('%s is split at once, all of it', (_, text) => {
+])('splitting %s takes linear time', (_, text) => {
   let passages: string[] = [];
   expect(
     cpuMsOf(() => {
@@ -65,7 +65,7 @@ test.each([
   expect(passages.join('')).toBe(text);
 });
 
-test('what an event says does not depend on the order of its fields, which the log does not keep', () => {
+test('the searchable text does not depend on the order of fields', () => {
   const one = textOf('decision', {
     zeta: 'z',
     decision: 'Use files',
@@ -82,7 +82,7 @@ test('what an event says does not depend on the order of its fields, which the l
   expect(two).toBe(one);
 });
 
-test('the whole of a large output is searchable, not only the excerpt the event keeps', () => {
+test('the full text of a large output is indexed, not only the excerpt', () => {
   const whole = `${'line of output\n'.repeat(5000)}needle at the end`;
   const event = {
     kind: 'tool_result',
@@ -99,8 +99,8 @@ test('the whole of a large output is searchable, not only the excerpt the event 
 test.each([
   ['prose', 'the last line says nothing new. '.repeat(200_000)],
   ['characters of three bytes', '何か言った。'.repeat(400_000)],
-  ['signs, of which every passage holds few', '#!'.repeat(2_500_000)],
-])('of a text beyond the bound, %s, all is indexed up to it and the rest is counted', (_, whole) => {
+  ['punctuation, which has many tokens', '#!'.repeat(2_500_000)],
+])('a text beyond the limit (%s) is indexed up to it, and the rest is counted', (_, whole) => {
   const content = { tool: 'cat', excerpt_text: whole.slice(0, 2000) };
   const { passages, unindexed_bytes } = indexOf({ kind: 'tool_result', actor_id: 'ci', tags: [], content }, whole);
   const indexed = passages.map(({ text }) => text).join('');

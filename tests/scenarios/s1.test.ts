@@ -1,4 +1,4 @@
-import { chunk, decide, edit, listed, type Made, record, team } from '../edits/client.ts';
+import { chunk, decide, edit, listed, type Recorded, record, team } from '../edits/client.ts';
 import { type Client, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { onEmbedded } from '../support/database.ts';
@@ -44,7 +44,7 @@ interface View {
 }
 
 /** What a member is told in a channel, by search, context, list and watch. */
-async function look(by: Client, { seq }: Made, query: string, channel = 'team'): Promise<View> {
+async function look(by: Client, { seq }: Recorded, query: string, channel = 'team'): Promise<View> {
   const search = await by.ask('POST', '/v1/search', { body: { query, channel } });
   const context = await by.ask('POST', '/v1/context?render=text', {
     body: { session_id: 's1', channel, query_text: query, max_tokens: 4000 },
@@ -76,7 +76,7 @@ async function* follow(by: Client, after: number, channel = 'team') {
 }
 
 /** Holds through each daemon. */
-async function everywhere(event: Made, query: string, expected: (view: View) => void, channel = 'team') {
+async function everywhere(event: Recorded, query: string, expected: (view: View) => void, channel = 'team') {
   for (const bob of bobs) expected(await look(bob, event, query, channel));
 }
 
@@ -97,7 +97,7 @@ const isGone =
   };
 
 /** The log's own event, as an admin reads it. */
-const original = async ({ event_id }: Made) => (await alice.ask('GET', `/v1/events/${event_id}`)).body;
+const original = async ({ event_id }: Recorded) => (await alice.ask('GET', `/v1/events/${event_id}`)).body;
 
 test('S1 retract: search, context, list and watch obey at once, through every daemon; the event itself is unchanged; revert restores', async () => {
   const event = await record(alice, team(OLD));

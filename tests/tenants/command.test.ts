@@ -51,7 +51,7 @@ const run = (args: string[], input = '', env: Record<string, string> = {}): Prom
     child.stdin.end(input);
   });
 
-test('the operator makes tenants where registration is closed, bounds, suspends and deletes them', async () => {
+test('the operator creates, limits, suspends and deletes tenants while registration is closed', async () => {
   const tenant_id = 'by-operator';
   const made = await run(['create', tenant_id, '--username', 'olga'], `${PASSWORD}\n`, { REGISTRATION: 'closed' });
   expect([made.code, made.err]).toEqual([0, '']);

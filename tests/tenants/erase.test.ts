@@ -48,31 +48,31 @@ const counts = (tenant_id: string) =>
     return found;
   });
 
-test('a tenant that is not being deleted is not erased', async () => {
+test('eraseBatch removes nothing of an active tenant', async () => {
   const before = await counts(tenants.kept);
   expect(await eraseBatch(database.tenants(tenants.kept), 1000, 0)).toBe('empty');
   expect(await counts(tenants.kept)).toEqual(before);
   expect(before.every((n) => n > 0)).toBe(true);
 });
 
-test('a deletion stops all writes first, can be interrupted and taken up by any daemon, and touches nobody else', async () => {
+test('a deletion stops writes first, can be resumed by another daemon, and affects no other tenant', async () => {
   const doomed = database.tenants(tenants.doomed);
   const before = await counts(tenants.kept);
   await doomed.write((db) => closeTenant(db, doomed.id));
   expect(await eraseBatch(doomed, 0, 300)).toBe('more');
-  // how far five milliseconds go is the machine's; the clock goes long before the rest
+  // how much 5 ms remove depends on the machine; the clock row goes long before the rest
   for (let i = 0; i < 100 && (await counts(doomed.id))[1] !== 0; i += 1) expect(await eraseBatch(doomed, 5, 300)).toBe('more');
   expect((await counts(doomed.id))[1]).toBe(0);
   await expect(doomed.commit({ key: null, body: null, bytes: 1, events: [] })).rejects.toMatchObject({ code: 'AM404' });
 
-  const patient = openErasures(database.tenants, log, 300);
-  await patient.resume();
+  const reserving = openErasures(database.tenants, log, 300);
+  await reserving.resume();
   expect(await counts(doomed.id)).toEqual([1, 0, 0, 0, 0, 0, 0, 0]);
-  await patient.stop();
+  await reserving.stop();
   await sleep(10);
-  const prompt = openErasures(database.tenants, log, 0);
-  await prompt.resume();
-  await prompt.stop();
+  const releasing = openErasures(database.tenants, log, 0);
+  await releasing.resume();
+  await releasing.stop();
   expect(await counts(doomed.id)).toEqual(TABLES.map(() => 0));
   expect(await counts(tenants.kept)).toEqual(before);
 });

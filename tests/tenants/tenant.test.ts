@@ -13,7 +13,7 @@ const read = (token: string) => call('GET', '/v1/tenant', { token });
 const patch = (token: string, body: object, headers: Record<string, string> = {}) =>
   call('PATCH', '/v1/tenant', { token, body, headers });
 
-test('everyone in a tenant reads it, admins change it, and its version guards the change', async () => {
+test('all roles read the tenant; admins change it with If-Match', async () => {
   const owner = await makeOwner(call);
   const member = await makeUser(call, owner, 'member', 'mia');
   const before = await read(member.token);
@@ -41,16 +41,16 @@ test('everyone in a tenant reads it, admins change it, and its version guards th
 test.each([
   ['an unknown language', { language: 'klingon' }],
   ['a language with SQL in it', { language: "english'; drop table users; --" }],
-  ['a quota, which is the operator’s', { quotas: { max_bytes: 1 } }],
+  ['a quota, which only the operator sets', { quotas: { max_bytes: 1 } }],
   ['a quota by another name', { max_bytes: 1 }],
   ['an unknown setting', { settings: { theme: 'dark' } }],
   ['a state', { state: 'suspended' }],
   ['nothing', {}],
-])('a change of %s is refused', async (_, body) => {
+])('a change with %s returns 422', async (_, body) => {
   expect((await patch((await makeOwner(call)).token, body)).status).toBe(422);
 });
 
-test('a change that is sent again under its Idempotency-Key is made once', async () => {
+test('a change with the same Idempotency-Key is applied once', async () => {
   const { token } = await makeOwner(call);
   const headers = { 'idempotency-key': 'once' };
   const answers = await Promise.all(Array.from({ length: 5 }, () => patch(token, { language: 'german' }, headers)));
@@ -59,7 +59,7 @@ test('a change that is sent again under its Idempotency-Key is made once', async
   expect((await patch(token, { language: 'french' }, headers)).status).toBe(409);
 });
 
-test('usage counts what is stored and who may act', async () => {
+test('usage reports stored data and accounts', async () => {
   const owner = await makeOwner(call);
   await makeUser(call, owner, 'reader', 'rita');
   await call('POST', '/auth/api-keys', { token: owner.token, body: { name: 'k', role: 'reader', scopes: ['read'] } });
@@ -85,7 +85,7 @@ test('usage counts what is stored and who may act', async () => {
   expect(body.bytes).toBeGreaterThan(0);
 });
 
-test('only an owner who is logged in deletes the tenant, by its name; then no credential works and the name is not free yet', async () => {
+test('only an owner with an access token deletes the tenant; then no credential works and the name stays reserved', async () => {
   const owner = await makeOwner(call);
   const bystander = await makeOwner(call);
   const admin = await makeUser(call, owner, 'admin', 'adam');

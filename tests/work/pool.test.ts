@@ -18,7 +18,7 @@ const open = (size: number, maxQueued = 100) => {
 const run = (workers: Workers, tenant: string, task: string, input: unknown = null, signal = new AbortController().signal) =>
   workers.run<unknown>({ tenant, task, input, signal });
 
-/** Jobs that wait until they are released. */
+/** Shared memory on which jobs wait until `release`. `begun` waits until `count` jobs have started. */
 function gate() {
   const memory = new SharedArrayBuffer(8);
   const state = new Int32Array(memory);
@@ -34,7 +34,7 @@ function gate() {
   };
 }
 
-test('values come back, problems as they were, other errors without their text as an answer', async () => {
+test('run returns values, rejects with problems unchanged, and wraps other errors', async () => {
   const workers = open(1);
   expect(await run(workers, 'a', 'echo', { list: [1, 'é'] })).toEqual({ list: [1, 'é'] });
   await expect(run(workers, 'a', 'refused')).rejects.toMatchObject({
@@ -44,11 +44,11 @@ test('values come back, problems as they were, other errors without their text a
     errors: [{ pointer: '#/a', detail: 'b' }],
     headers: { 'Retry-After': '7' },
   });
-  await expect(run(workers, 'a', 'broken')).rejects.toThrow(/a worker failed: TypeError: of the inside/);
+  await expect(run(workers, 'a', 'broken')).rejects.toThrow(/a worker failed: TypeError: internal detail/);
   expect(await run(workers, 'a', 'echo', 1)).toBe(1);
 });
 
-test('an error of the database is logged by its code, without the words that it quotes', async () => {
+test('a database error is logged by its code, without quoted values', async () => {
   const problem = await run(open(1), 'a', 'database').catch((error: unknown) => error as Problem);
   expect(problem).toMatchObject({ type: 'validation', status: 422 });
   const stream = new PassThrough();
@@ -58,7 +58,7 @@ test('an error of the database is logged by its code, without the words that it 
   expect(line).not.toMatch(/walnut|cake/);
 });
 
-test('a problem comes back whatever caused it, and an order that cannot be sent ends its job alone', async () => {
+test('a problem with any cause is returned, and input that cannot be cloned fails only its job', async () => {
   const workers = open(1);
   await expect(run(workers, 'a', 'causedByCode')).rejects.toMatchObject({
     type: 'internal',
@@ -69,7 +69,7 @@ test('a problem comes back whatever caused it, and an order that cannot be sent 
   expect(workers.figures()).toEqual({ waiting: 0, running: 0 });
 });
 
-test('when it stops, what runs and what waits is answered 503, and nothing begins', async () => {
+test('stop rejects running and waiting jobs with 503 and starts no more', async () => {
   const workers = open(1);
   const { memory, begun } = gate();
   const jobs = [run(workers, 'a', 'held', memory)];
@@ -82,7 +82,7 @@ test('when it stops, what runs and what waits is answered 503, and nothing begin
     expect(outcome).toMatchObject({ status: 'rejected', reason: { type: 'unavailable' } });
 });
 
-test('bytes that are transferred are moved, not copied', async () => {
+test('transferred bytes are moved, not copied', async () => {
   const bytes = new Uint8Array(100_000).fill(7);
   const answer = open(1).run<Uint8Array>({
     tenant: 'a',
@@ -95,7 +95,7 @@ test('bytes that are transferred are moved, not copied', async () => {
   expect((await answer).every((byte) => byte === 7)).toBe(true);
 });
 
-test('a job that is given up ends with its thread, and others are served', async () => {
+test('aborting a job ends its thread, and other jobs run', async () => {
   const workers = open(2);
   const aborted = new AbortController();
   const endless = run(workers, 'hostile', 'endless', null, aborted.signal);
@@ -106,7 +106,7 @@ test('a job that is given up ends with its thread, and others are served', async
   expect(workers.figures()).toEqual({ waiting: 0, running: 0 });
 });
 
-test('a job that heeds is told that it was given up, and keeps its tenant’s turn until it has ended', async () => {
+test('a cooperative job is notified of its abort and keeps its tenant’s slot until it ends', async () => {
   const workers = open(2);
   const { memory, begun, release } = gate();
   const aborted = new AbortController();
@@ -115,7 +115,7 @@ test('a job that heeds is told that it was given up, and keeps its tenant’s tu
   await begun(1);
   aborted.abort(new Error('too late'));
   await expect(heeding).rejects.toThrow('too late');
-  // it has heard, and is not yet done
+  // it was notified and has not ended yet
   await begun(2);
   const next = run(workers, 'a', 'echo', 1);
   expect(workers.figures()).toEqual({ waiting: 1, running: 1 });
@@ -124,7 +124,7 @@ test('a job that heeds is told that it was given up, and keeps its tenant’s tu
   expect(await next).toBe(1);
 });
 
-test('a job that is given up while it waits never runs', async () => {
+test('a job that is aborted while it waits never runs', async () => {
   const workers = open(1);
   const { memory, begun, release } = gate();
   const first = run(workers, 'a', 'held', memory);
@@ -139,7 +139,7 @@ test('a job that is given up while it waits never runs', async () => {
   await begun(1);
 });
 
-test('one tenant leaves a thread to the others, however much it asks for', async () => {
+test('one tenant cannot occupy all threads', async () => {
   const workers = open(2);
   const { memory, begun, release } = gate();
   const all = Array.from({ length: 10 }, () => run(workers, 'busy', 'held', memory));
@@ -150,7 +150,7 @@ test('one tenant leaves a thread to the others, however much it asks for', async
   await Promise.all(all);
 });
 
-test('tenants take turns: the first job of a tenant waits for one job of each other, not for all of them', async () => {
+test('tenants take turns: a tenant’s first job waits for at most one job of each other tenant', async () => {
   const workers = open(1);
   const { memory, begun, release } = gate();
   const order: string[] = [];
@@ -165,7 +165,7 @@ test('tenants take turns: the first job of a tenant waits for one job of each ot
   expect(order).toEqual(['busy', 'second', 'third', 'busy', 'second', 'busy']);
 });
 
-test('what is too much is refused: with 429 what one tenant has beyond half of the room, with 503 what all have beyond it', async () => {
+test('a tenant beyond half of the queue gets 429; beyond the whole queue everyone gets 503', async () => {
   const workers = open(1, 4);
   const { memory, begun, release } = gate();
   const first = run(workers, 'busy', 'held', memory);
@@ -178,13 +178,13 @@ test('what is too much is refused: with 429 what one tenant has beyond half of t
   });
   waiting.push(run(workers, 'other', 'echo'), run(workers, 'third', 'echo'));
   await expect(run(workers, 'third', 'echo')).rejects.toMatchObject({ status: 503 });
-  // however much the others have waiting
+  // a tenant without waiting jobs is still accepted
   waiting.push(run(workers, 'fourth', 'echo'));
   release();
   await Promise.all([first, ...waiting]);
 });
 
-test('a thread that ends by itself fails its job alone; one that takes too much memory is 413, of a read 503', async () => {
+test('a thread that exits fails only its job; out of memory returns 413, or 503 for a read', async () => {
   const workers = open(1);
   await expect(run(workers, 'a', 'gone')).rejects.toThrow('a worker ended with code 3');
   await expect(run(workers, 'a', 'hungry')).rejects.toMatchObject({ status: 413 });

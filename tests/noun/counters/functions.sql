@@ -1,6 +1,6 @@
--- Effects: { "counter_id", "name", "value", "expected": the value that it must have, absent where the event makes it, "expires_at" }.
+-- The effect of an event: { "counter_id", "name", "value", "expected": the required current value, absent if the event creates the counter, "expires_at" }.
 
--- A counter is set only where it has the value that the event expects. Units of the batch see what earlier ones set.
+-- Refuses units that expect another value of a counter. Units see the effects of earlier units of the batch.
 create or replace function counters_judge(p_tenant text, p_units jsonb, p_at timestamptz) returns setof judgement
 language plpgsql
 as $$
@@ -12,14 +12,14 @@ begin
   for v_unit in select u.doc, u.ord from jsonb_array_elements(p_units) with ordinality u (doc, ord) order by u.ord loop
     v_next := counted_by(v_unit.doc, v_values);
     if v_next is null then
-      return next row(v_unit.ord, '{"code": "AM412", "detail": "the counter has another value"}', null)::judgement;
+      return next row(v_unit.ord, '{"code": "AM412", "detail": "the counter has a different value"}', null)::judgement;
     else
       v_values := v_next;
     end if;
   end loop;
 end $$;
 
--- The values of the counters that these units name, by id, as of p_at. They are locked, by key.
+-- Locks the counters that these units name, in the order of their keys, and returns their values by id as of p_at.
 create or replace function counter_values(p_tenant text, p_units jsonb, p_at timestamptz) returns jsonb
 language plpgsql
 as $$
@@ -41,7 +41,7 @@ begin
   return v_values;
 end $$;
 
--- The values after a unit; null: one of its events expected another.
+-- Returns the values after a unit, or null if one of its events expected another value.
 create or replace function counted_by(p_unit jsonb, p_values jsonb) returns jsonb
 language plpgsql immutable
 as $$
@@ -67,7 +67,7 @@ language plpgsql
 as $$
 begin
   insert into counters (tenant_id, counter_id, seq, name, value, made_by, user_id, channel, sensitivity, created_at, expires_at)
-  -- the last of the batch stands
+  -- the last write of a batch wins
   select distinct on (d.counter_id)
     p_tenant, d.counter_id, f.seq, d.name, d.value, first_value(f.user_id) over (partition by d.counter_id order by f.seq), f.user_id, f.channel,
     f.sensitivity, p_at, d.expires_at
@@ -75,13 +75,13 @@ begin
   cross join lateral jsonb_to_record(f.doc) d (counter_id text, name text, value bigint, expires_at timestamptz)
   order by d.counter_id, f.seq desc
   on conflict (tenant_id, counter_id) do update set seq = excluded.seq, value = excluded.value, user_id = excluded.user_id;
-  -- what this event set, a retry cannot see once another one came
+  -- stored for retries, which cannot read it once another event has set the counter
   return array(
     select row('counters', f.unit, f.event, f.doc - 'expected', true)::answer
     from unnest(p_effects) f);
 end $$;
 
--- A counter goes with the event that set it last.
+-- Deletes counters whose latest event is blanked or dropped.
 create or replace function counters_clear(p_tenant text, p_seqs bigint[], p_dry boolean) returns jsonb
 language plpgsql
 as $$
@@ -94,7 +94,7 @@ begin
   return jsonb_build_object('counters', v_count);
 end $$;
 
--- What others set last stays, and no longer says who made it.
+-- Removes the subject's name as the creator of counters that others set last.
 create or replace function counters_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
 returns table (last text, counts jsonb)
 language plpgsql
@@ -124,7 +124,7 @@ begin atomic
   where c.tenant_id = p_tenant and c.seq = any (p_seqs);
 end;
 
--- The event of a counter in use stays as it is.
+-- Marks the events of active counters to be kept whole.
 create or replace function counters_needs(p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit int) returns bigint
 language plpgsql
 as $$
@@ -135,7 +135,7 @@ begin
   return v_seqs[cardinality(v_seqs)];
 end $$;
 
--- A counter has the value that its event says.
+-- Checks that each counter has the value of its event.
 create or replace function counters_check(p_tenant text, p_from bigint, p_to bigint) returns setof finding
 language plpgsql stable
 as $$
@@ -164,16 +164,16 @@ begin
   return v_count;
 end $$;
 
--- Of an import: a counter stands at an event that set it.
+-- Import: finds a counter whose event did not set it.
 create or replace function counters_stray(p_tenant text, p_first bigint, p_after text, p_limit int) returns table (last text, fault text)
 language plpgsql stable
 as $$
 begin
   return query
-  select max(d.counter_id), 'The counter ' || min(d.counter_id) filter (where d.said is distinct from d.counter_id) || ' is not what the event at its seq set.'
+  select max(d.counter_id), 'The counter ' || min(d.counter_id) filter (where d.actual_id is distinct from d.counter_id) || ' was not set by the event at its seq.'
   from (
     select c.counter_id, (
-      select e.content ->> 'counter_id' from events e where e.tenant_id = p_tenant and e.seq = c.seq and e.kind = 'counter.set') as said
+      select e.content ->> 'counter_id' from events e where e.tenant_id = p_tenant and e.seq = c.seq and e.kind = 'counter.set') as actual_id
     from counters c
     where c.tenant_id = p_tenant and c.counter_id > p_after
     order by c.counter_id

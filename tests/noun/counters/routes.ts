@@ -88,7 +88,7 @@ async function read({ tenant, principal }: Caller, counter_id: string): Promise<
 
 type Setting = Pick<Counter, 'counter_id' | 'name' | 'value' | 'channel' | 'expires_at'> & { made_by?: string | null };
 
-/** `expected`: the value before; undefined where it is made. A retry is answered with what it set. */
+/** Creates or sets a counter. `expected`: the current value; undefined to create. A retry returns the value that the first attempt set. */
 async function set(
   { tenant, principal }: Caller,
   { counter_id, name, value, channel, expires_at, made_by }: Setting,
@@ -106,11 +106,11 @@ async function set(
     actor_type: actor.type,
     actor_id: actor.id,
     content: { counter_id, name, value },
-    effects: { counters: sets },
+    effects: { counters: effect },
   });
   const outcome = await tenant.commit(unitOf(idempotency, [event]));
   assertWritten(outcome);
-  const made = outcome.made!['counters/0'] as Pick<Counter, 'counter_id' | 'name' | 'value' | 'expires_at'>;
+  const written = outcome.made!['counters/0'] as Pick<Counter, 'counter_id' | 'name' | 'value' | 'expires_at'>;
   return {
     body: { ...made, seq: outcome.seq, channel, made_by: made_by === undefined ? user_id : made_by },
     headers: replayHeaders(outcome.status === 'replay'),

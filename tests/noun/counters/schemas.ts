@@ -10,19 +10,19 @@ export const counterBody = z
     name: label,
     value: value.default(0),
     channel,
-    ttl_s: z.int().min(1).max(31_536_000).optional().describe('seconds until it ends; by default it stays'),
+    ttl_s: z.int().min(1).max(31_536_000).optional().describe('seconds until it expires; default: never'),
   })
   .meta({ id: 'NewCounter' });
 export type CounterBody = z.output<typeof counterBody>;
 
 export const counterValue = z
-  .strictObject({ value, expected: value.describe('the value that it has now, or nothing is set') })
+  .strictObject({ value, expected: value.describe('the required current value') })
   .meta({ id: 'CounterValue' });
 
 export const counter = z
   .object({
     counter_id: z.string(),
-    seq: z.int().describe('of the event that set it last'),
+    seq: z.int().describe('seq of the latest event that set it'),
     name: z.string(),
     value: z.int(),
     channel,

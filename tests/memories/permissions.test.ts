@@ -3,7 +3,7 @@ import { faultsOf } from '../export/file.ts';
 import { type Client, message, newColleague, newTenant, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
-// Whose memories are whose to change, and whose words they are, where several work in one tenant.
+// Who may change a memory, and its trust, if several people work in one tenant.
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -33,7 +33,7 @@ const decide = async (by: Asking, decision: string, more: Record<string, unknown
   const event = { ...message(''), channel: 'team', kind: 'decision', content: { decision, ...more } };
   return by.ask('POST', '/v1/events', { body: event });
 };
-/** A key, as something that asks. */
+/** Creates a key and returns a client that uses it. */
 const keyOf = async (by: Client, more: Record<string, unknown>): Promise<Asking> => {
   const { body } = await by.ask('POST', '/auth/api-keys', {
     body: { name: 'k', role: 'member', scopes: ['read', 'write'], ...more },
@@ -44,7 +44,7 @@ const keyOf = async (by: Client, more: Record<string, unknown>): Promise<Asking>
   };
 };
 
-test('a preference that reaches others as policy waits for an admin; one’s own does not', async () => {
+test('a preference with a wide scope needs approval unless it is private', async () => {
   const preference = (scope: string, more = {}) => ({ kind: 'preference', text: `obey, ${scope}`, scope, ...more });
   for (const scope of ['policy', 'project', 'global'])
     expect((await make(bob, preference(scope, { project_id: 'p1' }))).status).toBe('proposed');
@@ -58,7 +58,7 @@ test('a preference that reaches others as policy waits for an admin; one’s own
   expect([global.status, await patch(bob, global, { text: 'obey bob' })]).toEqual(['active', 403]);
 });
 
-test('what a tool says replaces nothing that binds, and hands nothing over', async () => {
+test('a tool cannot supersede decisions or preferences, or create handoffs', async () => {
   const actor = { type: 'tool', id: 'browser' };
   const decision = await make(bob, { kind: 'decision', text: 'Use files' });
   const preference = await make(bob, { kind: 'preference', text: 'tea' });
@@ -76,7 +76,7 @@ test('what a tool says replaces nothing that binds, and hands nothing over', asy
   expect(await supersede(bob, fact, { kind: 'fact', text: 'seen anew', actor })).toBe(201);
 });
 
-test('a preference, and what has the scope of a user, is its subject’s to change wherever it can be read', async () => {
+test('only its subject and admins change a preference or a memory of scope user', async () => {
   const carol = await newColleague(alice, 'carol');
   for (const given of [
     { kind: 'preference', text: 'tea' },
@@ -93,7 +93,7 @@ test('a preference, and what has the scope of a user, is its subject’s to chan
   }
 });
 
-test('members curate what members and agents said; what an admin said or approved is for admins, but for tasks', async () => {
+test('members change memories of members and agents; only admins change those of admins, except tasks', async () => {
   const carol = await newColleague(alice, 'carol');
   const agent = await keyOf(alice, { user_id: 'planner' });
   for (const [by, n] of [
@@ -122,7 +122,7 @@ test('members curate what members and agents said; what an admin said or approve
   expect(await read(bob, task)).toMatchObject({ trust: 'stated', origin: { type: 'human', id: 'bob' } });
 });
 
-test('a decision in the log supersedes what its author may change in a channel it may use, and nothing else', async () => {
+test('a recorded decision supersedes only memories that its author may change in an allowed channel', async () => {
   const [his, hers] = [await decide(bob, 'Use files'), await make(bob, { kind: 'decision', text: 'Use tabs' })];
   const narrow = await keyOf(bob, { channels: ['private', 'public'] });
   const event = { ...message(''), channel: 'public', kind: 'decision', content: { decision: 'No', supersedes: hers.memory_id } };
@@ -133,7 +133,7 @@ test('a decision in the log supersedes what its author may change in a channel i
   expect([done.status, (await read(bob, his.body)).superseded_by]).toEqual([201, done.body.memory_id]);
 });
 
-test('a key approves and revokes only in its channels', async () => {
+test('a key approves memories and revokes capsules only in its channels', async () => {
   const narrow = await keyOf(alice, { role: 'admin', scopes: ['read', 'write', 'admin'], channels: ['private'] });
   const rule = await make(bob, { kind: 'rule', text: 'Be kind' });
   for (const verb of ['approve', 'reject']) expect((await narrow.ask('POST', at(rule, `/${verb}`))).status).toBe(403);
@@ -144,7 +144,7 @@ test('a key approves and revokes only in its channels', async () => {
   expect((await bob.ask('GET', `/v1/capsules/${capsule_id}`)).body.status).toBe('active');
 });
 
-test('trust goes by who is logged in: who is only named, by a key or by another user, is inferred', async () => {
+test('only the logged-in human is trusted as the author; a claimed author is inferred', async () => {
   const human = (id: string) => ({ kind: 'note', text: `${id} says ${randomUUID()}`, actor: { type: 'human', id } });
   const admin = await keyOf(alice, { role: 'admin', scopes: ['read', 'write', 'admin'] });
   const trusts = [
@@ -165,7 +165,7 @@ test('trust goes by who is logged in: who is only named, by a key or by another 
   ]);
 });
 
-test('a superseded memory that is deleted leaves the one in its place to be found', async () => {
+test('deleting a superseded memory keeps its successor searchable', async () => {
   const old = await make(alice, { kind: 'decision', text: 'We sail at six' });
   const { body: next } = await alice.ask('POST', at(old, '/supersede'), {
     body: { kind: 'decision', channel: 'team', text: 'The ferry waits' },

@@ -9,7 +9,7 @@ import { type Client, message, newColleague, newTenant } from '../support/client
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer } from '../support/database.ts';
 
-// What is very often said, and what expires by the thousand: neither may keep anyone from ending it, or from writing.
+// Memories that are repeated very often, or that expire in large numbers, delay neither changes of them nor other writes.
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -30,19 +30,19 @@ const get = (id: string, by = alice) => by.ask('GET', `/v1/memories/${id}`);
 const search = async (query: string) =>
   (await alice.ask('POST', '/v1/search', { body: { query, channel: 'team' } })).body.data.map((hit: any) => hit.text);
 
-/** Bob says the same 1,300 times. */
-async function insist(text: string): Promise<string> {
+/** Records the same text 1,300 times as bob. Returns the id of the memory. */
+async function repeatOften(text: string): Promise<string> {
   for (const n of [300, 1000]) {
-    const said = await ask({ memories: Array.from({ length: n }, () => fact(text)) }, bob);
-    if (said.status !== 201) throw new Error(`${n} ${JSON.stringify(said.body)}`);
-    expect([said.status, new Set(said.body.data.map((m: any) => m.memory_id)).size]).toEqual([201, 1]);
+    const answer = await ask({ memories: Array.from({ length: n }, () => fact(text)) }, bob);
+    if (answer.status !== 201) throw new Error(`${n} ${JSON.stringify(answer.body)}`);
+    expect([answer.status, new Set(answer.body.data.map((m: any) => m.memory_id)).size]).toEqual([201, 1]);
   }
   const [memory] = (await alice.ask('GET', '/v1/memories?channel=team')).body.data;
   return memory.memory_id;
 }
 
-test('what is said 1,300 times has 257 versions; the rest is counted, and its events hold no text', async () => {
-  const id = await insist('walruses swim at dawn');
+test('1,300 repeats create 257 versions; the other events have no text', async () => {
+  const id = await repeatOften('walruses swim at dawn');
   expect((await get(id)).body).toMatchObject({ version: 257, repeats: 1299, text: 'walruses swim at dawn' });
   const { data } = (await alice.ask('GET', '/v1/events?channel=team&after=257&limit=1000')).body;
   expect(new Set(data.map((e: any) => JSON.stringify([e.chunk_ids, e.content.text, e.content.memory_id])))).toEqual(
@@ -54,8 +54,8 @@ test.each([
   ['retracted', (id: string) => edit(alice, id, 'retract'), 404],
   ['deleted', (id: string) => alice.ask('DELETE', `/v1/memories/${id}`), 410],
   ['changed', (id: string) => alice.ask('PATCH', `/v1/memories/${id}`, { body: { text: 'seals rest' } }), 200],
-] as const)('what is said 1,300 times is %s at once', async (_, end, status) => {
-  const id = await insist('walruses swim at dawn');
+] as const)('a memory with 1,300 repeats can be %s', async (_, end, status) => {
+  const id = await repeatOften('walruses swim at dawn');
   await end(id);
   expect((await get(id, bob)).status).toBe(status);
   expect(await search('walruses')).toEqual([]);
@@ -63,16 +63,16 @@ test.each([
   if (status === 404) expect(JSON.stringify(data)).not.toContain('walruses');
 });
 
-test('a change begins the count anew', async () => {
-  const id = await insist('walruses swim at dawn');
+test('a change resets the count of repeats', async () => {
+  const id = await repeatOften('walruses swim at dawn');
   await alice.ask('PATCH', `/v1/memories/${id}`, { body: { text: 'seals rest' } });
   const again = await ask(fact('seals rest', { user_id: undefined }), bob);
   expect(again.body).toMatchObject({ memory_id: id, version: 259, repeats: 1 });
   expect(await search('seals')).toContain('seals rest');
 });
 
-test('a retry of what was only counted is answered as it was, for a memory and for a decision', async () => {
-  const id = await insist('walruses swim at dawn');
+test('a replay of a repeat that was only counted returns the first response, for memories and decisions', async () => {
+  const id = await repeatOften('walruses swim at dawn');
   const [first, retry] = [
     await ask(fact('walruses swim at dawn'), bob, { 'idempotency-key': 'k1' }),
     await ask(fact('walruses swim at dawn'), bob, { 'idempotency-key': 'k1' }),
@@ -90,8 +90,8 @@ test('a retry of what was only counted is answered as it was, for a memory and f
   expect([read.content.decision, read.chunk_ids]).toEqual(['we sail at noon', []]);
 });
 
-test('what takes the place of the often said in the same request is new', async () => {
-  const id = await insist('walruses swim at dawn');
+test('a text repeated in the request that supersedes its memory creates a new memory', async () => {
+  const id = await repeatOften('walruses swim at dawn');
   const both = await ask({ memories: [fact('walruses sleep', { supersedes: id }), fact('walruses swim at dawn')] }, bob);
   expect(both.body.data.map((m: any) => [m.text, m.version])).toEqual([
     ['walruses sleep', 1],
@@ -102,7 +102,7 @@ test('what takes the place of the often said in the same request is new', async 
 
 const statuses = async () => linesOf(await exported(alice)).flatMap(({ type, status }) => (type === 'memory' ? [status] : []));
 
-test('what has expired makes way for what is said again; a write leaves the others to the sweeper', async () => {
+test('a write expires only the memories that it repeats', async () => {
   const soon = new Date(Date.now() + 3_000).toISOString();
   const old = (await ask({ memories: ['a', 'b', 'c', 'd'].map((text) => fact(text, { expires_at: soon })) })).body.data;
   await sleep(Date.parse(soon) - Date.now() + 20);
@@ -113,8 +113,8 @@ test('what has expired makes way for what is said again; a write leaves the othe
   expect((await alice.ask('GET', '/v1/memories?channel=team')).body.data).toHaveLength(1);
 });
 
-describeOnServer('a test has no connection beside the daemon', () => {
-  test('the sweeper marks what has expired, so many at a time', async () => {
+describeOnServer('the test needs a second connection', () => {
+  test('the sweep expires memories up to its limit', async () => {
     const soon = new Date(Date.now() + 3_000).toISOString();
     await ask({ memories: ['a', 'b', 'c', 'd'].map((text) => fact(text, { expires_at: soon })) });
     await sleep(Date.parse(soon) - Date.now() + 20);

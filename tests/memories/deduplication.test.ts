@@ -2,7 +2,7 @@ import { bringIn, exported, fileOf, linesOf } from '../export/file.ts';
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
-// One text is one memory; one memory takes the place of another; an agent has one task in work.
+// Deduplication by content, supersession, and one task in progress per agent.
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -25,7 +25,7 @@ const make = async (body: unknown, by = alice) => {
 const read = async (id: string, query = '') => (await alice.ask('GET', `/v1/memories/${id}${query}`)).body;
 const list = async (query = '') => (await alice.ask('GET', `/v1/memories${query}`)).body.data;
 
-test('a hundred equal writes at once make one memory that cites them all', async () => {
+test('a hundred concurrent equal writes create one memory with all their refs', async () => {
   const said = await alice.ask('POST', '/v1/events', {
     body: { events: Array.from({ length: 100 }, (_, i) => message(`m${i}`)) },
   });
@@ -38,13 +38,13 @@ test('a hundred equal writes at once make one memory that cites them all', async
   expect((await list('?as_of_seq=101'))[0].ref_count).toBe(1);
 });
 
-test('equal texts in one batch are one memory; the answer names it for each', async () => {
+test('equal texts in one batch create one memory, which the response names for each', async () => {
   const { data } = await make({ memories: [fact('a'), fact('b'), fact('a', { tags: ['late'] })] });
   expect(data[0].memory_id).toBe(data[2].memory_id);
   expect([data[2].version, data[2].tags, (await list()).length]).toEqual([2, [], 2]);
 });
 
-test('with If-None-Match: * nothing is made that is held already, also where equal ones come at once', async () => {
+test('If-None-Match: * returns 412 if the memory exists, also for concurrent writes', async () => {
   const onlyNew = (body: unknown, key?: string) =>
     ask(body, alice, { 'if-none-match': '*', ...(key && { 'idempotency-key': key }) });
   const answers = await Promise.all(Array.from({ length: 20 }, () => onlyNew(fact('new'))));
@@ -58,7 +58,7 @@ test('with If-None-Match: * nothing is made that is held already, also where equ
   expect(first.body).not.toHaveProperty('only_new');
 });
 
-test('what differs in kind, scope, subject, channel or sensitivity is never merged, least of all the private with the public', async () => {
+test('memories that differ in kind, scope, subject, channel or sensitivity are not merged', async () => {
   const bob = await newColleague(alice);
   const made = [
     await make(fact('x', { channel: 'private' })),
@@ -76,7 +76,7 @@ test('what differs in kind, scope, subject, channel or sensitivity is never merg
   expect(made.map(({ version }) => version)).toEqual(made.map(() => 1));
 });
 
-test('a memory’s own event and passages ground nothing', async () => {
+test('a memory is not grounded by its own event and passages', async () => {
   const { memory_id, event_id } = await make(fact('floating'));
   const again = await make(fact('floating', { refs: [event_id, `chk_${event_id.slice(4)}_0`, memory_id] }));
   expect([again.memory_id, again.ref_count, again.grounded]).toEqual([memory_id, 0, false]);
@@ -84,11 +84,11 @@ test('a memory’s own event and passages ground nothing', async () => {
   expect([changed.body.ref_count, changed.body.grounded]).toEqual([0, false]);
   const other = await make(fact('rests', { refs: [memory_id] }));
   expect([other.grounded, other.refs]).toEqual([false, [memory_id]]);
-  // what anybody can write down is no evidence
+  // a free name is not a source
   expect((await make({ ...fact('named'), refs: ['RFC 9110'] })).grounded).toBe(false);
 });
 
-test('a change keeps what the memory rests on, unless it says otherwise', async () => {
+test('a change keeps the sources of a memory unless it sets refs', async () => {
   const [a, b] = (await alice.ask('POST', '/v1/events', { body: { events: [message('a'), message('b')] } })).body.data;
   const { memory_id } = await make(fact('x', { refs: [a.event_id] }));
   await make(fact('x', { refs: [b.event_id] }));
@@ -98,7 +98,7 @@ test('a change keeps what the memory rests on, unless it says otherwise', async 
   expect((await read(memory_id, '?as_of_seq=4')).refs).toEqual([b.event_id, a.event_id]);
 });
 
-test('an Idempotency-Key answers a repeated write with the same memory, also for a batch, a change and an end', async () => {
+test('an Idempotency-Key replays a create, a batch, a change and a deletion', async () => {
   const keyed = (key: string) => ({ 'idempotency-key': key });
   const first = await ask(fact('once'), alice, keyed('k1'));
   const again = await ask(fact('once'), alice, keyed('k1'));
@@ -119,7 +119,7 @@ test('an Idempotency-Key answers a repeated write with the same memory, also for
   expect((await alice.ask('GET', `${at}/versions`)).body.data).toHaveLength(3);
 });
 
-test('POST …/supersede puts the new in the place of the old in one step; of two at once one wins and the other gets 409', async () => {
+test('POST …/supersede is atomic; the second of two concurrent ones returns 409', async () => {
   const old = await make(fact('the limit is 32K'));
   const replace = (text: string) => alice.ask('POST', `/v1/memories/${old.memory_id}/supersede`, { body: fact(text) });
   const answers = await Promise.all([replace('65K'), replace('64K')]);
@@ -133,7 +133,7 @@ test('POST …/supersede puts the new in the place of the old in one step; of tw
   expect(found.body.data.map((hit: any) => hit.event_id)).not.toContain(old.event_id);
 });
 
-test('what is superseded names its own successor, whatever else is written with it', async () => {
+test('superseded_by names the right successor in a batch and under concurrency', async () => {
   const olds = (await make({ memories: ['a', 'b', 'c'].map((text) => fact(text)) })).data;
   const [first, , third] = olds;
   const { data } = await make({
@@ -157,7 +157,7 @@ test('what is superseded names its own successor, whatever else is written with 
   expect(named.map((m) => m.superseded_by)).toEqual(made.map(({ body }, i) => (i % 2 ? undefined : body.memory_id)));
 });
 
-test('a ring of memories is not imported, nor is one whose closing event is left out', async () => {
+test('an import with a cycle of supersessions is rejected, also if a memory of it is missing', async () => {
   const a = await make(fact('a'));
   const b = await make(fact('b', { supersedes: a.memory_id }));
   const c = await make(fact('c', { supersedes: b.memory_id }));
@@ -170,7 +170,7 @@ test('a ring of memories is not imported, nor is one whose closing event is left
   expect([betrayed.status, betrayed.body.detail]).toEqual([422, expect.stringContaining('superseded_by')]);
 });
 
-test('the old version that a supersession names by If-Match must be the one that stands', async () => {
+test('POST …/supersede with an If-Match of an old version returns 412', async () => {
   const old = await make(fact('v1'));
   const at = `/v1/memories/${old.memory_id}`;
   await alice.ask('PATCH', at, { body: { tags: ['t'] } });
@@ -186,7 +186,7 @@ test('the old version that a supersession names by If-Match must be the one that
   ]);
 });
 
-test('fewer may not see the new than saw the old; a rule gives way to a rule alone', async () => {
+test('a successor must not have a narrower audience; only a rule supersedes a rule', async () => {
   const old = await make(fact('open', { channel: 'public' }));
   const rule = await make({ kind: 'rule', text: 'Be kind', channel: 'team' });
   const replace = async (id: string, body: unknown) => (await alice.ask('POST', `/v1/memories/${id}/supersede`, { body })).status;
@@ -203,7 +203,7 @@ test('fewer may not see the new than saw the old; a rule gives way to a rule alo
   expect([(await read(old.memory_id)).status, (await read(rule.memory_id)).status]).toEqual(['active', 'active']);
 });
 
-test('a decision that was recorded is a memory like any other: it is read, changed and superseded', async () => {
+test('a recorded decision is a memory that can be read and superseded', async () => {
   const content = { decision: 'Use files', rationale: ['atomic'], scope: 'project', further: 1 };
   const event = (await alice.ask('POST', '/v1/events', { body: { ...message(''), kind: 'decision', content, project_id: 'p1' } }))
     .body;
@@ -236,7 +236,7 @@ test('a decision that was recorded is a memory like any other: it is read, chang
   ]);
 });
 
-test('a long chain is read in one request, from any of its members', async () => {
+test('a long chain is read in one request from any of its members', async () => {
   let last = await make(fact('v0'));
   for (let i = 1; i < 90; i += 1)
     last = (await alice.ask('POST', `/v1/memories/${last.memory_id}/supersede`, { body: fact(`v${i}`) })).body;
@@ -248,7 +248,7 @@ test('a long chain is read in one request, from any of its members', async () =>
   expect([page.data.length, rest.data.length, rest.data.at(-1).text, rest.next_cursor]).toEqual([40, 50, 'v89', null]);
 }, 120_000);
 
-test('one_doing_per_agent: a second task in work is refused, and free again when the first ends', async () => {
+test('one_doing_per_agent rejects a second task in progress until the first one ends', async () => {
   const change = (settings: unknown) => alice.ask('PATCH', '/v1/tenant', { body: { settings } });
   const task = (text: string, status: string) => ({ kind: 'task', text, body: { status }, channel: 'team', agent_id: 'planner' });
   const [a, b] = [await make(task('a', 'doing')), await make(task('b', 'doing'))];
@@ -270,7 +270,7 @@ test('one_doing_per_agent: a second task in work is refused, and free again when
     }),
   ];
   expect(refused.map(({ status, body }) => [status, body.detail])).toEqual(
-    refused.map(() => [409, 'The agent has a task in work already.']),
+    refused.map(() => [409, 'The agent already has a task in progress.']),
   );
   expect((await ask({ ...task('c', 'doing'), agent_id: 'other' })).status).toBe(201);
   const swapped = await ask({ memories: [task('b', 'doing'), task('a', 'done')] });
@@ -280,7 +280,7 @@ test('one_doing_per_agent: a second task in work is refused, and free again when
   expect((await ask(task('d', 'doing'))).status).toBe(201);
 });
 
-test('a task is moved by its name, whether by an event or as a memory', async () => {
+test('a task is updated by its name, by an event or as a memory', async () => {
   const task = { kind: 'task', text: 'Write it', channel: 'private', body: { details: 'soon' }, pinned: true };
   const made = await make(task);
   const update = { ...message(''), kind: 'task_update', content: { title: 'Write it', status: 'doing' } };

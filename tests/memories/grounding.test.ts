@@ -6,7 +6,7 @@ import { type Client, message, newTenant } from '../support/client.ts';
 import { contextOf } from '../support/context.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
-// What a memory rests on has one definition: every answer that speaks of it says the same, whatever happened before.
+// Every response agrees on the sources of a memory and on whether it is grounded, after any history.
 
 const SEED = Number(process.env.GROUNDS_SEED ?? Date.now() % 2 ** 31);
 const RUNS = Number(process.env.GROUNDS_RUNS ?? 6);
@@ -33,7 +33,7 @@ type Ref = Partial<Record<'source' | 'passage' | 'claim' | 'event', number>> & {
 const refs = fc.array(ref, { maxLength: 3 });
 const kind = fc.constantFrom('fact', 'summary');
 const step = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ op: fc.constant('say' as const), claim, kind, refs }) },
+  { weight: 6, arbitrary: fc.record({ op: fc.constant('create' as const), claim, kind, refs }) },
   { weight: 2, arbitrary: fc.record({ op: fc.constant('cite' as const), claim, kind, refs }) },
   { weight: 1, arbitrary: fc.record({ op: fc.constant('reword' as const), claim, kind }) },
   { weight: 1, arbitrary: fc.record({ op: fc.constant('replace' as const), claim, kind, refs }) },
@@ -44,11 +44,11 @@ const step = fc.oneof(
 
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
 
-/** One tenant in which a history happens. */
+/** A tenant with a random history. */
 interface World {
   owner: Client;
   sources: { event_id: string; chunk_ids: string[] }[];
-  /** The memories that were said of each text and kind, newest last. */
+  /** The memories created for each text and kind, newest last. */
   made: Map<string, { memory_id: string; event_id: string }[]>;
   words: number;
 }
@@ -66,9 +66,9 @@ function named(world: World, given: Ref[]): string[] {
   });
 }
 
-async function say(world: World, key: string, path: string, body: Record<string, unknown>): Promise<void> {
+async function create(world: World, key: string, path: string, body: Record<string, unknown>): Promise<void> {
   const answer = await world.owner.ask('POST', path, { body: { channel: 'team', ...body } });
-  // what it cites may be erased by now, what it replaces gone
+  // a cited item may have been erased, and a superseded memory may be gone
   if (answer.status !== 201) return expect([404, 409, 410]).toContain(answer.status);
   const { memory_id, event_id } = answer.body;
   world.made.set(key, [...(world.made.get(key) ?? []), { memory_id, event_id }]);
@@ -81,10 +81,10 @@ async function change(world: World, key: string, method: string, body?: Record<s
   expect([200, 204, 404, 409, 410]).toContain(status);
 }
 
-async function take(world: World, given: Step): Promise<void> {
+async function apply(world: World, given: Step): Promise<void> {
   switch (given.op) {
-    case 'say':
-      return say(world, keyOf(given), '/v1/memories', {
+    case 'create':
+      return create(world, keyOf(given), '/v1/memories', {
         kind: given.kind,
         text: TEXTS[given.claim],
         refs: named(world, given.refs),
@@ -97,7 +97,7 @@ async function take(world: World, given: Step): Promise<void> {
     case 'replace': {
       const old = newest(world, keyOf(given));
       const body = { kind: given.kind, text: `${TEXTS[given.claim]} Indeed.`, refs: named(world, given.refs) };
-      return old && say(world, keyOf(given), `/v1/memories/${old.memory_id}/supersede`, body);
+      return old && create(world, keyOf(given), `/v1/memories/${old.memory_id}/supersede`, body);
     }
     case 'delete':
       return change(world, keyOf(given), 'DELETE');
@@ -107,12 +107,12 @@ async function take(world: World, given: Step): Promise<void> {
       return expect([201, 404, 409]).toContain(status);
     }
     case 'erase':
-      return eraseAsForetold(world, `source-${given.source}`);
+      return eraseAsPredicted(world, `source-${given.source}`);
   }
 }
 
-/** The dry run and the erasure agree, and what it says goes is what is not there afterwards. */
-async function eraseAsForetold({ owner }: World, session_id: string): Promise<void> {
+/** Checks that the dry run and the erasure report the number of memories that are gone afterwards. */
+async function eraseAsPredicted({ owner }: World, session_id: string): Promise<void> {
   const asked = await owner.ask('POST', '/v1/erasures', { body: { session_id, dry_run: true } });
   const found = asked.status === 200 ? asked.body : (await finished(owner, asked.body.job_id)).result;
   const before = await everyMemory(owner);
@@ -136,8 +136,8 @@ const everyMemory = async (owner: Client): Promise<View[]> =>
 
 const stateOf = ({ grounded, refs }: { grounded?: boolean; refs: string[] }) => ({ grounded, refs: refs.toSorted() });
 
-/** What every answer says of each memory that stands. */
-async function agreed(owner: Client): Promise<Record<string, unknown>> {
+/** Checks that all responses agree on each active memory, and returns their common state. */
+async function commonState(owner: Client): Promise<Record<string, unknown>> {
   const listed = (await everyMemory(owner)).filter(({ status }) => status === 'active');
   const search = await owner.ask('POST', '/v1/search', { body: { query: QUERY, channel: 'team', limit: 200 } });
   const hits = new Map<string, View & { event_id: string }>(search.body.data.map((hit: View) => [hit.memory_id, hit]));
@@ -151,15 +151,15 @@ async function agreed(owner: Client): Promise<Record<string, unknown>> {
     const { event_id, ...hit } = hits.get(memory_id)!;
     const state = { memory_id, ...stateOf(of) };
     expect({ memory_id, ...stateOf(one as View) }).toEqual(state);
-    // a version says what it rested on then: what it cites may be grounded since
+    // a version shows its grounding as of its seq; the memories that it cites may have been grounded since
     const version = versions.body.data.at(-1);
     const then = (await owner.ask<View>('GET', `/v1/memories/${memory_id}?as_of_seq=${version.seq}`)).body;
     expect({ memory_id, ...stateOf(version) }).toEqual({ memory_id, ...stateOf(then) });
     expect(stateOf(version).refs).toEqual(state.refs);
-    // a hit names its own event beside what it rests on
+    // a hit also cites its own event
     expect({ memory_id, ...stateOf({ ...hit, refs: hit.refs.filter((id: string) => id !== event_id) }) }).toEqual(state);
     const item = items.get(memory_id);
-    // two that say nearly the same are stated once
+    // a context includes only one of two near duplicates
     const isStated =
       item !== undefined || leftOut('duplicate').some((id) => [memory_id, event_id, `chk_${event_id.slice(4)}_0`].includes(id));
     if (of.kind === 'summary')
@@ -170,7 +170,7 @@ async function agreed(owner: Client): Promise<Record<string, unknown>> {
   return states;
 }
 
-async function elsewhere(owner: Client): Promise<Client> {
+async function importedCopy(owner: Client): Promise<Client> {
   const file = await exported(owner);
   const other = await newTenant(daemon.url);
   const { status, body } = await bringIn(other, file);
@@ -178,7 +178,7 @@ async function elsewhere(owner: Client): Promise<Client> {
   return other;
 }
 
-test(`list, GET, versions, search, context, an erasure's dry run and an import agree on what a memory rests on (seed ${SEED})`, async () => {
+test(`list, GET, versions, search, context, an erasure's dry run and an import agree on the sources of a memory (seed ${SEED})`, async () => {
   const seen: boolean[] = [];
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 14 }), async (steps) => {
@@ -188,10 +188,10 @@ test(`list, GET, versions, search, context, an erasure's dry run and an import a
       );
       const { body } = await owner.ask('POST', '/v1/events', { body: { events: said } });
       const world: World = { owner, sources: body.data, made: new Map(), words: 0 };
-      for (const one of steps) await take(world, one);
-      const states = await agreed(owner);
+      for (const one of steps) await apply(world, one);
+      const states = await commonState(owner);
       seen.push(...Object.values(states).map((state) => (state as View).grounded));
-      expect(await agreed(await elsewhere(owner))).toEqual(states);
+      expect(await commonState(await importedCopy(owner))).toEqual(states);
       expect(await faultsOf(owner)).toEqual([]);
     }),
     { seed: SEED, numRuns: RUNS, endOnFailure: process.env.GROUNDS_SHRINK === undefined },
@@ -204,21 +204,23 @@ const ask = (owner: Client, body: Record<string, unknown>) =>
 const record = async (owner: Client, text: string, more = {}) =>
   (await owner.ask('POST', '/v1/events', { body: message(text, { channel: 'team', ...more }) })).body;
 
-test('a claim that is said with refs, then without, stays grounded for search and context', async () => {
+test('a claim stays grounded if it is repeated without refs', async () => {
   const owner = await newTenant(daemon.url);
   const { event_id } = await record(owner, 'Minutes of the meeting');
   const { body: first } = await ask(owner, { text: TEXTS[0], refs: [event_id] });
   const { body: second } = await ask(owner, { text: TEXTS[0] });
   expect(second).toMatchObject({ memory_id: first.memory_id, version: 2, grounded: true, refs: [event_id] });
-  expect(await agreed(owner)).toEqual({ [first.memory_id]: { memory_id: first.memory_id, grounded: true, refs: [event_id] } });
+  expect(await commonState(owner)).toEqual({
+    [first.memory_id]: { memory_id: first.memory_id, grounded: true, refs: [event_id] },
+  });
 });
 
-test('a retracted source grounds nothing, nor does a claim that rests on it alone; reverting the edit brings both back', async () => {
+test('a claim is ungrounded while its only source is retracted, also indirectly', async () => {
   const owner = await newTenant(daemon.url);
   const { event_id } = await record(owner, 'Minutes of the meeting');
   const { body: first } = await ask(owner, { text: TEXTS[0], refs: [event_id] });
   const { body: second } = await ask(owner, { text: TEXTS[1], refs: [first.memory_id] });
-  const grounded = async () => Object.values(await agreed(owner)).map((state) => (state as View).grounded);
+  const grounded = async () => Object.values(await commonState(owner)).map((state) => (state as View).grounded);
   expect([first.grounded, second.grounded, await grounded()]).toEqual([true, true, [true, true]]);
   const body = { target: event_id, op: 'retract', reason: 'wrong', auto_approve: true };
   const { edit_id } = (await owner.ask('POST', '/v1/edits', { body })).body;
@@ -227,11 +229,11 @@ test('a retracted source grounds nothing, nor does a claim that rests on it alon
   expect(await grounded()).toEqual([true, true]);
 });
 
-test('as of then a memory rests on what it rested on then, whether asked by seq or by time', async () => {
+test('as_of and as_of_seq return the sources that a memory had then', async () => {
   const owner = await newTenant(daemon.url);
   const { event_id } = await record(owner, 'Minutes of the meeting');
   const { body: first } = await ask(owner, { text: TEXTS[0] });
-  // times are told in milliseconds
+  // responses truncate times to milliseconds
   const as_of = new Date(Date.parse(first.updated_at) + 1).toISOString();
   await sleep(10);
   const { body: later } = await ask(owner, { text: TEXTS[0], refs: [event_id] });
@@ -253,7 +255,7 @@ test('as of then a memory rests on what it rested on then, whether asked by seq 
   expect([later.grounded, later.refs]).toEqual([true, [event_id]]);
 });
 
-test('whose words a memory is, and what they measure, is the same for GET and search when others say it again', async () => {
+test('GET and search return the same trust and origin after another actor repeats the memory', async () => {
   const owner = await newTenant(daemon.url);
   const said = { text: TEXTS[0], kind: 'fact', refs: [] };
   const { body: first } = await ask(owner, { ...said, body: { subject: 'crane', unit: 't', value: 40 } });
@@ -265,7 +267,7 @@ test('whose words a memory is, and what they measure, is the same for GET and se
   expect([one.trust, one.version]).toEqual(['approved', 2]);
 });
 
-test('a ref to a passage of an erased event is no fault of consistency', async () => {
+test('a ref to a passage of an erased event passes the consistency check', async () => {
   const owner = await newTenant(daemon.url);
   const { chunk_ids } = await record(owner, 'Minutes of the meeting', { session_id: 'gone' });
   const { event_id } = await record(owner, 'Other minutes');
