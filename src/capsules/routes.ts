@@ -104,8 +104,8 @@ export const capsuleRoutes = [
     success: { status: 200, description: 'The revoked capsule', schema: capsule },
     problems: ['forbidden', 'not-found', 'conflict', 'quota-exceeded'],
     query: z.strictObject(behalf),
-    handle: async ({ caller: given, params, query, idempotency }) => {
-      const caller = onBehalf(given, query);
+    handle: async ({ caller: original, params, query, idempotency }) => {
+      const caller = onBehalf(original, query);
       const replay = await revoke(caller, params.capsule_id, idempotency);
       return { body: await read(caller, params.capsule_id), headers: replayHeaders(replay) };
     },

@@ -42,9 +42,9 @@ export const editRoutes = [
     success: { status: 201, description: 'The edit, which is pending unless `auto_approve` is true', schema: edit },
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'too-large', 'quota-exceeded'],
     handle: async ({ caller, query, body, idempotency }) => {
-      const { made, replay } = await propose(onBehalf(caller, query), body, idempotency);
-      const headers = { Location: `/v1/edits/${made.edit_id}`, ...headersOf(made, replay) };
-      return { body: made, headers, audit: { edit_id: made.edit_id, ...factsOf(made, replay) } };
+      const { proposed, replay } = await propose(onBehalf(caller, query), body, idempotency);
+      const headers = { Location: `/v1/edits/${proposed.edit_id}`, ...headersOf(proposed, replay) };
+      return { body: proposed, headers, audit: { edit_id: proposed.edit_id, ...factsOf(proposed, replay) } };
     },
   }),
   route({
@@ -105,8 +105,8 @@ function decision(verb: string, status: Status, summary: string, description = '
     query: writeQuery,
     success: { status: 200, description: 'The updated edit', schema: edit },
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'precondition-failed', 'quota-exceeded'],
-    handle: async ({ caller: given, params, query, req, idempotency }) => {
-      const caller = onBehalf(given, query);
+    handle: async ({ caller: original, params, query, req, idempotency }) => {
+      const caller = onBehalf(original, query);
       const found = await mustRead(caller, params.edit_id);
       requireChannel(caller.principal, found.channel);
       const about = { memory_id: null, user_id: null, agent_id: null, project_id: null, ...found };
@@ -139,7 +139,11 @@ async function mustRead(caller: Caller, edit_id: string): Promise<Edit> {
   return found;
 }
 
-async function propose(caller: Caller, body: NewEdit, idempotency: Idempotency | null): Promise<{ made: Edit; replay: boolean }> {
+async function propose(
+  caller: Caller,
+  body: NewEdit,
+  idempotency: Idempotency | null,
+): Promise<{ proposed: Edit; replay: boolean }> {
   const { tenant, principal } = caller;
   const reader = readerOf(caller);
   if (body.auto_approve && !reader.admin) throw new Problem('forbidden', 'Only admins can approve an edit.');

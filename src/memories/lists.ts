@@ -9,7 +9,7 @@ import { deleted, noMemory } from './write.ts';
 // Routes that list memories, versions and chains.
 
 export const tagged = { tag: 'Memories', limit: 'v1' } as const;
-export const one = { ...tagged, path: '/v1/memories/{memory_id}', params: memoryParams } as const;
+export const memoryById = { ...tagged, path: '/v1/memories/{memory_id}', params: memoryParams } as const;
 
 /** A page of more memories than this is read in a worker. */
 const SHORT_PAGE = 100;
@@ -48,7 +48,7 @@ const listing = route({
 
 const historyRoutes = [
   route({
-    ...one,
+    ...memoryById,
     method: 'GET',
     path: '/v1/memories/{memory_id}/versions',
     operation: 'listMemoryVersions',
@@ -76,7 +76,7 @@ const historyRoutes = [
     },
   }),
   route({
-    ...one,
+    ...memoryById,
     method: 'GET',
     path: '/v1/memories/{memory_id}/history',
     operation: 'listMemoryHistory',

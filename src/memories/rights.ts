@@ -22,7 +22,7 @@ export function trustOf(principal: Principal, { type, id }: Actor): Memory['trus
   return isAdmin(principal) ? 'approved' : 'stated';
 }
 
-export function assertMaySay(kind: MemoryKind, actor: Actor): void {
+export function assertMayCreate(kind: MemoryKind, actor: Actor): void {
   if (actor.type === 'tool' && BINDING.includes(kind))
     throw new Problem('forbidden', `A tool cannot create a ${kind}: statements of tools are never binding.`);
 }

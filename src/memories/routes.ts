@@ -7,22 +7,22 @@ import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import type { Secrets } from '../secrets/index.ts';
 import type { WriteResult } from './answer.ts';
-import { memoryReads, one, tagged } from './lists.ts';
+import { memoryById, memoryReads, tagged } from './lists.ts';
 import { assertMayChange } from './rights.ts';
 import { memoriesBody, memory, memoryPatch, newMemory, readQuery, writeQuery } from './schemas.ts';
 import type { Sources } from './sources.ts';
 import { readMemory, readStatus } from './sql.ts';
-import type { MemoryLimits as Writing } from './state.ts';
+import type { MemoryLimits } from './state.ts';
 import { approveMemory, type Change, closeMemory, createMemories, deleted, noMemory, patchMemory, supersede } from './write.ts';
 
-const change = { ...one, query: writeQuery, idempotent: true } as const;
+const change = { ...memoryById, query: writeQuery, idempotent: true } as const;
 
 const ofBody = ['malformed-json', 'impossible-text', 'validation'] as const;
 
-type Limits = Omit<Writing, 'screener' | 'needsSource'>;
+type Limits = Omit<MemoryLimits, 'screener' | 'needsSource'>;
 
 /** Returns the limits and the secret screener for a caller's writes. */
-type WritingOf = (caller: Caller) => Promise<Writing>;
+type LimitsOf = (caller: Caller) => Promise<MemoryLimits>;
 
 export const memoryRoutes = (limits: Limits, secrets: Secrets, sources: Sources) =>
   routesOf(async ({ tenant }) => ({
@@ -31,7 +31,7 @@ export const memoryRoutes = (limits: Limits, secrets: Secrets, sources: Sources)
     needsSource: await sources.of(tenant),
   }));
 
-const routesOf = (writingOf: WritingOf) => [
+const routesOf = (limitsOf: LimitsOf) => [
   route({
     ...tagged,
     method: 'POST',
@@ -61,7 +61,7 @@ const routesOf = (writingOf: WritingOf) => [
   }),
   ...memoryReads,
   route({
-    ...one,
+    ...memoryById,
     method: 'GET',
     operation: 'readMemory',
     summary: 'Get a memory',
@@ -88,11 +88,11 @@ const routesOf = (writingOf: WritingOf) => [
       return { body: found, headers };
     },
   }),
-  ...ownerRoutes(writingOf),
-  ...reviewRoutes(writingOf),
+  ...ownerRoutes(limitsOf),
+  ...reviewRoutes(limitsOf),
 ];
 
-const ownerRoutes = (writingOf: WritingOf) => [
+const ownerRoutes = (limitsOf: LimitsOf) => [
   route({
     ...change,
     method: 'PATCH',
@@ -104,7 +104,7 @@ const ownerRoutes = (writingOf: WritingOf) => [
     success: { status: 200, description: 'The updated memory', schema: memory },
     problems: ['validation', 'forbidden', 'not-found', 'gone', 'conflict', 'precondition-failed', 'too-large', 'quota-exceeded'],
     handle: async (input) =>
-      changed(await patchMemory(onBehalf(input.caller, input.query), changeOf(input), input.body, await writingOf(input.caller))),
+      changed(await patchMemory(onBehalf(input.caller, input.query), changeOf(input), input.body, await limitsOf(input.caller))),
   }),
   route({
     ...change,
@@ -130,8 +130,8 @@ const ownerRoutes = (writingOf: WritingOf) => [
     body: newMemory,
     success: { status: 201, description: 'The new memory, whose `supersedes` is the old one', schema: memory },
     problems: ['validation', 'forbidden', 'not-found', 'gone', 'conflict', 'precondition-failed', 'too-large', 'quota-exceeded'],
-    handle: async ({ caller: given, params, query, body, req, idempotency }) => {
-      const caller = onBehalf(given, query);
+    handle: async ({ caller: original, params, query, body, req, idempotency }) => {
+      const caller = onBehalf(original, query);
       const { tenant, principal } = caller;
       if (body.supersedes !== undefined && body.supersedes !== params.memory_id)
         throw new Problem('validation', 'supersedes must be the id in the path.', {
@@ -142,12 +142,12 @@ const ownerRoutes = (writingOf: WritingOf) => [
       requireSubjectFor(principal, old);
       if (old.status === 'deleted') throw deleted();
       assertMayChange(principal, old);
-      return made(await supersede(caller, old, body, matchOf(req), idempotency, await writingOf(caller)));
+      return created(await supersede(caller, old, body, matchOf(req), idempotency, await limitsOf(caller)));
     },
   }),
 ];
 
-const reviewRoutes = (writingOf: WritingOf) => [
+const reviewRoutes = (limitsOf: LimitsOf) => [
   route({
     ...change,
     method: 'POST',
@@ -159,7 +159,7 @@ const reviewRoutes = (writingOf: WritingOf) => [
     success: { status: 200, description: 'The updated memory', schema: memory },
     problems: ['validation', 'forbidden', 'not-found', 'gone', 'conflict', 'precondition-failed', 'quota-exceeded'],
     handle: async (input) =>
-      changed(await approveMemory(onBehalf(input.caller, input.query), changeOf(input), await writingOf(input.caller))),
+      changed(await approveMemory(onBehalf(input.caller, input.query), changeOf(input), await limitsOf(input.caller))),
   }),
   route({
     ...change,
@@ -175,7 +175,7 @@ const reviewRoutes = (writingOf: WritingOf) => [
   }),
 ];
 
-function made({ data: [memory], replay }: WriteResult) {
+function created({ data: [memory], replay }: WriteResult) {
   return {
     body: memory,
     headers: { Location: `/v1/memories/${memory!.memory_id}`, ETag: etagOf(memory!), ...replayHeaders(replay) },

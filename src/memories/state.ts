@@ -9,7 +9,7 @@ import type { Sealed } from '../seal.ts';
 import type { AsyncScreener } from '../secrets/index.ts';
 import { type MemoryEffect, sha256Hex } from './effect.ts';
 import { timeFaults } from './field_rules.ts';
-import { type Actor, assertMaySay, isGuarded, trustOf } from './rights.ts';
+import { type Actor, assertMayCreate, isGuarded, trustOf } from './rights.ts';
 import { bodies, type Memory, type MemoryKind, type MemoryPatch, type MemoryScope, type NewMemory } from './schemas.ts';
 import type { NeedsSource } from './sources.ts';
 
@@ -59,28 +59,28 @@ const IMPORTANCE: Record<MemoryKind, number> = {
   note: 0.3,
 };
 
-export function stateOf(principal: Principal, given: NewMemory, pointer: string): State {
-  requireChannel(principal, given.channel);
-  const agent_id = agentOf(principal, given.agent_id);
-  const actor: Actor = actorOf(principal, agent_id, given.actor);
-  assertMaySay(given.kind, actor);
-  const scope = given.scope ?? defaultScope(given);
+export function stateOf(principal: Principal, input: NewMemory, pointer: string): State {
+  requireChannel(principal, input.channel);
+  const agent_id = agentOf(principal, input.agent_id);
+  const actor: Actor = actorOf(principal, agent_id, input.actor);
+  assertMayCreate(input.kind, actor);
+  const scope = input.scope ?? defaultScope(input);
   const state: State = {
-    ...given,
+    ...input,
     memory_id: newId('mem'),
-    text: given.text ?? (given.body as { problem: string }).problem,
-    body: given.body,
+    text: input.text ?? (input.body as { problem: string }).problem,
+    body: input.body,
     scope,
-    status: isGuarded({ ...given, scope }) && !isAdmin(principal) ? 'proposed' : 'active',
-    user_id: subjectOf(principal, given.user_id, isPersonal({ ...given, scope }), { pointer: `${pointer}/user_id` }),
+    status: isGuarded({ ...input, scope }) && !isAdmin(principal) ? 'proposed' : 'active',
+    user_id: subjectOf(principal, input.user_id, isPersonal({ ...input, scope }), { pointer: `${pointer}/user_id` }),
     agent_id,
-    session_id: given.session_id,
-    project_id: given.project_id,
-    importance: given.importance ?? IMPORTANCE[given.kind],
-    valid_from: given.valid_from,
-    valid_to: given.valid_to,
-    expires_at: given.expires_at,
-    supersedes: given.supersedes,
+    session_id: input.session_id,
+    project_id: input.project_id,
+    importance: input.importance ?? IMPORTANCE[input.kind],
+    valid_from: input.valid_from,
+    valid_to: input.valid_to,
+    expires_at: input.expires_at,
+    supersedes: input.supersedes,
     origin: actor,
     trust: trustOf(principal, actor),
   };
@@ -99,7 +99,7 @@ function defaultScope({ kind, project_id }: NewMemory): MemoryScope {
 /** Returns the state of a memory with a patch applied (RFC 7396). */
 export function patched(principal: Principal, current: Memory, patch: MemoryPatch): State {
   const actor = actorOf(principal, undefined, patch.actor);
-  assertMaySay(current.kind, actor);
+  assertMayCreate(current.kind, actor);
   // the admin who approved a task did not approve a member's update of it
   const isRestated =
     patch.text !== undefined || patch.body !== undefined || (current.trust === 'approved' && !isAdmin(principal));
@@ -121,8 +121,8 @@ export function patched(principal: Principal, current: Memory, patch: MemoryPatc
   return state;
 }
 
-const patchedField = <T, D>(given: T | null | undefined, current: T | D, byDefault: D): T | D =>
-  given === undefined ? current : (given ?? byDefault);
+const patchedField = <T, D>(value: T | null | undefined, current: T | D, defaultValue: D): T | D =>
+  value === undefined ? current : (value ?? defaultValue);
 
 /** Returns the state of a proposal after an admin has approved it. */
 export const approved = (current: Memory): State => ({ ...carriedState(current), status: 'active', trust: 'approved' });

@@ -24,11 +24,11 @@ const MAX_TRIES = 5;
 /** Creates memories atomically. */
 export async function createMemories(
   caller: Caller,
-  given: MemoryRequest[],
+  requests: MemoryRequest[],
   idempotency: Idempotency | null,
   limits: MemoryLimits,
 ): Promise<WriteResult> {
-  const { unit, states } = await draftOf(caller, given, idempotency, limits);
+  const { unit, states } = await draftOf(caller, requests, idempotency, limits);
   return answer(caller, unit, states, await caller.tenant.commit(unit), limits.needsSource);
 }
 
@@ -36,12 +36,12 @@ export async function createMemories(
 export async function supersede(
   caller: Caller,
   old: Memory,
-  given: NewMemory,
+  request: NewMemory,
   match: IfMatch,
   idempotency: Idempotency | null,
   limits: MemoryLimits,
 ): Promise<WriteResult> {
-  const { unit, states } = await draftOf(caller, [{ ...given, supersedes: old.memory_id }], idempotency, limits);
+  const { unit, states } = await draftOf(caller, [{ ...request, supersedes: old.memory_id }], idempotency, limits);
   const outcome = await caller.tenant.change('select * from replace_memory($1, $2, $3, $4::jsonb)', [
     caller.tenant.id,
     old.memory_id,
@@ -51,9 +51,9 @@ export async function supersede(
   return answer(caller, unit, states, outcome, limits.needsSource);
 }
 
-async function draftOf(caller: Caller, given: MemoryRequest[], idempotency: Idempotency | null, limits: MemoryLimits) {
-  const pointerTo = (i: number) => (given.length === 1 ? '#' : `#/memories/${i}`);
-  const drafts = given.map((item, i) => stateOf(caller.principal, item, pointerTo(i)));
+async function draftOf(caller: Caller, requests: MemoryRequest[], idempotency: Idempotency | null, limits: MemoryLimits) {
+  const pointerTo = (i: number) => (requests.length === 1 ? '#' : `#/memories/${i}`);
+  const drafts = requests.map((item, i) => stateOf(caller.principal, item, pointerTo(i)));
   // ids sort by time; those of the same millisecond follow the order of the request
   const ids = drafts.map(({ memory_id }) => memory_id).sort();
   const states: State[] = [];
