@@ -106,7 +106,7 @@ export function readCapsules(tenant: Tenant, principal: Principal, ids: string[]
     for (const [i, capsule_id] of ids.entries()) {
       const row = await findCapsule(db, tenant.id, principal, capsule_id, channels);
       if (row?.status !== 'active')
-        throw new Problem('not-found', `There is no capsule ${JSON.stringify(capsule_id.slice(0, 80))}.`, {
+        throw new Problem('not-found', `There is no capsule with the id ${JSON.stringify(capsule_id.slice(0, 80))}.`, {
           errors: [{ pointer: `#/capsules/${i}`, detail: 'must be the id of a capsule that you can read in this channel' }],
         });
       const rows = await itemsOf(db, tenant.id, row, [row.channel, channel]);

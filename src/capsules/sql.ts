@@ -49,8 +49,8 @@ const columns = `c.capsule_id, c.seq, ${STATUS} as status, e.content ->> 'title'
   c.created_at, c.expires_at, c.revoked_at, ${OWNED} as owned`;
 
 /**
- * Which agent a credential is. What a request says of itself proves nothing, and a key's name is chosen by who makes it; its subject is
- * not: only an admin can make a key for another subject than themselves.
+ * Returns the agent names of a credential. A request proves nothing about itself, and whoever creates a key chooses its name. Its subject
+ * is reliable: only an admin can create a key for another subject.
  */
 function agentsOf({ kind, id, subject, reading, agent_id }: Principal): string[] {
   if (kind !== 'key') return [];

@@ -89,7 +89,7 @@ export const editRoutes = [
   decision('revert', 'reverted', 'Revert an approved edit', 'Other approved edits of the same target remain in effect.'),
 ];
 
-/** A route by which an admin decides on an edit. */
+/** Returns a route by which an admin decides on an edit. */
 function decision(verb: string, status: Status, summary: string, description = '') {
   return route({
     ...tagged,
@@ -169,9 +169,9 @@ async function propose(
 
 async function answer({ tenant }: Caller, reader: Reader, outcome: Outcome) {
   assertWritten(outcome);
-  const made = await tenant.read((db) => readEdit(db, tenant.id, reader, { seq: outcome.seq }));
-  if (!made) throw new Problem('gone', 'The edit of this Idempotency-Key no longer exists.');
-  return { made, replay: outcome.status === 'replay' };
+  const proposed = await tenant.read((db) => readEdit(db, tenant.id, reader, { seq: outcome.seq }));
+  if (!proposed) throw new Problem('gone', 'The edit of this Idempotency-Key no longer exists.');
+  return { proposed, replay: outcome.status === 'replay' };
 }
 
 function rowOf({ principal }: Caller, body: NewEdit, target: TargetRow): NewRow {
@@ -179,7 +179,7 @@ function rowOf({ principal }: Caller, body: NewEdit, target: TargetRow): NewRow 
   const by = actorOf(principal);
   const passages = body.op === 'amend' ? passagesOf({ kind, actor_id, tags, content }) : null;
   if (passages && about.ordinal !== null && passages.length > 1)
-    throw new Problem('validation', 'The text is longer than a passage; amend the event instead.', {
+    throw new Problem('validation', 'The text is too long for a passage; amend the event instead.', {
       errors: [{ pointer: '#/patch/text', detail: 'must have at most about 190 tokens to replace one of several passages' }],
     });
   return {

@@ -145,7 +145,7 @@ const REPLACED = `exists (
     and (n.ordinal is null or d.ordinal is null or n.ordinal = d.ordinal)
     and (n.op in ('retract', 'quarantine') or (n.op = 'amend' and n.approved_seq > d.approved_seq)))`;
 
-/** Newest first. A text that is not in force, or that is hidden, is shown to admins and to its author alone. */
+/** Lists edits, newest first. Only admins and the author see a text that is hidden or not in effect. */
 export async function select(
   db: Db,
   tenant: string,

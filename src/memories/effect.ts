@@ -28,15 +28,15 @@ export const withMemory = (row: EventRow, effect: MemoryEffect): EventRow => ({
   effects: { ...row.effects, memories: effect },
 });
 
-/** What memories_apply returns for an event. `counted`: the text was repeated too often, so no version was written and the event has no passages. */
+/** The answer of memories_apply for an event. `counted`: the text was repeated too often, so no version was written and the event has no passages. */
 export interface AppliedEffect {
   memory_id: string;
   counted: boolean;
 }
 
 /** Returns the memory of the event at this index of the unit. For a replay, only if no version names the memory. */
-export const appliedEffect = ({ made }: Outcome, place: number): AppliedEffect | undefined =>
-  made?.[`memories/${place}`] as AppliedEffect | undefined;
+export const appliedEffect = ({ made }: Outcome, index: number): AppliedEffect | undefined =>
+  made?.[`memories/${index}`] as AppliedEffect | undefined;
 
 export const sha256Hex = (text: string): string => createHash('sha256').update(text).digest('hex');
 

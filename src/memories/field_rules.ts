@@ -37,7 +37,7 @@ const timeRules: Rule[] = [
 
 /** Returns the schema with these rules added. */
 export const withFieldRules = <Schema extends { refine(holds: Rule[2], params: object): Schema }>(schema: Schema): Schema =>
-  [...ofScopes, ...ofTimes].reduce(
+  [...scopeRules, ...timeRules].reduce(
     (checked, [field, message, holds]) => checked.refine(holds, { path: [field], message, when: onAnyObject }),
     schema,
   );

@@ -14,7 +14,7 @@ const WIDE = ['policy', 'project', 'global'];
 export const isGuarded = ({ kind, scope, channel }: { kind: string; scope: string; channel: string }): boolean =>
   WIDE.includes(scope) && (kind === 'rule' || (kind === 'preference' && channel !== 'private'));
 
-/** Returns the trust of a text. Only a human's own log-in proves that the human said it; any other actor is what the request claims. */
+/** Returns the trust of a text. Only a human's own log-in proves the author; any other actor is a claim of the request. */
 export function trustOf(principal: Principal, { type, id }: Actor): Memory['trust'] {
   if (type === 'tool') return 'observed';
   const self = actorOf(principal);
@@ -35,7 +35,7 @@ export function assertMayChange(principal: Principal, memory: Memory): void {
   if (channel === 'private' || kind === 'preference' || scope === 'user') requireSubject(principal, user_id ?? principal.subject);
   if (isAdmin(principal)) return;
   if (isGuarded(memory)) throw new Problem('forbidden', `Only admins can change a ${kind} with the scope "${scope}".`);
-  // a task is there to be moved by whoever works on it
+  // whoever works on a task may update it
   if (trust === 'approved' && channel !== 'private' && kind !== 'task')
     throw new Problem('forbidden', 'Only admins can change a memory that an admin created or approved.');
 }
@@ -45,7 +45,7 @@ export function assertMayReplace(principal: Principal, old: Memory, actor: Actor
   assertMayChange(principal, old);
   if (actor.type === 'tool' && BINDING.includes(old.kind))
     throw new Problem('forbidden', `A tool cannot replace a ${old.kind}: statements of tools are never binding.`);
-  // or the same words would be back at once
+  // otherwise a replacement with the same text would undo the edit
   if (!isAdmin(principal) && old.marks.some((mark) => mark === 'quarantined' || mark === 'blocked'))
     throw new Problem(
       'conflict',

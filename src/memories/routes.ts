@@ -52,10 +52,10 @@ const routesOf = (limitsOf: LimitsOf) => [
     },
     problems: [...ofBody, 'forbidden', 'not-found', 'conflict', 'precondition-failed', 'too-large', 'quota-exceeded'],
     handle: async ({ caller, body, req, idempotency }) => {
-      const given = 'memories' in body ? body.memories : [body];
-      const wanted = isCreateOnly(req) ? given.map((one) => ({ ...one, only_new: true })) : given;
-      const written = await createMemories(caller, wanted, idempotency, await writingOf(caller));
-      if (!('memories' in body)) return made(written);
+      const requests = 'memories' in body ? body.memories : [body];
+      const flagged = isCreateOnly(req) ? requests.map((request) => ({ ...request, only_new: true })) : requests;
+      const written = await createMemories(caller, flagged, idempotency, await limitsOf(caller));
+      if (!('memories' in body)) return created(written);
       return { body: { data: written.data }, headers: replayHeaders(written.replay) };
     },
   }),
@@ -76,7 +76,7 @@ const routesOf = (limitsOf: LimitsOf) => [
       const isPast = query.as_of !== undefined || query.as_of_seq !== undefined;
       const { found, status } = await tenant.read(async (db) => {
         const found = await readMemory(db, tenant.id, params.memory_id, visibilityById(principal), query);
-        // what was deleted is gone for members, whatever the moment they ask about
+        // for members, a deleted memory is gone at every earlier time too
         const asksPast = found && isPast && !isAdmin(principal);
         return { found, status: asksPast ? await readStatus(db, tenant.id, params.memory_id) : found?.status };
       });
@@ -135,7 +135,7 @@ const ownerRoutes = (limitsOf: LimitsOf) => [
       const { tenant, principal } = caller;
       if (body.supersedes !== undefined && body.supersedes !== params.memory_id)
         throw new Problem('validation', 'supersedes must be the id in the path.', {
-          errors: [{ pointer: '#/supersedes', detail: 'must be the id in the path' }],
+          errors: [{ pointer: '#/supersedes', detail: 'must equal the id in the path' }],
         });
       const old = await tenant.read((db) => readMemory(db, tenant.id, params.memory_id, visibilityById(principal)));
       if (!old) throw noMemory();

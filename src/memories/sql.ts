@@ -56,7 +56,7 @@ export async function readMemory(
   return found;
 }
 
-/** Memories by id, in no order, as they may be seen; without those that cannot be read. */
+/** Reads the memories that the caller may see, by id and in no order. Skips unreadable rows. */
 export async function readMemories(db: Db, tenant: string, ids: string[], visibility: Visibility): Promise<Memory[]> {
   return (await readRows(db, tenant, ids, visibility, {})).filter((memory) => faultOf(memory) === undefined);
 }
@@ -80,7 +80,7 @@ async function readRows(db: Db, tenant: string, ids: string[], visibility: Visib
   return rows.map((row) => toMemory(db, row, momentOf(asOf)));
 }
 
-/** The memories that ids of memories, events or passages mean. */
+/** Returns the memories that ids of memories, events or passages refer to, by ref. */
 export async function readReferenced(
   db: Db,
   tenant: string,

@@ -112,7 +112,7 @@ function ineligibleReason(
 
 const SHAPE = { objects: ['content', 'metadata'], lists: ['tags', 'refs', 'marks'] };
 
-/** A memory as a row has it, `at` the moment that is asked about; one that cannot be read is a row with a marker (readable.ts). */
+/** Returns the memory of a row as of the time `at`. An unreadable row becomes a marker (readable.ts). */
 export function toMemory(judge: RowChecker, row: MemoryRecord, at = timeNow()): Memory {
   const ill_formed = judge.faultOf(row, SHAPE);
   if (ill_formed !== undefined) return unreadableMemory(row, ill_formed);

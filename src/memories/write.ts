@@ -64,15 +64,15 @@ async function draftOf(caller: Caller, requests: MemoryRequest[], idempotency: I
   let remaining = limits.maxTextBytes;
   let bytes = 0;
   const events = states.map((state, i) => {
-    const made = eventOf(state, 'memory.created', state.origin, limits, pointerTo(i));
-    for (const { text } of made.passages) remaining -= Buffer.byteLength(text);
+    const event = eventOf(state, 'memory.created', state.origin, limits, pointerTo(i));
+    for (const { text } of event.passages) remaining -= Buffer.byteLength(text);
     if (remaining < 0)
       throw new Problem(
         'too-large',
         `A request can contain at most ${limits.maxTextBytes} bytes of searchable text; send fewer memories at once.`,
       );
-    bytes += made.bytes;
-    return withMemory(made.row, effectOfState(state));
+    bytes += event.bytes;
+    return withMemory(event.row, effectOfState(state));
   });
   return { unit: unitOf(idempotency, events, bytes), states };
 }

@@ -44,7 +44,7 @@ export async function refuseDangling({ tenant, principal }: Caller, cited: Cited
   if (cited.size > MAX_REFS_CHECKED) throw new Problem('validation', `A request can cite at most ${MAX_REFS_CHECKED} ids.`);
   const all = [...cited.values()];
   const ids = all.map(({ id }) => id);
-  // a key for all subjects cites for a user what that user sees
+  // a key for all subjects may cite for a user only items that the user sees
   const subjects = coversAllSubjects(principal) ? all.map(({ subject }) => subject ?? null) : undefined;
   const dangling = await tenant.read((db) => findDangling(db, tenant.id, ids, visibilityById(principal), subjects));
   if (dangling.length === 0) return;
@@ -86,7 +86,7 @@ async function findDangling(
     and not exists (
       select from memories m
       where m.tenant_id = $1 and m.memory_id = i.id and ${visible(2, 'm.')} and ${OWN_MEMORY})
-    order by i.place`,
+    order by i.ordinal`,
     [tenant, ...visibilityValues(visibility), ids, subjects],
   );
   return rows.map(({ index }) => index);

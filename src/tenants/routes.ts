@@ -22,9 +22,9 @@ const tagged = { tag: 'Tenant', limit: 'v1' } as const;
 
 export interface TenantNeeds {
   announce: Announce;
-  /** What is known of the tenant's credentials. */
+  /** Drops cached credentials of the tenant. */
   invalidate(tenant_id: string): void;
-  /** Begins to remove its rows. */
+  /** Starts to remove its rows. */
   erase(tenant_id: string): void;
   /** Makes other features read the settings again. */
   changed(tenant_id: string): void;
