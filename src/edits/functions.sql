@@ -32,6 +32,7 @@ begin atomic
   where x.tenant_id = p_tenant and x.seq = p_seq and d.status = 'approved';
 end;
 
+-- Returns all channels, in the order in which `blocked_in` is stored.
 create or replace function every_channel() returns text[]
 language sql immutable parallel safe
 return array['agent', 'private', 'public', 'team'];
@@ -401,6 +402,7 @@ begin
   end loop;
 end $$;
 
+-- Returns the events p_from..p_to whose passages come from their edits.
 create or replace function edits_rewritten(p_tenant text, p_from bigint, p_to bigint) returns setof bigint
 language sql stable
 as $$ select o.seq from overlays o where o.tenant_id = p_tenant and o.seq between p_from and p_to $$;
@@ -497,6 +499,7 @@ as $$
         select x.edit_id from edit_events x where x.tenant_id = p_event.tenant_id and x.seq = p_event.seq))), '[]'));
 $$;
 
+-- Writes the overlay and the edits of an event with the names replaced.
 create or replace function edits_rename(p_tenant text, p_seq bigint, p_parts jsonb) returns void
 language sql
 begin atomic

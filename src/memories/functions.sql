@@ -1,3 +1,6 @@
+-- In this order: ending and superseding memories, effects of the group commit, refs and grounding, changes by requests, expiry, consistency and
+-- repair, edits, and the hooks of erasures, retention rules and trims.
+
 -- Returns the memory that an id of a memory, event or passage refers to.
 create or replace function memory_of(p_tenant text, p_ref text) returns text
 language plpgsql stable
@@ -136,6 +139,7 @@ end $$;
 --   kind || '', seq + 0                  excludes the index on the column
 --   h >= x and h <= x order by h         leaves only the index in this order; with `=`, another looked as cheap on an empty table
 
+-- Applies the effects of a batch.
 create or replace function memories_apply(p_tenant text, p_effects effect[], p_prepared prepared[], p_at timestamptz) returns answer[]
 language plpgsql
 as $$
@@ -149,12 +153,13 @@ begin
     from unnest(v_resolved) w);
 end $$;
 
+-- Writes the memories of a batch of effects: ends the superseded ones, resolves the effects and writes the results. Returns the resolved effects.
 create or replace function make_memories(p_tenant text, p_effects effect[], p_at timestamptz) returns memory_effect[]
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
-  -- the array needs bounds: the first element assigned to an array without bounds becomes its first element
+  -- filled to its full length, because assigning element 3 of an empty array would create an array that begins at 3
   v_superseded text[] := array_fill(null::text, array[cardinality(p_effects)]);
   v_resolved memory_effect[];
   v_effect record;
@@ -323,7 +328,7 @@ begin
   where w.nth <= w.version_count;
 end $$;
 
--- Replaces the content that the event p_from gave to a memory with the content of this effect. Of several effects in a batch the first does so; the
+-- Replaces the content that the event p_from gave to a memory with the content of this effect. If a batch has several such effects, the first one does so; the
 -- others repeat it.
 create or replace function replace_content(p_tenant text, p_effect memory_effect, p_from bigint) returns void
 language plpgsql
@@ -443,6 +448,7 @@ begin
   select n.unit::int, n.event, n.id from numbered n where n.nth > 256;
 end $$;
 
+-- Rewrites an event such that it only counts as a repeat of the memory p_memory_id.
 create or replace function count_only_event(p_event jsonb, p_memory_id text) returns jsonb
 language sql immutable parallel safe
 return jsonb_set(p_event #- '{effects,passages}', '{effects,memories,counted}', 'true') || '{"chunk_count": 0}' || case
@@ -881,7 +887,7 @@ begin
   join memory_versions v on v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version = w.last;
 end $$;
 
--- Returns the memory row with the columns that can be derived from the event of its content. Of a task only the channel and the subject are
+-- Returns the memory row with the columns that can be derived from the event of its content. For a task, only the channel and the subject are
 -- derived, because it keeps values of earlier updates. Nothing is derived if the content was removed, and a value that does not fit its column is
 -- ignored.
 create or replace function memory_from_content(p_memory memories) returns memories
@@ -1144,6 +1150,7 @@ begin
   from successors f;
 end $$;
 
+-- Returns the ids that name no memory.
 create or replace function memories_missing(p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean)
 returns table (id text, gone boolean)
 language sql stable
@@ -1245,6 +1252,7 @@ $$;
 
 -- The hooks of erasures, retention rules and trims (docs/decisions/nouns.md).
 
+-- Returns true for acts that an erasure with `keep_shared` keeps.
 create or replace function is_shared_act(p_kind text, p_channel text) returns boolean
 language sql immutable parallel safe
 return p_kind in ('decision', 'task', 'rule') and p_channel in ('team', 'public');
@@ -1620,7 +1628,7 @@ end $$;
 
 -- Trims mark events to keep as `carry` (whole) or `ground` (only the fact that they existed), and memories to keep as `hold`.
 
--- Marks events to keep whole. A memory of such an event is kept too, with all its later versions. Of the event that superseded the memory only the
+-- Marks events to keep whole. A memory of such an event is kept too, with all its later versions. For the event that superseded the memory, only the
 -- fact that it existed is kept.
 create or replace function mark_carried(p_tenant text, p_job text, p_seqs bigint[], p_upto bigint) returns void
 language plpgsql

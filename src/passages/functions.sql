@@ -163,6 +163,7 @@ begin atomic
   where c.tenant_id = p_tenant and c.seq = p_seq;
 end;
 
+-- Inserts the passages of a batch of events.
 create or replace function passages_apply(p_tenant text, p_effects effect[], p_prepared prepared[], p_at timestamptz) returns answer[]
 language plpgsql
 -- one plan for arrays of any length: a unit may have thousands of events and passages
@@ -281,6 +282,7 @@ begin
   return jsonb_build_object('chunks', v_count, 'bytes', v_bytes);
 end $$;
 
+-- Returns the bytes of the passages p_from..p_to, with an estimate of 50 per row.
 create or replace function passages_measure(p_tenant text, p_from bigint, p_to bigint) returns bigint
 language sql stable
 begin atomic
@@ -296,6 +298,7 @@ as $$
   from chunks c where c.tenant_id = p_event.tenant_id and c.seq = p_event.seq;
 $$;
 
+-- Writes the passages of an event with the names replaced.
 create or replace function passages_rename(p_tenant text, p_seq bigint, p_parts jsonb) returns void
 language sql
 begin atomic
@@ -322,6 +325,7 @@ begin
   return v_count;
 end $$;
 
+-- Returns the events p_from..p_to whose passages do not come from the log.
 create or replace function rewritten_seqs(p_tenant text, p_from bigint, p_to bigint) returns setof bigint
 language plpgsql stable
 as $$
