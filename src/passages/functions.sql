@@ -134,9 +134,11 @@ return case
   when time_of(p_times ->> 'valid_from') > least(time_of(p_times ->> 'valid_to'), time_of(p_times ->> 'expires_at')) then null
   else tstzrange(time_of(p_times ->> 'valid_from'), least(time_of(p_times ->> 'valid_to'), time_of(p_times ->> 'expires_at'))) end;
 
--- The effect of an event that has passages: { "chunks": [{ "text", "header", "token_count", "traits" }], and if they are valid for a time only,
--- "valid_from", "valid_to", "expires_at" }.
--- Words are half of the work of a commit. A text that the event's content has is not kept again.
+-- The effect of an event with passages: { "chunks": [{ "text", "header", "token_count", "traits" }] }, with "valid_from", "valid_to" and
+-- "expires_at" if their validity is limited.
+--
+-- Computing terms is half of the work of a commit, so it happens before the clock row is locked. A text that equals the text of the event is not
+-- stored again.
 create or replace function passages_prepare(p_tenant text, p_units jsonb, p_asked timestamptz) returns prepared[]
 language plpgsql
 as $$
@@ -221,10 +223,10 @@ begin
   where o.tenant_id = p_tenant and o.seq = p_from and c.tenant_id = p_tenant and c.seq = p_to and c.ordinal = o.ordinal;
 end $$;
 
--- One step of a rebuild: the passages of p_from..p_to again, from what the log says, and then with what other nouns know of them.
--- p_read: [{"seq","source"}], the events that they were made of; p_chunks: [{"seq","ordinal","text","header","token_count","traits"}].
--- False, with nothing written, where one of these was erased or changed meanwhile: its old words would come back. Whatever changes or
--- removes an event holds the clock. Words are found before it is locked, as in a commit.
+-- Rebuilds the passages p_from..p_to: deletes them, inserts p_chunks, and lets each noun restore what it knows about them. p_read:
+-- [{"seq","source"}], the events from which they were derived; p_chunks: [{"seq","ordinal","text","header","token_count","traits"}]. Returns false
+-- and writes nothing if one of these events was erased or changed since it was read: otherwise its old text would come back. Whoever changes or
+-- removes an event locks the clock row first. Terms are computed before it is locked, as in a commit.
 create or replace function rebuild_chunks(p_tenant text, p_from bigint, p_to bigint, p_read jsonb, p_chunks jsonb) returns boolean
 language plpgsql
 as $$
