@@ -97,7 +97,7 @@ async function set(
 ) {
   const actor = actorOf(principal);
   const user_id = subjectOf(principal, undefined, true, { parameter: 'user_id' })!;
-  const sets = { counter_id, name, value, expires_at, ...(expected !== undefined && { expected }) };
+  const effect = { counter_id, name, value, expires_at, ...(expected !== undefined && { expected }) };
   const event = serviceEventOf({
     kind: 'counter.set',
     session_id: counter_id,
@@ -112,7 +112,7 @@ async function set(
   assertWritten(outcome);
   const written = outcome.made!['counters/0'] as Pick<Counter, 'counter_id' | 'name' | 'value' | 'expires_at'>;
   return {
-    body: { ...made, seq: outcome.seq, channel, made_by: made_by === undefined ? user_id : made_by },
+    body: { ...written, seq: outcome.seq, channel, made_by: made_by === undefined ? user_id : made_by },
     headers: replayHeaders(outcome.status === 'replay'),
   };
 }
