@@ -372,27 +372,27 @@ CREATE FUNCTION public.amended_passages(p_tenant text, p_seq bigint, p_base json
            WHERE (a.ordinal IS NULL)
            ORDER BY a.n DESC
           LIMIT 1
-         ), said AS (
+         ), passage AS (
           SELECT c.doc,
-             (c.place - 1) AS ordinal
+             (c.ordinal - 1) AS ordinal
             FROM jsonb_array_elements(COALESCE(( SELECT w.passages
-                    FROM whole w), amended_passages.p_base)) WITH ORDINALITY c(doc, place)
-         ), placed AS (
-          SELECT (COALESCE((b.place - 1), s.ordinal))::smallint AS ordinal,
+                    FROM whole w), amended_passages.p_base)) WITH ORDINALITY c(doc, ordinal)
+         ), positioned AS (
+          SELECT (COALESCE((b.ordinal - 1), s.ordinal))::smallint AS ordinal,
              s.doc
-            FROM (jsonb_array_elements(amended_passages.p_base) WITH ORDINALITY b(doc, place)
-              FULL JOIN said s ON ((s.ordinal = (b.place - 1))))
+            FROM (jsonb_array_elements(amended_passages.p_base) WITH ORDINALITY b(doc, ordinal)
+              FULL JOIN passage s ON ((s.ordinal = (b.ordinal - 1))))
          )
-  SELECT p.ordinal,
-     COALESCE((own.passages -> 0), p.doc) AS "coalesce",
-     "substring"((p.doc ->> 'text'::text), '\s*$'::text) AS "substring"
-    FROM (placed p
+  SELECT o.ordinal,
+     COALESCE((single.passages -> 0), o.doc) AS "coalesce",
+     "substring"((o.doc ->> 'text'::text), '\s*$'::text) AS "substring"
+    FROM (positioned o
       LEFT JOIN LATERAL ( SELECT a.passages
             FROM amendment a
-           WHERE ((a.ordinal = p.ordinal) AND (a.n > COALESCE(( SELECT w.n
+           WHERE ((a.ordinal = o.ordinal) AND (a.n > COALESCE(( SELECT w.n
                     FROM whole w), (0)::bigint)))
            ORDER BY a.n DESC
-          LIMIT 1) own ON ((p.doc IS NOT NULL)));
+          LIMIT 1) single ON ((o.doc IS NOT NULL)));
 END;
 
 -- Name: append_audit(text, bigint, bytea, jsonb); Type: FUNCTION; Schema: public
@@ -554,7 +554,7 @@ CREATE FUNCTION public.apply_repeats(p_tenant text, p_resolved public.memory_eff
 declare
   v_repeat record;
 begin
-  -- nearly always: every event made a memory of its own
+  -- the usual case: every event created a new memory
   if not exists (select from unnest(p_resolved) w where w.memory_id <> w.target_id) then
     return;
   end if;
@@ -574,7 +574,7 @@ begin
       where x.tenant_id = p_tenant and x.seq = was.content_seq
       limit 1
     ) o
-    -- a repetition that is only counted makes no version
+    -- a repeat that is only counted writes no version
     where w.memory_id <> w.target_id and w.nth <= w.version_count
     order by w.seq
   loop
@@ -615,9 +615,9 @@ CREATE FUNCTION public.apply_task_updates(p_tenant text, p_memory_ids text[], p_
     LANGUAGE plpgsql
     AS $$
 declare
-  v_move record;
+  v_update record;
 begin
-  for v_move in
+  for v_update in
     select v.memory_id, v.seq, e.occurred_at
     from memories m
     join memory_versions v on v.tenant_id = p_tenant and v.memory_id = m.memory_id and v.version > 1 and v.seq >= p_from
@@ -625,7 +625,7 @@ begin
     where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task'
     order by v.seq
   loop
-    perform end_passages(p_tenant, v_move.memory_id, v_move.seq, v_move.occurred_at, p_from);
+    perform end_passages(p_tenant, v_update.memory_id, v_update.seq, v_update.occurred_at, p_from);
   end loop;
   update memories m set doing_agent = null
   where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
@@ -1090,26 +1090,26 @@ CREATE FUNCTION public.capsules_forget(p_tenant text, p_job text, p_erasure json
 declare
   v_kind text := p_erasure ->> 'kind';
   v_subject text := p_erasure ->> 'subject';
-  v_made text[] := array(
+  v_created text[] := array(
     select c.capsule_id
     from capsules c
     where c.tenant_id = p_tenant and not is_event_marked(p_tenant, p_job, c.seq)
       and case v_kind when 'user_id' then c.user_id when 'agent_id' then c.agent_id when 'project_id' then c.project_id end = v_subject);
-  v_named text[] := array(
+  v_addressed text[] := array(
     select c.capsule_id
     from capsules c
-    where c.tenant_id = p_tenant and not c.capsule_id = any (v_made) and not is_event_marked(p_tenant, p_job, c.seq)
+    where c.tenant_id = p_tenant and not c.capsule_id = any (v_created) and not is_event_marked(p_tenant, p_job, c.seq)
       and case v_kind when 'user_id' then v_subject = any (c.audience_users || c.audience_agents) when 'agent_id' then v_subject = any (c.audience_agents) end);
 begin
   if not p_erasure ? 'dry_run' then
-    delete from capsules c where c.tenant_id = p_tenant and c.capsule_id = any (v_made);
+    delete from capsules c where c.tenant_id = p_tenant and c.capsule_id = any (v_created);
     update capsules c
     set
       audience_users = case when v_kind = 'user_id' then array_remove(c.audience_users, v_subject) else c.audience_users end,
       audience_agents = array_remove(c.audience_agents, v_subject)
-    where c.tenant_id = p_tenant and c.capsule_id = any (v_named);
+    where c.tenant_id = p_tenant and c.capsule_id = any (v_addressed);
   end if;
-  counts := jsonb_build_object('capsules', cardinality(v_made), 'capsule_audiences', cardinality(v_named));
+  counts := jsonb_build_object('capsules', cardinality(v_created), 'capsule_audiences', cardinality(v_addressed));
   return next;
 end $$;
 
@@ -1166,7 +1166,7 @@ begin
   where x.tenant_id = p_tenant and x.seq = p_from and d.status = 'approved' and d.op = any (p_ops)
   on conflict do nothing;
   if found then
-    -- a revert has to undo them all at once, as an approval does them
+    -- a revert undoes an edit for all its events in one transaction, as an approval applies it
     if exists (
       select from edit_events x
       cross join lateral (select count(*) as n from (select from edit_events k where k.tenant_id = p_tenant and k.edit_id = x.edit_id limit 1001) k) held
@@ -1333,15 +1333,15 @@ CREATE FUNCTION public.claim_fields(p_tenant text, p_scope jsonb, p_memory publi
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 declare
-  v_said timestamptz;
+  v_stated_at timestamptz;
 begin
   if is_act(p_memory.kind) and p_memory.kind <> 'preference' then
     return '{}';
   end if;
-  select max(s.occurred_at) into v_said
+  select max(s.occurred_at) into v_stated_at
   from (
-    select c.place, event_of(c.ref) as event_id
-    from jsonb_array_elements_text(p_details -> 'refs') with ordinality c (ref, place)
+    select c.ordinal, event_of(c.ref) as event_id
+    from jsonb_array_elements_text(p_details -> 'refs') with ordinality c (ref, ordinal)
     offset 0
   ) r
   cross join lateral (
@@ -1351,10 +1351,10 @@ begin
     limit 1
   ) cited
   cross join lateral (select x.occurred_at from seen_events(p_tenant, p_scope) x where x.seq = cited.seq limit 1) s
-  where r.place <= 32 and is_readable_time(s.occurred_at);
+  where r.ordinal <= 32 and is_readable_time(s.occurred_at);
   return jsonb_strip_nulls(jsonb_build_object(
-    'stated_at', epoch_ms(coalesce(v_said, p_at)),
-    'effective_from', coalesce(epoch_ms(p_memory.valid_from), epoch_ms(coalesce(v_said, p_at))),
+    'stated_at', epoch_ms(coalesce(v_stated_at, p_at)),
+    'effective_from', coalesce(epoch_ms(p_memory.valid_from), epoch_ms(coalesce(v_stated_at, p_at))),
     'claim_scope', jsonb_build_array(
       p_memory.scope,
       case p_memory.scope when 'project' then p_memory.project_id when 'session' then p_memory.session_id end,
@@ -1410,15 +1410,15 @@ CREATE FUNCTION public.close_memory(p_tenant text, p_memory_id text, p_version i
     LANGUAGE plpgsql
     AS $$
 declare
-  v_new boolean := lock_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
-  v_done unit_outcome;
+  v_is_new boolean := lock_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
+  v_result unit_outcome;
   v_seq bigint;
 begin
-  v_done := commit_unit(p_tenant, p_unit);
-  if v_new and v_done.status = 'new' then
-    v_seq := (v_done.outcome ->> 'seq')::bigint;
+  v_result := commit_unit(p_tenant, p_unit);
+  if v_is_new and v_result.status = 'new' then
+    v_seq := (v_result.outcome ->> 'seq')::bigint;
     update memories m
-    set status = p_status, version = m.version + 1, last_seq = v_seq, doing_agent = null, superseded_by = null, updated_at = v_done.at
+    set status = p_status, version = m.version + 1, last_seq = v_seq, doing_agent = null, superseded_by = null, updated_at = v_result.at
     where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
     insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
     select p_tenant, p_memory_id, m.version, v_seq, m.content_seq, p_status
@@ -1426,7 +1426,7 @@ begin
     where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
     perform end_passages(p_tenant, p_memory_id, v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
   end if;
-  return v_done;
+  return v_result;
 end $$;
 
 -- Name: commit_unit(text, jsonb); Type: FUNCTION; Schema: public
@@ -1497,13 +1497,13 @@ CREATE FUNCTION public.version_ends(p_tenant text, p_memory_id text, p_from bigi
      t.status,
      min(
          CASE
-             WHEN t.is_turn THEN t.seq
+             WHEN t.is_end THEN t.seq
              ELSE NULL::bigint
          END) OVER (ORDER BY t.version DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS min
     FROM ( SELECT v.version,
              v.seq,
              v.status,
-             ((v.status <> ALL (ARRAY['active'::text, 'proposed'::text])) OR (v.content_seq IS DISTINCT FROM lag(v.content_seq) OVER (ORDER BY v.version))) AS is_turn
+             ((v.status <> ALL (ARRAY['active'::text, 'proposed'::text])) OR (v.content_seq IS DISTINCT FROM lag(v.content_seq) OVER (ORDER BY v.version))) AS is_end
             FROM public.memory_versions v
            WHERE ((v.tenant_id = version_ends.p_tenant) AND (v.memory_id = version_ends.p_memory_id) AND (v.seq >= version_ends.p_from))) t;
 END;
@@ -1882,25 +1882,25 @@ CREATE FUNCTION public.create_capsule(p_tenant text, p_unit jsonb, p_capsule jso
     LANGUAGE plpgsql
     AS $$
 declare
-  v_done unit_outcome;
+  v_result unit_outcome;
 begin
-  v_done := commit_unit(p_tenant, p_unit);
-  if v_done.status = 'new' then
+  v_result := commit_unit(p_tenant, p_unit);
+  if v_result.status = 'new' then
     if (select count(*) from (
-      select from capsules c where c.tenant_id = p_tenant and c.revoked_at is null and c.expires_at > v_done.at limit 10000) live) >= 10000 then
+      select from capsules c where c.tenant_id = p_tenant and c.revoked_at is null and c.expires_at > v_result.at limit 10000) live) >= 10000 then
       raise exception 'the tenant has too many capsules; revoke some first' using errcode = 'AM409';
     end if;
     insert into capsules (
       tenant_id, capsule_id, seq, user_id, agent_id, project_id, channel, tags, for_all, audience_users, audience_agents, items,
       item_channels, item_sensitivities, created_at, expires_at)
     select
-      p_tenant, r.capsule_id, (v_done.outcome ->> 'seq')::bigint, r.user_id, r.agent_id, r.project_id, r.channel, r.tags, r.for_all,
-      r.audience_users, r.audience_agents, r.items, r.item_channels, r.item_sensitivities, v_done.at, r.expires_at
+      p_tenant, r.capsule_id, (v_result.outcome ->> 'seq')::bigint, r.user_id, r.agent_id, r.project_id, r.channel, r.tags, r.for_all,
+      r.audience_users, r.audience_agents, r.items, r.item_channels, r.item_sensitivities, v_result.at, r.expires_at
     from jsonb_to_record(p_capsule) as r (
       capsule_id text, user_id text, agent_id text, project_id text, channel text, tags text[], for_all boolean, audience_users text[],
       audience_agents text[], items text[], item_channels text[], item_sensitivities text[], expires_at timestamptz);
   end if;
-  return v_done;
+  return v_result;
 end $$;
 
 -- Name: current_memories(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
@@ -1929,13 +1929,13 @@ CREATE FUNCTION public.decide_edit(p_tenant text, p_unit jsonb, p_edit_id text, 
     LANGUAGE plpgsql
     AS $$
 declare
-  v_done unit_outcome;
+  v_result unit_outcome;
   v_edit edits;
 begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-  v_done := commit_unit(p_tenant, p_unit);
-  if v_done.status = 'new' then
+  v_result := commit_unit(p_tenant, p_unit);
+  if v_result.status = 'new' then
     select * into v_edit from edits d where d.tenant_id = p_tenant and d.edit_id = p_edit_id;
     if not found then
       raise exception 'there is no edit with this id' using errcode = 'AM404';
@@ -1948,8 +1948,8 @@ begin
     end if;
     update edits d
     set
-      status = p_status, version = d.version + 1, decided_by = p_by, last_seq = (v_done.outcome ->> 'seq')::bigint, updated_at = v_done.at,
-      approved_seq = case when p_status = 'approved' then (v_done.outcome ->> 'seq')::bigint else d.approved_seq end
+      status = p_status, version = d.version + 1, decided_by = p_by, last_seq = (v_result.outcome ->> 'seq')::bigint, updated_at = v_result.at,
+      approved_seq = case when p_status = 'approved' then (v_result.outcome ->> 'seq')::bigint else d.approved_seq end
     where d.tenant_id = p_tenant and d.edit_id = p_edit_id
     returning * into v_edit;
     if p_status = 'approved' then
@@ -1958,7 +1958,7 @@ begin
       perform apply_edits(p_tenant, x.seq) from edit_events x where x.tenant_id = p_tenant and x.edit_id = p_edit_id;
     end if;
   end if;
-  return v_done;
+  return v_result;
 end $$;
 
 -- Name: drop_events(bigint[]); Type: FUNCTION; Schema: public
@@ -2136,7 +2136,7 @@ begin
     perform mark_seqs(p_tenant, p_job, 'kin', array(
       select e.seq
       from edits d
-      join events said on said.tenant_id = p_tenant and said.seq = d.seq and said.kind not like 'edit.%'
+      join events target on target.tenant_id = p_tenant and target.seq = d.seq and target.kind not like 'edit.%'
       join events e on e.tenant_id = p_tenant and e.seq = any (array[d.proposed_seq, d.approved_seq, d.last_seq])
       where d.tenant_id = p_tenant and d.seq = any (v_seqs) and e.erased_at is null));
   end if;
@@ -2152,7 +2152,7 @@ CREATE FUNCTION public.edits_rebuilt(p_tenant text, p_from bigint, p_to bigint) 
 declare
   v_seq bigint;
 begin
-  -- the rows that the rebuild has just made are what they are made from now
+  -- the rebuilt rows are the new base of the edits
   delete from overlays o where o.tenant_id = p_tenant and o.seq between p_from and p_to;
   for v_seq in
     select distinct x.seq
@@ -2223,10 +2223,10 @@ begin
   return query
   select
     max(d.edit_id),
-    'The edit ' || min(d.edit_id) filter (where (d.seq >= p_first or d.there is not null) and d.event_id is distinct from d.there)
-      || ' is about another event than stands at its seq.'
+    'The edit ' || min(d.edit_id) filter (where (d.seq >= p_first or d.actual_id is not null) and d.event_id is distinct from d.actual_id)
+      || ' does not name the event at its seq.'
   from (
-    select t.edit_id, t.seq, t.event_id, (select e.event_id from events e where e.tenant_id = p_tenant and e.seq = t.seq) as there
+    select t.edit_id, t.seq, t.event_id, (select e.event_id from events e where e.tenant_id = p_tenant and e.seq = t.seq) as actual_id
     from edits t
     where t.tenant_id = p_tenant and t.edit_id > p_after
     order by t.edit_id
@@ -2329,22 +2329,22 @@ CREATE FUNCTION public.end_passages(p_tenant text, p_memory_id text, p_seq bigin
     SET enable_seqscan TO 'off'
     AS $$
 declare
-  v_said int;
+  v_content_version int;
 begin
-  select said.version into v_said
+  select content.version into v_content_version
   from (
     select w.content_seq
     from memory_versions w
     where w.tenant_id = p_tenant and w.memory_id = p_memory_id and w.seq + 0 < coalesce(p_from, p_seq)
     order by w.version desc
     limit 1
-  ) stood
-  join memory_versions said on said.tenant_id = p_tenant and said.seq = stood.content_seq and said.memory_id || '' = p_memory_id
+  ) start
+  join memory_versions content on content.tenant_id = p_tenant and content.seq = start.content_seq and content.memory_id || '' = p_memory_id
   limit 1;
   perform end_chunks(p_tenant, array(
     select v.seq
     from memory_versions v
-    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version >= coalesce(v_said, 0) and v.seq + 0 < p_seq
+    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version >= coalesce(v_content_version, 0) and v.seq + 0 < p_seq
       and v.status || '' <> 'superseded'), p_seq, p_at);
 end $$;
 
@@ -2520,19 +2520,19 @@ declare
 begin
   return query
   select m.memory_id, case
-    when judged.theirs or (judged.gone and home.seq is null)
-      or (judged.lost and not is_act(m.kind) and not is_grounded(p_tenant, m.memory_id, judged.refs, p_job => p_job)) then 'memory'
-    when judged.lost or judged.gone then 'keep' end
+    when judged.is_own or (judged.is_text_erased and survivor.seq is null)
+      or (judged.has_lost_refs and not is_act(m.kind) and not is_grounded(p_tenant, m.memory_id, judged.refs, p_job => p_job)) then 'memory'
+    when judged.has_lost_refs or judged.is_text_erased then 'keep' end
   from (select * from memories n where n.tenant_id = p_tenant and n.memory_id > p_after order by n.memory_id limit p_limit) m
-  cross join lateral (select surviving_seq(m, p_job) as seq) home
+  cross join lateral (select surviving_seq(m, p_job) as seq) survivor
   cross join lateral (
     select
       m.content_seq <= v_upto and coalesce(case v_kind
         when 'user_id' then m.user_id = v_subject and not (v_keep and is_shared_act(m.kind, m.channel))
         when 'session_id' then m.scope = 'session' and m.session_id = v_subject
-        when 'project_id' then m.scope = 'project' and m.project_id = v_subject end, false) as theirs,
-      coalesce((select is_marked(p_tenant, p_job, e.event_id) from events e where e.tenant_id = p_tenant and e.seq = m.content_seq), false) as gone,
-      coalesce(bool_or(is_marked(p_tenant, p_job, g.ref)), false) as lost,
+        when 'project_id' then m.scope = 'project' and m.project_id = v_subject end, false) as is_own,
+      coalesce((select is_marked(p_tenant, p_job, e.event_id) from events e where e.tenant_id = p_tenant and e.seq = m.content_seq), false) as is_text_erased,
+      coalesce(bool_or(is_marked(p_tenant, p_job, g.ref)), false) as has_lost_refs,
       array_agg(g.ref) as refs
     from memory_refs(p_tenant, m.memory_id, m.content_seq) g
   ) judged;
@@ -2754,7 +2754,7 @@ declare
   v_count int;
 begin
   perform enter_tenant(p_tenant);
-  -- as every writer of memories, or one that is said again might expire under it
+  -- taken by every writer of memories; without it a memory could expire while it is being repeated
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
   update memories m set status = 'expired', doing_agent = null
   where m.tenant_id = p_tenant and m.memory_id = any (array(
@@ -2773,7 +2773,7 @@ CREATE FUNCTION public.expire_targets(p_tenant text, p_effects public.effect[]) 
     LANGUAGE plpgsql
     AS $$
 begin
-  -- in its order, or a plan of an empty table read every memory of the tenant for each batch
+  -- `order by` selects the index: a plan made for an empty table read every memory of the tenant for each batch
   if (select m.expires_at from memories m where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at is not null
       order by m.expires_at limit 1) <= clock_timestamp() then
     update memories m set status = 'expired', doing_agent = null
@@ -2895,39 +2895,39 @@ CREATE FUNCTION public.find_excess_repeats(p_tenant text, p_units jsonb) RETURNS
     AS $_$
 #variable_conflict use_column
 declare
-  -- memories that this commit supersedes cannot be restated
-  v_ending text[] := array(
+  -- a memory that this commit supersedes cannot be repeated
+  v_superseded text[] := array(
     select memory_of(p_tenant, r.ref #>> '{}') from jsonb_path_query(p_units, '$[*].events[*].effects.memories.supersedes') r (ref));
 begin
   return query
-  with asked as (
-    select u.ord as unit, e.ord as event, r.memory_id, held.memory_id as held_id, held.repeats,
-      row(same.hash, r.kind, same.scope_id, r.scope, f.user_id, f.channel, f.sensitivity)::text as key
+  with repeated as (
+    select u.ord as unit, e.ord as event, r.memory_id, existing.memory_id as existing_id, existing.repeats,
+      row(content.hash, r.kind, content.scope_id, r.scope, f.user_id, f.channel, f.sensitivity)::text as key
     from jsonb_array_elements(p_units) with ordinality u (doc, ord)
     cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality e (doc, ord)
     cross join lateral jsonb_to_record(e.doc) f (channel text, user_id text, session_id text, project_id text, sensitivity text)
     cross join lateral jsonb_to_record(e.doc #> '{effects,memories}') r (memory_id text, kind text, scope text, text_hash text, status text)
     cross join lateral (
       select decode(r.text_hash, 'hex') as hash, scope_id(r.scope, f.project_id, f.session_id, f.user_id) as scope_id
-    ) same
+    ) content
     left join lateral (
-      -- what an edit withholds is stated anew
+      -- a repeat of content that an edit withholds is a new statement, so it is never only counted
       select m.memory_id, case when exists (
         select from overlays o where o.tenant_id = p_tenant and o.seq = m.content_seq and o.content ? 'withheld') then -1 else m.repeats end as repeats
       from memories m
-      where m.tenant_id = p_tenant and m.status = 'active' and m.text_hash >= same.hash and m.text_hash <= same.hash
-        and m.kind || '' = r.kind and m.scope = r.scope and m.scope_id is not distinct from same.scope_id and m.user_id is not distinct from f.user_id
-        and m.channel = f.channel and m.sensitivity = f.sensitivity and m.memory_id <> all (v_ending)
+      where m.tenant_id = p_tenant and m.status = 'active' and m.text_hash >= content.hash and m.text_hash <= content.hash
+        and m.kind || '' = r.kind and m.scope = r.scope and m.scope_id is not distinct from content.scope_id and m.user_id is not distinct from f.user_id
+        and m.channel = f.channel and m.sensitivity = f.sensitivity and m.memory_id <> all (v_superseded)
         and (m.expires_at is null or m.expires_at > clock_timestamp())
       order by m.text_hash
       limit 1
-    ) held on true
+    ) existing on true
     where r.status = 'active' and r.kind <> 'task'
   ),
   numbered as (
-    select a.unit, a.event, coalesce(a.held_id, first_value(a.memory_id) over same) as id, coalesce(a.repeats, -1) + row_number() over same as nth
-    from asked a
-    window same as (partition by a.key order by a.unit, a.event)
+    select a.unit, a.event, coalesce(a.existing_id, first_value(a.memory_id) over content) as id, coalesce(a.repeats, -1) + row_number() over content as nth
+    from repeated a
+    window content as (partition by a.key order by a.unit, a.event)
   )
   select n.unit::int, n.event, n.id from numbered n where n.nth > 256;
 end $_$;
@@ -3075,7 +3075,7 @@ CREATE FUNCTION public.grounding(p_tenant text, p_memory_id text, p_kind text, p
     AS $$
 begin
   refs := array(
-    select g.ref from memory_refs(p_tenant, p_memory_id, p_content_seq, p_last, p_as_of) g order by g.seq desc, g.place, g.ref);
+    select g.ref from memory_refs(p_tenant, p_memory_id, p_content_seq, p_last, p_as_of) g order by g.seq desc, g.ordinal, g.ref);
   ref_count := cardinality(refs);
   grounded := is_act(p_kind) or is_grounded(p_tenant, p_memory_id, refs, p_last, p_as_of);
   unsourced := not grounded and needs_sources(p_tenant, p_kind);
@@ -3110,7 +3110,7 @@ CREATE FUNCTION public.grounding_memories(p_tenant text, p_refs text[], p_seen t
     BEGIN ATOMIC
  SELECT m.memory_id,
      m.kind
-    FROM (((unnest(grounding_memories.p_refs) WITH ORDINALITY r(ref, place)
+    FROM (((unnest(grounding_memories.p_refs) WITH ORDINALITY r(ref, ordinal)
       CROSS JOIN LATERAL ( SELECT x.id
             FROM public.memory_of(grounding_memories.p_tenant, r.ref) x(id)
           OFFSET 0) o)
@@ -3147,13 +3147,13 @@ CREATE FUNCTION public.grounding_memories(p_tenant text, p_refs text[], p_seen t
             FROM public.memories m_1
            WHERE ((m_1.tenant_id = grounding_memories.p_tenant) AND (m_1.memory_id = o.id))
           OFFSET 0) m)
-      CROSS JOIN LATERAL ( SELECT e_1.*::public.events AS said
+      CROSS JOIN LATERAL ( SELECT e_1.*::public.events AS event
             FROM public.events e_1
            WHERE ((e_1.tenant_id = grounding_memories.p_tenant) AND (e_1.seq = m.content_seq))
           OFFSET 0) e)
-   WHERE ((NOT (m.memory_id = ANY (grounding_memories.p_seen))) AND (m.status <> 'deleted'::text) AND (NOT public.is_gone(e.said)) AND ((grounding_memories.p_job IS NULL) OR (NOT public.is_marked(grounding_memories.p_tenant, grounding_memories.p_job, m.memory_id))))
+   WHERE ((NOT (m.memory_id = ANY (grounding_memories.p_seen))) AND (m.status <> 'deleted'::text) AND (NOT public.is_gone(e.event)) AND ((grounding_memories.p_job IS NULL) OR (NOT public.is_marked(grounding_memories.p_tenant, grounding_memories.p_job, m.memory_id))))
    GROUP BY m.memory_id, m.kind
-   ORDER BY (public.is_act(m.kind)) DESC, (min(r.place))
+   ORDER BY (public.is_act(m.kind)) DESC, (min(r.ordinal))
   LIMIT GREATEST(1, (65 - cardinality(grounding_memories.p_seen)));
 END;
 
@@ -3397,7 +3397,7 @@ declare
   v_refs text[] := p_refs;
   v_seen text[] := array[p_memory_id];
   v_memories text[];
-  v_found boolean;
+  v_has_act boolean;
 begin
   for depth in 1 .. 4 loop
     exit when coalesce(cardinality(v_refs), 0) = 0;
@@ -3407,9 +3407,9 @@ begin
     if exists (select from existing_sources(p_tenant, v_refs)) then
       return true;
     end if;
-    select array_agg(g.memory_id), bool_or(is_act(g.kind)) into v_memories, v_found
+    select array_agg(g.memory_id), bool_or(is_act(g.kind)) into v_memories, v_has_act
     from grounding_memories(p_tenant, v_refs, v_seen, p_job) g;
-    if v_found then
+    if v_has_act then
       return true;
     end if;
     exit when depth = 4 or cardinality(v_seen) > 64;
@@ -3640,29 +3640,29 @@ CREATE FUNCTION public.keep_memory(p_tenant text, p_job text, p_memory_id text, 
     AS $$
 declare
   v_memory memories;
-  v_home events;
+  v_source events;
   v_refs text[];
-  v_gone bigint[];
+  v_deleted_seqs bigint[];
 begin
   select * into v_memory from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id for update;
-  select * into v_home from events e where e.tenant_id = p_tenant and e.seq = surviving_seq(v_memory, p_job);
-  if v_memory.memory_id is null or v_home.seq is null then
+  select * into v_source from events e where e.tenant_id = p_tenant and e.seq = surviving_seq(v_memory, p_job);
+  if v_memory.memory_id is null or v_source.seq is null then
     return;
   end if;
   v_refs := array(
     select g.ref from memory_refs(p_tenant, p_memory_id, v_memory.content_seq) g
-    where not is_marked(p_tenant, p_job, g.ref) order by g.seq desc, g.place, g.ref limit 256);
-  with gone as (
+    where not is_marked(p_tenant, p_job, g.ref) order by g.seq desc, g.ordinal, g.ref limit 256);
+  with deleted as (
     delete from memory_versions v using erasure_marks k
     where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.status in ('active', 'proposed')
       and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = v.seq
     returning v.seq)
-  select array_agg(g.seq) into v_gone from gone g;
-  v_memory := move_content(v_memory, v_home);
+  select array_agg(g.seq) into v_deleted_seqs from deleted g;
+  v_memory := move_content(v_memory, v_source);
   if v_memory.status in ('active', 'proposed') then
-    perform restate_memory(v_memory, v_home, v_refs, p_event_id);
+    perform rewrite_memory(v_memory, v_source, v_refs, p_event_id);
   end if;
-  perform move_passage_ends(p_tenant, p_memory_id, v_gone);
+  perform move_passage_ends(p_tenant, p_memory_id, v_deleted_seqs);
 end $$;
 
 -- Name: key_state(text, text, bytea); Type: FUNCTION; Schema: public
@@ -3958,7 +3958,7 @@ CREATE FUNCTION public.make_memories(p_tenant text, p_effects public.effect[], p
     SET enable_mergejoin TO 'off'
     AS $$
 declare
-  -- as long as p_effects: the first that is assigned to an array without bounds becomes its first
+  -- filled to its full length, because assigning element 3 of an empty array would create an array that begins at 3
   v_superseded text[] := array_fill(null::text, array[cardinality(p_effects)]);
   v_resolved memory_effect[];
   v_effect record;
@@ -4009,11 +4009,11 @@ CREATE FUNCTION public.mark_carried(p_tenant text, p_job text, p_seqs bigint[], 
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 declare
-  v_whole bigint[];
+  v_carry bigint[];
   v_ground bigint[];
-  v_more text[];
+  v_memories text[];
 begin
-  with said as materialized (
+  with versions as materialized (
     select v.memory_id, min(v.seq) as first
     from memory_versions v
     where v.tenant_id = p_tenant and v.seq = any (p_seqs) and v.seq <= p_upto and v.status <> 'superseded'
@@ -4022,12 +4022,12 @@ begin
   select array_agg(v.seq) filter (where v.status <> 'superseded'), array_agg(v.seq) filter (where v.status = 'superseded'),
     array_agg(distinct s.memory_id) filter (where not exists (
       select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'hold' and k.id = s.memory_id))
-  into v_whole, v_ground, v_more
-  from said s join memory_versions v on v.tenant_id = p_tenant and v.memory_id = s.memory_id and v.seq >= s.first;
-  perform mark_seqs(p_tenant, p_job, 'carry', p_seqs || v_whole, p_upto);
+  into v_carry, v_ground, v_memories
+  from versions s join memory_versions v on v.tenant_id = p_tenant and v.memory_id = s.memory_id and v.seq >= s.first;
+  perform mark_seqs(p_tenant, p_job, 'carry', p_seqs || v_carry, p_upto);
   perform mark_seqs(p_tenant, p_job, 'ground', v_ground, p_upto);
-  if v_more is not null then
-    perform mark_kept_memories(p_tenant, p_job, v_more, p_upto);
+  if v_memories is not null then
+    perform mark_kept_memories(p_tenant, p_job, v_memories, p_upto);
   end if;
 end $$;
 
@@ -4094,10 +4094,10 @@ CREATE FUNCTION public.mark_grounding(p_tenant text, p_job text, p_memory public
     AS $$
 declare
   v_refs text[] := array(
-    select g.ref from memory_refs(p_tenant, p_memory.memory_id, p_memory.content_seq) g order by g.seq desc, g.place, g.ref);
+    select g.ref from memory_refs(p_tenant, p_memory.memory_id, p_memory.content_seq) g order by g.seq desc, g.ordinal, g.ref);
   v_seen text[] := array[p_memory.memory_id];
   v_memories text[];
-  v_found boolean;
+  v_has_act boolean;
 begin
   if p_memory.pinned then
     perform mark_kept_memories(p_tenant, p_job, array(
@@ -4106,10 +4106,10 @@ begin
   for depth in 1 .. 4 loop
     exit when coalesce(cardinality(v_refs), 0) = 0;
     exit when mark_sources(p_tenant, p_job, v_refs, p_memory.pinned and depth = 1, p_upto);
-    select coalesce(array_agg(g.memory_id), '{}'), coalesce(bool_or(is_act(g.kind)), false) into v_memories, v_found
+    select coalesce(array_agg(g.memory_id), '{}'), coalesce(bool_or(is_act(g.kind)), false) into v_memories, v_has_act
     from grounding_memories(p_tenant, v_refs, v_seen) g;
     perform mark_kept_memories(p_tenant, p_job, v_memories, p_upto);
-    exit when v_found or cardinality(v_seen) > 64;
+    exit when v_has_act or cardinality(v_seen) > 64;
     v_seen := v_seen || v_memories;
     v_refs := array(select g.ref from refs_of_memories(p_tenant, v_memories) g);
   end loop;
@@ -4146,17 +4146,17 @@ CREATE FUNCTION public.mark_kept_memories(p_tenant text, p_job text, p_memory_id
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 declare
-  v_said bigint[] := array(
+  v_seqs bigint[] := array(
     select v.seq
     from unnest(p_memory_ids) h (id)
     join memories m on m.tenant_id = p_tenant and m.memory_id = h.id
     join memory_versions v on v.tenant_id = p_tenant and v.memory_id = m.memory_id and v.seq >= m.content_seq and v.status <> 'superseded');
 begin
   perform mark_ids(p_tenant, p_job, 'hold', p_memory_ids);
-  perform mark_carried(p_tenant, p_job, v_said || array(
+  perform mark_carried(p_tenant, p_job, v_seqs || array(
     select d.seq
     from edit_events x join edits d on d.tenant_id = p_tenant and d.edit_id = x.edit_id
-    where x.tenant_id = p_tenant and x.seq = any (v_said)), p_upto);
+    where x.tenant_id = p_tenant and x.seq = any (v_seqs)), p_upto);
 end $$;
 
 -- Name: mark_kin(text, text, text[], bigint); Type: FUNCTION; Schema: public
@@ -4166,16 +4166,16 @@ CREATE FUNCTION public.mark_kin(p_tenant text, p_job text, p_memory_ids text[], 
     AS $$
 begin
   perform mark_seqs(p_tenant, p_job, 'kin', array(
-    with said as materialized (
-      select v.memory_id, e.seq, e.erased_at is null and e.artifact_id is null as stands, k.id is not null as is_shared
+    with version as materialized (
+      select v.memory_id, e.seq, e.erased_at is null and e.artifact_id is null as remains, k.id is not null as is_shared
       from memory_versions v
       join events e on e.tenant_id = p_tenant and e.seq = v.seq
       left join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'shared' and k.id = e.event_id
       where v.tenant_id = p_tenant and v.memory_id = any (p_memory_ids) and v.seq <= p_upto
     )
     select distinct s.seq
-    from said s
-    where s.stands and not s.is_shared and s.memory_id in (select o.memory_id from said o where o.is_shared)));
+    from version s
+    where s.remains and not s.is_shared and s.memory_id in (select o.memory_id from version o where o.is_shared)));
 end $$;
 
 -- Name: mark_needed_memories(text, text, text[], bigint); Type: FUNCTION; Schema: public
@@ -4249,18 +4249,18 @@ CREATE FUNCTION public.mark_sources(p_tenant text, p_job text, p_refs text[], p_
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 declare
-  v_whole bigint[];
+  v_carry bigint[];
   v_ground bigint[];
 begin
-  select array_agg(s.seq) filter (where s.whole), array_agg(s.seq) filter (where not s.whole) into v_whole, v_ground
+  select array_agg(s.seq) filter (where s.whole), array_agg(s.seq) filter (where not s.whole) into v_carry, v_ground
   from (
     select s.seq, bool_or(p_whole or s.ref ~ '^art_') as whole
     from existing_sources(p_tenant, p_refs) s
     group by s.seq
   ) s;
   perform mark_seqs(p_tenant, p_job, 'ground', v_ground, p_upto);
-  perform mark_carried(p_tenant, p_job, v_whole, p_upto);
-  return coalesce(v_whole, v_ground) is not null;
+  perform mark_carried(p_tenant, p_job, v_carry, p_upto);
+  return coalesce(v_carry, v_ground) is not null;
 end $$;
 
 -- Name: mark_subject_events(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
@@ -4393,7 +4393,7 @@ declare
   v_resolved memory_effect[] := make_memories(p_tenant, p_effects, p_at);
 begin
   perform apply_repeats(p_tenant, v_resolved);
-  -- no version names the memory of what is only counted
+  -- a repeat that is only counted writes no version, so only this answer names its memory
   return array(
     select row('memories', w.unit, w.event, jsonb_build_object('memory_id', w.target_id, 'counted', w.counted), w.counted)::answer
     from unnest(v_resolved) w);
@@ -4454,28 +4454,28 @@ declare
   v_first bigint := log_begin(p_tenant);
 begin
   return query
-  with judged as (
+  with compared as (
     select c.*, c.until_seq is distinct from c.expected as wrong from compare_passage_ends(p_tenant, p_from, p_to) c
   )
   select 'passage_ends', count(*), count(*) filter (where j.wrong),
     sample_of(jsonb_build_object('seq', j.seq, 'expected', j.expected, 'found', j.until_seq) order by j.seq) filter (where j.wrong), false
-  from judged j;
+  from compared j;
 
   return query
-  with judged as (
+  with compared as (
     select v.memory_id, v.version, v.seq,
       case
         when not exists (select from memories m where m.tenant_id = p_tenant and m.memory_id = v.memory_id) then 'no such memory'
         when not exists (select from events e where e.tenant_id = p_tenant and e.seq = v.seq) then 'no such event'
-        when v.content_seq > v.seq then 'content of a later event'
-        when v.content_seq >= v_first and not exists (select from events e where e.tenant_id = p_tenant and e.seq = v.content_seq) then 'no event of its content'
+        when v.content_seq > v.seq then 'content event is later than the version'
+        when v.content_seq >= v_first and not exists (select from events e where e.tenant_id = p_tenant and e.seq = v.content_seq) then 'no such content event'
       end as fault
     from memory_versions v
     where v.tenant_id = p_tenant and v.seq between p_from and p_to
   )
   select 'memory_versions', count(*), count(j.fault),
     sample_of(jsonb_build_object('memory_id', j.memory_id, 'version', j.version, 'fault', j.fault) order by j.seq) filter (where j.fault is not null), true
-  from judged j;
+  from compared j;
 end $$;
 
 -- Name: memories_check_rows(text, text, integer); Type: FUNCTION; Schema: public
@@ -4489,34 +4489,34 @@ declare
 begin
   return query
   with page as materialized (
-    select m.*, m as stood from memories m where m.tenant_id = p_tenant and m.memory_id > p_after order by m.memory_id limit p_limit
+    select m.*, m as row from memories m where m.tenant_id = p_tenant and m.memory_id > p_after order by m.memory_id limit p_limit
   ),
-  judged as (
+  checked_rows as (
     select m.memory_id,
       case
-        when s.n is null then 'no version'
-        when not s.rising or (s.n <> s.version and not v_forgotten) then 'its versions are not dense'
-        when m.version <> s.version then 'another version'
-        when m.last_seq <> s.seq or m.content_seq <> s.content_seq then 'another event'
-        -- an active one expires without an event
-        when m.status <> s.status and not (m.status = 'expired' and s.status = 'active') then 'another status'
-        when m.stood is distinct from memory_from_content(m.stood) then 'another content'
+        when s.version_count is null then 'no version'
+        when not s.is_increasing or (s.version_count <> s.version and not v_forgotten) then 'gap in the versions'
+        when m.version <> s.version then 'version differs'
+        when m.last_seq <> s.seq or m.content_seq <> s.content_seq then 'event differs'
+        -- an active memory expires without an event
+        when m.status <> s.status and not (m.status = 'expired' and s.status = 'active') then 'status differs'
+        when m.row is distinct from memory_from_content(m.row) then 'content differs'
       end as fault
     from page m left join lateral newest_version(p_tenant, m.memory_id) s on true
   ),
-  followed as (
-    select m.memory_id, m.superseded_by, x.expected, is_wrong_successor(m.stood, x.expected) as wrong
+  successors as (
+    select m.memory_id, m.superseded_by, x.expected, is_wrong_successor(m.row, x.expected) as wrong
     from page m
     cross join lateral (select case when m.status = 'superseded' then successor_of(p_tenant, m.memory_id) end as expected) x
   )
   select 'memories', count(*), count(j.fault),
     sample_of(jsonb_build_object('memory_id', j.memory_id, 'fault', j.fault) order by j.memory_id) filter (where j.fault is not null), true, max(j.memory_id)
-  from judged j
+  from checked_rows j
   union all
   select 'superseded_by', count(*), count(*) filter (where f.wrong),
     sample_of(jsonb_build_object('memory_id', f.memory_id, 'expected', f.expected, 'found', f.superseded_by) order by f.memory_id) filter (where f.wrong),
     true, max(f.memory_id)
-  from followed f;
+  from successors f;
 end $$;
 
 -- Name: memories_edited(text, public.edits); Type: FUNCTION; Schema: public
@@ -4537,14 +4537,14 @@ CREATE FUNCTION public.memories_expire(p_tenant text, p_job text, p_by bigint, p
     AS $$
 declare
   v_marked text[] := array(select k.id from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory');
-  v_held text[];
+  v_current text[];
 begin
   if p_dry then
     return jsonb_build_object('memories', cardinality(v_marked));
   end if;
-  v_held := array(select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = any (v_marked) and is_current_memory(m));
-  perform end_memory(p_tenant, h.id, 'expired', p_by) from unnest(v_held) h (id);
-  return jsonb_build_object('memories', cardinality(v_held));
+  v_current := array(select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = any (v_marked) and is_current_memory(m));
+  perform end_memory(p_tenant, h.id, 'expired', p_by) from unnest(v_current) h (id);
+  return jsonb_build_object('memories', cardinality(v_current));
 end $$;
 
 -- Name: memories_forget(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
@@ -4553,39 +4553,39 @@ CREATE FUNCTION public.memories_forget(p_tenant text, p_job text, p_erasure json
     LANGUAGE plpgsql
     AS $$
 declare
-  v_dry boolean := p_erasure ? 'dry_run';
+  v_dry_run boolean := p_erasure ? 'dry_run';
   v_event_ids text[] := array(select jsonb_array_elements_text(p_erasure -> 'event_ids'));
-  v_gone text[];
+  v_deleted text[];
   v_kept text[];
 begin
-  if not v_dry then
+  if not v_dry_run then
     perform from tenant_clocks c where c.tenant_id = p_tenant for update;
   end if;
-  -- `keep` sorts before `memory`: those that lose a citation are done while the others' ids are still known
+  -- `keep` sorts before `memory`: memories that lose a ref are rewritten while the marks of the deleted ones still exist
   select array_agg(n.id) filter (where n.what = 'memory'), array_agg(n.id order by n.id) filter (where n.what = 'keep'), max(n.what || '/' || n.id)
-  into v_gone, v_kept, last
+  into v_deleted, v_kept, last
   from (
     select k.what, k.id, coalesce(sum(m.version) over (order by k.what || '/' || k.id rows between unbounded preceding and 1 preceding), 0) as before
     from erasure_marks k left join memories m on m.tenant_id = p_tenant and m.memory_id = k.id
     where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('keep', 'memory') and k.what || '/' || k.id > p_after
     order by k.what || '/' || k.id
-    limit case when v_dry then p_limit else least(p_limit, cardinality(v_event_ids)) end
+    limit case when v_dry_run then p_limit else least(p_limit, cardinality(v_event_ids)) end
   ) n
-  -- whoever writes waits for this: not for more than some thousand versions, and one memory
+  -- bounds the time for which writers wait: some thousand versions, and one memory
   where n.before < 2000;
   counts := jsonb_build_object(
-    'memories', coalesce(cardinality(v_gone), 0),
+    'memories', coalesce(cardinality(v_deleted), 0),
     'memory_versions', (
       select coalesce(sum(v.n), 0)
-      from unnest(v_gone) g (id)
-      -- one by one, each is a look-up
+      from unnest(v_deleted) g (id)
+      -- counted per memory, each count is a look-up
       cross join lateral (select count(*) as n from memory_versions w where w.tenant_id = p_tenant and w.memory_id = g.id) v),
     'memories_kept', coalesce(cardinality(v_kept), 0));
-  if not v_dry then
+  if not v_dry_run then
     for i in 1 .. coalesce(cardinality(v_kept), 0) loop
       perform keep_memory(p_tenant, p_job, v_kept[i], v_event_ids[i]);
     end loop;
-    perform drop_memories(p_tenant, v_gone);
+    perform drop_memories(p_tenant, v_deleted);
   end if;
   return next;
 end $$;
@@ -4622,7 +4622,7 @@ CREATE FUNCTION public.memories_judge(p_tenant text, p_units jsonb, p_at timesta
     LANGUAGE plpgsql
     AS $$
 begin
-  -- nearly always nothing is said that often
+  -- the usual case: no text is repeated that often
   if not exists (select from memories m where m.tenant_id = p_tenant and m.worn)
     and (select sum(jsonb_array_length(u.doc -> 'events')) from jsonb_array_elements(p_units) u (doc)) <= 256 then
     return;
@@ -4669,21 +4669,21 @@ CREATE FUNCTION public.memories_mark(p_tenant text, p_job text, p_erasure jsonb,
     AS $$
 declare
   v_ids text[];
-  v_gone text[];
+  v_deleted text[];
   v_kept text[];
-  v_found bigint;
+  v_count bigint;
 begin
-  -- it locks nothing, and a step that looks at few costs nearly as much; on the embedded engine all wait for it
+  -- twice the limit: the step locks nothing, and a smaller one costs nearly as much; on the embedded engine all other requests wait for it
   select max(j.memory_id), array_agg(j.memory_id), array_agg(j.memory_id) filter (where j.verdict = 'memory'),
     array_agg(j.memory_id) filter (where j.verdict = 'keep')
-  into last, v_ids, v_gone, v_kept
+  into last, v_ids, v_deleted, v_kept
   from erasure_verdicts(p_tenant, p_job, p_erasure, p_after, p_limit * 2) j;
   perform unmark_ids(p_tenant, p_job, 'keep', p_after, last);
   perform mark_ids(p_tenant, p_job, 'keep', v_kept);
-  v_found := mark_ids(p_tenant, p_job, 'memory', v_gone) + cardinality(mark_seqs(p_tenant, p_job, 'event', array(
+  v_count := mark_ids(p_tenant, p_job, 'memory', v_deleted) + cardinality(mark_seqs(p_tenant, p_job, 'event', array(
     select e.seq
-    from unnest(v_gone) g (id)
-    -- `offset 0` keeps each a look-up: a plan of a new tenant read all its events for each batch
+    from unnest(v_deleted) g (id)
+    -- `offset 0` forces one look-up per row: a plan made for a new tenant read all its events for each batch
     cross join lateral (
       select w.seq from memory_versions w where w.tenant_id = p_tenant and w.memory_id = g.id and w.status <> 'superseded' offset 0
     ) v
@@ -4691,7 +4691,7 @@ begin
   if (p_erasure ->> 'keep_shared')::boolean then
     perform mark_kin(p_tenant, p_job, v_ids, (p_erasure ->> 'upto')::bigint);
   end if;
-  counts := jsonb_build_object('found', v_found);
+  counts := jsonb_build_object('found', v_count);
   return next;
 end $$;
 
@@ -4702,7 +4702,7 @@ CREATE FUNCTION public.memories_missing(p_tenant text, p_ids text[], p_oldest_id
     AS $$
   select i.id, p_forgotten
   from unnest(p_ids) i (id)
-  -- `limit` keeps it a look-up of each id
+  -- `limit` forces one look-up per id
   left join lateral (
     select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = i.id limit 1
   ) m on true
@@ -4722,7 +4722,7 @@ begin
   perform mark_needed_memories(p_tenant, p_job, array(
     select distinct m.memory_id
     from unnest(v_seqs) s (seq)
-    -- `offset 0` keeps each a look-up
+    -- `offset 0` forces one look-up per row
     cross join lateral (select * from memory_versions x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) v
     cross join lateral (
       select n.memory_id, n.content_seq, n as row from memories n where n.tenant_id = p_tenant and n.memory_id = v.memory_id offset 0
@@ -4735,13 +4735,13 @@ end $$;
 
 -- Name: memory_refs(text, text, bigint, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.memory_refs(p_tenant text, p_memory_id text, p_content_seq bigint, p_last bigint DEFAULT NULL::bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(ref text, seq bigint, place bigint)
+CREATE FUNCTION public.memory_refs(p_tenant text, p_memory_id text, p_content_seq bigint, p_last bigint DEFAULT NULL::bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(ref text, seq bigint, ordinal bigint)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 #variable_conflict use_column
 declare
-  -- a task may have thousands of versions before this one
+  -- skips the earlier versions: a task may have thousands
   v_first int := (
     select v.version
     from memory_versions v
@@ -4750,17 +4750,17 @@ declare
 begin
   return query
   with own as materialized (
-    select e.seq, e.event_id, e.kind like 'memory.%' as made_it, e.refs
+    select e.seq, e.event_id, e.kind like 'memory.%' as is_own, e.refs
     from memory_versions v
-    -- `offset 0` keeps it a look-up of each
+    -- `offset 0` forces one look-up per row
     cross join lateral (select * from events e where e.tenant_id = v.tenant_id and e.seq = v.seq offset 0) e
     where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version >= coalesce(v_first, 1) and v.content_seq + 0 = p_content_seq
       and v.status in ('active', 'proposed') and (p_last is null or v.seq + 0 <= p_last) and (p_as_of is null or e.occurred_at <= p_as_of)
   ),
   cited as (
-    select r.ref, own.seq, r.place
+    select r.ref, own.seq, r.ordinal
     from own
-    cross join lateral unnest(case when own.made_it then own.refs else own.event_id || own.refs end) with ordinality as r (ref, place)
+    cross join lateral unnest(case when own.is_own then own.refs else own.event_id || own.refs end) with ordinality as r (ref, ordinal)
     union all
     select m.memory_id, p_content_seq, 0
     from memories m
@@ -4769,15 +4769,15 @@ begin
         select from memory_versions v
         where v.tenant_id = p_tenant and v.memory_id = m.memory_id and v.status = 'superseded' and v.seq + 0 <= p_last))
   )
-  select c.ref, max(c.seq), min(c.place)
-  from (select x.ref, x.seq, x.place, event_of(x.ref) as event_id from cited x offset 0) c
+  select c.ref, max(c.seq), min(c.ordinal)
+  from (select x.ref, x.seq, x.ordinal, event_of(x.ref) as event_id from cited x offset 0) c
   where c.ref <> p_memory_id and not exists (
     select from (
       select e.seq
       from events e
       where e.tenant_id = p_tenant and e.kind like 'memory.%' and e.event_id = c.event_id
-      offset 0) made
-    join memory_versions v on v.tenant_id = p_tenant and v.seq = made.seq
+      offset 0) own_event
+    join memory_versions v on v.tenant_id = p_tenant and v.seq = own_event.seq
     where v.memory_id = p_memory_id and v.status in ('active', 'proposed')
     offset 0)
   group by c.ref;
@@ -4824,7 +4824,7 @@ CREATE FUNCTION public.memories_pin(p_tenant text) RETURNS SETOF bigint
          ), cited AS MATERIALIZED (
           SELECT DISTINCT public.event_of(g.ref) AS ref
             FROM (pinned p
-              CROSS JOIN LATERAL public.memory_refs(memories_pin.p_tenant, p.memory_id, p.content_seq) g(ref, seq, place))
+              CROSS JOIN LATERAL public.memory_refs(memories_pin.p_tenant, p.memory_id, p.content_seq) g(ref, seq, ordinal))
          )
   SELECT v.seq
     FROM public.memory_versions v
@@ -4918,7 +4918,7 @@ begin
         select c.last_seq into v_seq from tenant_clocks c where c.tenant_id = p_tenant;
         begin
           perform end_memory(p_tenant, v_id, 'expired', v_seq);
-        -- it is past its time already, and the sweeper has yet to come by
+        -- it is past its `expires_at`, and the sweep has not processed it yet
         exception when sqlstate 'AM409' then
           update memories m set status = 'expired', doing_agent = null where m.tenant_id = p_tenant and m.memory_id = v_id;
         end;
@@ -4944,8 +4944,8 @@ CREATE FUNCTION public.memories_repair_rows(p_tenant text, p_after text, p_limit
     AS $$
 declare
   v_last text;
-  v_named bigint;
-  v_stated bigint;
+  v_successors bigint;
+  v_contents bigint;
   v_forgotten boolean;
 begin
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
@@ -4963,7 +4963,7 @@ begin
     from memories o cross join lateral newest_version(p_tenant, o.memory_id) w
     where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last
   ) s
-  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and (s.n = s.version or v_forgotten) and s.rising
+  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and (s.version_count = s.version or v_forgotten) and s.is_increasing
     and ((m.version, m.last_seq, m.content_seq) is distinct from (s.version, s.seq, s.content_seq)
       or (m.status <> s.status and not (m.status = 'expired' and s.status = 'active')));
   get diagnostics changed = row_count;
@@ -4975,13 +4975,13 @@ begin
     where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last and (o.status = 'superseded' or o.superseded_by is not null)
   ) s
   where m.tenant_id = p_tenant and m.memory_id = s.memory_id and is_wrong_successor(m, s.expected);
-  get diagnostics v_named = row_count;
+  get diagnostics v_successors = row_count;
   update memories m
   set (channel, user_id, text_hash, tags, importance, pinned, valid_from, valid_to, expires_at) = (
     select w.channel, w.user_id, w.text_hash, w.tags, w.importance, w.pinned, w.valid_from, w.valid_to, w.expires_at from memory_from_content(m) w)
   where m.tenant_id = p_tenant and m.memory_id > p_after and m.memory_id <= v_last and m is distinct from memory_from_content(m);
-  get diagnostics v_stated = row_count;
-  changed := changed + v_named + v_stated;
+  get diagnostics v_contents = row_count;
+  changed := changed + v_successors + v_contents;
   last := v_last;
   return next;
 end $$;
@@ -5035,12 +5035,12 @@ CREATE FUNCTION public.memories_trim(p_tenant text, p_job text, p_seqs bigint[],
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 declare
-  v_ended text[] := array(
+  v_memory_ids text[] := array(
     select m.memory_id
     from (
       select distinct w.memory_id
       from unnest(p_seqs) s (seq)
-      -- `offset 0` keeps each a look-up
+      -- `offset 0` forces one look-up per row
       cross join lateral (select x.memory_id from memory_versions x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) w
     ) v
     cross join lateral (select n.memory_id, n.content_seq from memories n where n.tenant_id = p_tenant and n.memory_id = v.memory_id offset 0) m
@@ -5048,7 +5048,7 @@ declare
       select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'hold' and k.id = m.memory_id));
 begin
   delete from memory_versions v where v.tenant_id = p_tenant and v.seq = any (p_drop);
-  perform drop_memories(p_tenant, v_ended);
+  perform drop_memories(p_tenant, v_memory_ids);
 end $$;
 
 -- Name: memories_unchanged_since(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
@@ -5208,23 +5208,23 @@ end $$;
 
 -- Name: move_content(public.memories, public.events); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.move_content(p_memory public.memories, p_home public.events) RETURNS public.memories
+CREATE FUNCTION public.move_content(p_memory public.memories, p_source public.events) RETURNS public.memories
     LANGUAGE plpgsql
     AS $$
 declare
-  -- as src/memories/effect.ts has it of a recorded decision and task
-  v_said jsonb := case p_home.kind when 'decision' then '{"importance": 1}' when 'task_update' then '{"importance": 0.8}' else p_home.content end;
+  -- the same importance as in src/memories/effect.ts
+  v_fields jsonb := case p_source.kind when 'decision' then '{"importance": 1}' when 'task_update' then '{"importance": 0.8}' else p_source.content end;
   v_memory memories;
 begin
-  update memory_versions v set content_seq = p_home.seq
+  update memory_versions v set content_seq = p_source.seq
   where v.tenant_id = p_memory.tenant_id and v.memory_id = p_memory.memory_id and v.content_seq = p_memory.content_seq;
   update memories m
   set
-    content_seq = p_home.seq, marks = array(select distinct unnest(m.marks || '{evidence_erased}')),
-    agent_id = p_home.agent_id, session_id = nullif(p_home.session_id, m.memory_id), project_id = p_home.project_id, tags = p_home.tags,
-    doing_agent = case when m.doing_agent = p_home.agent_id then m.doing_agent end,
-    importance = coalesce((v_said ->> 'importance')::real, m.importance),
-    valid_from = (v_said ->> 'valid_from')::timestamptz, valid_to = (v_said ->> 'valid_to')::timestamptz
+    content_seq = p_source.seq, marks = array(select distinct unnest(m.marks || '{evidence_erased}')),
+    agent_id = p_source.agent_id, session_id = nullif(p_source.session_id, m.memory_id), project_id = p_source.project_id, tags = p_source.tags,
+    doing_agent = case when m.doing_agent = p_source.agent_id then m.doing_agent end,
+    importance = coalesce((v_fields ->> 'importance')::real, m.importance),
+    valid_from = (v_fields ->> 'valid_from')::timestamptz, valid_to = (v_fields ->> 'valid_to')::timestamptz
   where m.tenant_id = p_memory.tenant_id and m.memory_id = p_memory.memory_id
   returning * into v_memory;
   return v_memory;
@@ -5276,16 +5276,16 @@ end $$;
 
 -- Name: newest_version(text, text); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.newest_version(p_tenant text, p_memory_id text) RETURNS TABLE(n bigint, version integer, seq bigint, content_seq bigint, status text, rising boolean)
+CREATE FUNCTION public.newest_version(p_tenant text, p_memory_id text) RETURNS TABLE(version_count bigint, version integer, seq bigint, content_seq bigint, status text, is_increasing boolean)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 #variable_conflict use_column
 begin
   return query
-  select w.n, v.version, v.seq, v.content_seq, v.status, w.rising
+  select w.version_count, v.version, v.seq, v.content_seq, v.status, w.is_increasing
   from (
-    select count(*) as n, max(o.version) as last, bool_and(o.before is null or o.seq > o.before) as rising
+    select count(*) as version_count, max(o.version) as last, bool_and(o.before is null or o.seq > o.before) as is_increasing
     from (
       select i.version, i.seq, lag(i.seq) over (order by i.version) as before
       from memory_versions i where i.tenant_id = p_tenant and i.memory_id = p_memory_id
@@ -5410,17 +5410,17 @@ CREATE FUNCTION public.overlay_of(p_tenant text, p_event public.events, p_base j
       array_agg(a.edit_id order by a.n) as edit_ids,
       bool_or(a.op = 'retract' and a.ordinal is null) as retracted,
       bool_or(a.op in ('amend', 'retract') or (a.op = 'quarantine' and a.ordinal is not null)) as rewritten,
-      -- another event says it now
-      coalesce(bool_or(a.passages = '[]'), false) as silent,
+      -- another event has the amended text
+      coalesce(bool_or(a.passages = '[]'), false) as is_emptied,
       (array_agg(a.patch ->> 'text' order by a.n desc) filter (where a.op = 'amend' and a.ordinal is null))[1] as text,
       -- a reader gets that one text, unless single passages were edited since
       coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is null), 0)
         > coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is not null), 0)
-        and not coalesce(bool_or(a.op in ('retract', 'quarantine') and a.ordinal is not null), false) as is_one
+        and not coalesce(bool_or(a.op in ('retract', 'quarantine') and a.ordinal is not null), false) as has_whole_text
     from active a
     having count(*) > 0
   ),
-  -- of a passage that is quarantined by itself the event says nothing, and no list leaves the event out for it
+  -- the quarantine of a single passage removes its text from the event but hides the event in no channel
   hidden as (
     select array_agg(distinct c.channel order by c.channel) as channels
     from active a cross join lateral unnest(blocked_by(a.op, a.patch)) c (channel)
@@ -5429,7 +5429,7 @@ CREATE FUNCTION public.overlay_of(p_tenant text, p_event public.events, p_base j
   passage as (
     select
       coalesce(bool_and(x.retracted), false) as retracted,
-      coalesce(bool_and(x.retracted or x.apart), false) as unread,
+      coalesce(bool_and(x.retracted or x.apart), false) as is_hidden,
       count(*) as n,
       min(coalesce(x.weight, 1)) as weight,
       left(string_agg(rtrim(x.text, e' \n\t') || coalesce(x.gap, ''), '' order by x.ordinal) filter (where not (x.retracted or x.apart)), 65536) as text
@@ -5438,10 +5438,10 @@ CREATE FUNCTION public.overlay_of(p_tenant text, p_event public.events, p_base j
   select
     p_tenant, p_event.seq,
     case
-      when w.retracted or (p.retracted and not w.silent) then '{"withheld": true}'::jsonb
-      when w.rewritten then edited_content(p_event.kind, p_event.content, case when w.is_one then w.text else coalesce(p.text, '') end)
+      when w.retracted or (p.retracted and not w.is_emptied) then '{"withheld": true}'::jsonb
+      when w.rewritten then edited_content(p_event.kind, p_event.content, case when w.has_whole_text then w.text else coalesce(p.text, '') end)
     end,
-    case when w.retracted or (p.unread and not w.silent) then every_channel() else h.channels end,
+    case when w.retracted or (p.is_hidden and not w.is_emptied) then every_channel() else h.channels end,
     p.n::smallint, nullif(p.weight, 1)::real, w.edit_ids, p_base
   from whole w cross join hidden h cross join passage p;
 $$;
@@ -5558,7 +5558,7 @@ begin
       e.seq is null or coalesce(c.n, 0) <> e.chunk_count or coalesce(c.last, -1) <> e.chunk_count - 1 as wrong
     from (select e.* from events e where e.tenant_id = p_tenant and e.seq between p_from and p_to) e
     full join counted c on c.seq = e.seq
-    -- of what is kept nowhere there are no passages
+    -- secret events have no passages
     where not coalesce(e.sensitivity = 'secret' and c.n is null, false)
       and coalesce(e.seq, c.seq) not in (select * from rewritten_seqs(p_tenant, p_from, p_to))
   )
@@ -5617,7 +5617,7 @@ CREATE FUNCTION public.passages_missing(p_tenant text, p_ids text[], p_oldest_id
     AS $$
   select i.id, coalesce(e.erased_at is not null or substr(i.id, 5, 26) < substr(p_oldest_id, 5, 26), false)
   from (select c.id, event_of(c.id) as event_id from unnest(p_ids) c (id) offset 0) i
-  -- `limit` keeps it a look-up of each id
+  -- `limit` forces one look-up per id
   left join lateral (
     select x.chunk_count, x.erased_at from events x where x.tenant_id = p_tenant and x.event_id = i.event_id limit 1
   ) e on true
@@ -5799,17 +5799,17 @@ CREATE FUNCTION public.propose_edit(p_tenant text, p_unit jsonb, p_edit jsonb, p
     LANGUAGE plpgsql
     AS $$
 declare
-  v_done unit_outcome;
+  v_result unit_outcome;
   v_edit edits;
   v_seq bigint;
 begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-  v_done := commit_unit(p_tenant, p_unit);
-  if v_done.status = 'new' then
-    v_seq := (v_done.outcome ->> 'seq')::bigint;
+  v_result := commit_unit(p_tenant, p_unit);
+  if v_result.status = 'new' then
+    v_seq := (v_result.outcome ->> 'seq')::bigint;
     v_edit := jsonb_populate_record(null::edits, p_edit || jsonb_build_object('tenant_id', p_tenant, 'version', 1, 'proposed_seq', v_seq,
-      'last_seq', v_seq + (v_done.outcome ->> 'count')::bigint - 1, 'created_at', v_done.at, 'updated_at', v_done.at));
+      'last_seq', v_seq + (v_result.outcome ->> 'count')::bigint - 1, 'created_at', v_result.at, 'updated_at', v_result.at));
     if v_edit.status = 'pending' and p_waiting <= (
       select count(*)
       from edits d left join api_keys k on k.tenant_id = d.tenant_id and k.key_id = d.principal
@@ -5824,7 +5824,7 @@ begin
       perform enact_edit(p_tenant, v_edit);
     end if;
   end if;
-  return v_done;
+  return v_result;
 end $$;
 
 -- Name: read_clocks(text[]); Type: FUNCTION; Schema: public
@@ -6102,10 +6102,10 @@ CREATE FUNCTION public.refs_of_memories(p_tenant text, p_memory_ids text[], p_la
                     FROM public.events e
                    WHERE ((e.tenant_id = v.tenant_id) AND (e.seq = v.seq))))))
            ORDER BY v.version DESC
-          LIMIT 1) stood)
+          LIMIT 1) as_of)
       CROSS JOIN LATERAL ( SELECT o.ref
-            FROM public.memory_refs(refs_of_memories.p_tenant, m.id, stood.content_seq, refs_of_memories.p_last, refs_of_memories.p_as_of) o(ref, seq, place)
-           ORDER BY o.seq DESC, o.place, o.ref
+            FROM public.memory_refs(refs_of_memories.p_tenant, m.id, as_of.content_seq, refs_of_memories.p_last, refs_of_memories.p_as_of) o(ref, seq, ordinal)
+           ORDER BY o.seq DESC, o.ordinal, o.ref
           LIMIT 256) g);
 END;
 
@@ -6454,7 +6454,7 @@ begin
       select
         f.ordinality as ordinal, f.unit, f.event, f.seq, f.channel, f.sensitivity, f.user_id, f.agent_id,
         nullif(f.session_id, r.memory_id) as session_id, f.project_id, f.tags, r.*, same.*,
-        case when r.status = 'active' then row(same.hash, r.kind, same.scope_id, r.scope, same.subject, f.channel, same.apart)::text
+        case when r.status = 'active' then row(same.hash, r.kind, same.scope_id, r.scope, same.subject, f.channel, same.sensitivity_key)::text
           else r.memory_id end as key
       from unnest(p_effects) with ordinality f
       cross join lateral jsonb_to_record(f.doc) r (
@@ -6462,7 +6462,7 @@ begin
         valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text, counted boolean, only_new boolean)
       cross join lateral (
         select
-          -- Another user's private task counts as absent, or the answer would confirm a guessed name.
+          -- another user's private task counts as absent: otherwise the answer would confirm a guessed name
           coalesce(
             (select t.text_hash
              from memories t
@@ -6471,7 +6471,7 @@ begin
             decode(r.text_hash, 'hex')) as hash,
           scope_id(r.scope, f.project_id, f.session_id, f.user_id) as scope_id,
           same_subject(r.kind, f.channel, f.user_id) as subject,
-          case when r.kind = 'task' then '' else f.sensitivity end as apart
+          case when r.kind = 'task' then '' else f.sensitivity end as sensitivity_key
       ) same
     )
     select row(
@@ -6488,38 +6488,12 @@ begin
       where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active'
         and m.text_hash >= w.hash and m.text_hash <= w.hash and m.kind || '' = w.kind and m.scope = w.scope
         and m.scope_id is not distinct from w.scope_id and same_subject(m.kind, m.channel, m.user_id) is not distinct from w.subject
-        and m.channel = w.channel and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
+        and m.channel = w.channel and (case when m.kind = 'task' then '' else m.sensitivity end) = w.sensitivity_key
       order by m.text_hash
       limit 1
     ) existing on true
     window same as (partition by w.key order by w.seq)
     order by w.ordinal);
-end $$;
-
--- Name: restate_memory(public.memories, public.events, text[], text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.restate_memory(p_memory public.memories, p_home public.events, p_refs text[], p_event_id text) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_tenant text := p_memory.tenant_id;
-  v_seq bigint := say(v_tenant, jsonb_strip_nulls(jsonb_build_object(
-    'event_id', p_event_id, 'session_id', p_home.session_id, 'channel', p_home.channel, 'actor_type', p_home.actor_type, 'actor_id', p_home.actor_id,
-    'kind', 'memory.updated', 'user_id', p_home.user_id, 'agent_id', p_home.agent_id, 'project_id', p_home.project_id,
-    'sensitivity', p_home.sensitivity, 'tags', to_jsonb(p_home.tags), 'refs', to_jsonb(p_refs), 'metadata', p_home.metadata,
-    'content', memory_content(p_memory, p_home),
-    'chunk_count', (select count(*) from chunks c where c.tenant_id = v_tenant and c.seq = p_home.seq),
-    'effects', jsonb_build_object('passages', passages_of(v_tenant, p_home.seq)))));
-begin
-  perform copy_chunk_edits(v_tenant, p_home.seq, v_seq);
-  insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
-  values (v_tenant, p_memory.memory_id, p_memory.version + 1, v_seq, v_seq, p_memory.status);
-  update memories m
-  set version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = clock_timestamp(),
-    task_status = case when m.kind = 'task' then coalesce(p_home.content ->> 'status', p_home.content -> 'body' ->> 'status', m.task_status) end
-  where m.tenant_id = v_tenant and m.memory_id = p_memory.memory_id;
-  -- of all that it said: where its text stands has just moved
-  perform end_passages(v_tenant, p_memory.memory_id, v_seq, clock_timestamp(), 0);
 end $$;
 
 -- Name: retain_blank(text, text, jsonb, integer); Type: FUNCTION; Schema: public
@@ -6694,22 +6668,22 @@ CREATE FUNCTION public.revise_memory(p_tenant text, p_memory_id text, p_version 
     LANGUAGE plpgsql
     AS $$
 declare
-  v_new boolean := lock_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
-  v_done unit_outcome;
+  v_is_new boolean := lock_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
+  v_result unit_outcome;
   v_seq bigint;
-  v_from bigint := (select m.content_seq from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id);
-  v_old text;
+  v_old_content_seq bigint := (select m.content_seq from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id);
+  v_superseded_id text;
 begin
-  v_done := commit_unit(p_tenant, p_unit);
-  if v_new and v_done.status = 'new' then
-    v_seq := (v_done.outcome ->> 'seq')::bigint;
+  v_result := commit_unit(p_tenant, p_unit);
+  if v_is_new and v_result.status = 'new' then
+    v_seq := (v_result.outcome ->> 'seq')::bigint;
     if p_state ->> 'supersedes' is not null then
-      v_old := supersede(p_tenant, p_state ->> 'supersedes', v_seq);
-      update memories m set superseded_by = p_memory_id where m.tenant_id = p_tenant and m.memory_id = v_old;
+      v_superseded_id := supersede(p_tenant, p_state ->> 'supersedes', v_seq);
+      update memories m set superseded_by = p_memory_id where m.tenant_id = p_tenant and m.memory_id = v_superseded_id;
     end if;
     update memories m
     set
-      version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = v_done.at, status = s.status, repeats = 0,
+      version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = v_result.at, status = s.status, repeats = 0,
       sensitivity = p_unit #>> '{events,0,sensitivity}',
       text_hash = decode(s.text_hash, 'hex'), importance = s.importance, pinned = s.pinned, tags = s.tags, valid_from = s.valid_from,
       valid_to = s.valid_to, expires_at = s.expires_at, task_status = s.task_status
@@ -6724,10 +6698,10 @@ begin
     perform end_passages(p_tenant, p_memory_id, v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
     perform apply_task_updates(p_tenant, array[p_memory_id], v_seq);
     if not (p_state ->> 'restated')::boolean then
-      perform carry_hiding(p_tenant, v_from, v_seq);
+      perform carry_hiding(p_tenant, v_old_content_seq, v_seq);
     end if;
   end if;
-  return v_done;
+  return v_result;
 end $$;
 
 -- Name: revoke_capsule(text, jsonb, text); Type: FUNCTION; Schema: public
@@ -6736,17 +6710,43 @@ CREATE FUNCTION public.revoke_capsule(p_tenant text, p_unit jsonb, p_capsule_id 
     LANGUAGE plpgsql
     AS $$
 declare
-  v_done unit_outcome;
+  v_result unit_outcome;
 begin
-  v_done := commit_unit(p_tenant, p_unit);
-  if v_done.status = 'new' then
-    update capsules c set revoked_at = v_done.at, revoked_seq = (v_done.outcome ->> 'seq')::bigint
-    where c.tenant_id = p_tenant and c.capsule_id = p_capsule_id and c.revoked_at is null and c.expires_at > v_done.at;
+  v_result := commit_unit(p_tenant, p_unit);
+  if v_result.status = 'new' then
+    update capsules c set revoked_at = v_result.at, revoked_seq = (v_result.outcome ->> 'seq')::bigint
+    where c.tenant_id = p_tenant and c.capsule_id = p_capsule_id and c.revoked_at is null and c.expires_at > v_result.at;
     if not found then
       raise exception 'the capsule has already expired or been revoked' using errcode = 'AM409';
     end if;
   end if;
-  return v_done;
+  return v_result;
+end $$;
+
+-- Name: rewrite_memory(public.memories, public.events, text[], text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.rewrite_memory(p_memory public.memories, p_source public.events, p_refs text[], p_event_id text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_tenant text := p_memory.tenant_id;
+  v_seq bigint := say(v_tenant, jsonb_strip_nulls(jsonb_build_object(
+    'event_id', p_event_id, 'session_id', p_source.session_id, 'channel', p_source.channel, 'actor_type', p_source.actor_type, 'actor_id', p_source.actor_id,
+    'kind', 'memory.updated', 'user_id', p_source.user_id, 'agent_id', p_source.agent_id, 'project_id', p_source.project_id,
+    'sensitivity', p_source.sensitivity, 'tags', to_jsonb(p_source.tags), 'refs', to_jsonb(p_refs), 'metadata', p_source.metadata,
+    'content', memory_content(p_memory, p_source),
+    'chunk_count', (select count(*) from chunks c where c.tenant_id = v_tenant and c.seq = p_source.seq),
+    'effects', jsonb_build_object('passages', passages_of(v_tenant, p_source.seq)))));
+begin
+  perform copy_chunk_edits(v_tenant, p_source.seq, v_seq);
+  insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+  values (v_tenant, p_memory.memory_id, p_memory.version + 1, v_seq, v_seq, p_memory.status);
+  update memories m
+  set version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = clock_timestamp(),
+    task_status = case when m.kind = 'task' then coalesce(p_source.content ->> 'status', p_source.content -> 'body' ->> 'status', m.task_status) end
+  where m.tenant_id = v_tenant and m.memory_id = p_memory.memory_id;
+  -- from the beginning: the event of the content has just changed
+  perform end_passages(v_tenant, p_memory.memory_id, v_seq, clock_timestamp(), 0);
 end $$;
 
 -- Name: rewrite_passages(text, public.events, jsonb); Type: FUNCTION; Schema: public
@@ -6772,7 +6772,7 @@ begin
   join tenants t on t.tenant_id = p_tenant
   left join chunks c on c.tenant_id = p_tenant and c.seq = p_event.seq and c.ordinal = x.ordinal
   left join chunks f on f.tenant_id = p_tenant and f.seq = p_event.seq and f.ordinal = 0
-  -- not an update: a rebuild may take the rows away meanwhile, and this waits for those it puts back
+  -- an upsert, because a rebuild may delete the rows meanwhile; this waits for the rows that it inserts
   on conflict (tenant_id, seq, ordinal) do update
   set text = excluded.text, header = excluded.header, token_count = excluded.token_count, terms = excluded.terms, weight = excluded.weight,
     blocked_in = excluded.blocked_in;
@@ -7121,7 +7121,7 @@ begin
   if not found then
     raise exception 'the superseded item is not a memory' using errcode = 'AM409';
   end if;
-  -- who may replace a rule is asked where rules are made; a recorded decision has not been asked
+  -- the right to replace a rule is checked when a rule is created; a recorded decision passes no such check
   if v_old.kind = 'rule' and (v_new.kind not like 'memory.%' or v_new.content ->> 'kind' <> 'rule') then
     raise exception 'only a rule can supersede a rule' using errcode = 'AM409';
   end if;
@@ -7780,13 +7780,14 @@ begin
     agent_id = case when w.kind = 'task' then w.agent_id else m.agent_id end,
     sensitivity = w.sensitivity,
     tags = case when w.kind = 'task' then w.tags else m.tags end,
-    -- a pinned memory stays pinned
+    -- a repeat does not unpin a memory
     pinned = m.pinned or (w.kind = 'task' and w.pinned),
     valid_from = case when w.kind = 'task' then w.valid_from else m.valid_from end,
     valid_to = case when w.kind = 'task' then w.valid_to else m.valid_to end,
     expires_at = case when w.kind = 'task' then w.expires_at else m.expires_at end
   from unnest(p_resolved) w
-  -- By its place, which the locked clock keeps: joined by its key, all of the tenant's were read for each batch, mostly for none.
+  -- joined by ctid, which the locked clock row keeps valid: joined by key, the plan read all memories of the tenant for each batch, mostly for no
+  -- result
   where w.current_version is not null and w.nth = greatest(w.version_count, 1) and m.tenant_id = p_tenant and m.ctid = w.current_ctid;
 
   insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
