@@ -123,7 +123,7 @@ export interface ItemRow {
   byte_count: number | null;
   bytes: Buffer | null;
   refs: string[];
-  /** Of a memory. */
+  /** Null unless the item is a memory. */
   details: MemoryDetails | null;
   actor_type: string | null;
   actor_id: string | null;
@@ -140,7 +140,7 @@ const INTACT = `e.erased_at is null and o.content is distinct from '{"withheld":
 const WHOLE = `case when coalesce(pg_column_size(o.content), e.byte_count) <= ${ITEM_BYTES} then ${SAID} end`;
 const BEGINNING = `left(coalesce(${SAID} ->> 'text', ${SAID} ->> 'excerpt_text', ${SAID} ->> 'decision', ${SAID} ->> 'title', ${SAID}::text), ${ITEM_BYTES})`;
 
-/** Those of the items that the visibility shows and that stand today; `shownIn`: the channels in which nothing of it must be withheld. */
+/** Reads the items that the visibility includes and that are still available. `shownIn`: channels in which no edit may hide them. */
 export const readItems = (
   db: Db,
   tenant: string,

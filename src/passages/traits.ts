@@ -3,7 +3,7 @@
 
 export const traits = { asks: 1, dated: 2, numbered: 4, names: 8 };
 
-/** A question that an answer follows stands at the end of its turn. */
+/** A question at the end of a turn, which an answer follows. */
 const END_CHARACTERS = 200;
 
 const DATED =
