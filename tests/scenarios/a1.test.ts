@@ -2,7 +2,7 @@ import { message, newTenant, send } from '../support/client.ts';
 import { contextOf, itemsOf, recordAll } from '../support/context.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
-// A1: nearly everything is kept.
+// A1: nearly everything is stored.
 
 let daemon: TestDaemon;
 beforeAll(async () => {
@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-test('A1 every step is stored in order, large output as an excerpt with its artifact, and the decision is in a context within its budget', async () => {
+test('A1 every step is stored in order, a large output is an excerpt with an artifact, and the decision is in a context within its budget', async () => {
   const alice = await newTenant(daemon.url);
   const lines = Array.from({ length: 200 }, (_, i) => `src/file${i}.ts:${i} ok`).join('\n');
   const large = Array.from({ length: 8_000 }, (_, i) => `${String(i).padStart(6, '0')} ${'x'.repeat(22)}\n`).join('');

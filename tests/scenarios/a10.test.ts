@@ -62,7 +62,7 @@ test(
   onEmbedded() ? 300_000 : 180_000,
 );
 
-test('A9 with the intent `continue` and no query the pool stays ≤ 500 and the context within its budget', async () => {
+test('A9 with the intent `continue` and no query, the pool has at most 500 passages and the context is within its budget', async () => {
   const alice = await newTenant(daemon.url);
   for (let i = 0; i < 2; i += 1)
     await alice.ask('POST', '/v1/events', {

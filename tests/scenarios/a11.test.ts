@@ -6,7 +6,7 @@ import { recordAll, remember } from '../support/context.ts';
 import { freePort, startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { daemonDatabase } from '../support/database.ts';
 
-// A11: rebuild. The rows are dropped while no daemon runs, for the embedded engine takes one connection.
+// A11: rebuild. The rows are deleted while no daemon runs, because the embedded engine accepts one connection.
 
 let database: Awaited<ReturnType<typeof daemonDatabase>>;
 let daemon: TestDaemon;
@@ -22,7 +22,7 @@ afterAll(async () => {
   await database.release();
 });
 
-/** Everything searched is gone; the log is what it was. */
+/** Deletes all passages and leaves the log unchanged. */
 async function dropPassages(tenant_id: string): Promise<void> {
   const opened = await openDatabase(loadConfig({ ...database.env, NODE_ENV: 'test' }), createLogger('silent'));
   try {
@@ -33,7 +33,7 @@ async function dropPassages(tenant_id: string): Promise<void> {
   }
 }
 
-test('A11 with all passages dropped a rebuild restores identical results, and meanwhile answers say partial_index', async () => {
+test('A11 a rebuild restores identical results after all passages were deleted, and answers have partial_index meanwhile', async () => {
   const alice = await newTenant(daemon.url);
   const whole = `${'a line of the log\n'.repeat(6000)}the last line names a heron`;
   const decide = (content: Record<string, unknown>) => ({ ...message(''), kind: 'decision', content });
@@ -52,7 +52,7 @@ test('A11 with all passages dropped a rebuild restores identical results, and me
     task('open'),
     task('doing'),
   );
-  // what is known of passages beside their text comes back too: until when they were current, when they are valid
+  // the rebuild also restores until when passages were current and when they are valid
   const [old] = await recordAll(alice, decide({ decision: 'sell the heron, line by line' }));
   await recordAll(alice, decide({ decision: 'the heron is not for sale', supersedes: old!.event_id }));
   const fact = await remember(alice, { kind: 'fact', text: 'The heron of line 7 is grey', refs: [old!.event_id] });

@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-test('A12 a fact said 20 times verbatim and 20 times in other words takes at most 3 items', async () => {
+test('A12 a fact stated 20 times verbatim and 20 times paraphrased yields at most 3 items', async () => {
   const alice = await newTenant(daemon.url);
   const fact = 'The staging server is restarted every night at three by the cron job.';
   const others = [
@@ -45,7 +45,7 @@ test('A12 a fact said 20 times verbatim and 20 times in other words takes at mos
   expect(Math.abs(often.token_used - once.token_used)).toBeLessThanOrEqual(Math.max(0.05 * once.token_used, 0));
 });
 
-test('A12 a memory that is made 20 times is one, and takes the room of one', async () => {
+test('A12 a memory that is created 20 times is stored once and included once', async () => {
   const alice = await newTenant(daemon.url);
   const [source] = await recordAll(alice, message('We looked at the crontab', { session_id: 'f' }));
   const fact = { kind: 'fact', text: 'The staging server is restarted every night at three.', refs: [source!.event_id] };

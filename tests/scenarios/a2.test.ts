@@ -1,8 +1,8 @@
 import { message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
-// A2: old but relevant is found. 2,000 unrelated events and 500 other decisions that share words with the question bury one
-// decision of two weeks ago and the talk that led to it.
+// A2: old but relevant items are found. 2,000 unrelated events and 500 other decisions that share words with the query bury one
+// decision of two weeks ago and the conversation that led to it.
 
 let daemon: TestDaemon;
 beforeAll(async () => {
@@ -39,7 +39,7 @@ const shared = [
   'why we did keep the old logo in v1',
 ];
 
-test('A2 the decision is first among decisions, with evidence of its own time, and nothing unrelated is among the first 5 of search', async () => {
+test('A2 the decision is first among decisions, with evidence from its time, and the first 5 hits contain nothing unrelated', async () => {
   const alice = await newTenant(daemon.url);
   const write = async (events: unknown[]) => {
     const { status, body } = await alice.ask('POST', '/v1/events', { body: { events } });

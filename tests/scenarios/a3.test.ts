@@ -17,7 +17,7 @@ const decide = (decision: string, more: Record<string, unknown> = {}) => ({
 });
 const memoryOf = async (client: Client, id: string) => (await client.ask('GET', `/v1/memories/${id}`)).body;
 
-test('A3 the one that supersedes is active and cites the other, and a context has it alone unless history is asked for', async () => {
+test('A3 the newer decision is active and cites the older one, which a context includes only with `history`', async () => {
   const alice = await newTenant(daemon.url);
   const [first] = await recordAll(alice, decide('never store secrets'));
   const [second] = await recordAll(alice, decide('store secrets encrypted', { supersedes: first!.event_id }));
@@ -31,7 +31,7 @@ test('A3 the one that supersedes is active and cites the other, and a context ha
     expect(bundle.text).not.toContain('never store secrets');
     expect(bundle.omissions).toContainEqual({ reason: 'superseded', count: 1, candidates: [first!.event_id] });
   }
-  // nor from the session in which both were recorded
+  // nor in the session in which both were recorded
   expect((await contextOf(alice, { session_id: 'd' })).text).not.toContain('never store secrets');
   const search = await alice.ask('POST', '/v1/search', { body: { query: 'never store secrets' } });
   expect(search.body.data.map(({ id, type }: Record<string, string>) => [id, type])).toEqual([[second!.memory_id, 'memory']]);
@@ -48,7 +48,7 @@ test('A3 the one that supersedes is active and cites the other, and a context ha
   expect(history.omissions.filter(({ reason }) => reason === 'superseded')).toEqual([]);
 });
 
-test('A3 what was believed then is answered as of then', async () => {
+test('A3 as of an earlier time, the decision that was current then is returned', async () => {
   const alice = await newTenant(daemon.url);
   const [first] = await recordAll(alice, decide('never store secrets'));
   const [second] = await recordAll(alice, {
@@ -69,7 +69,7 @@ test('A3 what was believed then is answered as of then', async () => {
   }
 });
 
-test('A3 equal decisions come in the same order every time: by scope, then the newest', async () => {
+test('A3 equally relevant decisions are always sorted by scope, then newest first', async () => {
   const alice = await newTenant(daemon.url);
   const scopes = ['global', 'session', 'user', 'project', 'policy'];
   await recordAll(

@@ -14,7 +14,7 @@ const asked = { session_id: 'today', query_text: 'How large is the context budge
 const evidenceOf = (bundle: Bundle, id: string) => itemsOf(bundle, 'retrieved_evidence').find(({ refs }) => refs[0] === id);
 const said = (client: Client, text: string) => recordAll(client, message(text, { session_id: 'then' }));
 
-test('A4 a summary that rests on nothing is left out, and the event is cited', async () => {
+test('A4 a summary without a source is left out, and the event is cited', async () => {
   const alice = await newTenant(daemon.url);
   const [event] = await said(alice, 'The context budget is 65K tokens.');
   const summary = await remember(alice, { kind: 'summary', text: 'The context budget is 32K tokens.' });
@@ -25,7 +25,7 @@ test('A4 a summary that rests on nothing is left out, and the event is cited', a
   expect(itemsOf(bundle, 'retrieved_evidence').filter(({ conflict }) => conflict)).toEqual([]);
 });
 
-test.each(['summary', 'fact', 'note'])('A4 with require_sources all a %s that rests on nothing is left out', async (kind) => {
+test.each(['summary', 'fact', 'note'])('A4 with require_sources `all`, a %s without a source is left out', async (kind) => {
   const alice = await newTenant(daemon.url);
   await alice.ask('PATCH', '/v1/tenant', { body: { settings: { require_sources: 'all' } } });
   const [event] = await said(alice, 'The context budget is 65K tokens.');
@@ -36,7 +36,7 @@ test.each(['summary', 'fact', 'note'])('A4 with require_sources all a %s that re
   expect(bundle.omissions).toContainEqual({ reason: 'ungrounded', count: 1, candidates: [claim.memory_id] });
 });
 
-test('A4 its own creation does not ground it, nor do two that cite each other', async () => {
+test('A4 a memory is not grounded by its own creation, nor by a cycle of citations', async () => {
   const alice = await newTenant(daemon.url);
   await alice.ask('PATCH', '/v1/tenant', { body: { settings: { require_sources: 'all' } } });
   const own = await remember(alice, { kind: 'summary', text: 'The context budget is 16K tokens.' });
@@ -50,7 +50,7 @@ test('A4 its own creation does not ground it, nor do two that cite each other', 
   expect(omission!.candidates.toSorted()).toEqual([own.memory_id, one.memory_id, two.memory_id].toSorted());
 });
 
-test('A4 a grounded summary with another number is kept, and both carry a flag that names both', async () => {
+test('A4 a grounded summary with another number is kept, and both sides list the conflict', async () => {
   const alice = await newTenant(daemon.url);
   const [source] = await recordAll(alice, message('In the first meeting we spoke of limits', { session_id: 'first' }));
   const [event] = await said(alice, 'The context budget is 65K tokens.');
@@ -63,7 +63,7 @@ test('A4 a grounded summary with another number is kept, and both carry a flag t
   expect(cited!.conflict).toEqual({ with: [summary.memory_id], between: [event!.event_id, summary.memory_id] });
 });
 
-test('A4 a declared contradiction is flagged whatever the words', async () => {
+test('A4 a declared contradiction is marked whatever the texts', async () => {
   const alice = await newTenant(daemon.url);
   const [event] = await said(alice, 'Tokens are cheap, and the budget of a context is generous.');
   const summary = await remember(alice, {
@@ -77,7 +77,7 @@ test('A4 a declared contradiction is flagged whatever the words', async () => {
   expect(evidenceOf(bundle, event!.event_id)!.conflict!.between).toEqual([event!.event_id, summary.memory_id]);
 });
 
-test('A4 a memory that agrees with the event carries no flag', async () => {
+test('A4 a memory that agrees with the event has no conflict', async () => {
   const alice = await newTenant(daemon.url);
   const [event] = await said(alice, 'The context budget is 65K tokens.');
   await remember(alice, { kind: 'fact', text: 'We plan with a context budget of 65,000 tokens.', refs: [event!.event_id] });

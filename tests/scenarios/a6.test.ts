@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-test('A6 the receiver’s context holds the handoff, the decisions and at most 20 pieces of evidence, and no other turn', async () => {
+test('A6 the context of the receiver has the handoff, its decisions and at most 20 evidence items, and nothing else of the conversation', async () => {
   const alice = await newTenant(daemon.url);
   const planner = { type: 'agent', id: 'planner' };
   const turns = Array.from({ length: 30 }, (_, i) =>
@@ -64,7 +64,7 @@ test('A6 the receiver’s context holds the handoff, the decisions and at most 2
     ).toEqual([stream!.memory_id, retry!.memory_id].toSorted());
     const evidence = itemsOf(bundle, 'retrieved_evidence');
     expect(evidence.length).toBeLessThanOrEqual(20);
-    // what is cited is there; the channel sees the agents' and the public ones
+    // the cited events are included; the channel shows events of the channels agent and public
     expect(evidence.filter(({ refs }) => [said[4]!, said[6]!].some(({ event_id }) => refs[0] === event_id))).toHaveLength(2);
     expect(itemsOf(bundle, 'recent_window')).toEqual([]);
     const told = turns.filter(({ content }) => bundle.text.includes((content as { text: string }).text));
@@ -76,7 +76,7 @@ test('A6 the receiver’s context holds the handoff, the decisions and at most 2
   }
 });
 
-test('A6 the receiver’s own session is shown, and nobody else’s context is built from the handoff', async () => {
+test('A6 the context includes the receiver’s own session, and contexts of other agents do not include the handoff', async () => {
   const alice = await newTenant(daemon.url);
   await remember(alice, { kind: 'handoff', channel: 'agent', text: 'old', body: { to_agent: 'coder', problem: 'first' } });
   await remember(alice, { kind: 'handoff', channel: 'agent', text: 'new', body: { to_agent: 'coder', problem: 'second' } });

@@ -2,8 +2,8 @@ import { type Client, message, newColleague, newTenant } from '../support/client
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { readEvents } from '../support/sse.ts';
 
-// A7: public stays public. A private preference is asked for in a public channel, and in another member's private one: it is in
-// no context, search, list or stream there, nor in any count or id that they return; the event is still stored.
+// A7: private items never appear in public. A query in a public channel, or in the private channel of another member, asks for a private preference: no
+// context, search, list or stream contains it, nor any count or id of it; the event is still stored.
 
 const preference = 'I prefer marzipan over nougat, remember that';
 const question = 'What do I prefer, marzipan or nougat?';
@@ -34,7 +34,7 @@ const places = [
 ] as const;
 
 describe.each(places)('A7 in %s', (_name, who, channel) => {
-  test('the context has neither the text nor a trace of it', async () => {
+  test('the context contains no trace of the event', async () => {
     const { status, body } = await who().ask('POST', '/v1/context?render=text', {
       body: { session_id: 's1', channel, query_text: question, max_tokens: 2000 },
     });
@@ -57,7 +57,7 @@ describe.each(places)('A7 in %s', (_name, who, channel) => {
   });
 });
 
-test('A7 the event is still stored: its own subject finds it in her private channel, by id, by search and in her context', async () => {
+test('A7 the event is stored: its subject finds it in the private channel by id, by search and in a context', async () => {
   expect((await alice.ask('GET', `/v1/events/${event.event_id}`)).body.content.text).toBe(preference);
   expect((await bob.ask('GET', `/v1/events/${event.event_id}`)).status).toBe(404);
   expect((await bob.ask('GET', `/v1/chunks/${event.chunk_ids[0]}`)).status).toBe(404);
@@ -70,7 +70,7 @@ test('A7 the event is still stored: its own subject finds it in her private chan
 });
 
 // last, because its marker is public
-test.each(places)('A7 in %s a follower is not told of it', async (_name, who, channel) => {
+test.each(places)('A7 in %s a follower does not receive the event', async (_name, who, channel) => {
   const abort = new AbortController();
   const headers = { accept: 'text/event-stream', authorization: `Bearer ${who().token}` };
   const stream = readEvents(await fetch(`${daemon.url}/v1/events?channel=${channel}&after=0`, { headers, signal: abort.signal }));

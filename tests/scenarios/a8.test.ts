@@ -9,12 +9,12 @@ import { findBinaries, serverPid, startCluster, withClient } from '../support/cl
 import { type SpawnedDaemon, spawnDaemon } from '../support/daemon.ts';
 import { daemonDatabase, onEmbedded } from '../support/database.ts';
 
-// A8: secrets never land. Every kind in every place, then a byte search over the database's directory with its WAL, the daemon's
-// log and every answer.
+// A8: secrets are never stored. Sends every kind of secret in every field, then searches the bytes of the database directory with its WAL, the log of
+// the daemon and every answer.
 
 interface World {
   daemon: SpawnedDaemon;
-  /** Where every byte of the database lies. */
+  /** The directory with all files of the database. */
   dir: string;
   checkpoint(): Promise<void>;
   end(): Promise<void>;
@@ -42,7 +42,7 @@ async function openWorld(): Promise<World> {
   };
 }
 
-/** The embedded engine writes its files when it stops. */
+/** Opens the embedded engine, which writes its files when it stops. */
 async function openEmbedded(): Promise<World> {
   const { env, release } = await daemonDatabase();
   const daemon = await spawnDaemon(env, { LOG_LEVEL: 'debug' });
@@ -58,11 +58,11 @@ function* filesIn(dir: string): Generator<string> {
   }
 }
 
-/** Everything that the daemon says is kept: the secrets must be in none of it. */
+/** Records everything that the daemon sends, which must not contain any secret. */
 interface Spoken {
   client: Client;
   answers: string[];
-  /** Asks, and expects this status. */
+  /** Sends a request and expects this status. */
   say<T = Record<string, any>>(about: string, status: number, method: string, path: string, options?: RequestOptions): Promise<T>;
 }
 
@@ -116,7 +116,7 @@ async function asMemories({ say }: Spoken, sample: Sample, changed: string): Pro
     note(`body of ${kind}`, { kind: 'fact', body: { value: text } }),
     note(`tag of ${kind}`, { tags: [text.slice(0, 250)] }),
   ];
-  // a tag has its limit; a key in PEM is longer
+  // a PEM key is longer than a tag may be
   const fitting = memories.slice(0, text.length > 250 ? 4 : 5);
   const asked = { body: { memories: fitting }, headers: { 'idempotency-key': `memories ${kind}` } };
   const { data } = await say<{ data: Recorded[] }>(kind, 201, 'POST', '/v1/memories', asked);
@@ -146,7 +146,7 @@ async function writeLarge({ say }: Spoken, samples: Sample[]): Promise<void> {
   await say('large', 200, 'GET', `/v1/artifacts/${big.artifact_id}`);
 }
 
-/** What was said around a secret is found by its words, with the secret cut out. */
+/** Finds the text around each secret by search, with the secret redacted. */
 async function findTheRest({ say }: Spoken, { kind, text }: Sample, i: number): Promise<void> {
   const word = `marmalade${i}`;
   const events = [message(`${word} one: ${text}`), message(`${word} two: ${text}`, { sensitivity: 'high', channel: 'team' })];
@@ -157,7 +157,7 @@ async function findTheRest({ say }: Spoken, { kind, text }: Sample, i: number): 
   expect([kind, hits]).toEqual([kind, expect.arrayContaining(data.map(({ event_id }) => [event_id, true]))]);
 }
 
-/** Names of what is made rarely, and ids, which cannot be redacted. */
+/** Names of rarely created resources, and ids, which cannot be redacted. */
 async function asNames({ say }: Spoken, { kind, secret, text }: Sample): Promise<void> {
   const key = await say(kind, 201, 'POST', '/auth/api-keys', { body: { name: text, role: 'member', scopes: ['read'] } });
   expect(key.name).toContain('[redacted:');
@@ -171,7 +171,7 @@ async function asNames({ say }: Spoken, { kind, secret, text }: Sample): Promise
   expect(memory.errors).toEqual(errors);
 }
 
-/** What is found by words, listed, handed to agents. */
+/** Reads search, lists and contexts. */
 async function askForAll({ say }: Spoken): Promise<void> {
   for (const path of ['/v1/events', '/v1/memories', '/v1/edits', '/v1/capsules', '/v1/audit', '/v1/webhooks'])
     await say('lists', 200, 'GET', `${path}?limit=1000`);
@@ -214,7 +214,7 @@ afterAll(async () => {
   await world.end();
 });
 
-test('A8 secrets of every kind, wherever they are put, are in no file, log or answer; look-alikes are untouched', async () => {
+test('A8 secrets of every kind in any field are in no file, log or answer; similar harmless texts are unchanged', async () => {
   const spoken = listenTo(await newTenant(world.daemon.url));
   const { say, answers } = spoken;
   const pem = pemKey();

@@ -3,9 +3,9 @@ import { parseTime } from '../../src/time.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { type Receiver, startReceiver } from '../webhooks/receiver.ts';
-import { everywhere, listed, moved, post, subscribe } from './places.ts';
+import { exportAndImport, listed, post, readEverywhere, subscribe } from './read_paths.ts';
 
-// Whatever a door accepts reads back equal wherever it can be read. `B1_RUNS` takes more values.
+// B1: everything that the service accepts reads back equal through every API. `B1_RUNS` sets the number of values.
 
 const RUNS = Number(process.env.B1_RUNS ?? 40);
 
@@ -40,14 +40,14 @@ const anyTime = fc
   )
   .filter((text) => parseTime(text) !== undefined);
 
-test('a time of any year from 1 to 9999 reads back equal wherever an event can be read, and is found by itself', async () => {
+test('a time in any year from 1 to 9999 reads back equal through every API, and is found by `since` and `until`', async () => {
   await subscribe(alice, receiver);
   const times = ['0001-01-01T00:00:00Z', '0023-06-15T12:30:00Z', '9999-12-31T23:59:59.999999Z', ...fc.sample(anyTime, RUNS)];
   const wanted = times.map((text) => parseTime(text)!);
   await post(alice, '/v1/events', {
     events: times.map((occurred_at, i) => message(`the lighthouse keeper number${i}`, { occurred_at, tags: [`n:${i}`] })),
   });
-  for (const [place, events] of Object.entries(await everywhere(alice, receiver)))
+  for (const [place, events] of Object.entries(await readEverywhere(alice, receiver)))
     expect([place, events.map(({ occurred_at }) => occurred_at)]).toEqual([place, wanted]);
   for (const [i, at] of wanted.entries()) {
     const { body: found } = await alice.ask('POST', '/v1/search', { body: { query: `number${i}`, limit: 50 } });
@@ -74,11 +74,11 @@ test('a time of any year from 1 to 9999 reads back equal wherever an event can b
     undefined,
     expect.stringContaining('0023-06-15'),
   ]);
-  const other = await moved(alice);
+  const other = await exportAndImport(alice);
   expect((await listed(other, '/v1/events')).map(({ occurred_at }) => occurred_at)).toEqual(wanted);
 });
 
-test('the times of a memory read back equal in answers, lists, versions and another tenant', async () => {
+test('the times of a memory read back equal in answers, lists, versions and after an import', async () => {
   const between = ['0001-01-01T00:00:00Z', '2026-01-05T10:00:00.000001+05:45', ...fc.sample(anyTime, RUNS)];
   const later = fc.sample(
     anyTime.filter((text) => parseTime(text)! > '2101'),
@@ -103,7 +103,7 @@ test('the times of a memory read back equal in answers, lists, versions and anot
     expect(said([(await alice.ask('GET', `/v1/memories/${memory_id}`)).body])).toEqual([wanted[i]]);
     expect(said((await alice.ask('GET', `/v1/memories/${memory_id}/versions`)).body.data)).toEqual([wanted[i]]);
   }
-  const other = await moved(alice);
+  const other = await exportAndImport(alice);
   expect(said(await listed(other, '/v1/memories?order=asc'))).toEqual(wanted);
   expect((await other.ask('GET', '/v1/consistency')).body.ok).toBe(true);
 });
@@ -116,7 +116,7 @@ test.each([
   ['2016-12-31T23:59:60Z'],
   ['10000-01-01T00:00:00Z'],
   ['infinity'],
-])('%s is refused at every door that takes a time', async (time) => {
+])('every field and parameter for a time rejects %s', async (time) => {
   const at = encodeURIComponent(time);
   const bodies: [string, unknown][] = [
     ['/v1/events', message('x', { occurred_at: time })],
@@ -135,7 +135,7 @@ test.each([
   for (const path of paths) expect([path, (await alice.ask('GET', `${path}${at}`)).status]).toEqual([path, 422]);
 });
 
-test('the expiry of a key and of a capsule reads back to the microsecond', async () => {
+test('the expiry of a key and of a capsule reads back with microseconds', async () => {
   const expires_at = `${new Date().getUTCFullYear() + 1}-01-01T00:00:00.123456Z`;
   const { event_id } = await post(alice, '/v1/events', message('to hand over', { channel: 'team' }));
   const key = await post(alice, '/auth/api-keys', { name: 'k', role: 'member', scopes: ['read'], expires_at });

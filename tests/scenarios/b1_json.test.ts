@@ -3,9 +3,9 @@ import { exported, linesOf } from '../export/file.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { type Receiver, startReceiver } from '../webhooks/receiver.ts';
-import { everywhere, listed, moved, post, subscribe } from './places.ts';
+import { exportAndImport, listed, post, readEverywhere, subscribe } from './read_paths.ts';
 
-// Whatever a door accepts reads back equal wherever it can be read. `B1_RUNS` takes more values.
+// B1: everything that the service accepts reads back equal through every API. `B1_RUNS` sets the number of values.
 
 const RUNS = Number(process.env.B1_RUNS ?? 40);
 
@@ -88,10 +88,10 @@ const { anyJson } = fc.letrec((tie) => ({
 
 const nested = (depth: number): unknown =>
   depth === 0 ? 'the bottom' : depth % 2 ? { in: nested(depth - 1) } : [nested(depth - 1)];
-/** As JSON has it: what JSON.stringify drops or changes was never sent. */
+/** Returns a value as it is sent, without what JSON.stringify drops or changes. */
 const asJson = (value: unknown) => JSON.parse(JSON.stringify(value));
 
-test('free JSON reads back equal wherever an event can be read', async () => {
+test('arbitrary JSON in an event reads back equal through every API', async () => {
   await subscribe(alice, receiver);
   const values = [nested(20), ...fc.sample(anyJson, RUNS)].map(asJson);
   await post(alice, '/v1/events', {
@@ -107,13 +107,13 @@ test('free JSON reads back equal wherever an event can be read', async () => {
     { value, i },
   ]);
   const said = (events: any[]) => events.map(({ content, metadata }) => [content, metadata]);
-  for (const [place, events] of Object.entries(await everywhere(alice, receiver)))
+  for (const [place, events] of Object.entries(await readEverywhere(alice, receiver)))
     expect([place, said(events)]).toEqual([place, wanted]);
   expect(said(linesOf(await exported(alice)).filter(({ type }) => type === 'event'))).toEqual(wanted);
-  expect(said(await listed(await moved(alice), '/v1/events'))).toEqual(wanted);
+  expect(said(await listed(await exportAndImport(alice), '/v1/events'))).toEqual(wanted);
 });
 
-test('free JSON and the longest names of a memory read back equal', async () => {
+test('arbitrary JSON and the longest names in a memory read back equal', async () => {
   const names = { agent_id: 'é'.repeat(255), project_id: '🎈'.repeat(127), session_id: 'n'.repeat(255) };
   const memories = fc.sample(anyJson, RUNS).map((value, i) => ({
     kind: 'rule',
@@ -137,5 +137,5 @@ test('free JSON and the longest names of a memory read back equal', async () => 
   const { data } = await post(alice, '/v1/memories', { memories });
   expect(said(data)).toEqual(wanted);
   expect(said(await listed(alice, '/v1/memories?order=asc'))).toEqual(wanted);
-  expect(said(await listed(await moved(alice), '/v1/memories?order=asc'))).toEqual(wanted);
+  expect(said(await listed(await exportAndImport(alice), '/v1/memories?order=asc'))).toEqual(wanted);
 });

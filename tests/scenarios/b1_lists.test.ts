@@ -4,7 +4,7 @@ import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer } from '../support/database.ts';
 import { testEngine } from '../support/engine.ts';
 
-// A row of any list that somebody made unreadable in the database is named, and its neighbours are answered.
+// B1: a list reports a row that was corrupted in the database as unreadable, and returns the other rows.
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -27,7 +27,7 @@ interface Way {
   path: string;
   id: string;
   table: string;
-  /** The object is read by its id. */
+  /** True if the object can be read by id. */
   one: boolean;
   make(): Promise<any>;
 }
@@ -59,14 +59,14 @@ const ways = async (): Promise<Way[]> => {
   ];
 };
 
-describeOnServer('the daemon holds its one session, and nobody else can write to its tables', () => {
+describeOnServer('the daemon uses the only session, so the test cannot write to its tables', () => {
   beforeAll(async () => {
     daemon = await startTestDaemon({ WEBHOOK_ALLOW_PRIVATE: 'true' });
     alice = await newTenant(daemon.url);
   });
   afterAll(() => daemon.stop());
 
-  test('a time that cannot be read, in a row of each list', async () => {
+  test('each list reports a row with an unreadable time', async () => {
     for (const { path, id, table, one, make } of await ways()) {
       const [bad, good] = [await make(), await make()];
       await damage(`update ${table} set created_at = 'infinity' where ${id} = $id`, bad[id]);
@@ -81,7 +81,7 @@ describeOnServer('the daemon holds its one session, and nobody else can write to
     }
   });
 
-  test('a key whose expiry cannot be read lets nobody in', async () => {
+  test('a key with an unreadable expiry authenticates nobody', async () => {
     const key = await made('/auth/api-keys', {
       name: 'k2',
       role: 'member',

@@ -8,9 +8,9 @@ import { eventually } from '../support/eventually.ts';
 import { readEvents } from '../support/sse.ts';
 import { type Receiver, startReceiver } from '../webhooks/receiver.ts';
 
-// A row that somebody made unreadable in the database stops nothing: it is skipped and named.
+// B1: a row that was corrupted in the database does not block anything: it is skipped and reported.
 
-const WHY = 'the daemon holds its one session, and nobody else can write to its tables';
+const WHY = 'the daemon uses the only session, so the test cannot write to its tables';
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -102,7 +102,7 @@ const ways: [string, string][] = [
 ];
 
 describeOnServer(WHY, () => {
-  test.each(ways)('an event with %s', async (_name, change) => {
+  test.each(ways)('an event with %s is skipped and reported', async (_name, change) => {
     await record('the ides of march, first');
     const bad = await record('the ides of march, second');
     await damage(`update events set ${change} where tenant_id = $tenant and seq = ${bad.seq}`);
@@ -183,7 +183,7 @@ const memoryWays: [string, string][] = [
 ];
 
 describeOnServer(WHY, () => {
-  test.each(memoryWays)('a memory with %s', async (_name, change) => {
+  test.each(memoryWays)('a memory with %s does not block other memories', async (_name, change) => {
     const noted = (text: string) => ok('POST', '/v1/memories', { kind: 'rule', channel: 'team', user_id: 'zoe', text });
     await noted('the harbour rule, first');
     const bad = await noted('the harbour rule, second');
@@ -220,8 +220,8 @@ describeOnServer(WHY, () => {
 describeOnServer(WHY, () => {
   test.each([
     ['infinite', `occurred_at = 'infinity', created_at = '-infinity'`],
-    ['before Christ', `occurred_at = '0044-03-15 12:00:00 BC', created_at = '0044-03-15 12:00:00 BC'`],
-  ])('a claim on an event whose times are %s is found, and a preview counts the event', async (_, change) => {
+    ['BC', `occurred_at = '0044-03-15 12:00:00 BC', created_at = '0044-03-15 12:00:00 BC'`],
+  ])('a claim that cites an event with times %s is found, and a preview counts the event', async (_, change) => {
     const bad = await record('the ides of march');
     const good = await record('the ides of april', { occurred_at: '2026-01-05T10:00:00Z' });
     const claim = { kind: 'fact', channel: 'team', text: 'The ides are old.', body: { subject: 'ides', value: 'old' } };

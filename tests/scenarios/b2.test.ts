@@ -6,8 +6,8 @@ import { workerDataOf } from '../../src/workers.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
-// B2: one member cannot slow the others. What is slow here never ends, so that nothing depends on the machine; the figures are
-// measured by `npm run bench -- neighbours`.
+// B2: one member cannot slow down the others. The slow jobs never end, so that the result does not depend on the machine;
+// `npm run bench -- neighbours` measures the latencies.
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -16,7 +16,7 @@ let daemon: TestDaemon;
 let workers: Workers;
 const held = (config: Config) =>
   openWorkers({
-    entry: join(import.meta.dirname, 'held-worker.ts'),
+    entry: join(import.meta.dirname, 'blocking-worker.ts'),
     data: workerDataOf(config),
     size: 2,
     maxQueued: 20,
@@ -33,8 +33,8 @@ const padding = 'quite harmless words '.repeat(5_000);
 const note = (words: string) => ({ kind: 'note', scope: 'global', channel: 'team', session_id: 's', text: words });
 const text = { headers: { 'content-type': 'text/plain' } };
 
-/** Every way of sending much, each answered in 2xx. */
-async function sendsMuch(client: Client): Promise<number[]> {
+/** Sends every kind of large request. Returns the statuses. */
+async function sendLargeRequests(client: Client): Promise<number[]> {
   const answers = [
     await client.ask('POST', '/v1/events', { body: message('short') }),
     await client.ask('POST', '/v1/events', { body: { events: [message(padding), message('beside it')] } }),
@@ -50,15 +50,15 @@ const all2xx = [201, 201, 201, 201, 201, 200, 200];
 
 async function until(what: () => boolean): Promise<void> {
   for (let i = 0; !what(); i += 1) {
-    if (i > 2_000) throw new Error(`in vain: ${what}`);
+    if (i > 2_000) throw new Error(`timed out: ${what}`);
     await sleep(20);
   }
 }
 
-test('B2 while one member’s jobs never end, every request of another tenant is served; what is given up frees its thread', async () => {
+test('B2 while the jobs of one member never end, every request of another tenant is served; an aborted request frees its thread', async () => {
   const [mallory, alice] = [await newTenant(daemon.url), await newTenant(daemon.url)];
   const leave = new AbortController();
-  const forever = `hold this thread for ever ${padding}`;
+  const forever = `block this thread forever ${padding}`;
   const headers = { authorization: `Bearer ${mallory.token}` };
   const json = { ...headers, 'content-type': 'application/json' };
   const hold = (path: string, body: string, as: Record<string, string>) =>
@@ -72,30 +72,30 @@ test('B2 while one member’s jobs never end, every request of another tenant is
     return hold('/v1/memories', JSON.stringify(note(forever)), json);
   });
   await until(() => workers.figures().waiting === 7);
-  expect(await sendsMuch(alice)).toEqual(all2xx);
+  expect(await sendLargeRequests(alice)).toEqual(all2xx);
   expect(workers.figures()).toEqual({ waiting: 7, running: 1 });
-  // its own small requests are served too
+  // small requests of the same member are served too
   expect((await mallory.ask('POST', '/v1/events', { body: message('small') })).status).toBe(201);
 
   leave.abort();
   expect(await Promise.all(jobs)).toEqual(Array(8).fill('left'));
   await until(() => workers.figures().waiting === 0 && workers.figures().running === 0);
-  expect(await sendsMuch(mallory)).toEqual(all2xx);
+  expect(await sendLargeRequests(mallory)).toEqual(all2xx);
 });
 
-test('B2 a job that outlasts its request is answered 503 and ended', async () => {
+test('B2 a job that exceeds the request timeout returns 503 and is terminated', async () => {
   const impatient = await startTestDaemon({ REQUEST_TIMEOUT_MS: '20000' }, undefined, held);
   try {
     const mallory = await newTenant(impatient.url);
-    const refused = await mallory.ask('POST', '/v1/artifacts', { body: `hold this thread for ever ${padding}`, ...text });
+    const refused = await mallory.ask('POST', '/v1/artifacts', { body: `block this thread forever ${padding}`, ...text });
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
-    expect(await sendsMuch(mallory)).toEqual(all2xx);
+    expect(await sendLargeRequests(mallory)).toEqual(all2xx);
   } finally {
     await impatient.stop();
   }
 });
 
-test('B2 a large body is stored, found, screened and repeated like a small one', async () => {
+test('B2 a large body is stored, searched, screened and replayed like a small one', async () => {
   const alice = await newTenant(daemon.url);
   const secret = 'password = Tr0ub4dor&3xyz';
   const events = [
@@ -123,7 +123,7 @@ test('B2 a large body is stored, found, screened and repeated like a small one',
   expect(other.status).toBe(409);
 });
 
-test('B2 an equal value has one hash, whether its body is parsed by a worker or not', async () => {
+test('B2 equal values have the same hash, whether a worker parses the body or not', async () => {
   const alice = await newTenant(daemon.url);
   const body = message('the same', { metadata: { list: Array(200).fill({ a: 1 }) } });
   const sent = (indent: number) =>
@@ -139,7 +139,7 @@ test('B2 an equal value has one hash, whether its body is parsed by a worker or 
   expect([large.body, padded.body]).toEqual([small.body, small.body]);
 });
 
-test('B2 what is wrong with a large body is told as of a small one', async () => {
+test('B2 the errors of a large body are the same as those of a small one', async () => {
   const alice = await newTenant(daemon.url);
   const told = async (path: string, body: unknown) => {
     const { status, body: problem } = await alice.ask('POST', path, { body });
@@ -156,7 +156,7 @@ test('B2 what is wrong with a large body is told as of a small one', async () =>
   expect(await told('/v1/memories', { ...note(padding), kind: 'nothing' })).toEqual([422, '#/kind']);
 });
 
-test('B2 JSON bodies take 2 MiB, a list of events more', async () => {
+test('B2 a JSON body may have 2 MiB, a list of events more', async () => {
   const alice = await newTenant(daemon.url);
   const metadata = { list: Array(9).fill('x'.repeat(100_000)) };
   const events = Array.from({ length: 3 }, (_, i) => message(`part ${i}`, { metadata }));

@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-/** What may befall an admin who has handed something on. */
+/** What may happen to an admin who has issued credentials. */
 const fates: Record<string, (owner: Client, maker: Client) => Promise<unknown>> = {
   disabled: (owner, maker) => owner.ask('PATCH', `/auth/users/${maker.user_id}`, { body: { disabled: true } }),
   demoted: (owner, maker) => owner.ask('PATCH', `/auth/users/${maker.user_id}`, { body: { role: 'member' } }),
@@ -24,7 +24,7 @@ const fates: Record<string, (owner: Client, maker: Client) => Promise<unknown>> 
 const register = (tenant_id: string, username: string, invite: string) =>
   send(daemon.url, 'POST', '/auth/register', { body: { username, password: PASSWORD, tenant_id, invite } });
 
-/** What an admin hands on: how it is made, and whether it still works. */
+/** Credentials that an admin issues: each function creates one and returns a function that checks whether it still works. */
 const kinds: Record<string, (maker: Client, other: Client) => Promise<() => Promise<boolean>>> = {
   'a password reset': async (maker, other) => {
     const { token } = (await maker.ask('POST', `/auth/users/${other.user_id}/password-reset`)).body;
@@ -53,8 +53,8 @@ const kinds: Record<string, (maker: Client, other: Client) => Promise<() => Prom
   },
 };
 
-describe.each(Object.keys(fates))('B3 what an admin handed on ends with the admin: %s', (fate) => {
-  test.each(Object.keys(kinds))('%s', async (kind) => {
+describe.each(Object.keys(fates))('B3 credentials issued by an admin end with the admin: %s', (fate) => {
+  test.each(Object.keys(kinds))('%s no longer works', async (kind) => {
     const owner = await newTenant(daemon.url);
     const maker = await newColleague(owner, 'maker', 'admin');
     const other = await newColleague(owner, 'other', 'admin');
@@ -64,14 +64,14 @@ describe.each(Object.keys(fates))('B3 what an admin handed on ends with the admi
   });
 });
 
-test.each(Object.keys(kinds))('B3 %s works while its maker is an admin', async (kind) => {
+test.each(Object.keys(kinds))('B3 %s works while its issuer is an admin', async (kind) => {
   const owner = await newTenant(daemon.url);
   const maker = await newColleague(owner, 'maker', 'admin');
   const works = await kinds[kind]!(maker, await newColleague(owner, 'other', 'admin'));
   expect(await works()).toBe(true);
 });
 
-test('B3 a reset for someone who has risen above its maker since is refused like a bad one', async () => {
+test('B3 a password reset for a user who has a higher role than its issuer since is rejected like an invalid one', async () => {
   const owner = await newTenant(daemon.url);
   const maker = await newColleague(owner, 'maker', 'admin');
   const other = await newColleague(owner, 'other');
@@ -80,7 +80,7 @@ test('B3 a reset for someone who has risen above its maker since is refused like
   expect(await works()).toBe(false);
 });
 
-test('B3 open streams end with the authority that opened them', async () => {
+test('B3 open streams end with the credential that opened them', async () => {
   const ended = Object.values(fates).map(async (befall) => {
     const owner = await newTenant(daemon.url);
     const maker = await newColleague(owner, 'maker', 'admin');
@@ -96,7 +96,7 @@ test('B3 open streams end with the authority that opened them', async () => {
   await Promise.all(ended);
 }, 120_000);
 
-testOnServer('a second connection queues it by hand')(
+testOnServer('a second connection queues the job')(
   'B3 a job ends with the authority of who began it',
   async () => {
     const database = await openDatabase(loadConfig({ ...daemon.env, NODE_ENV: 'test' }), createLogger('silent'));

@@ -29,7 +29,7 @@ const places = ({ status, body }: { status: number; body: any }) => [
   ...(body.errors ?? []).map((fault: any) => fault.pointer ?? fault.parameter),
 ];
 
-test('B4 a private write or read with a key for all subjects names its user, or is refused with 422 that points to where', async () => {
+test('B4 a private write or read with a key for all subjects returns 422 with the pointer unless it names a user', async () => {
   const own = (await back('POST', '/v1/events', { text: 'a private word', user_id: 'bob' })).body;
   const memory = (await back('POST', '/v1/memories', { text: 'a private note', user_id: 'bob' })).body;
   const refused: [string, string, unknown, string][] = [
@@ -67,7 +67,7 @@ test('B4 a private write or read with a key for all subjects names its user, or 
   expect((await back('POST', '/v1/context', { query: 'word', channel: 'team' })).status).toBe(200);
 });
 
-/** What a log-in, or the back end for that user, is shown. */
+/** Returns what a log-in, or the back end on behalf of that user, sees. */
 async function seen(ask: Ask, user?: string) {
   const [q, b] = user === undefined ? ['', {}] : [`&user_id=${user}`, { user_id: user }];
   const ok = ({ status, body }: { status: number; body: any }) => {
@@ -90,7 +90,7 @@ const asking =
   (method, path, body) =>
     client.ask(method, path, { body });
 
-test('B4 with a user the back end sees exactly what that user’s own log-in sees', async () => {
+test('B4 on behalf of a user, the back end sees exactly what the log-in of that user sees', async () => {
   for (const [who, text] of [
     [bob, 'falcons nest on the north tower'],
     [carol, 'falcons nest on the south tower'],
@@ -129,7 +129,7 @@ test('B4 with a user the back end sees exactly what that user’s own log-in see
   ).toBe(200);
 });
 
-test('B4 for one user the back end cites, replaces and hands on nothing that is private to another', async () => {
+test('B4 on behalf of a user, the back end cannot cite, replace or share private items of another', async () => {
   const hers = (await back('POST', '/v1/events', { text: 'her secret garden', user_id: 'carol' })).body;
   const decided = (await back('POST', '/v1/memories', { kind: 'decision', text: 'garden at dawn', user_id: 'carol' })).body;
   const answers = [
@@ -147,7 +147,7 @@ test('B4 for one user the back end cites, replaces and hands on nothing that is 
   expect((await back('POST', '/v1/events', { text: 'x', user_id: 'carol', refs: [hers.event_id] })).status).toBe(201);
 });
 
-test('B4 all_users reads everyone’s, is for such keys and admins, and is audited', async () => {
+test('B4 `all_users` reads the items of all users, requires such a key or an admin, and is audited', async () => {
   const [his, hers] = [
     (await bob.ask('POST', '/v1/events', { body: { text: 'owl one' } })).body,
     (await carol.ask('POST', '/v1/events', { body: { text: 'owl two' } })).body,
@@ -180,7 +180,7 @@ test('B4 all_users reads everyone’s, is for such keys and admins, and is audit
   expect(audit).toHaveLength(5);
 });
 
-test('B4 about_user_id narrows to what was recorded about a subject, whoever asks', async () => {
+test('B4 `about_user_id` narrows to items about a subject, for every caller', async () => {
   for (const user_id of ['dora', 'emil'])
     await alice.ask('POST', '/v1/events', { body: message(`heron of ${user_id}`, { channel: 'team', user_id }) });
   await alice.ask('POST', '/v1/events', { body: message('heron of nobody', { channel: 'team' }) });
@@ -194,7 +194,7 @@ test('B4 about_user_id narrows to what was recorded about a subject, whoever ask
   expect([shown.includes('heron of dora'), shown.includes('emil'), shown.includes('nobody')]).toEqual([true, false, false]);
 });
 
-test('B4 a key of one agent acts as that agent alone', async () => {
+test('B4 a key that is bound to an agent acts only as that agent', async () => {
   const planner = await keyOf({ agent_id: 'planner', user_id: 'bob' });
   const { event_id } = (await planner('POST', '/v1/events', { text: 'planned' })).body;
   expect((await planner('GET', `/v1/events/${event_id}`)).body).toMatchObject({

@@ -1,7 +1,7 @@
 import { type Client, message, newColleague, newTenant, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
-// C1: a capsule is read by its audience, by nobody else, and by nobody once it has ended; it holds nothing that its author may not see.
+// C1: a capsule can be read only by its audience and only until it ends; it contains nothing that its author may not see.
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -27,7 +27,7 @@ async function share(who: Client, more: Record<string, unknown>, headers?: Recor
   return who.ask('POST', '/v1/capsules', { body, ...(headers && { headers }) });
 }
 
-/** Someone with an API key; `user_id` is the agent that the key is. */
+/** A caller with an API key; `user_id` is the subject of the key. */
 async function keyFor(maker: Client, body: Record<string, unknown>) {
   const made = await maker.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'], ...body } });
   expect(made.status).toBe(201);
@@ -38,7 +38,7 @@ async function keyFor(maker: Client, body: Record<string, unknown>) {
 const statusFor = async (who: Client, id: string) => (await who.ask('GET', `/v1/capsules/${id}`)).status;
 const idsIn = async (who: Client) => (await who.ask('GET', '/v1/capsules')).body.data.map((one: any) => one.capsule_id);
 
-test('C1 the audience reads what the author alone could see; others get 404 and see it in no list', async () => {
+test('C1 the audience reads items that only the author could see; others get 404 and do not find the capsule in lists', async () => {
   const event = await record(bob, 'the vault code is under the mat');
   const decision = await record(bob, '', { kind: 'decision', content: { decision: 'Use PostgreSQL' } });
   const items = [event.event_id, event.chunk_ids[0], decision.memory_id];
@@ -65,7 +65,7 @@ test('C1 the audience reads what the author alone could see; others get 404 and 
   expect([await idsIn(dave), await idsIn(carol), await idsIn(bob)]).toEqual([[], [body.capsule_id], [body.capsule_id]]);
 });
 
-test('C1 an agent is the key of its subject; what a request or a key’s name says of itself opens nothing', async () => {
+test('C1 an agent in the audience is the key with that subject; the name of a key or an agent_id in a request grants nothing', async () => {
   const { event_id } = await record(bob, 'x');
   const { body } = await share(bob, { items: [event_id], audience: { agents: ['planner'] } });
   const path = `/v1/capsules/${body.capsule_id}`;
@@ -89,7 +89,7 @@ test('C1 an agent is the key of its subject; what a request or a key’s name sa
   expect((await planner.ask(`/v1/capsules/${byId.body.capsule_id}`)).status).toBe(404);
 });
 
-test('C1 a capsule for all is read by whoever may use its channel', async () => {
+test('C1 a capsule for all can be read by everyone who may use its channel', async () => {
   const { event_id } = await record(bob, 'x');
   const { body } = await share(bob, { items: [event_id], audience: 'all', channel: 'team' });
   const [team, open] = [await keyFor(carol, { channels: ['team'] }), await keyFor(carol, { channels: ['public'] })];
@@ -99,7 +99,7 @@ test('C1 a capsule for all is read by whoever may use its channel', async () => 
   expect([refused.status, refused.body.errors[0].pointer]).toEqual([422, '#/channel']);
 });
 
-test('C1 revocation takes effect at once, and only the author or an admin revokes', async () => {
+test('C1 a revocation takes effect immediately, and only the author or an admin can revoke', async () => {
   const { event_id } = await record(bob, 'x');
   const [one, two] = [await share(bob, { items: [event_id] }), await share(bob, { items: [event_id] })];
   const [first, second] = [one.body.capsule_id, two.body.capsule_id];
@@ -118,7 +118,7 @@ test('C1 revocation takes effect at once, and only the author or an admin revoke
   expect((await bob.ask('GET', '/v1/capsules?status=revoked')).body.data).toHaveLength(2);
 });
 
-test('C1 expiry takes effect at once', async () => {
+test('C1 expiry takes effect immediately', async () => {
   const { event_id } = await record(bob, 'x');
   const { body: lasting } = await share(bob, { items: [event_id], ttl_s: 3_600 });
   const { body } = await share(bob, { items: [event_id], ttl_s: 1 });
@@ -129,7 +129,7 @@ test('C1 expiry takes effect at once', async () => {
   expect((await bob.ask('POST', `/v1/capsules/${body.capsule_id}/revoke`)).status).toBe(409);
 });
 
-test('C1 what the author may not see or hand on is refused, by its place', async () => {
+test('C1 items that the author may not see or share return 422 with their pointers', async () => {
   const own = await record(bob, 'mine');
   const [private_, high, secret] = [
     await record(carol, 'of carol'),
@@ -144,16 +144,16 @@ test('C1 what the author may not see or hand on is refused, by its place', async
     404,
     ['#/items/1', '#/items/2', '#/items/3'],
   ]);
-  // an admin could look it up, and yet may not hand it on
+  // an admin can read it by id, but may not share it
   expect(await refusedAt(alice, [private_.event_id])).toEqual([404, ['#/items/0']]);
   expect(await refusedAt(bob, [high.event_id], { channel: 'agent' })).toEqual([404, ['#/items/0']]);
   expect(await refusedAt(bob, [high.event_id], { channel: 'team' })).toEqual([201, undefined]);
-  // what came out of a capsule is not handed further
+  // items received through a capsule cannot be shared further
   await share(bob, { items: [own.event_id] });
   expect(await refusedAt(carol, [own.event_id], { audience: 'all', channel: 'team' })).toEqual([404, ['#/items/0']]);
 });
 
-test('C1 what is amended, blocked, retracted or deleted since is shown so, or not at all', async () => {
+test('C1 items that were amended, blocked, retracted or deleted since are shown amended or not at all', async () => {
   const [amended, blocked, retracted] = [
     await record(bob, 'said wrong'),
     await record(bob, 'blocked'),
@@ -187,7 +187,7 @@ test('C1 what is amended, blocked, retracted or deleted since is shown so, or no
   ]);
 });
 
-test('C1 the events of a capsule are seen by its author alone, unless it is for all', async () => {
+test('C1 only its author sees the events of a capsule, unless it is for all', async () => {
   const { event_id } = await record(bob, 'x');
   await share(bob, { items: [event_id], title: 'hidden title' });
   const open = await share(bob, { items: [event_id], audience: 'all', channel: 'team', title: 'open title' });
@@ -203,7 +203,7 @@ test('C1 the events of a capsule are seen by its author alone, unless it is for 
   expect([await logOf(bob), await logOf(carol)]).toEqual([[['capsule.created', 'hidden title'], ...all], all]);
 });
 
-test('C1 a retry makes one capsule, also when its items are gone since; another body is a conflict', async () => {
+test('C1 a retry returns the same capsule even if its items are gone since; another body is a conflict', async () => {
   const { event_id } = await record(bob, 'x');
   const key = { 'idempotency-key': 'k1' };
   const first = await share(bob, { items: [event_id] }, key);
@@ -217,7 +217,7 @@ test('C1 a retry makes one capsule, also when its items are gone since; another 
   expect(await idsIn(bob)).toEqual([first.body.capsule_id]);
 });
 
-test('C1 a context shows the items of capsules that it names, where they may be read in its channel', async () => {
+test('C1 a context includes the items of the requested capsules that can be read in its channel', async () => {
   const { event_id } = await record(bob, 'the vault code is under the mat');
   const decision = await record(bob, '', { kind: 'decision', content: { decision: 'Use PostgreSQL' } });
   const claim = await bob.ask('POST', '/v1/memories', {

@@ -6,14 +6,14 @@ import { type Cluster, findBinaries, serverPid, startCluster, startServer, withC
 import { type SpawnedDaemon, spawnDaemon } from '../support/daemon.ts';
 import { daemonDatabase, describeOnServer } from '../support/database.ts';
 
-// D1: acknowledged is durable. The daemon, and separately the database, are killed again and again under writes; every
-// acknowledged event is there once, and seq has no gap and no repeat.
+// D1: acknowledged events are durable. The daemon, and in another test the database, is killed repeatedly during writes; every
+// acknowledged event is stored once, and seqs have no gaps and no duplicates.
 
 const KILLS = 6;
 const WRITERS = 8;
 const MS_BETWEEN_KILLS = 700;
 
-test(`D1 the daemon is killed ${KILLS} times under ${WRITERS} writers: nothing acknowledged is lost, seq has no gap`, async () => {
+test(`D1 the daemon is killed ${KILLS} times under ${WRITERS} writers: no acknowledged event is lost, and seqs have no gaps`, async () => {
   const database = await daemonDatabase();
   const ledger = await writeUnderFaults(database.env, async (daemon, port) => {
     await daemon.kill('SIGKILL');
@@ -26,11 +26,11 @@ test(`D1 the daemon is killed ${KILLS} times under ${WRITERS} writers: nothing a
 
 const bin = findBinaries();
 const withServer = bin && !process.env.TEST_DATABASE_URL ? test : test.skip;
-describeOnServer('it dies with its daemon, which the test above tries', () => {
+describeOnServer('it ends with its daemon, which the test above covers', () => {
   withServer(
     `D1 PostgreSQL is killed ${KILLS} times, a backend or the whole server: nothing acknowledged is lost (skipped without its binaries)`,
     async () => {
-      // a server of its own: a killed backend resets every session of a cluster
+      // a separate server, because killing a backend resets every session of a cluster
       const dir = mkdtempSync(join(tmpdir(), 'agent-memory-d1-'));
       const cluster = await startCluster(bin!, dir);
       const { host, port, user, database } = cluster.admin;
@@ -58,7 +58,7 @@ describeOnServer('it dies with its daemon, which the test above tries', () => {
 
 interface Ledger {
   client: Client;
-  /** text → seq, written down only after a 2xx */
+  /** The seq of each text, recorded only after a 2xx. */
   acknowledged: Map<string, number>;
   daemon: SpawnedDaemon;
 }
@@ -75,7 +75,7 @@ async function writeUnderFaults(
   const writer = async (w: number) => {
     for (let n = 0; !done; n += 1) {
       const text = `writer ${w} event ${n}`;
-      // the same key until it is acknowledged: a retry must not write twice
+      // repeats the key until the write is acknowledged: a retry must not write twice
       const headers = { 'idempotency-key': text };
       for (let ok = false; !ok && !done; ) {
         const answer = await send<{ seq: number }>(
@@ -120,7 +120,7 @@ async function expectCompleteLog({ client, acknowledged, daemon }: Ledger): Prom
   expect([...acknowledged].filter(([text, seq]) => seqOf.get(text) !== seq)).toEqual([]);
 }
 
-/** SIGKILL to one backend makes PostgreSQL end all sessions and recover from its log. */
+/** Kills one backend with SIGKILL, after which PostgreSQL ends all sessions and recovers from its WAL. */
 async function killBackend({ admin }: Cluster): Promise<void> {
   const pid = await withClient(admin, async (client) => {
     const { rows } = await client.query(
@@ -131,7 +131,7 @@ async function killBackend({ admin }: Cluster): Promise<void> {
   if (pid) process.kill(pid, 'SIGKILL');
 }
 
-/** A killed server's backends hold the shared memory for a moment: try until it starts. */
+/** Restarts a killed server. Retries, because its backends keep the shared memory for a moment. */
 async function restart(dir: string, port: number): Promise<void> {
   for (let tries = 0; ; tries += 1) {
     try {

@@ -3,7 +3,7 @@ import { spawnDaemon } from '../support/daemon.ts';
 import { daemonDatabase, onEmbedded } from '../support/database.ts';
 import { readEvents } from '../support/sse.ts';
 
-// D2: watch never misses. 8 writers, one follower that reconnects 20 times with Last-Event-ID, two daemons, one restart.
+// D2: a follower misses nothing. 8 writers, one follower that reconnects 20 times with Last-Event-ID, two daemons, one restart.
 
 const WRITERS = 8;
 const PER_WRITER = 120;
@@ -40,7 +40,7 @@ test('D2 a follower that reconnects 20 times sees every seq once, in order (two 
     let last = '0';
     for (let connection = 0; seen.length < total; connection += 1) {
       const abort = new AbortController();
-      // every connection but the last ones is cut after its share
+      // every connection except the last ones is closed after its share of events
       const share = connection < RECONNECTS ? Math.ceil(total / (RECONNECTS + 1)) : total;
       let got = 0;
       try {

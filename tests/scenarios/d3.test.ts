@@ -9,7 +9,7 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-test('D3 200 concurrent requests with one Idempotency-Key make one event and get 200 equal answers', async () => {
+test('D3 200 concurrent requests with one Idempotency-Key record one event and get 200 equal answers', async () => {
   const client = await newTenant(daemon.url);
   const ask = () => client.ask('POST', '/v1/events', { body: message('once'), headers: { 'idempotency-key': 'retry-1' } });
   const answers = await Promise.all(Array.from({ length: 200 }, ask));
@@ -20,7 +20,7 @@ test('D3 200 concurrent requests with one Idempotency-Key make one event and get
   expect(body.data.map((event: { event_id: string }) => event.event_id)).toEqual([answers[0]!.body.event_id]);
 });
 
-test('D3 the same key with another body is a conflict, and with the same body written in another order a replay', async () => {
+test('D3 the same key with another body is a conflict, and with the same body in another member order a replay', async () => {
   const client = await newTenant(daemon.url);
   const headers = { 'idempotency-key': 'retry-2' };
   const body = message('first', { metadata: { a: 1, b: [1, 2] } });
@@ -32,7 +32,7 @@ test('D3 the same key with another body is a conflict, and with the same body wr
   expect((await client.ask('GET', '/v1/events')).body.data).toHaveLength(1);
 });
 
-test('D3 a key is known to one principal and path alone, and a refusal is not remembered', async () => {
+test('D3 a key applies to one principal and path, and failed requests are not stored', async () => {
   const [one, two] = [await newTenant(daemon.url), await newTenant(daemon.url)];
   const headers = { 'idempotency-key': 'shared' };
   expect((await one.ask('POST', '/v1/events', { body: { ...message('x'), kind: 'nonsense' }, headers })).status).toBe(422);
@@ -42,7 +42,7 @@ test('D3 a key is known to one principal and path alone, and a refusal is not re
   expect(theirs.headers.get('idempotent-replay')).toBeNull();
 });
 
-test('D3 a batch is replayed whole, in its order', async () => {
+test('D3 a batch is replayed completely and in order', async () => {
   const client = await newTenant(daemon.url);
   const body = { events: Array.from({ length: 50 }, (_, i) => message(`event ${i}`)) };
   const headers = { 'idempotency-key': 'batch' };
@@ -55,7 +55,7 @@ test('D3 a batch is replayed whole, in its order', async () => {
   expect((await client.ask('GET', '/v1/events?limit=1000')).body.data).toHaveLength(50);
 });
 
-test('D3 the same bytes under the same key as another media type, or elsewhere, are a conflict', async () => {
+test('D3 the same bytes with the same key and another media type or channel are a conflict', async () => {
   const client = await newTenant(daemon.url);
   const upload = (type: string, query = '') =>
     client.ask('POST', `/v1/artifacts${query}`, {

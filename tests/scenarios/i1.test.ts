@@ -4,7 +4,7 @@ import { finished } from '../erasure/support.ts';
 import { type Client, newTenant, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
-// I1: tenants cannot meet. Generated from the routes and from what the doors say of them (`isolation`): a route without a case fails.
+// I1: tenants are isolated. Generated from the routes and the `isolation` cases of the features: a route without a case fails.
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-/** All that the other tenant holds, as its owner sees it. */
+/** Everything that the other tenant stores, as its owner sees it. */
 async function holdings(): Promise<string> {
   const paths = isolations.flatMap((one) => one.holdings ?? []);
   const answers = await Promise.all(paths.map((path) => alice.ask('GET', path)));
@@ -37,17 +37,17 @@ const pathOf = (template: string) =>
   });
 const secretsOf = (text: string) => ['alpha', ...Object.values(theirs)].filter((word) => text.includes(word));
 
-test('I1 every route has a case, and every case a route', () => {
+test('I1 every route has a case, and every case has a route', () => {
   expect(Object.keys(cases).sort()).toEqual(daemon.routes.map(({ operation }) => operation).sort());
 });
 
-test('I1 what the cases name is there: its owner reads it', async () => {
+test('I1 the objects that the cases name exist and are readable by their owner', async () => {
   const reads = daemon.routes.filter(({ method, path }) => method === 'GET' && path.includes('{'));
   const answers = await Promise.all(reads.map(({ path }) => alice.ask('GET', pathOf(path))));
   expect(answers.map(({ status }, i) => [reads[i]!.path, status])).toEqual(reads.map(({ path }) => [path, 200]));
 });
 
-test('I1 with another tenant’s credential every route answers 404 or 403, or only of its own tenant, and changes nothing', async () => {
+test('I1 with the credential of another tenant, every route returns 404, 403 or only data of that tenant, and changes nothing', async () => {
   const before = await holdings();
   for (const { operation, method, path } of daemon.routes) {
     const { open, body, query, ownAnswer, forgedOnly } = cases[operation]!;
@@ -61,7 +61,7 @@ test('I1 with another tenant’s credential every route answers 404 or 403, or o
   expect(await holdings()).toBe(before);
 });
 
-test('I1 a forged tenant in the body, the query or a header is refused by every route', async () => {
+test('I1 every route rejects the id of another tenant in the body, the query or a header', async () => {
   const before = await holdings();
   for (const { operation, method, path, access } of daemon.routes) {
     const { body, query } = cases[operation]!;
@@ -78,7 +78,7 @@ test('I1 a forged tenant in the body, the query or a header is refused by every 
   expect(await holdings()).toBe(before);
 });
 
-test('I1 a body that cites what another tenant has is refused and stores nothing', async () => {
+test('I1 a body that cites objects of another tenant is rejected and stores nothing', async () => {
   const count = async () => (await mallory.ask('GET', '/v1/usage')).body;
   const before = [await holdings(), JSON.stringify((await count()).events ?? (await count()).event_count)];
   for (const [operation, { citing }] of Object.entries(cases))
@@ -90,7 +90,7 @@ test('I1 a body that cites what another tenant has is refused and stores nothing
   expect([await holdings(), JSON.stringify((await count()).events ?? (await count()).event_count)]).toEqual(before);
 });
 
-test('I1 without a credential every route but the open ones answers 401', async () => {
+test('I1 without a credential every route except the public ones returns 401', async () => {
   for (const { operation, method, path, access } of daemon.routes) {
     if (access === 'none') continue;
     const { status, headers } = await send(daemon.url, method, pathOf(path), { body: cases[operation]!.body?.(theirs) });

@@ -1,7 +1,7 @@
 import { type Call, clientOf, makeOwner, PASSWORD } from '../auth/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
-// I2: nobody joins uninvited.
+// I2: joining a tenant requires an invite.
 
 let daemon: TestDaemon;
 let call: Call;
@@ -22,7 +22,7 @@ async function users(owner: { token: string }): Promise<string[]> {
   return body.data.map((user: { username: string }) => user.username);
 }
 
-test('registering into an existing tenant without an invite fails like with a bad one, and changes nothing', async () => {
+test('registration in an existing tenant without an invite fails like one with an invalid invite, and changes nothing', async () => {
   const owner = await makeOwner(call);
   const other = await makeOwner(call);
   const make = async (by: { token: string }, body: object) =>
@@ -46,7 +46,7 @@ test('registering into an existing tenant without an invite fails like with a ba
     await join(owner.tenant_id, elsewhere.invite.replace(other.tenant_id, owner.tenant_id)),
     await join(owner.tenant_id, forAnother.invite),
     await join(owner.tenant_id, owner.refresh_token),
-    // a name that is taken is not told to who has no good invite
+    // a taken name is not disclosed without a valid invite
     await join(owner.tenant_id, undefined, 'olga'),
     await join(owner.tenant_id, used.invite, 'olga'),
   ];
@@ -56,7 +56,7 @@ test('registering into an existing tenant without an invite fails like with a ba
   expect(await users(other)).toEqual(['olga']);
 });
 
-test('an invite works once, for one of many who use it at once, and gives the role it names', async () => {
+test('an invite works once, even with concurrent registrations, and grants its role', async () => {
   const owner = await makeOwner(call);
   const { body } = await call('POST', '/auth/invites', { token: owner.token, body: { role: 'reader' } });
   const answers = await Promise.all(Array.from({ length: 10 }, (_, i) => join(owner.tenant_id, body.invite, `guest${i}`)));
@@ -68,14 +68,14 @@ test('an invite works once, for one of many who use it at once, and gives the ro
   expect(JSON.stringify(list)).not.toContain(body.invite);
 });
 
-test('a taken name is told to the holder of a good invite, which stays good', async () => {
+test('a taken name returns 409 with a valid invite, which stays valid', async () => {
   const owner = await makeOwner(call);
   const { body } = await call('POST', '/auth/invites', { token: owner.token, body: { role: 'member' } });
   expect((await join(owner.tenant_id, body.invite, 'OLGA')).status).toBe(409);
   expect((await join(owner.tenant_id, body.invite, 'mia')).status).toBe(201);
 });
 
-test('an invite of someone who may no longer invite is no good', async () => {
+test('an invite of a user who may no longer invite is invalid', async () => {
   const owner = await makeOwner(call);
   const invite = async (token: string, role: string) =>
     (await call('POST', '/auth/invites', { token, body: { role } })).body.invite;
@@ -85,7 +85,7 @@ test('an invite of someone who may no longer invite is no good', async () => {
   expect((await join(owner.tenant_id, byAdmin)).status).toBe(403);
 });
 
-test('where registration is closed, no tenant is made over HTTP, and who is invited still joins', async () => {
+test('with closed registration, no tenant can be created over HTTP, and invited users can still join', async () => {
   const closed = await startTestDaemon({ REGISTRATION: 'closed' });
   const register = clientOf(closed.url);
   const { status } = await register('POST', '/auth/register', {

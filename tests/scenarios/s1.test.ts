@@ -4,11 +4,11 @@ import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { onEmbedded } from '../support/database.ts';
 import { readEvents } from '../support/sse.ts';
 
-// S1: surgery. Edits are made through one daemon and looked for through both (on PostgreSQL; the embedded engine has one daemon).
+// S1: edits. They are made through one daemon and checked through both (on PostgreSQL; the embedded engine has one daemon).
 
 let daemons: TestDaemon[];
 let alice: Client;
-/** A member of the tenant, at each daemon. */
+/** A member of the tenant, as a client of each daemon. */
 let bobs: Client[];
 beforeAll(async () => {
   const first = await startTestDaemon();
@@ -43,8 +43,8 @@ interface View {
   watch: unknown;
 }
 
-/** What a member is told in a channel, by search, context, list and watch. */
-async function look(by: Client, { seq }: Recorded, query: string, channel = 'team'): Promise<View> {
+/** Returns what a member sees in a channel through search, context, list and watch. */
+async function viewOf(by: Client, { seq }: Recorded, query: string, channel = 'team'): Promise<View> {
   const search = await by.ask('POST', '/v1/search', { body: { query, channel } });
   const context = await by.ask('POST', '/v1/context?render=text', {
     body: { session_id: 's1', channel, query_text: query, max_tokens: 4000 },
@@ -58,7 +58,7 @@ async function look(by: Client, { seq }: Recorded, query: string, channel = 'tea
   };
 }
 
-/** The event of this seq as it arrives at a follower. */
+/** Returns the event with this seq as a follower receives it. */
 async function watched(by: Client, seq: number, channel: string) {
   for await (const event of follow(by, seq - 1, channel)) if (event.seq === seq) return event;
   throw new Error('the stream ended');
@@ -75,9 +75,9 @@ async function* follow(by: Client, after: number, channel = 'team') {
   }
 }
 
-/** Holds through each daemon. */
-async function everywhere(event: Recorded, query: string, expected: (view: View) => void, channel = 'team') {
-  for (const bob of bobs) expected(await look(bob, event, query, channel));
+/** Checks the same through each daemon. */
+async function throughEachDaemon(event: Recorded, query: string, expected: (view: View) => void, channel = 'team') {
+  for (const bob of bobs) expected(await viewOf(bob, event, query, channel));
 }
 
 const OLD = 'the walrus sleeps in Bergen';
@@ -96,51 +96,51 @@ const isGone =
     expect([list, watch]).toEqual([withheld, withheld]);
   };
 
-/** The log's own event, as an admin reads it. */
+/** Returns the original event, as an admin reads it. */
 const original = async ({ event_id }: Recorded) => (await alice.ask('GET', `/v1/events/${event_id}`)).body;
 
-test('S1 retract: search, context, list and watch obey at once, through every daemon; the event itself is unchanged; revert restores', async () => {
+test('S1 retract: takes effect immediately in search, context, list and watch through every daemon; the event is unchanged; revert restores it', async () => {
   const event = await record(alice, team(OLD));
-  await everywhere(event, 'walrus Bergen', reads(OLD));
+  await throughEachDaemon(event, 'walrus Bergen', reads(OLD));
   const before = await original(event);
   const { edit_id } = await edit(alice, event.chunk_ids[0]!, 'retract');
-  await everywhere(event, 'walrus Bergen', isGone(edit_id));
+  await throughEachDaemon(event, 'walrus Bergen', isGone(edit_id));
   for (const bob of bobs) expect(await chunk(bob, event.chunk_ids[0]!)).toBe(404);
   expect(await original(event)).toEqual({ ...before, edit_ids: [edit_id] });
   await decide(alice, edit_id, 'revert');
-  await everywhere(event, 'walrus Bergen', reads(OLD));
+  await throughEachDaemon(event, 'walrus Bergen', reads(OLD));
   expect(await original(event)).toEqual(before);
 });
 
-test('S1 amend: the new words find it and the old do not', async () => {
+test('S1 amend: search finds the new text and not the old one', async () => {
   const event = await record(alice, team(OLD));
   const before = await original(event);
   const { edit_id } = await edit(alice, event.chunk_ids[0]!, 'amend', { text: 'an otter dwells near Trondheim' });
-  await everywhere(event, 'otter Trondheim', reads('an otter dwells near Trondheim'));
-  await everywhere(event, 'walrus Bergen', ({ search, context }) => {
+  await throughEachDaemon(event, 'otter Trondheim', reads('an otter dwells near Trondheim'));
+  await throughEachDaemon(event, 'walrus Bergen', ({ search, context }) => {
     expect([search, context.includes('walrus')]).toEqual([[], false]);
   });
   expect(await original(event)).toEqual({ ...before, edit_ids: [edit_id] });
   await decide(alice, edit_id, 'revert');
-  await everywhere(event, 'walrus Bergen', reads(OLD));
-  await everywhere(event, 'otter Trondheim', ({ search }) => expect(search).toEqual([]));
+  await throughEachDaemon(event, 'walrus Bergen', reads(OLD));
+  await throughEachDaemon(event, 'otter Trondheim', ({ search }) => expect(search).toEqual([]));
 });
 
-test('S1 quarantine: nowhere but by its id', async () => {
+test('S1 quarantine: the event is readable only by id', async () => {
   const event = await record(alice, team(OLD));
   const { edit_id } = await edit(alice, event.chunk_ids[0]!, 'quarantine');
-  await everywhere(event, 'walrus Bergen', isGone(edit_id));
+  await throughEachDaemon(event, 'walrus Bergen', isGone(edit_id));
   for (const bob of bobs) expect(await chunk(bob, event.chunk_ids[0]!)).toBe(OLD);
   await decide(alice, edit_id, 'revert');
-  await everywhere(event, 'walrus Bergen', reads(OLD));
+  await throughEachDaemon(event, 'walrus Bergen', reads(OLD));
 });
 
-test('S1 attenuate: what came first comes last, and first again', async () => {
+test('S1 attenuate: the best hit becomes the last, and the best again', async () => {
   const [one, two] = [
     await record(alice, team('walrus one', { session_id: 'a' })),
     await record(alice, team('walrus two', { session_id: 'b' })),
   ];
-  const order = () => Promise.all(bobs.map(async (bob) => (await look(bob, one, 'walrus')).search));
+  const order = () => Promise.all(bobs.map(async (bob) => (await viewOf(bob, one, 'walrus')).search));
   const [before] = await order();
   expect(before).toHaveLength(2);
   const target = before![0] === 'walrus one' ? one : two;
@@ -152,16 +152,16 @@ test('S1 attenuate: what came first comes last, and first again', async () => {
   expect(await order()).toEqual(bobs.map(() => before));
 });
 
-test('S1 block: hidden in one channel, there in another', async () => {
+test('S1 block: hidden in one channel and visible in another', async () => {
   const event = await record(alice, team(OLD, { channel: 'public' }));
   const { edit_id } = await edit(alice, event.chunk_ids[0]!, 'block', { channel: 'public' });
-  await everywhere(event, 'walrus Bergen', isGone(edit_id), 'public');
-  await everywhere(event, 'walrus Bergen', reads(OLD), 'team');
+  await throughEachDaemon(event, 'walrus Bergen', isGone(edit_id), 'public');
+  await throughEachDaemon(event, 'walrus Bergen', reads(OLD), 'team');
   await decide(alice, edit_id, 'revert');
-  await everywhere(event, 'walrus Bergen', reads(OLD), 'public');
+  await throughEachDaemon(event, 'walrus Bergen', reads(OLD), 'public');
 });
 
-test('S1 all combined: they add up, and each that is reverted leaves what the others say', async () => {
+test('S1 combined edits all apply, and reverting one leaves the others in effect', async () => {
   const event = await record(alice, team(OLD, { channel: 'public' }));
   const before = await original(event);
   const target = event.chunk_ids[0]!;
@@ -172,27 +172,27 @@ test('S1 all combined: they add up, and each that is reverted leaves what the ot
   const retracted = await edit(alice, target, 'retract');
   const ids = [amended, weakened, blocked, quarantined, retracted].map(({ edit_id }) => edit_id);
   for (const channel of ['public', 'team', 'private']) {
-    await everywhere(event, 'walrus Bergen', isGone(...ids), channel);
-    await everywhere(event, 'otter Trondheim', isGone(...ids), channel);
+    await throughEachDaemon(event, 'walrus Bergen', isGone(...ids), channel);
+    await throughEachDaemon(event, 'otter Trondheim', isGone(...ids), channel);
   }
   expect(await original(event)).toEqual({ ...before, edit_ids: ids });
 
   await decide(alice, retracted.edit_id, 'revert');
-  await everywhere(event, 'otter Trondheim', isGone(...ids.slice(0, 4)), 'team');
+  await throughEachDaemon(event, 'otter Trondheim', isGone(...ids.slice(0, 4)), 'team');
   for (const bob of bobs) expect(await chunk(bob, target)).toBe('an otter dwells near Trondheim');
   await decide(alice, quarantined.edit_id, 'revert');
-  await everywhere(event, 'otter Trondheim', reads('an otter dwells near Trondheim'), 'team');
-  await everywhere(event, 'otter Trondheim', isGone(...ids.slice(0, 3)), 'public');
+  await throughEachDaemon(event, 'otter Trondheim', reads('an otter dwells near Trondheim'), 'team');
+  await throughEachDaemon(event, 'otter Trondheim', isGone(...ids.slice(0, 3)), 'public');
   await decide(alice, amended.edit_id, 'revert');
-  await everywhere(event, 'walrus Bergen', reads(OLD), 'team');
-  await everywhere(event, 'otter Trondheim', isGone(weakened.edit_id, blocked.edit_id), 'public');
+  await throughEachDaemon(event, 'walrus Bergen', reads(OLD), 'team');
+  await throughEachDaemon(event, 'otter Trondheim', isGone(weakened.edit_id, blocked.edit_id), 'public');
   await decide(alice, blocked.edit_id, 'revert');
   await decide(alice, weakened.edit_id, 'revert');
-  await everywhere(event, 'walrus Bergen', reads(OLD), 'public');
+  await throughEachDaemon(event, 'walrus Bergen', reads(OLD), 'public');
   expect(await original(event)).toEqual(before);
 });
 
-test('S1 every edit is an event: one who follows already is told of it, through either daemon', async () => {
+test('S1 every edit is an event that connected followers receive through either daemon', async () => {
   const event = await record(alice, team(OLD));
   const told = bobs.map(async (bob) => {
     const seen: [string, unknown][] = [];

@@ -3,7 +3,7 @@ import { type Client, newTenant } from '../support/client.ts';
 import { readEvents } from '../support/sse.ts';
 import type { Receiver } from '../webhooks/receiver.ts';
 
-// Every place where an event that was recorded can be read.
+// Reads recorded events through every API.
 
 export const post = async (client: Client, path: string, body: unknown) => {
   const answer = await client.ask('POST', path, { body });
@@ -38,8 +38,8 @@ export async function listed(client: Client, path: string): Promise<any[]> {
   return all;
 }
 
-/** The events in each form that they are given in, by the place that gives them. */
-export async function everywhere(client: Client, receiver: Receiver): Promise<Record<string, any[]>> {
+/** Returns the events as each API returns them, by API. */
+export async function readEverywhere(client: Client, receiver: Receiver): Promise<Record<string, any[]>> {
   const list = await listed(client, '/v1/events');
   const clients = (events: any[]) => events.filter(({ kind }) => kind === 'message').sort((a, b) => a.seq - b.seq);
   const got = await receiver.until(list.length);
@@ -54,7 +54,7 @@ export async function everywhere(client: Client, receiver: Receiver): Promise<Re
   };
 }
 
-export async function moved(client: Client): Promise<Client> {
+export async function exportAndImport(client: Client): Promise<Client> {
   const other = await newTenant(client.url);
   const { status, body } = await bringIn(other, await exported(client));
   expect([status, body.detail]).toEqual([202, undefined]);
