@@ -9,8 +9,11 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json tsconfig.image.json ./
 COPY src src
 COPY scripts scripts
+COPY site site
+COPY docs docs
+COPY openapi.json README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md ./
 # scripts/ import from ../src; with dist/src being dist itself they find the very modules that the daemon runs.
-RUN mkdir dist && ln -s . dist/src && npx tsc -p tsconfig.image.json && node scripts/copy-assets.cjs
+RUN mkdir dist && ln -s . dist/src && npx tsc -p tsconfig.image.json && node scripts/copy-assets.cjs && npx tsx scripts/site.ts
 RUN npm prune --omit=dev --ignore-scripts --no-audit --no-fund && chmod +x scripts/*.sh
 
 FROM node:24-bookworm-slim AS memory-daemon

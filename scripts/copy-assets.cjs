@@ -1,10 +1,8 @@
-// Copies into dist/ what the daemon reads apart from its compiled modules: SQL functions, data files, and the page of the API reference.
-const { copyFileSync, mkdirSync, readdirSync } = require('node:fs');
-const { dirname, join } = require('node:path');
+// Copies the files that the daemon reads beside its compiled modules: SQL functions and data files.
+const { copyFileSync, readdirSync } = require('node:fs');
+const { join } = require('node:path');
 
 const root = join(__dirname, '..');
-const swagger = dirname(require.resolve('swagger-ui-dist/package.json'));
-const pages = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png', 'LICENSE', 'NOTICE'];
 
 const beside = readdirSync(join(root, 'src'), { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
@@ -12,6 +10,3 @@ const beside = readdirSync(join(root, 'src'), { withFileTypes: true })
   .filter(({ file }) => file === 'functions.sql' || file === 'examples.json' || file.endsWith('.txt'));
 if (!beside.some(({ folder }) => folder === 'db')) throw new Error('src/db/functions.sql is missing');
 for (const { folder, file } of beside) copyFileSync(join(root, 'src', folder, file), join(root, 'dist', folder, file));
-
-mkdirSync(join(root, 'dist/docs'), { recursive: true });
-for (const name of pages) copyFileSync(join(swagger, name), join(root, 'dist/docs', name));

@@ -21,8 +21,6 @@ import { feature as webhooks } from './webhooks/index.ts';
 
 /** All features, in the order of the API documentation. */
 export const features: Feature<unknown>[] = [
-  health,
-  metrics,
   auth,
   tenants,
   events,
@@ -40,4 +38,6 @@ export const features: Feature<unknown>[] = [
   audit,
   erasure,
   retention,
+  health,
+  metrics,
 ];

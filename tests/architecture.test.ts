@@ -33,7 +33,10 @@ const forbiddenNames = /^(utils?|helpers?|types?|constants?|common|services?|mis
 const root = join(import.meta.dirname, '..');
 const files = listFiles('src');
 const text = new Map(
-  [...files, ...listFiles('tests'), ...listFiles('scripts')].map((file) => [file, readFileSync(join(root, file), 'utf8')]),
+  [...files, ...listFiles('tests'), ...listFiles('scripts'), ...listFiles('site')].map((file) => [
+    file,
+    readFileSync(join(root, file), 'utf8'),
+  ]),
 );
 
 function listFiles(dir: string): string[] {

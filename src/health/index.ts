@@ -53,7 +53,7 @@ function sharePing(ping: () => Promise<unknown>): () => Promise<void> {
 }
 
 const report = z.object({ status: z.string(), timestamp: z.string() }).loose().meta({ id: 'Health' });
-const shared = { method: 'GET', tag: 'Operations', access: 'none', limit: 'none' } as const;
+const shared = { method: 'GET', tag: 'Health and metrics', access: 'none', limit: 'none' } as const;
 
 const answers = ({ ping }: Health): Promise<boolean> =>
   ping().then(

@@ -131,7 +131,7 @@ const { paths: routes } = JSON.parse(readFileSync(join(root, 'openapi.json'), 'u
 
 test('the Ingress forwards every route except the metrics', () => {
   const paths = of('Ingress').flatMap(routesOf);
-  const pages = ['/openapi.json', '/docs', '/docs/problems'];
+  const pages = ['/openapi.json', '/llms.txt', '/docs', '/docs/problems'];
   const kept = [...Object.keys(routes), ...pages].filter((route) => !paths.some((path) => isUnder(route, path)));
   expect(kept.sort()).toEqual(['/metrics', '/metrics/json']);
 });

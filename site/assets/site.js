@@ -1,0 +1,62 @@
+// What every page has: the menu of narrow screens, copy buttons, scrolling by keyboard, and the search box.
+
+document.documentElement.classList.add('scripted');
+
+const menu = document.getElementById('site-menu');
+const navigation = document.getElementById('site-navigation');
+menu.hidden = false;
+menu.addEventListener('click', () => {
+  menu.setAttribute('aria-expanded', String(navigation.classList.toggle('open')));
+});
+
+// a long sidebar shows the page that is open
+const current = navigation.querySelector('[aria-current]');
+if (current) navigation.scrollTop = current.offsetTop - navigation.clientHeight / 2;
+
+for (const block of document.querySelectorAll('.code')) block.append(copyButton(block.querySelector('code')));
+
+/** A button that copies the text of an element. */
+export function copyButton(element) {
+  const button = document.createElement('button');
+  button.type = 'button';
+  button.textContent = 'Copy';
+  button.addEventListener('click', async () => {
+    const copied = await copy(element.textContent);
+    button.textContent = copied ? 'Copied' : 'Press Ctrl+C';
+    if (!copied) getSelection().selectAllChildren(element);
+    setTimeout(() => {
+      button.textContent = 'Copy';
+    }, 2000);
+  });
+  return button;
+}
+
+/** Browsers offer the clipboard only over HTTPS and on localhost. */
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** What is wider than the screen can be scrolled with the arrow keys once it has the focus. */
+function makeScrollable() {
+  for (const element of document.querySelectorAll('.scroll')) {
+    if (element.scrollWidth > element.clientWidth) element.tabIndex = 0;
+    else element.removeAttribute('tabindex');
+  }
+}
+makeScrollable();
+addEventListener('resize', makeScrollable);
+
+const query = document.getElementById('site-query');
+document.getElementById('site-search').hidden = false;
+addEventListener('keydown', (event) => {
+  if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest('input, textarea, select')) return;
+  event.preventDefault();
+  query.focus();
+});
+query.addEventListener('focus', () => import('./search.js').then(({ start }) => start()), { once: true });
