@@ -13,12 +13,15 @@ export interface Source {
 
 const ROOT_FILES = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md'];
 
-/** Returns every page of the site, sorted by file. A folder without an index page gets a list of its pages. */
+/** Returns every page of the site, sorted by file. A folder that docs/index.md links to gets a list of its pages. */
 export function readSources(root: string): Source[] {
   const inDocs = filesUnder(root, 'docs').filter((file) => file.endsWith('.md'));
   const written = [...ROOT_FILES, ...inDocs].map((file) => sourceOf(file, readFileSync(join(root, file), 'utf8')));
+  const index = written.find(({ file }) => file === 'docs/index.md')?.markdown ?? '';
   const folders = [...new Set(inDocs.map((file) => posix.dirname(file)))];
-  const listings = folders.filter((folder) => !inDocs.includes(`${folder}/index.md`)).map((folder) => listingOf(folder, written));
+  const listings = folders
+    .filter((folder) => index.includes(`](${basename(folder)})`))
+    .map((folder) => listingOf(folder, written));
   const sources = [...written, ...listings].sort((a, b) => (a.file < b.file ? -1 : 1));
   const clash = sources.find(({ url }, i) => sources.findIndex((other) => other.url === url) !== i);
   if (clash) throw new Error(`two pages have the URL ${clash.url}`);

@@ -14,19 +14,24 @@ afterAll(() => daemon.stop());
 
 const get = (path: string, init?: RequestInit) => fetch(daemon.url + path, { redirect: 'manual', ...init });
 
-/** The pages of the site by URL, found by following links from /docs. */
-async function crawl(): Promise<Map<string, string>> {
+let crawled: Promise<Map<string, string>> | undefined;
+const crawl = () => (crawled ??= followLinks());
+
+/** Returns the pages of the site by URL, found by following links from /docs. */
+async function followLinks(): Promise<Map<string, string>> {
   const pages = new Map<string, string>();
-  const queue = ['/docs'];
-  for (let url = queue.pop(); url !== undefined; url = queue.pop()) {
-    if (pages.has(url)) continue;
+  const visited = new Set<string>();
+  const visit = async (url: string): Promise<void> => {
+    if (visited.has(url)) return;
+    visited.add(url);
     const response = await get(url);
     expect([url, response.status]).toEqual([url, 200]);
-    if (!response.headers.get('content-type')!.startsWith('text/html')) continue;
+    if (!response.headers.get('content-type')!.startsWith('text/html')) return;
     const html = await response.text();
     pages.set(url, html);
-    queue.push(...linksOf(html, url).map(({ path }) => path));
-  }
+    await Promise.all(linksOf(html, url).map(({ path }) => visit(path)));
+  };
+  await visit('/docs');
   return pages;
 }
 
@@ -75,25 +80,33 @@ test('a page runs no inline script or style and loads nothing from another host'
 });
 
 test('each page has its Markdown beside it, whose links lead to Markdown', async () => {
-  for (const url of (await crawl()).keys()) {
-    const response = await get(url === '/docs' ? '/docs/index.md' : `${url}.md`);
-    expect([url, response.status, response.headers.get('content-type')]).toEqual([url, 200, 'text/markdown; charset=utf-8']);
-    const text = (await response.text()).replaceAll(/```.*?```/gs, '');
-    for (const [, target] of text.matchAll(/\]\((\/[^)#]*)/g)) {
-      const { status } = await get(target!, { method: 'HEAD' });
-      expect([url, target, status]).toEqual([url, target, 200]);
-    }
-  }
+  const urls = [...(await crawl()).keys()].map((url) => (url === '/docs' ? '/docs/index.md' : `${url}.md`));
+  const texts = await Promise.all(
+    urls.map(async (url) => {
+      const response = await get(url);
+      expect([url, response.status, response.headers.get('content-type')]).toEqual([url, 200, 'text/markdown; charset=utf-8']);
+      return (await response.text()).replaceAll(/```.*?```/gs, '');
+    }),
+  );
+  const targets = new Set(texts.flatMap((text) => [...text.matchAll(/\]\((\/[^)#]*)/g)].map(([, target]) => target!)));
+  expect(
+    [...targets].filter((target) => target.startsWith('/docs/') && !target.endsWith('.md') && !target.endsWith('.svg')),
+  ).toEqual([]);
+  await expectFound([...targets]);
 });
 
 test('/llms.txt lists the Markdown of the pages', async () => {
-  const response = await get('/llms.txt');
-  const text = await response.text();
+  const text = await (await get('/llms.txt')).text();
   expect(text).toMatch(/^# Agent Memory\n\n> .+\n/);
   const listed = [...text.matchAll(/^- \[.+?\]\((.+?)\): .+$/gm)].map(([, url]) => url!);
   expect(listed).toContain('/docs/events.md');
-  for (const url of listed) expect([url, (await get(url)).status]).toEqual([url, 200]);
+  await expectFound(listed);
 });
+
+async function expectFound(urls: string[]): Promise<void> {
+  const statuses = await Promise.all(urls.map(async (url) => [url, (await get(url, { method: 'HEAD' })).status]));
+  expect(statuses.filter(([, status]) => status !== 200)).toEqual([]);
+}
 
 test('a browser revalidates a page by its ETag', async () => {
   const first = await get('/docs/problems');
