@@ -14,6 +14,7 @@ type Line = Omit<Passage, 'file'>;
 
 const FOLDERS = [
   'docs',
+  'site',
   'src',
   'tests',
   'bench',
@@ -26,7 +27,7 @@ const FOLDERS = [
   '.ci',
 ];
 const extractors: [RegExp, (source: string, file: string) => Line[]][] = [
-  [/\.(ts|mjs|cjs)$/, fromTypeScript],
+  [/\.(ts|m?js|cjs)$/, fromTypeScript],
   [/\.sql$/, (source) => [...comments(source, '--'), ...quoted(source)]],
   [/\.json$/, descriptions],
   [/\.ya?ml$/, (source) => [...comments(source, '#'), ...descriptions(source)]],
@@ -34,7 +35,7 @@ const extractors: [RegExp, (source: string, file: string) => Line[]][] = [
 ];
 /** Generated from other files, or data. */
 const SKIPPED =
-  /^(migrations\/schema\.sql|kubernetes\/helm\/agent-memory\/(dashboards|rules)\/|package-lock\.json|tests\/.*\/(corpus|fixtures)\/)/;
+  /^(docs\/reference\/|migrations\/schema\.sql|kubernetes\/helm\/agent-memory\/(dashboards|rules)\/|package-lock\.json|tests\/.*\/(corpus|fixtures)\/)/;
 
 /** Paths relative to `root` of all files with prose: those of the folders above, and those at the root. */
 export function proseFiles(root: string): string[] {
