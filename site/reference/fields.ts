@@ -1,5 +1,5 @@
 import type { Schema } from './document.ts';
-import { code, describeType, type LinkOf, type Resolve } from './types.ts';
+import { code, describeType, type LinkOf, type Resolve } from './type_text.ts';
 
 // Tables of fields. A nested field has the path of its parents: `actor.type`, `items[].name`.
 

@@ -1,7 +1,7 @@
 import type { Endpoint, Media, Parameter, ProblemType, Response, Schema } from './document.ts';
 import { isSuccess, nameOf } from './document.ts';
 import { type Context, fieldsOf, fieldTable, sentence, tableOf, variantsOf } from './fields.ts';
-import { code, describeType } from './types.ts';
+import { code, describeType } from './type_text.ts';
 
 // One operation as Markdown.
 

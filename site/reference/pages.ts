@@ -1,7 +1,7 @@
 import { type Endpoint, endpointsOf, isSuccess, nameOf, type OpenApi, problemsOf, type Schema } from './document.ts';
 import { tableOf } from './fields.ts';
 import { bodyText, operationText, type Page, problemNames } from './operation.ts';
-import { code } from './types.ts';
+import { code } from './type_text.ts';
 
 // The reference as Markdown files, generated from openapi.json: a page for each tag, an index, and the problem types.
 
