@@ -105,8 +105,8 @@ function limitCharacters(items: Item[], maxCharacters: number): { kept: Item[]; 
 }
 
 function omissionOf(reason: Omission['reason'], ids: string[]): Omission[] {
-  const named = [...new Set(ids)];
-  return named.length > 0 ? [{ reason, count: named.length, candidates: named.slice(0, MAX_OMITTED_IDS) }] : [];
+  const uniqueIds = [...new Set(ids)];
+  return uniqueIds.length > 0 ? [{ reason, count: uniqueIds.length, candidates: uniqueIds.slice(0, MAX_OMITTED_IDS) }] : [];
 }
 
 /** Returns the id that clients know: of the event that they recorded, or of the memory that they created. */

@@ -56,8 +56,8 @@ function declaredConflicts(claims: Claim[]): [string, string][] {
 
 /** Returns the key under which a subject has a single value: its scope, audience and normalized name. Undefined without a subject. */
 export function subjectKey({ subject }: { subject?: unknown }, claim_scope: string): string | undefined {
-  const named = typeof subject === 'string' ? normalize(subject) : '';
-  return named === '' ? undefined : `${claim_scope} ${named}`;
+  const name = typeof subject === 'string' ? normalize(subject) : '';
+  return name === '' ? undefined : `${claim_scope} ${name}`;
 }
 
 /** Ignores only case and spacing: C, C++ and C# are different subjects. */
@@ -108,18 +108,18 @@ function* conflictingMeasures(claims: Claim[]): Steps<[Claim, Claim][]> {
  * can conflict.
  */
 function* collectStatements(claims: Claim[]): Steps<ClaimStatements[]> {
-  const own = new Map<Claim, Statement[]>();
+  const byClaim = new Map<Claim, Statement[]>();
   for (const claim of claims) {
     yield;
-    if (claim.isClaim) own.set(claim, statementsOf(claim));
+    if (claim.isClaim) byClaim.set(claim, statementsOf(claim));
   }
-  if (own.size === 0) return [];
-  const subjectWords = new Set([...own.values()].flatMap((statements) => statements.flatMap(({ subject }) => subject)));
+  if (byClaim.size === 0) return [];
+  const subjectWords = new Set([...byClaim.values()].flatMap((statements) => statements.flatMap(({ subject }) => subject)));
   const stated: ClaimStatements[] = [];
   for (const claim of claims) {
     yield;
     const mentionsSubject = claim.lexemes.some((word) => subjectWords.has(word)) || claim.measure?.subject;
-    const statements = own.get(claim) ?? (mentionsSubject ? statementsOf(claim) : []);
+    const statements = byClaim.get(claim) ?? (mentionsSubject ? statementsOf(claim) : []);
     if (statements.length > 0) stated.push({ claim, statements, hasSubject: hasSubject(claim) });
   }
   return stated;

@@ -50,14 +50,14 @@ export const taskItem = ({ event_id, kind, content, memory }: ContextEvent): Ite
 });
 
 export function decisionItem({ event_id, kind, content, occurred_at, lexemes, superseded, memory }: ContextEvent): Item {
-  const said = renderDecision(flattenMemory(kind, content));
+  const rendered = renderDecision(flattenMemory(kind, content));
   return {
     type: 'decision',
-    text: markSuperseded(`${occurred_at.slice(0, 10)}: ${said}`, superseded),
+    text: markSuperseded(`${occurred_at.slice(0, 10)}: ${rendered}`, superseded),
     refs: refsOf(event_id, memory),
     ids: [...(memory ? [memory.memory_id] : []), event_id],
     metadata: metadataOf(memory, superseded),
-    comparedText: markSuperseded(said, superseded),
+    comparedText: markSuperseded(rendered, superseded),
     lexemes: lexemes ?? [],
   };
 }
@@ -80,11 +80,11 @@ export function ruleItem({ event_id, content, lexemes, memory }: ContextEvent): 
 export function handoffItem({ event_id, content, occurred_at, memory }: Handoff): Item {
   const text = `${occurred_at.slice(0, 10)} ${renderHandoff(flattenMemory('memory.created', content), memory.origin.id)}`;
   const { refs } = (content.body ?? {}) as { refs?: unknown };
-  const named = (Array.isArray(refs) ? refs : []).filter((ref) => typeof ref === 'string').slice(0, 256);
+  const citedRefs = (Array.isArray(refs) ? refs : []).filter((ref) => typeof ref === 'string').slice(0, 256);
   return {
     type: 'handoff',
     text,
-    refs: [...new Set([...refsOf(event_id, memory), ...named])],
+    refs: [...new Set([...refsOf(event_id, memory), ...citedRefs])],
     ids: [memory.memory_id, event_id],
     metadata: metadataOf(memory, false),
     comparedText: text,
@@ -115,8 +115,8 @@ export function recentItem(event: ContextEvent, pairs: ToolPairs): Item[] {
 /** Returns the beginning of a call or result that is included because of the other half of its pair. */
 export function pairedItem(event: ContextEvent, pairs: ToolPairs): Item[] {
   const { text, cut } = event.content as { text: string | null; cut: boolean };
-  const said = text?.trim() ?? '';
-  return said === '' ? [] : recentItem({ ...event, content: { text: cut ? `${said} […]` : said } }, pairs);
+  const beginning = text?.trim() ?? '';
+  return beginning === '' ? [] : recentItem({ ...event, content: { text: cut ? `${beginning} […]` : beginning } }, pairs);
 }
 
 /** Renders what a handoff cites: an event as in the recent window, a memory as in the evidence. */

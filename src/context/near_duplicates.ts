@@ -55,8 +55,8 @@ export function createDuplicateDetector(): (item: ComparableText) => Steps<boole
     texts.add(normalized);
     if (!own) return false;
     for (const word of own.lexemes) {
-      const held = seenByLexeme.get(word);
-      if (held) held.push(seen.length);
+      const indexes = seenByLexeme.get(word);
+      if (indexes) indexes.push(seen.length);
       else seenByLexeme.set(word, [seen.length]);
     }
     seen.push(own);

@@ -172,9 +172,9 @@ function* selectItems(fresh: UniqueItem[], budget: number, countTokens: CountTok
   const whole: ItemForm = {
     exceeds: ({ item }, left) => surelyExceeds(item, left, largest),
     *candidateOf(entry) {
-      const known = sized.get(entry) ?? (yield* sizeItem(entry, largest, countTokens));
-      sized.set(entry, known);
-      return known;
+      const cached = sized.get(entry) ?? (yield* sizeItem(entry, largest, countTokens));
+      sized.set(entry, cached);
+      return cached;
     },
   };
   const callOnly: ItemForm = {
@@ -182,18 +182,18 @@ function* selectItems(fresh: UniqueItem[], budget: number, countTokens: CountTok
     candidateOf: (entry) => sizeCallOnly(entry, Math.min(largest, remaining), countTokens),
   };
   const fill = function* (section: SectionName, allowance: number, { exceeds, candidateOf }: ItemForm): Steps<void> {
-    let left = Math.min(allowance, remaining);
+    let available = Math.min(allowance, remaining);
     for (const entry of fresh) {
       if (entry.section !== section || selected.has(entry)) continue;
       const headingCost = started.has(section) ? 0 : (yield* countTokens(headingOf(section))) + 1;
       yield;
-      if (exceeds(entry, left - headingCost)) continue;
+      if (exceeds(entry, available - headingCost)) continue;
       const candidate = yield* candidateOf(entry);
       const cost = candidate.cost + headingCost;
-      if (cost > left) continue;
+      if (cost > available) continue;
       started.add(section);
       selected.set(entry, candidate);
-      left -= cost;
+      available -= cost;
       remaining -= cost;
     }
   };

@@ -39,12 +39,12 @@ export const renderPassage = (passage: PassageParts): string =>
 
 function labelOf({ kind, call }: PassageParts): string {
   if (kind === 'message') return '';
-  const said = kind.replaceAll('_', ' ');
-  if (!call) return ` (${said})`;
+  const kindLabel = kind.replaceAll('_', ' ');
+  if (!call) return ` (${kindLabel})`;
   const id = escapeLineEnds(call.call_id);
   return kind === 'tool_call'
-    ? ` (${said} ${id})`
-    : ` (${said} of ${call.tool === null ? '' : `${escapeLineEnds(call.tool)}, `}call ${id})`;
+    ? ` (${kindLabel} ${id})`
+    : ` (${kindLabel} of ${call.tool === null ? '' : `${escapeLineEnds(call.tool)}, `}call ${id})`;
 }
 
 /** Returns the content of a memory event in the form of a client event: the fields of the body at the top level, with the text. */

@@ -60,8 +60,8 @@ type Row = ContextEvent | { part: 'log'; as_of_seq: number; partial_index: boole
 const EVENT_SHAPE = { objects: ['content'] };
 
 /** Reads the events of a context in one round trip. Leaves out events that are not well-formed. */
-export async function readContextEvents(tenant: Tenant, scope: SearchScope, ask: EventsRequest): Promise<ContextEvents> {
-  const rows = await tenant.call<Row>('select * from read_context_events($1, $2, $3)', [tenant.id, scope, ask]);
+export async function readContextEvents(tenant: Tenant, scope: SearchScope, request: EventsRequest): Promise<ContextEvents> {
+  const rows = await tenant.call<Row>('select * from read_context_events($1, $2, $3)', [tenant.id, scope, request]);
   const log = rows.find((row) => row.part === 'log') as Extract<Row, { part: 'log' }>;
   const events = rows
     .filter((row): row is ContextEvent => row.part !== 'log' && isReadable(tenant, row, EVENT_SHAPE))
@@ -69,7 +69,7 @@ export async function readContextEvents(tenant: Tenant, scope: SearchScope, ask:
   return { as_of_seq: log.as_of_seq, partial_index: log.partial_index, events, pairs: log.content.pairs };
 }
 
-export async function readHandoff(tenant: Tenant, scope: SearchScope, ask: EventsRequest): Promise<Handoff | undefined> {
-  const [row] = await tenant.call<Handoff>('select * from find_handoff($1, $2, $3)', [tenant.id, scope, ask]);
+export async function readHandoff(tenant: Tenant, scope: SearchScope, request: EventsRequest): Promise<Handoff | undefined> {
+  const [row] = await tenant.call<Handoff>('select * from find_handoff($1, $2, $3)', [tenant.id, scope, request]);
   return row && isReadable(tenant, row, EVENT_SHAPE) ? row : undefined;
 }

@@ -55,10 +55,10 @@ function statementOf(sentence: string, lexemes: Set<string>): Statement[] {
   if (numbers.length === 0) return [];
   const measures = numbers.map(({ measure }) => measure);
   const units = new Set(measures.map(({ unit }) => unit));
-  const left = numbers.map((number) => number.left);
-  const words = sentence.replaceAll(NUMERAL, () => ` ${left.shift()}`).match(/[\p{L}\p{N}_]+/gu) ?? [];
-  const named = words.filter((word) => !/\d/.test(word)).map((word) => lexemeOf(word, lexemes));
-  const subject = [...new Set(named)].filter((word) => word !== undefined && !units.has(word)) as string[];
+  const remainders = numbers.map((number) => number.left);
+  const words = sentence.replaceAll(NUMERAL, () => ` ${remainders.shift()}`).match(/[\p{L}\p{N}_]+/gu) ?? [];
+  const indexedWords = words.filter((word) => !/\d/.test(word)).map((word) => lexemeOf(word, lexemes));
+  const subject = [...new Set(indexedWords)].filter((word) => word !== undefined && !units.has(word)) as string[];
   const marks = words.filter((word) => /\d/.test(word) && /\p{L}/u.test(word)).map((word) => word.toLowerCase());
   return [{ subject, marks, measures }];
 }

@@ -30,11 +30,11 @@ export function pairCalls(lists: Item[][], others: Item[], pairs: Map<number, To
     }
   const units = new Map([...parts].map(([call, found]) => [call, callItem(bestOccurrences(found))]));
   return lists.map((list) => {
-    const placed = new Set<Item>();
+    const seen = new Set<Item>();
     return list.flatMap((item) => {
       const unit = units.get(callOf(item) ?? -1);
       if (!unit) return [item];
-      return placed.has(unit) ? [] : [placed.add(unit) && unit];
+      return seen.has(unit) ? [] : [seen.add(unit) && unit];
     });
   });
 }
@@ -60,11 +60,11 @@ function callItem(parts: Item[]): Item | undefined {
   if (calls.length === 0) return undefined;
   const call = mergeParts(calls);
   if (results.length === 0) return call;
-  const beside = results.flatMap(({ ids }) => ids);
+  const resultIds = results.flatMap(({ ids }) => ids);
   return {
     ...mergeParts([...calls, ...results]),
-    primaryId: beside[0]!,
-    resultIds: beside,
+    primaryId: resultIds[0]!,
+    resultIds,
     callOnly: { ...call, text: call.text + RESULT_LEFT_OUT },
   };
 }

@@ -44,8 +44,8 @@ export function draftOf(
   handlers: EffectHandlers,
 ): Draft {
   const single = !('events' in body);
-  const given = (single ? [body] : body.events).map((one) => applyDefaults(principal, one));
-  const prepared = prepareAll(principal, limits.screener, given, (i) => pointerTo(given, i), limits, handlers);
+  const events = (single ? [body] : body.events).map((one) => applyDefaults(principal, one));
+  const prepared = prepareAll(principal, limits.screener, events, (i) => pointerTo(events, i), limits, handlers);
   return {
     single,
     unit: unitOf(
@@ -54,7 +54,7 @@ export function draftOf(
       prepared.reduce((sum, { bytes }) => sum + bytes, 0),
     ),
     artifacts: prepared.flatMap(artifactOf),
-    cited: citationsOf(given, limits),
+    cited: citationsOf(events, limits),
     effects: effectsByNoun(prepared),
     summaries: prepared.map(summaryOf),
   };

@@ -94,10 +94,10 @@ export async function followEvents(
   const visibility = visibilityOf(caller, query);
   const bounds = await caller.tenant.read((db) => readLogBounds(db, caller.tenant.id));
   if (!bounds) throw new Problem('not-found', 'The tenant no longer exists.');
-  const given = lastIdOf(req);
-  if (given !== undefined) assertIssued(bounds, given);
+  const lastId = lastIdOf(req);
+  if (lastId !== undefined) assertIssued(bounds, lastId);
   // Last-Event-ID takes precedence over `after`, because a reconnecting browser repeats the original URL
-  const cursor = given ?? query.after ?? bounds.last_seq;
+  const cursor = lastId ?? query.after ?? bounds.last_seq;
   assertRetained(bounds, cursor);
   // nothing is awaited between here and the registration of the stream, so the checks below cannot become stale
   if (res.destroyed) return STREAMED;

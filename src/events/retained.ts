@@ -23,6 +23,6 @@ export function assertIssued({ oldest_seq, last_seq }: LogBounds, id: number): v
 }
 
 export async function assertRetainedAfter(db: Db, tenant: string, after: number | undefined): Promise<void> {
-  const clock = after === undefined ? undefined : await readLogBounds(db, tenant);
-  if (clock) assertRetained(clock, after!);
+  const bounds = after === undefined ? undefined : await readLogBounds(db, tenant);
+  if (bounds) assertRetained(bounds, after!);
 }

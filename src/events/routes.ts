@@ -37,7 +37,7 @@ export interface RecordSettings extends EventLimits {
   maxSingle: number;
   json: JsonLimits;
   workers: Workers;
-  /** What other features make of the events. */
+  /** Handlers of the effects that events carry. */
   handlers: EffectHandlers;
 }
 
@@ -219,8 +219,8 @@ function answer({ single, data, replay }: { single: boolean; data: Recorded[]; r
   };
 }
 
-const recordedFrom = (told: EventSummary[], { seq, at }: Outcome): Recorded[] =>
-  told.map(({ event_id, artifact_id, passages, sensitivity, redactions, unindexed_bytes }, i) => ({
+const recordedFrom = (summaries: EventSummary[], { seq, at }: Outcome): Recorded[] =>
+  summaries.map(({ event_id, artifact_id, passages, sensitivity, redactions, unindexed_bytes }, i) => ({
     event_id,
     seq: seq + i,
     chunk_ids: chunkIds(event_id, passages),

@@ -76,10 +76,10 @@ export type Entry = { seq: number; event_id: string; kind: string } & (
   | { event?: undefined; unreadable: string }
 );
 
-function toEntry(judge: RowChecker, row: EventRecord, view: EventView): Entry {
-  const place = { seq: row.seq, event_id: row.event_id, kind: row.kind };
-  const unreadable = judge.faultOf(row, EVENT_SHAPE);
-  return unreadable === undefined ? { ...place, event: toEvent(row, view) } : { ...place, unreadable };
+function toEntry(checker: RowChecker, row: EventRecord, view: EventView): Entry {
+  const position = { seq: row.seq, event_id: row.event_id, kind: row.kind };
+  const unreadable = checker.faultOf(row, EVENT_SHAPE);
+  return unreadable === undefined ? { ...position, event: toEvent(row, view) } : { ...position, unreadable };
 }
 
 /** Returns the readable events. */

@@ -10,18 +10,18 @@ export type ReadQueue = <T>(tenant_id: string, work: () => Promise<T>) => Promis
 export function createReadQueue(): ReadQueue {
   const tenants = new Map<string, { running: number; waiting: (() => void)[] }>();
   return async (tenant_id, work) => {
-    const at = tenants.get(tenant_id) ?? { running: 0, waiting: [] };
-    tenants.set(tenant_id, at);
-    if (at.running >= MAX_CONCURRENT_READS) await new Promise<void>((resolve) => at.waiting.push(resolve));
-    else at.running += 1;
+    const queue = tenants.get(tenant_id) ?? { running: 0, waiting: [] };
+    tenants.set(tenant_id, queue);
+    if (queue.running >= MAX_CONCURRENT_READS) await new Promise<void>((resolve) => queue.waiting.push(resolve));
+    else queue.running += 1;
     try {
       return await work();
     } finally {
       // passes the slot to the next waiter, so that a newcomer cannot overtake it
-      const next = at.waiting.shift();
+      const next = queue.waiting.shift();
       if (next) next();
-      else at.running -= 1;
-      if (at.running === 0) tenants.delete(tenant_id);
+      else queue.running -= 1;
+      if (queue.running === 0) tenants.delete(tenant_id);
     }
   };
 }

@@ -24,7 +24,7 @@ export async function findUnreadable(tenant: Tenant, from: number, to: number): 
        and (jsonb_typeof(e.content) <> 'object' or jsonb_typeof(e.metadata) <> 'object' or jsonb_typeof(o.content) <> 'object'
          or e.occurred_at not between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'
          or e.created_at not between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'
-         -- of several dimensions, which array_position does not take, or with a null
+         -- arrays with several dimensions, for which array_position fails, or with a null element
          or case when array_ndims(e.tags) > 1 then true else array_position(e.tags, null) is not null end
          or case when array_ndims(e.refs) > 1 then true else array_position(e.refs, null) is not null end)
        order by e.seq`,

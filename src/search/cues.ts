@@ -1,20 +1,20 @@
 import { parse } from 'chrono-node/en';
 import { traits } from '../passages/index.ts';
 
-// What a query says beside its terms: the names of actors, the kind of answer that it asks for, and dates. The words are English.
+// Extracts hints from a query in addition to its terms: names of actors, the expected kind of answer, and dates. Only English is recognized.
 
-/** Days since 1970 in UTC, both included. A date without a year is null in `year` and matches each year. */
+/** A date or month in UTC. `year` is null for a date without a year, which matches every year. */
 export interface DateCue {
   year: number | null;
   month: number;
-  /** Null: the whole month. */
+  /** Null for the whole month. */
   day: number | null;
 }
 
 export interface Cues {
-  /** Words and pairs of words, lower case: the candidates for actors. */
+  /** Words and pairs of words in lower case, which may be names of actors. */
   names: string[];
-  /** The trait that an answer is likely to have; 0: any. */
+  /** The trait that an answer is likely to have; 0 for any. */
   trait: number;
   dates: DateCue[];
 }

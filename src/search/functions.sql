@@ -41,8 +41,8 @@ return array_to_string(array[
     from events e
     where e.tenant_id = c.tenant_id and e.seq = c.seq)$$ end], ' and ');
 
--- Returns an expression for the bit mask of the terms $2[p_first] to $2[p_last] that a passage contains: at most 52, so that JavaScript's numbers
--- hold it.
+-- Returns an expression for the bit mask of the terms $2[p_first] to $2[p_last] that a passage contains: at most 52, so that it is an
+-- exact integer in JavaScript.
 create or replace function mask_expression(p_first int, p_last int) returns text
 language sql immutable parallel safe
 return coalesce(
@@ -92,7 +92,7 @@ declare
   v_width bigint := greatest(16, ceil(v_last / 128.0)::bigint);
 begin
   return query execute fill_template($q$
-    with stretch as materialized (
+    with log_range as materialized (
       select s.seq, s.ordinal, s.mask, s.rest_mask, g.low, count(*) over (partition by g.low) as taken, max(s.seq) over (partition by g.low) as high
       from generate_series(1, {last}, {width}) g (low)
       cross join lateral (
@@ -108,7 +108,7 @@ begin
       select coalesce(sum(span), 0) as span
       from (
         select case when coalesce(max(t.taken), 0) >= 16 and {width} > 16 then max(t.high) - g.low + 1 else {width} end as span
-        from generate_series(1, {last}, {width}) g (low) left join stretch t on t.low = g.low
+        from generate_series(1, {last}, {width}) g (low) left join log_range t on t.low = g.low
         group by g.low
       ) spans
     )
@@ -118,7 +118,7 @@ begin
       coalesce(array_to_json(array_agg(s.seq order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]'),
       coalesce(array_to_json(array_agg(s.mask order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]'),
       coalesce(array_to_json(array_agg(s.rest_mask order by s.seq, s.ordinal) filter (where s.rest_mask is not null)), '[]')
-    from stretch s $q$,
+    from log_range s $q$,
     jsonb_build_object(
       'in_scope', chunk_condition(p_scope), 'mask', mask_expression(1, least(52, cardinality(p_terms))),
       'rest_mask', case when cardinality(p_terms) > 52 then mask_expression(53, cardinality(p_terms)) else 'null::bigint' end,

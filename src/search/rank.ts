@@ -17,7 +17,7 @@ export interface Pool {
   masks: number[];
   /** The number of terms in each passage. */
   sizes: number[];
-  /** Who said each passage, as a hash. */
+  /** A hash of the actor of each passage. */
   actors: number[];
   /** The bits of each passage's traits. */
   traits: number[];
@@ -48,9 +48,9 @@ const NEXT = 0.5;
 const SECOND = 0.15;
 const SESSION = 0.8;
 // On the same dialogues and on 160 questions about chats with an assistant, each of these raised recall@10 by 0.3 to 1.3 points and none lowered it.
-/** Of the question's score for the answer that follows it: another actor, the next turn. */
+/** Share of a question's score that the answer to it gets: the next turn, by another actor. */
 const ANSWER = 0.35;
-/** Terms of an answer at most: a long reply to a short question says its topic itself. */
+/** Maximum number of terms of an answer: a long reply to a short question contains the topic itself. */
 const ANSWER_TERMS = 90;
 const ACTOR = 0.3;
 const TRAIT = 0.2;
@@ -82,7 +82,7 @@ interface ScoredPassage {
   ownScore: number;
 }
 
-/** What a query says beside its terms: the hashes of the actors that it may name, the trait of an answer, and dates. */
+/** Hints of a query in addition to its terms: hashes of the actors that it may name, the trait of an answer, and dates. */
 export interface RankCues extends Pick<Cues, 'trait' | 'dates'> {
   name_keys: number[];
 }
@@ -122,7 +122,9 @@ export function rankPool(
 /** Maps a sum of parts to 0 to 1. Because the parts are multiplied by the coverage, scores of different queries can be compared. */
 const toScore = (sum: number) => sum / (sum + HALF);
 
-/** An actor counts if the query names exactly one of those in the pool: a query about two people does not ask for what one of them said. */
+/**
+ * Returns the actor that the query names, if it names exactly one in the pool: a query about two people does not ask for the words of one of them.
+ */
 function cueFactors(rows: ScoredPassage[], { name_keys, trait, dates }: RankCues): (row: ScoredPassage) => number {
   const names = new Set(name_keys);
   const named = new Set(rows.map(({ actor }) => actor).filter((actor) => names.has(actor)));

@@ -75,10 +75,10 @@ export const searchRoutes = [
     problems: ['validation', 'forbidden', 'not-found'],
     handle: async ({ caller, params, query }) => {
       const { principal } = onBehalf(caller, query);
-      const place = parseChunkId(params.chunk_id);
+      const position = parseChunkId(params.chunk_id);
       const visibility = visibilityById(principal);
       const asking = allowedChannels(principal);
-      const found = place && (await readChunk(caller.tenant, place, visibility, asking));
+      const found = position && (await readChunk(caller.tenant, position, visibility, asking));
       if (!found) throw new Problem('not-found', 'There is no chunk with this id.');
       requireSubjectFor(principal, found);
       const { actor_id: _, tags: __, user_id, agent_id, project_id, ...rest } = found;

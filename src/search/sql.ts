@@ -90,9 +90,9 @@ const PASSAGE_SHAPE = { lists: ['tags', 'lexemes'] };
 const DETAILS_SHAPE = { objects: ['body', 'origin'], lists: ['refs'] };
 
 /** Returns true if the columns of a row, and those of its memory, are well-formed. */
-export const isReadable = (judge: RowChecker, row: { seq: number; memory: MemoryDetails | null }, shape: Shape): boolean =>
-  judge.faultOf(row, shape) === undefined &&
-  (row.memory === null || judge.faultOf({ ...row.memory, seq: row.seq }, DETAILS_SHAPE) === undefined);
+export const isReadable = (checker: RowChecker, row: { seq: number; memory: MemoryDetails | null }, shape: Shape): boolean =>
+  checker.faultOf(row, shape) === undefined &&
+  (row.memory === null || checker.faultOf({ ...row.memory, seq: row.seq }, DETAILS_SHAPE) === undefined);
 
 /** Reads passages. Leaves out those that are not well-formed. */
 export async function readPassages(

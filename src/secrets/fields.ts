@@ -1,7 +1,8 @@
 import type { Screener } from './policy.ts';
 
 /**
- * Redacts the secrets in the `freeText` members of a body (`reason`, `patch/text`), and rejects a body with a secret in an `unredactable` member. The body may
+ * Redacts the secrets in the `freeText` members of a body (`reason`, `patch/text`), and rejects a body with a secret in an `unredactable` member. The
+ * body may
  * have any other shape; its schema is checked later.
  */
 export function screenFields(
@@ -18,7 +19,7 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
 function redactAt(screener: Screener, value: unknown, [name, ...rest]: string[], path: string): unknown {
   if (name === undefined) return screener.screen(value, { pointer: path, aad: '' }).value;
   if (!isObject(value) || !Object.hasOwn(value, name)) return value;
-  const held = value[name];
-  const kept = redactAt(screener, held, rest, `${path}/${name}`);
-  return kept === held ? value : { ...value, [name]: kept };
+  const member = value[name];
+  const kept = redactAt(screener, member, rest, `${path}/${name}`);
+  return kept === member ? value : { ...value, [name]: kept };
 }

@@ -13,7 +13,7 @@ export interface KeywordRule {
   /** Number of characters to read after a keyword; for rules with long values. */
   lookahead?: number;
   /** Finds further secrets that the pattern cannot express. */
-  findMore?(text: string, place: KeywordRule, found: Span[]): void;
+  findMore?(text: string, rule: KeywordRule, found: Span[]): void;
 }
 
 /** Number of characters to read before and after a keyword. */

@@ -175,7 +175,7 @@ function visitObject(given: Record<string, unknown>, named: SecretName | undefin
   return copy ?? given;
 }
 
-/** What an object tells about the secrets among its members. */
+/** Hints of an object about the secrets among its members. */
 interface ObjectHints {
   /** {"name": "DB_PASSWORD", "value": "…"} */
   pair: Pair;

@@ -69,18 +69,18 @@ export const isPlaceholder = (value: string): boolean =>
 /** Matches tests/a1.test.ts, config.json:12. */
 export const isFile = /^[\w@.-]*\/[\w@./-]*$|^[\w./-]+\.[a-z]{1,5}\d?(?::\d+)*$/;
 
-const pieces = /[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+/g;
+const characterRuns = /[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+/g;
 const MAX_MEAN_PIECE = 2.75;
 
 /**
  * Returns true if the character class changes about every other character, as in `OI5w8FZmqx6ZYi`. Names such as `Base64UrlSafe` have longer pieces.
  */
 export function isJumbled(value: string): boolean {
-  const found = value.slice(0, 200).match(pieces) ?? [];
-  const length = found.reduce((sum, piece) => sum + piece.length, 0);
+  const runs = value.slice(0, 200).match(characterRuns) ?? [];
+  const length = runs.reduce((sum, piece) => sum + piece.length, 0);
   if (length < 8) return false;
-  const sorts = [/[a-z]/, /[A-Z]/, /\d/].filter((sort) => sort.test(value)).length;
-  return sorts > 1 && (sorts === 3 || length >= 10) && length / found.length < MAX_MEAN_PIECE;
+  const classes = [/[a-z]/, /[A-Z]/, /\d/].filter((sort) => sort.test(value)).length;
+  return classes > 1 && (classes === 3 || length >= 10) && length / runs.length < MAX_MEAN_PIECE;
 }
 
 /** Returns true for `ClientHttp2Session`, `TestToken2Refresh`. */
