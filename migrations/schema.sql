@@ -7173,7 +7173,7 @@ declare
   v_width bigint := greatest(16, ceil(v_last / 128.0)::bigint);
 begin
   return query execute fill_template($q$
-    with stretch as materialized (
+    with log_range as materialized (
       select s.seq, s.ordinal, s.mask, s.rest_mask, g.low, count(*) over (partition by g.low) as taken, max(s.seq) over (partition by g.low) as high
       from generate_series(1, {last}, {width}) g (low)
       cross join lateral (
@@ -7189,7 +7189,7 @@ begin
       select coalesce(sum(span), 0) as span
       from (
         select case when coalesce(max(t.taken), 0) >= 16 and {width} > 16 then max(t.high) - g.low + 1 else {width} end as span
-        from generate_series(1, {last}, {width}) g (low) left join stretch t on t.low = g.low
+        from generate_series(1, {last}, {width}) g (low) left join log_range t on t.low = g.low
         group by g.low
       ) spans
     )
@@ -7199,7 +7199,7 @@ begin
       coalesce(array_to_json(array_agg(s.seq order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]'),
       coalesce(array_to_json(array_agg(s.mask order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]'),
       coalesce(array_to_json(array_agg(s.rest_mask order by s.seq, s.ordinal) filter (where s.rest_mask is not null)), '[]')
-    from stretch s $q$,
+    from log_range s $q$,
     jsonb_build_object(
       'in_scope', chunk_condition(p_scope), 'mask', mask_expression(1, least(52, cardinality(p_terms))),
       'rest_mask', case when cardinality(p_terms) > 52 then mask_expression(53, cardinality(p_terms)) else 'null::bigint' end,
