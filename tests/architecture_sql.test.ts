@@ -74,12 +74,16 @@ const listSources = () =>
     .filter((file) => /\.(ts|sql)$/.test(file))
     .map((file) => ({ file, text: readFileSync(join(root, 'src', file), 'utf8') }));
 
-// Otherwise PostgreSQL 15.20 cannot add a column with a default to the table (tests/db/grow.test.ts).
-test('a function with a parameter of a table type has its body as a string', () => {
-  const takesRows = (sql: string) =>
-    [...sql.slice(0, sql.search(/\breturns\b/)).matchAll(/\w+ (\w+)[,)]/g)].some(([, type]) => owners.has(type!));
-  const parsed = routines.filter(({ sql }) => /^(return|begin atomic)\b/m.test(sql) && takesRows(sql));
-  expect(parsed.map(({ name }) => name)).toEqual([]);
+// Otherwise PostgreSQL 15.20 cannot add a column with a default to the table (tests/db/grow.test.ts), and once a column was added PostgreSQL 17 fails
+// with XX000 ("too few column names for subquery") where the function is used.
+test('a function that takes or returns rows of a table, or calls a function that returns them, has its body as a string', () => {
+  const signature = (sql: string) => sql.slice(0, sql.search(/^language\b/m));
+  const usesRows = (sql: string) => [...signature(sql).matchAll(/\w+ (\w+)\s*[,)\n]/g)].some(([, type]) => owners.has(type!));
+  const returnsRows = routines.filter(({ sql }) => /returns/.test(sql) && usesRows(sql.slice(sql.search(/\breturns\b/))));
+  const sources = new RegExp(`\\b(${returnsRows.map(({ name }) => name).join('|')})\\(`);
+  const bodyOf = (sql: string) => sql.slice(sql.search(/^(return|begin atomic)\b/m));
+  const parsed = routines.filter(({ sql }) => /^(return|begin atomic)\b/m.test(sql));
+  expect(parsed.filter(({ sql }) => usesRows(sql) || sources.test(bodyOf(sql))).map(({ name }) => name)).toEqual([]);
 });
 
 test('a function has at most 60 lines', () => {

@@ -214,7 +214,7 @@ end $$;
 -- because no list shows them, and events that a handoff has already summarized.
 create or replace function recent_session_events(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint) returns table (seq bigint)
 language sql stable
-begin atomic
+as $$
   select s.seq
   from seen_events(p_tenant, p_scope) s
   where s.session_key = session_key(p_tenant, p_request ->> 'session_id') and s.session_id = p_request ->> 'session_id' and s.seq <= p_last
@@ -223,8 +223,8 @@ begin atomic
     and (p_scope -> 'filter' is null or event_matches(s, p_scope -> 'filter', false, p_scope ->> 'channel'))
     and (not p_request ? 'handoff_seq' or s.seq > (p_request ->> 'handoff_seq')::bigint or s.agent_id = p_request ->> 'agent_id')
   order by s.seq desc
-  limit 60;
-end;
+  limit 60
+$$;
 
 -- Returns the memories with these ids, and the active decisions whose text has one of these hashes.
 create or replace function cited_memories(p_tenant text, p_ids text[], p_hashes bytea[]) returns table (memory_id text)
@@ -244,7 +244,7 @@ create or replace function context_memories(
   p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint, p_decisions bigint[], p_cited text[])
 returns table (part text, seq bigint, memory memories)
 language sql stable
-begin atomic
+as $$
   select case (h.memory).kind when 'task' then 'task' when 'decision' then 'decision' else 'rule' end, h.content_seq, h.memory
   from select_memories(p_tenant, p_scope, p_request, p_last, array['task', 'decision', 'rule', 'preference'], array[50, 40, 200, 200], 'active') h
   union all
@@ -259,8 +259,8 @@ begin atomic
   union all
   select case when m.kind = 'decision' then 'decision' else 'cited' end, m.content_seq, m
   from memories m
-  where m.tenant_id = p_tenant and m.memory_id = any (p_cited) and m.status = 'active' and m.last_seq <= p_last;
-end;
+  where m.tenant_id = p_tenant and m.memory_id = any (p_cited) and m.status = 'active' and m.last_seq <= p_last
+$$;
 
 -- Returns one event of a context as the request may see it now, with the metadata of its memory; no row if the request may not see it.
 create or replace function context_event(

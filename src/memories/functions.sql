@@ -556,7 +556,7 @@ end $$;
 -- Returns the events that refs name by the id of an event, passage or artifact.
 create or replace function events_of_refs(p_tenant text, p_refs text[]) returns table (ref text, event events)
 language sql stable
-begin atomic
+as $$
   select r.ref, named.event
   from (
     select
@@ -568,17 +568,17 @@ begin atomic
   ) r
   cross join lateral (
     select e as event from events e where e.tenant_id = p_tenant and e.event_id = r.event_id limit 1
-  ) named;
-end;
+  ) named
+$$;
 
 -- Returns the refs that name an existing event. Events that only create or change a memory are not a source of another memory.
 create or replace function existing_sources(p_tenant text, p_refs text[]) returns table (ref text, seq bigint)
 language sql stable
-begin atomic
+as $$
   select n.ref, (n.event).seq
   from events_of_refs(p_tenant, p_refs) n
-  where (n.event).kind not like 'memory.%' and not is_gone(n.event);
-end;
+  where (n.event).kind not like 'memory.%' and not is_gone(n.event)
+$$;
 
 -- Returns the memories named by refs that can ground another memory, acts first, without those in p_seen. The limit bounds p_seen to 65 memories.
 -- p_job: an erasure, whose marked memories ground nothing.
