@@ -1678,57 +1678,27 @@ CREATE FUNCTION public.context_event(p_tenant text, p_scope jsonb, p_last bigint
   where is_shown_in(k.blocked_in, p_scope ->> 'channel');
 $$;
 
--- Name: select_memories(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.select_memories(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS TABLE(memory public.memories, content_seq bigint)
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-begin
-  if p_scope ? 'as_of' or exists (select from memory_versions v where v.tenant_id = p_tenant and v.seq > p_last) then
-    return query select h.* from memories_as_of(p_tenant, p_scope, p_request, p_last, p_kinds, p_limits, p_status) h;
-  else
-    return query select h.* from current_memories(p_tenant, p_scope, p_request, p_last, p_kinds, p_limits, p_status) h;
-  end if;
-end $$;
-
 -- Name: context_memories(text, jsonb, jsonb, bigint, bigint[], text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.context_memories(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint, p_decisions bigint[], p_cited text[]) RETURNS TABLE(part text, seq bigint, memory public.memories)
     LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT
-         CASE (h.memory).kind
-             WHEN 'task'::text THEN 'task'::text
-             WHEN 'decision'::text THEN 'decision'::text
-             ELSE 'rule'::text
-         END AS "case",
-     h.content_seq,
-     h.memory
-    FROM public.select_memories(context_memories.p_tenant, context_memories.p_scope, context_memories.p_request, context_memories.p_last, ARRAY['task'::text, 'decision'::text, 'rule'::text, 'preference'::text], ARRAY[50, 40, 200, 200], 'active'::text) h(memory, content_seq)
- UNION ALL
-  SELECT 'superseded'::text,
-     h.content_seq,
-     h.memory
-    FROM public.select_memories(context_memories.p_tenant, context_memories.p_scope, context_memories.p_request, context_memories.p_last, ARRAY['decision'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text], ARRAY[40, 10, 10, 10, 10, 10], 'superseded'::text) h(memory, content_seq)
- UNION ALL
-  SELECT 'decision'::text,
-     v.seq,
-     m.*::public.memories AS m
-    FROM (public.memory_versions v
-      JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
-   WHERE ((v.tenant_id = context_memories.p_tenant) AND (v.seq = ANY (context_memories.p_decisions)) AND (v.status <> 'superseded'::text) AND (m.kind = 'decision'::text))
- UNION ALL
-  SELECT
-         CASE
-             WHEN (m.kind = 'decision'::text) THEN 'decision'::text
-             ELSE 'cited'::text
-         END AS "case",
-     m.content_seq,
-     m.*::public.memories AS m
-    FROM public.memories m
-   WHERE ((m.tenant_id = context_memories.p_tenant) AND (m.memory_id = ANY (context_memories.p_cited)) AND (m.status = 'active'::text) AND (m.last_seq <= context_memories.p_last));
-END;
+    AS $$
+  select case (h.memory).kind when 'task' then 'task' when 'decision' then 'decision' else 'rule' end, h.content_seq, h.memory
+  from select_memories(p_tenant, p_scope, p_request, p_last, array['task', 'decision', 'rule', 'preference'], array[50, 40, 200, 200], 'active') h
+  union all
+  select 'superseded', h.content_seq, h.memory
+  from select_memories(
+    p_tenant, p_scope, p_request, p_last, array['decision', 'fact', 'preference', 'rule', 'note', 'summary'], array[40, 10, 10, 10, 10, 10],
+    'superseded') h
+  union all
+  select 'decision', v.seq, m
+  from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+  where v.tenant_id = p_tenant and v.seq = any (p_decisions) and v.status <> 'superseded' and m.kind = 'decision'
+  union all
+  select case when m.kind = 'decision' then 'decision' else 'cited' end, m.content_seq, m
+  from memories m
+  where m.tenant_id = p_tenant and m.memory_id = any (p_cited) and m.status = 'active' and m.last_seq <= p_last
+$$;
 
 -- Name: copy_chunk_edits(text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -2665,68 +2635,34 @@ begin
   return array(select distinct s from unnest(v_seqs) s);
 end $_$;
 
--- Name: artifacts; Type: TABLE; Schema: public
-
-CREATE TABLE public.artifacts (
-    tenant_id text NOT NULL,
-    artifact_id text NOT NULL,
-    event_id text,
-    media_type text NOT NULL,
-    byte_count bigint NOT NULL,
-    sha256 bytea NOT NULL,
-    bytes bytea NOT NULL,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    user_id text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
-);
-ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
-
-ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
-
 -- Name: events_of_refs(text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.events_of_refs(p_tenant text, p_refs text[]) RETURNS TABLE(ref text, event public.events)
     LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT r.ref,
-     named.event
-    FROM (( SELECT c.ref,
-                 CASE
-                     WHEN (c.ref ~ '^art_'::text) THEN ( SELECT a.event_id
-                        FROM public.artifacts a
-                       WHERE ((a.tenant_id = events_of_refs.p_tenant) AND (a.artifact_id = c.ref)))
-                     ELSE public.event_of(c.ref)
-                 END AS event_id
-            FROM unnest(events_of_refs.p_refs) c(ref)
-          OFFSET 0) r
-      CROSS JOIN LATERAL ( SELECT e.*::public.events AS event
-            FROM public.events e
-           WHERE ((e.tenant_id = events_of_refs.p_tenant) AND (e.event_id = r.event_id))
-          LIMIT 1) named);
-END;
-
--- Name: is_gone(public.events); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.is_gone(p_event public.events) RETURNS boolean
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
-begin
-  return (p_event.erased_at is not null and not p_event.content ? 'retention')
-    or exists (select from overlays o where o.tenant_id = p_event.tenant_id and o.seq = p_event.seq and o.content ? 'withheld');
-end $$;
+  select r.ref, named.event
+  from (
+    select
+      c.ref,
+      case when c.ref ~ '^art_' then (select a.event_id from artifacts a where a.tenant_id = p_tenant and a.artifact_id = c.ref)
+        else event_of(c.ref) end as event_id
+    from unnest(p_refs) c (ref)
+    offset 0
+  ) r
+  cross join lateral (
+    select e as event from events e where e.tenant_id = p_tenant and e.event_id = r.event_id limit 1
+  ) named
+$$;
 
 -- Name: existing_sources(text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.existing_sources(p_tenant text, p_refs text[]) RETURNS TABLE(ref text, seq bigint)
     LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT n.ref,
-     (n.event).seq AS seq
-    FROM public.events_of_refs(existing_sources.p_tenant, existing_sources.p_refs) n(ref, event)
-   WHERE (((n.event).kind !~~ 'memory.%'::text) AND (NOT public.is_gone(n.event)));
-END;
+    AS $$
+  select n.ref, (n.event).seq
+  from events_of_refs(p_tenant, p_refs) n
+  where (n.event).kind not like 'memory.%' and not is_gone(n.event)
+$$;
 
 -- Name: expire_marked(text, text, bigint, boolean); Type: FUNCTION; Schema: public
 
@@ -3088,6 +3024,17 @@ end $$;
 CREATE FUNCTION public.is_act(p_kind text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (p_kind = ANY (ARRAY['decision'::text, 'task'::text, 'rule'::text, 'preference'::text, 'handoff'::text]));
+
+-- Name: is_gone(public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_gone(p_event public.events) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return (p_event.erased_at is not null and not p_event.content ? 'retention')
+    or exists (select from overlays o where o.tenant_id = p_event.tenant_id and o.seq = p_event.seq and o.content ? 'withheld');
+end $$;
 
 -- Name: is_marked(text, text, text); Type: FUNCTION; Schema: public
 
@@ -4783,6 +4730,25 @@ begin
   group by c.ref;
 end $$;
 
+-- Name: artifacts; Type: TABLE; Schema: public
+
+CREATE TABLE public.artifacts (
+    tenant_id text NOT NULL,
+    artifact_id text NOT NULL,
+    event_id text,
+    media_type text NOT NULL,
+    byte_count bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    bytes bytea NOT NULL,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    user_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
+ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
+
 -- Name: memories_pin(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memories_pin(p_tenant text) RETURNS SETOF bigint
@@ -6057,37 +6023,21 @@ begin
   return v_known.outcome;
 end $$;
 
--- Name: seen_events(text, jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF public.events
-    LANGUAGE sql STABLE
-    AS $$
-  select
-    e.tenant_id, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, coalesce(o.content, e.content), e.user_id, e.agent_id,
-    e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, case when o.content is null then e.artifact_id end, e.chunk_count, e.byte_count,
-    e.occurred_at, e.created_at, e.supersedes, e.erased_at, e.redactions, e.session_key, e.carried_at
-  from events e
-  left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
-  where e.tenant_id = p_tenant
-    and visible(
-      e.channel, e.user_id, e.sensitivity, array(select jsonb_array_elements_text(p_scope -> 'channels')),
-      case when p_scope -> 'subjects' = 'null' then null else array(select jsonb_array_elements_text(p_scope -> 'subjects')) end,
-      array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
-    and (p_scope ->> 'as_of' is null or e.occurred_at <= (p_scope ->> 'as_of')::timestamptz)
-    and is_shown_in(o.blocked_in, p_scope ->> 'channel')
-$$;
-
 -- Name: recent_session_events(text, jsonb, jsonb, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.recent_session_events(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint) RETURNS TABLE(seq bigint)
     LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT s.seq
-    FROM public.seen_events(recent_session_events.p_tenant, recent_session_events.p_scope) s(tenant_id, seq, event_id, session_id, channel, actor_type, actor_id, kind, content, user_id, agent_id, project_id, sensitivity, tags, refs, metadata, artifact_id, chunk_count, byte_count, occurred_at, created_at, supersedes, erased_at, redactions, session_key, carried_at)
-   WHERE ((s.session_key = public.session_key(recent_session_events.p_tenant, (recent_session_events.p_request ->> 'session_id'::text))) AND (s.session_id = (recent_session_events.p_request ->> 'session_id'::text)) AND (s.seq <= recent_session_events.p_last) AND (s.kind = ANY (ARRAY['message'::text, 'tool_call'::text, 'tool_result'::text, 'decision'::text, 'task_update'::text, 'artifact'::text])) AND (s.carried_at IS NULL) AND (((recent_session_events.p_scope -> 'filter'::text) IS NULL) OR public.event_matches(s.*, (recent_session_events.p_scope -> 'filter'::text), false, (recent_session_events.p_scope ->> 'channel'::text))) AND ((NOT (recent_session_events.p_request ? 'handoff_seq'::text)) OR (s.seq > ((recent_session_events.p_request ->> 'handoff_seq'::text))::bigint) OR (s.agent_id = (recent_session_events.p_request ->> 'agent_id'::text))))
-   ORDER BY s.seq DESC
-  LIMIT 60;
-END;
+    AS $$
+  select s.seq
+  from seen_events(p_tenant, p_scope) s
+  where s.session_key = session_key(p_tenant, p_request ->> 'session_id') and s.session_id = p_request ->> 'session_id' and s.seq <= p_last
+    and s.kind in ('message', 'tool_call', 'tool_result', 'decision', 'task_update', 'artifact')
+    and s.carried_at is null
+    and (p_scope -> 'filter' is null or event_matches(s, p_scope -> 'filter', false, p_scope ->> 'channel'))
+    and (not p_request ? 'handoff_seq' or s.seq > (p_request ->> 'handoff_seq')::bigint or s.agent_id = p_request ->> 'agent_id')
+  order by s.seq desc
+  limit 60
+$$;
 
 -- Name: refs_of_memories(text, text[], bigint, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -6894,6 +6844,40 @@ CREATE FUNCTION public.score_expression(p_weights jsonb) RETURNS text
 CREATE FUNCTION public.script_language(p_text text) RETURNS regconfig
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (p_text !~ '[\u0370-\u03ff\u0400-\u04ff\u0530-\u058f\u0600-\u06ff\u0900-\u097f\u0b80-\u0bff]'::text) THEN NULL::regconfig WHEN (p_text ~ '[\u0400-\u04ff]'::text) THEN 'russian'::regconfig WHEN (p_text ~ '[\u0600-\u06ff]'::text) THEN 'arabic'::regconfig WHEN (p_text ~ '[\u0370-\u03ff]'::text) THEN 'greek'::regconfig WHEN (p_text ~ '[\u0900-\u097f]'::text) THEN 'hindi'::regconfig WHEN (p_text ~ '[\u0b80-\u0bff]'::text) THEN 'tamil'::regconfig ELSE 'armenian'::regconfig END;
+
+-- Name: seen_events(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF public.events
+    LANGUAGE sql STABLE
+    AS $$
+  select
+    e.tenant_id, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, coalesce(o.content, e.content), e.user_id, e.agent_id,
+    e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, case when o.content is null then e.artifact_id end, e.chunk_count, e.byte_count,
+    e.occurred_at, e.created_at, e.supersedes, e.erased_at, e.redactions, e.session_key, e.carried_at
+  from events e
+  left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
+  where e.tenant_id = p_tenant
+    and visible(
+      e.channel, e.user_id, e.sensitivity, array(select jsonb_array_elements_text(p_scope -> 'channels')),
+      case when p_scope -> 'subjects' = 'null' then null else array(select jsonb_array_elements_text(p_scope -> 'subjects')) end,
+      array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
+    and (p_scope ->> 'as_of' is null or e.occurred_at <= (p_scope ->> 'as_of')::timestamptz)
+    and is_shown_in(o.blocked_in, p_scope ->> 'channel')
+$$;
+
+-- Name: select_memories(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.select_memories(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS TABLE(memory public.memories, content_seq bigint)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  if p_scope ? 'as_of' or exists (select from memory_versions v where v.tenant_id = p_tenant and v.seq > p_last) then
+    return query select h.* from memories_as_of(p_tenant, p_scope, p_request, p_last, p_kinds, p_limits, p_status) h;
+  else
+    return query select h.* from current_memories(p_tenant, p_scope, p_request, p_last, p_kinds, p_limits, p_status) h;
+  end if;
+end $$;
 
 -- Name: seq_before(text, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -9433,12 +9417,6 @@ GRANT ALL ON FUNCTION public.erase_rows(p_ms integer) TO agent_memory_app;
 REVOKE ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) TO agent_memory_app;
 
--- Name: TABLE artifacts; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.artifacts TO agent_memory_backup;
-
 -- Name: TABLE jobs; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.jobs TO agent_memory_app;
@@ -9542,6 +9520,12 @@ GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agen
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.erasure_marks TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.erasure_marks TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.erasure_marks TO agent_memory_backup;
+
+-- Name: TABLE artifacts; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.artifacts TO agent_memory_backup;
 
 -- Name: FUNCTION noun(p_noun text, prefix text, part text, keys text[], without text[]); Type: ACL; Schema: public
 
