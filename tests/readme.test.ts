@@ -11,7 +11,7 @@ beforeAll(async () => {
   const database = await daemonDatabase();
   release = database.release;
   daemon = await spawnDaemon(database.env);
-}, 60_000);
+}, 300_000);
 afterAll(async () => {
   await daemon.kill('SIGTERM');
   await release();

@@ -56,7 +56,7 @@ async function startDaemon(): Promise<SpawnedDaemon> {
 let daemon: SpawnedDaemon;
 beforeAll(async () => {
   daemon = await startDaemon();
-}, 60_000);
+}, 300_000);
 afterAll(async () => {
   for (const started of daemons) await started.kill('SIGTERM');
   for (const release of releases) await release();
