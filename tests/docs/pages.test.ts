@@ -1,11 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import { freePort, type SpawnedDaemon, spawnDaemon } from '../support/daemon.ts';
 import { daemonDatabase } from '../support/database.ts';
-import { anchorsOf, type Block, blocksOf, pages, proseOf, read, root } from '../support/pages.ts';
+import { type Block, blocksOf, pages, read, root } from '../support/pages.ts';
 
 // Types the commands of every page as a reader would: `sh` blocks in one shell, `ts` and `python` blocks saved under the name in their
 // first line. A new page is covered without a new test.
@@ -156,39 +156,4 @@ test.each(withPrograms)(
 test('each page whose commands are executed elsewhere states where', () => {
   const withConsole = pages.filter((page) => blocksOf(read(page)).some(({ language }) => language === 'console'));
   expect(withConsole.filter((page) => !page.startsWith('docs/runbooks/'))).toEqual(Object.keys(executedElsewhere).sort());
-});
-
-test('the index lists every page', () => {
-  const listed = [...read('docs/index.md').matchAll(/^- \[[^\]]+\]\(([^)#]+)\): ./gm)].map(([, target]) => join('docs', target!));
-  const expected = pages.filter((page) => page !== 'docs/index.md' && !page.startsWith('docs/runbooks/'));
-  expect(expected.filter((page) => !listed.includes(page))).toEqual([]);
-});
-
-test('every link leads to a file, and to a heading of it', () => {
-  const files = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', ...pages];
-  const dead = files.flatMap((file) =>
-    [...proseOf(read(file)).matchAll(/\]\((?!\w+:)([^)#\s]*)(?:#([^)]*))?\)/g)].flatMap(([, target, anchor]) => {
-      const path = target ? join(dirname(file), target) : file;
-      if (!existsSync(join(root, path))) return [`${file} → ${target}`];
-      const isMissing = anchor && path.endsWith('.md') && !anchorsOf(read(path)).includes(anchor);
-      return isMissing ? [`${file} → ${target}#${anchor}`] : [];
-    }),
-  );
-  expect(dead).toEqual([]);
-});
-
-/** The example noun of CONTRIBUTING.md, and a file of the guide that docs/deployment.md compares itself with. */
-const notOurs = /^src\/(?:states\/|db\/schema\.sql)/;
-
-test('every file of the repository that a page names exists', () => {
-  const missing = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', ...pages].flatMap((file) =>
-    [
-      ...read(file).matchAll(
-        /(?<![\w./-])(?:src|tests|scripts|bench|nginx|postgres|monitoring)\/[\w./-]+\.(?:ts|sql|sh|conf|yml|json|test\.ts)\b/g,
-      ),
-    ]
-      .filter(([path]) => !notOurs.test(path) && !existsSync(join(root, path)))
-      .map(([path]) => `${file}: ${path}`),
-  );
-  expect(missing).toEqual([]);
 });
