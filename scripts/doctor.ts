@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { ConfigError, loadConfig } from '../src/config.ts';
-import { type DoctorOptions, examine, type Finding } from '../src/doctor/index.ts';
+import { type DoctorOptions, runChecks, type Finding } from '../src/doctor/index.ts';
 import { startupMessage } from '../src/startup_error.ts';
 
 const marks = { ok: 'ok     ', warning: 'warning', failed: 'FAILED ', skipped: '-      ' };
@@ -59,7 +59,7 @@ async function look({ daemons, certificates, host, backups, backupHours }: Optio
     backup_hours: backupHours,
   };
   try {
-    return await examine(loadConfig(), asked);
+    return await runChecks(loadConfig(), asked);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     return [{ check: 'settings', state: 'failed', says: error.message, next: 'less .env.example docs/configuration.md' }];

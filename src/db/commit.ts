@@ -3,21 +3,21 @@ import type { Pool } from './pool.ts';
 import { dbOf } from './query.ts';
 import type { Outcome, Unit } from './unit.ts';
 
-// Group commit. A queue per tenant; a batch leaves at once when none is in flight, and when it is worth a trip a second one while
-// the first is written: it waits in PostgreSQL for the clock, so that neither side waits for the other (a timer made every median
-// worse). A few batches over all tenants are in flight, ready tenants in turn, so a busy tenant does not hold up a quiet one.
-// Measurements: docs/decisions/seq-allocation.md.
+// Group commit with one queue per tenant. A batch is sent at once if none of the tenant is in flight. If enough units wait, a second batch
+// follows while the first is being written: it waits in PostgreSQL for the tenant's clock row, so that neither side is idle. A timer
+// instead made every median worse. The number of batches in flight over all tenants is bounded, and tenants take turns, so that a busy
+// tenant does not delay a quiet one. Measurements: docs/decisions/seq-allocation.md.
 
 export interface CommitLimits {
-  /** Units that may wait, over all tenants. */
+  /** Maximum number of queued units, over all tenants. */
   maxQueued: number;
-  /** Bytes that may wait, over all tenants. */
+  /** Maximum size of the queued units, over all tenants. */
   maxQueuedBytes: number;
-  /** Batches in flight over all tenants. */
+  /** Maximum number of batches in flight, over all tenants. */
   parallel: number;
-  /** Of these, batches of one unit that is large. */
+  /** Maximum number of those that consist of one large unit. */
   parallelLarge: number;
-  /** Batches in flight for one tenant. */
+  /** Maximum number of batches in flight per tenant. */
   perTenant: number;
 }
 
@@ -35,16 +35,15 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-/** What a tenant has waiting and in flight. */
 interface TenantQueue {
   waiting: Waiting[];
   batches: number;
-  /** Units in the batch that left last. */
+  /** Number of units in the last batch that was sent. */
   size: number;
 }
 
-// 128 units: above it latency grew and throughput did not. 256 KiB: the counter is locked while a batch is written. A larger unit
-// is a batch of its own, and few of these are in flight, so that tenants with seconds of work do not hold up all others.
+// More than 128 units increased latency but not throughput. 256 KiB, because the clock row is locked while a batch is written. A larger
+// unit is a batch of its own, and few of these are in flight, so that tenants with seconds of work do not delay all others.
 const MAX_UNITS = 128;
 const MAX_BATCH_CHARS = 256 * 1024;
 
@@ -55,12 +54,12 @@ export function createWriteQueue(
   onCommitted: (tenant: string, lastSeq: number) => void,
   onFlushed: (units: number, ms: number) => void = () => undefined,
 ) {
-  const lines = new Map<string, TenantQueue>();
+  const queues = new Map<string, TenantQueue>();
   let inFlight = 0;
   let largeInFlight = 0;
   let queued = 0;
   let queuedChars = 0;
-  let leaving = false;
+  let scheduled = false;
 
   function enqueue(tenant: string, unit: Unit): Promise<Outcome> {
     const json = unit.encoded ?? JSON.stringify(unit);
@@ -68,47 +67,47 @@ export function createWriteQueue(
       return Promise.reject(new WriteQueueFull());
     queued += 1;
     queuedChars += json.length;
-    const line = lines.get(tenant) ?? { waiting: [], batches: 0, size: 0 };
-    lines.set(tenant, line);
+    const queue = queues.get(tenant) ?? { waiting: [], batches: 0, size: 0 };
+    queues.set(tenant, queue);
     return new Promise((resolve, reject) => {
-      line.waiting.push({ json, resolve, reject });
-      if (leaving) return;
-      leaving = true;
-      // after what else this turn of the loop has read, so that requests that came together leave together
-      setImmediate(leave);
+      queue.waiting.push({ json, resolve, reject });
+      if (scheduled) return;
+      scheduled = true;
+      // after the other requests of this turn of the event loop, so that they share a batch
+      setImmediate(sendDue);
     });
   }
 
-  function leave(): void {
-    leaving = false;
-    for (const [tenant, line] of lines) {
+  function sendDue(): void {
+    scheduled = false;
+    for (const [tenant, queue] of queues) {
       if (inFlight >= limits.parallel) return;
-      if (!isDue(line) || (isLarge(line.waiting) && largeInFlight >= limits.parallelLarge)) continue;
-      // to the end: tenants take turns
-      lines.delete(tenant);
-      lines.set(tenant, line);
-      void send(tenant, line);
+      if (!isDue(queue) || (isLarge(queue.waiting) && largeInFlight >= limits.parallelLarge)) continue;
+      // Move the tenant to the end: tenants take turns.
+      queues.delete(tenant);
+      queues.set(tenant, queue);
+      void send(tenant, queue);
     }
   }
 
   const isDue = ({ waiting, batches, size }: TenantQueue): boolean =>
     waiting.length > 0 && (batches === 0 || (batches < limits.perTenant && waiting.length >= size / 2));
 
-  async function send(tenant: string, line: TenantQueue): Promise<void> {
-    const large = isLarge(line.waiting) ? 1 : 0;
-    const batch = takeBatch(line.waiting);
+  async function send(tenant: string, queue: TenantQueue): Promise<void> {
+    const large = isLarge(queue.waiting) ? 1 : 0;
+    const batch = takeBatch(queue.waiting);
     inFlight += 1;
     largeInFlight += large;
-    line.batches += 1;
-    line.size = batch.length;
+    queue.batches += 1;
+    queue.size = batch.length;
     const began = performance.now();
     await flush(tenant, batch);
     onFlushed(batch.length, performance.now() - began);
     inFlight -= 1;
     largeInFlight -= large;
-    line.batches -= 1;
-    if (line.batches === 0 && line.waiting.length === 0) lines.delete(tenant);
-    leave();
+    queue.batches -= 1;
+    if (queue.batches === 0 && queue.waiting.length === 0) queues.delete(tenant);
+    sendDue();
   }
 
   function takeBatch(queue: Waiting[]): Waiting[] {
@@ -122,7 +121,7 @@ export function createWriteQueue(
 
   async function flush(tenant: string, batch: Waiting[]): Promise<void> {
     try {
-      // a turn of its own: behind the tenant's reads its writes would wait, and without one behind everybody's
+      // Writes take turns separately from the tenant's reads, or they would wait behind them. Without turns they would wait behind all requests.
       const outcomes = await pool.using(
         (client) => dbOf(client, pool.named).rows<CommitRow>(COMMIT, [tenant, listOf(batch)], 'commit_units'),
         `write ${tenant}`,
@@ -134,7 +133,7 @@ export function createWriteQueue(
       if (batch.length === 1 || !isPoison(error)) return batch.forEach((unit) => unit.reject(error));
       log.warn(
         { tenant, units: batch.length, code: (error as { code?: string }).code },
-        'a batch held a unit the database refuses; halving it',
+        'the database rejected a unit of a batch; the batch is bisected',
       );
       const middle = batch.length >> 1;
       await flush(tenant, batch.slice(0, middle));
@@ -145,7 +144,7 @@ export function createWriteQueue(
   return { commit: enqueue, figures: () => ({ queued, queuedChars, inFlight }) };
 }
 
-/** What is written already is a batch of its own. */
+/** Returns true if the unit fits into the batch. A unit that a worker has encoded is a batch of its own. */
 const fits = (first: Waiting, { json }: Waiting, chars: number): boolean =>
   typeof first.json === 'string' && typeof json === 'string' && chars + json.length <= MAX_BATCH_CHARS;
 
@@ -156,7 +155,7 @@ const listOf = (batch: Waiting[]): string | Buffer => {
 
 const isLarge = ([first]: Waiting[]): boolean => first !== undefined && first.json.length > MAX_BATCH_CHARS;
 
-/** A row of commit_units, and of every function that writes a unit of its own through it. */
+/** A row of commit_units, and of the functions that call it to write a single unit. */
 export interface CommitRow {
   status: Outcome['status'];
   outcome: Omit<Outcome, 'status' | 'at'>;
@@ -166,13 +165,13 @@ export interface CommitRow {
 const COMMIT = 'select status, outcome, at from commit_units($1, $2::jsonb)';
 export const toOutcome = ({ status, outcome, at }: CommitRow): Outcome => ({ status, at, ...outcome });
 
-/** The seq of the last event that these outcomes wrote. */
+/** Returns the seq of the last event written; undefined if nothing was written. */
 export function lastWritten(outcomes: CommitRow[]): number | undefined {
   const last = outcomes.findLast((row) => row.status === 'new');
   return last && last.outcome.seq + last.outcome.count - 1;
 }
 
-/** SQLSTATE classes of one bad unit (data, constraint, program limit, a refusal of ours): its neighbours deserve their own try, in order. */
+/** Returns true if the error was caused by a single unit (data, constraint, limit, own refusal): the other units are retried, in order. */
 function isPoison(error: unknown): boolean {
   return ['22', '23', '54', 'AM'].includes(String((error as { code?: string }).code).slice(0, 2));
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-// A server that starts, restarts or moves refuses or is not found for a while: what is worth trying again.
+// Errors while a server starts, restarts or moves; they are worth a retry.
 const transientCodes = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -13,21 +13,21 @@ const transientCodes = new Set([
 ]);
 const RETRY_MS = 1000;
 
-/** Connects, for `patience_ms` again and again while the database cannot be reached or is starting; any other error is thrown at once. */
+/** Connects. Retries for `retry_ms` while the database cannot be reached or is starting; throws any other error at once. */
 export async function connectWithRetry<T>(
   connect: () => Promise<T>,
-  patience_ms: number,
-  tell: (sentence: string) => void,
+  retry_ms: number,
+  warn: (message: string) => void,
 ): Promise<T> {
-  const deadline = Date.now() + patience_ms;
+  const deadline = Date.now() + retry_ms;
   for (;;) {
     try {
       return await connect();
     } catch (error) {
       const { code = '', message } = error as Error & { code?: string };
-      const passes = transientCodes.has(code) || /timeout expired|terminated unexpectedly/.test(message);
-      if (!passes || Date.now() >= deadline) throw error;
-      tell(`waiting for the database: ${message || code}`);
+      const isTransient = transientCodes.has(code) || /timeout expired|terminated unexpectedly/.test(message);
+      if (!isTransient || Date.now() >= deadline) throw error;
+      warn(`waiting for the database: ${message || code}`);
       await sleep(RETRY_MS);
     }
   }

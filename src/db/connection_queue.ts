@@ -1,9 +1,10 @@
 import { openFairQueue } from '../fair_queue.ts';
 
-// Who gets the next connection. Tenants take turns, and one tenant has at most its share of the connections at once, so that nobody waits
-// behind all that another asks for. A tenant's batches of writes take turns as a tenant of their own. What is of no tenant has no share.
+// The queue for database connections. Tenants take turns and use at most their share of the connections at once, so that no tenant waits
+// behind all requests of another. The write batches of a tenant take turns as if they were a separate tenant. Work without a tenant is not
+// limited to a share.
 
-/** The queue for connections is full: shed the request instead of letting it wait for its timeout. */
+/** The connection queue is full: the request is shed instead of waiting for its timeout. */
 export class PoolSaturated extends Error {
   readonly code = 'pool_saturated';
   constructor(waiting: number) {
@@ -12,7 +13,7 @@ export class PoolSaturated extends Error {
   }
 }
 
-/** So many of one tenant’s wait already. */
+/** The connection queue is full, and this tenant already has its part of it. */
 export class ShareSaturated extends Error {
   readonly code = 'pool_share';
   constructor(waiting: number) {
@@ -23,57 +24,57 @@ export class ShareSaturated extends Error {
 
 export interface ConnectionQueue {
   readonly waiting: number;
-  /** When it is one's turn; undefined: at once. `leave` follows in any case but where it throws or rejects. */
+  /** Resolves when a connection may be used; undefined: immediately. Unless it throws or rejects, the caller must call `release`. */
   acquire(tenant: string): Promise<void> | undefined;
   release(tenant: string): void;
 }
 
 export interface ConnectionQueueLimits {
-  /** Connections. */
+  /** Number of connections. */
   max: number;
   maxWaiting: number;
-  /** Nobody waits longer. */
+  /** Maximum waiting time. */
   wait_ms: number;
 }
 
 interface Waiting {
   tenant: string;
-  begin(): void;
+  start(): void;
 }
 
 export const NO_TENANT = '';
 
-/** More than the followers of a tenant may have at once, so that its other requests do not wait for those. */
-const LEAST_SHARE = 4;
-const shareOf = (max: number): number => Math.max(1, Math.min(max - 1, Math.max(LEAST_SHARE, Math.floor(max / 2))));
+/** More connections than the followers of a tenant may use, so that its other requests do not wait for them. */
+const MIN_SHARE = 4;
+const shareOf = (max: number): number => Math.max(1, Math.min(max - 1, Math.max(MIN_SHARE, Math.floor(max / 2))));
 
 export function openConnectionQueue({ max, maxWaiting, wait_ms }: ConnectionQueueLimits): ConnectionQueue {
   const share = shareOf(max);
   const queue = openFairQueue<Waiting>();
-  const lent = new Map<string, number>();
-  let lentInAll = 0;
+  const inUse = new Map<string, number>();
+  let inUseTotal = 0;
 
-  const of = (tenant: string) => (tenant === NO_TENANT ? 0 : (lent.get(tenant) ?? 0));
+  const inUseBy = (tenant: string) => (tenant === NO_TENANT ? 0 : (inUse.get(tenant) ?? 0));
 
-  function take(tenant: string): void {
-    lentInAll += 1;
-    lent.set(tenant, (lent.get(tenant) ?? 0) + 1);
+  function reserve(tenant: string): void {
+    inUseTotal += 1;
+    inUse.set(tenant, (inUse.get(tenant) ?? 0) + 1);
   }
 
-  function next(): void {
-    while (lentInAll < max) {
-      const waiting = queue.take(of, share);
+  function startNext(): void {
+    while (inUseTotal < max) {
+      const waiting = queue.take(inUseBy, share);
       if (!waiting) return;
-      take(waiting.tenant);
-      waiting.begin();
+      reserve(waiting.tenant);
+      waiting.start();
     }
   }
 
   /**
-   * A full queue refuses whoever has an equal part of it already; so a tenant that is alone may fill it, and cannot keep another out by
-   * that. MAX_IN_FLIGHT_REQUESTS bounds them all.
+   * Throws if the queue is full and the tenant already has an equal part of it. A tenant alone may fill the queue, but cannot keep others
+   * out. MAX_IN_FLIGHT_REQUESTS bounds the total.
    */
-  function refuseMore(own: number): void {
+  function assertAllowed(own: number): void {
     if (queue.waiting < maxWaiting) return;
     const others = queue.tenants - (own > 0 ? 1 : 0);
     if (own < maxWaiting / (others + 1)) return;
@@ -81,19 +82,19 @@ export function openConnectionQueue({ max, maxWaiting, wait_ms }: ConnectionQueu
   }
 
   function wait(tenant: string): Promise<void> {
-    if (tenant !== NO_TENANT) refuseMore(queue.waitingOf(tenant));
+    if (tenant !== NO_TENANT) assertAllowed(queue.waitingOf(tenant));
     return new Promise((resolve, reject) => {
-      const begin = () => {
+      const start = () => {
         clearTimeout(timer);
         resolve();
       };
-      const one = { tenant, begin };
+      const entry = { tenant, start };
       const timer = setTimeout(() => {
-        queue.remove(tenant, one);
-        // as pg says it
+        queue.remove(tenant, entry);
+        // the message of pg, which toProblem recognizes
         reject(new Error('timeout exceeded when trying to connect'));
       }, wait_ms).unref();
-      queue.add(tenant, one);
+      queue.add(tenant, entry);
     });
   }
 
@@ -102,15 +103,15 @@ export function openConnectionQueue({ max, maxWaiting, wait_ms }: ConnectionQueu
       return queue.waiting;
     },
     acquire: (tenant) => {
-      if (lentInAll >= max || of(tenant) >= share) return wait(tenant);
-      return void take(tenant);
+      if (inUseTotal >= max || inUseBy(tenant) >= share) return wait(tenant);
+      return void reserve(tenant);
     },
     release: (tenant) => {
-      lentInAll -= 1;
-      const left = lent.get(tenant)! - 1;
-      if (left > 0) lent.set(tenant, left);
-      else lent.delete(tenant);
-      next();
+      inUseTotal -= 1;
+      const left = inUse.get(tenant)! - 1;
+      if (left > 0) inUse.set(tenant, left);
+      else inUse.delete(tenant);
+      startNext();
     },
   };
 }

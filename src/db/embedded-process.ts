@@ -13,17 +13,17 @@ import type { EngineReport } from './embedded.ts';
 import { lockDirectory } from './lock.ts';
 import { createMessageFramer } from './message_framing.ts';
 
-// The engine's process, started by embedded.ts. It opens the directory, so it is the one that holds the lock.
+// The process of the embedded engine, started by embedded.ts. It opens the directory and therefore holds the lock.
 
 const PORT = 5432;
 const SOCKET_NAME = `.s.PGSQL.${PORT}`;
-/** `sun_path` has 108 bytes with its final NUL on Linux, 104 on macOS. */
+/** `sun_path` has 108 bytes including the final NUL on Linux, 104 on macOS. */
 const SOCKET_PATH_BYTES = 103;
 const dir = process.argv[2]!;
 const daemon = process.ppid;
 
 process.umask(0o077);
-// A service manager signals every process of a service at once; the daemon still needs us then, and tells us when it does not.
+// A service manager signals all processes of a service at once. The daemon still needs the engine then, and disconnects when it is done.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
 async function main(): Promise<void> {
@@ -46,8 +46,8 @@ async function main(): Promise<void> {
 }
 
 /**
- * The channel tells us of the daemon's end, but not while a statement runs, and nothing interrupts a statement here. A
- * thread looks whether we have been handed to another parent, and ends a process that has not noticed for 5 s.
+ * Kills this process 5 s after the daemon has died, if it is still running. The IPC channel reports the end of the daemon, but not while a
+ * statement runs, and statements cannot be interrupted. A thread therefore checks the parent process id.
  */
 function watchDaemon(): void {
   const code = `
@@ -64,7 +64,7 @@ async function openEngine(): Promise<PGlite> {
   const unfinished = join(dir, 'initialising');
   if (existsSync(join(dir, 'engine.json'))) refuseOtherEngine();
   else refuseForeignFiles();
-  // A first start that was killed leaves half a cluster that nothing can open.
+  // A first start that was killed leaves an incomplete cluster that cannot be opened.
   if (existsSync(unfinished)) rmSync(files, { recursive: true, force: true });
   if (!existsSync(files)) writeFileSync(unfinished, '');
   const db = await PGlite.create(files, { extensions: { btree_gin, pg_trgm } });
@@ -78,12 +78,12 @@ function refuseOtherEngine(): void {
   const version = versionIn(readFileSync(join(dir, 'engine.json'), 'utf8'));
   if (series(version) === series(engineVersion())) return;
   throw new Error(
-    `The embedded database in ${dir} was written by PGlite ${version}, and this release brings ${engineVersion()}, which may not read it: ` +
-      'start the release that wrote it and take a backup to restore here, or set DATA_DIR to another directory.',
+    `The embedded database in ${dir} was written by PGlite ${version}, and this release has ${engineVersion()}, which may be unable to read it. ` +
+      'Start the release that wrote it, take a backup and restore it here, or set DATA_DIR to another directory.',
   );
 }
 
-/** What was made by something else is neither opened nor removed. */
+/** Throws if the files were made by another program: they are neither opened nor removed. */
 function refuseForeignFiles(): void {
   if (existsSync(join(dir, 'pgdata')) && !existsSync(join(dir, 'initialising')))
     throw new Error(`${join(dir, 'pgdata')} was not written by this service: set DATA_DIR to another directory.`);
@@ -99,7 +99,7 @@ function versionIn(json: string): string {
   }
 }
 
-/** Before 1.0 it is the minor number that breaks. */
+/** Returns the part of a version that changes with incompatible releases: before 1.0 the minor number too. */
 const series = (version: string): string => version.split('.', version.startsWith('0.') ? 2 : 1).join('.');
 
 function engineVersion(): string {
@@ -107,7 +107,7 @@ function engineVersion(): string {
   return (JSON.parse(readFileSync(join(dirname(entry), '..', 'package.json'), 'utf8')) as { version: string }).version;
 }
 
-/** After a fault of the engine its queue stands still for ever: better gone, so that the daemon is told. */
+/** Exits after an internal error of the engine, because its queue never continues. The exit informs the daemon. */
 function exitOnFault(db: PGlite): void {
   const execute = db.execProtocolRawStream.bind(db);
   db.execProtocolRawStream = async (message, options) => {
@@ -121,7 +121,7 @@ function exitOnFault(db: PGlite): void {
 
 async function listen(db: PGlite): Promise<{ server: PGLiteSocketServer; host: string }> {
   const fits = Buffer.byteLength(join(dir, SOCKET_NAME)) <= SOCKET_PATH_BYTES;
-  // Some shared volumes cannot hold a socket.
+  // Some shared volumes do not support sockets.
   const started = fits ? await listenIn(dir, db).catch(() => undefined) : undefined;
   return started ?? listenIn(mkdtempSync(join(tmpdir(), 'agent-memory-')), db);
 }
@@ -132,25 +132,26 @@ async function listenIn(host: string, db: PGlite): Promise<{ server: PGLiteSocke
   const server = new PGLiteSocketServer({ db, path, maxConnections: 1 });
   server.addEventListener('connection', () => void resetSession(db));
   await server.start();
-  // The server takes up a socket one turn of the loop after this event.
-  (server as unknown as { server: Server }).server.on('connection', deliverWhole);
+  // The server starts to read from a socket one turn of the event loop after this event.
+  (server as unknown as { server: Server }).server.on('connection', frameMessages);
   chmodSync(path, 0o600);
   return { server, host };
 }
 
-function deliverWhole(socket: Socket): void {
+/** Makes a socket emit complete protocol messages. */
+function frameMessages(socket: Socket): void {
   const framer = createMessageFramer();
   const emit = socket.emit.bind(socket) as (event: string, ...args: unknown[]) => boolean;
   socket.emit = (event: string, ...args: unknown[]) => {
     if (event !== 'data') return emit(event, ...args);
-    const whole = framer(args[0] as Buffer);
-    return whole !== undefined && emit('data', whole);
+    const messages = framer(args[0] as Buffer);
+    return messages !== undefined && emit('data', messages);
   };
 }
 
 const SYNC = Uint8Array.of(0x53, 0, 0, 0, 4);
 
-/** The single session outlives its clients: whatever the last one left (half a message, a transaction, settings, names) is cleared. */
+/** Clears what the previous client left in the only session: a partial message, a transaction, settings, prepared statements. */
 async function resetSession(db: PGlite): Promise<void> {
   await db.runExclusive(async () => {
     await db.execProtocolRaw(SYNC);
@@ -167,5 +168,5 @@ function simpleQuery(sql: string): Uint8Array {
   return message;
 }
 
-// Last, because what is declared above with const has to exist by then.
+// Last, because main() uses the constants declared above.
 main().catch((error: Error) => process.send?.({ failed: startupMessage(error) } satisfies EngineReport, () => process.exit(1)));

@@ -3,35 +3,35 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, extname, join, resolve } from 'node:path';
 
-// The database that needs nothing installed: PGlite (PostgreSQL compiled to WebAssembly) in a process of its own, reached over a
-// Unix socket by the same `pg` pool as any other server.
+// The embedded database, which needs no installation: PGlite (PostgreSQL compiled to WebAssembly) in a separate process. The same `pg` pool
+// as for a server connects to it over a Unix socket.
 //
-// What it keeps and what not: it writes to files but does not fsync. Whatever was acknowledged survives the death of the daemon and
-// of the engine (kill -9 included), because the kernel has it; it does not survive a power cut or the crash of the machine.
+// Durability: it writes to files but does not call fsync. Acknowledged writes survive the death of the daemon and of the engine, even by
+// kill -9, because the kernel has the data. They do not survive a power cut or an operating system crash.
 //
-// One session, one client, one daemon: the engine has a single session for everybody, so a second connection would see the
-// first one's transaction and even its answers. Hence a pool of one, and a lock on the directory.
+// The engine has a single session: a second connection would see the transaction of the first one, and even its results. The pool therefore
+// has one connection, and a lock on the directory admits one daemon.
 
 export interface EmbeddedConnection {
   host: string;
   port: number;
   user: string;
   database: string;
-  /** Tells the pool to take one connection and no more. */
+  /** Limits the pool to one connection. */
   embedded: true;
 }
 
 export interface Embedded {
   connection: EmbeddedConnection;
-  /** The engine's process. */
+  /** Id of the engine's process. */
   pid: number;
-  /** Ends the engine after its current statement; close the pool first. */
+  /** Stops the engine after its current statement. The pool must be closed first. */
   stop(): Promise<void>;
-  /** Calls back if the engine ends without having been asked to. */
+  /** Calls back if the engine exits without `stop`. */
   onExit(callback: (error: Error) => void): void;
 }
 
-/** The message says what to do. */
+/** The message tells the operator what to do. */
 class EmbeddedError extends Error {
   constructor(message: string) {
     super(message);
@@ -39,35 +39,37 @@ class EmbeddedError extends Error {
   }
 }
 
-/** What the engine's process says once, when it listens or when it cannot. */
+/** The single message of the engine's process: it is listening, or it failed to start. */
 export type EngineReport = { ready: EmbeddedConnection } | { failed: string };
 
 const STOP_WAIT_MS = 10_000;
 const STDERR_KEPT = 2000;
-/** `embedded-process.js` beside `embedded.js`, `.ts` beside `.ts`. */
 const here = import.meta.filename;
 const packageRoot = join(dirname(here), '..', '..');
 
-/** Starts the engine on a directory that is made if missing, unless it must exist. The first start initialises it, which takes seconds. */
+/**
+ * Starts the engine. Creates the directory if it is missing, unless `existing` is set. The first start initializes the database, which takes
+ * seconds.
+ */
 export async function startEmbedded({ data_dir, existing }: { data_dir: string; existing?: boolean }): Promise<Embedded> {
   const dir = resolve(data_dir);
   if (existing && !existsSync(join(dir, 'engine.json')))
     throw new EmbeddedError(
-      `There is no database in ${dir}: set DATA_DIR to the service's, or PGHOST; \`npm start\` makes a new one.`,
+      `There is no database in ${dir}: set DATA_DIR to the directory of the service, or set PGHOST. \`npm start\` creates a new one.`,
     );
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const child = forkEngine(dir);
   const readStderr = keepStderr(child);
-  const gone = once(child, 'exit').then(([code, signal]) => `${signal ?? `exit code ${code}`}${readStderr()}`);
-  const report = await Promise.race([once(child, 'message').then(([message]) => message as EngineReport), gone]);
+  const exited = once(child, 'exit').then(([code, signal]) => `${signal ?? `exit code ${code}`}${readStderr()}`);
+  const report = await Promise.race([once(child, 'message').then(([message]) => message as EngineReport), exited]);
   if (typeof report === 'string') throw new EmbeddedError(`The embedded database in ${dir} did not start (${report}).`);
   if ('failed' in report) throw new EmbeddedError(report.failed);
-  return handleOf(child, dir, report.ready, gone);
+  return handleOf(child, dir, report.ready, exited);
 }
 
 /**
- * A group of its own (detached), so that a signal to the daemon's group, such as Ctrl-C, lets the daemon drain first. It
- * notices the end of its parent by the channel between them.
+ * Forks the process in its own process group, so that a signal to the daemon's group, such as Ctrl-C, lets the daemon drain first. The IPC
+ * channel tells the process when the daemon ends.
  */
 function forkEngine(dir: string): ChildProcess {
   const extension = extname(here);
@@ -87,21 +89,21 @@ function keepStderr(child: ChildProcess): () => string {
   return () => (kept ? `: ${kept.trim()}` : '');
 }
 
-function handleOf(child: ChildProcess, dir: string, connection: EmbeddedConnection, gone: Promise<string>): Embedded {
-  let asked = false;
+function handleOf(child: ChildProcess, dir: string, connection: EmbeddedConnection, exited: Promise<string>): Embedded {
+  let stopping = false;
   return {
     connection,
     pid: child.pid!,
     async stop() {
-      asked = true;
+      stopping = true;
       if (child.connected) child.disconnect();
       const timer = setTimeout(() => child.kill('SIGKILL'), STOP_WAIT_MS);
-      await gone;
+      await exited;
       clearTimeout(timer);
     },
     onExit(callback) {
-      void gone.then((how) => {
-        if (!asked) callback(new EmbeddedError(`The embedded database in ${dir} ended unexpectedly (${how}).`));
+      void exited.then((how) => {
+        if (!stopping) callback(new EmbeddedError(`The embedded database in ${dir} ended unexpectedly (${how}).`));
       });
     },
   };

@@ -1,8 +1,8 @@
--- The registry of nouns, the tenant's clock, the group commit of its log, and the removal of a whole tenant.
+-- The registry of nouns, tenant clocks, the group commit, and the deletion of tenants.
 
--- Nouns that have a function `<noun>_<hook>`, each after those it depends on. Callers loop over them:
+-- Returns the nouns that have a function `<noun>_<hook>`, in dependency order. Callers loop over them:
 --   for v_noun in select * from hooks('forget') loop execute format('select * from %I($1)', v_noun || '_forget') using …
--- A hook has one signature, whichever noun it belongs to. Whoever introduces a hook adds its line here and in docs/decisions/nouns.md:
+-- A hook has the same signature for every noun. A new hook needs a line here and in docs/decisions/nouns.md:
 --
 --   hook | arguments and result | called by | what it does
 --   apply | p_tenant text, p_effects effect[], p_prepared prepared[], p_at timestamptz → answer[] | commit_units | applies the effects to its tables; returns what only the noun knows of each, or null
@@ -48,7 +48,7 @@ revoke execute on function list_tenants(text, int) from public;
 grant execute on function list_tenants(text, int) to agent_memory_app;
 alter function list_tenants(text, int) owner to agent_memory_overseer;
 
--- The last seq of each followed tenant, in one statement.
+-- Returns the last seq of each followed tenant.
 create or replace function read_clocks(p_tenants text[]) returns table (tenant_id text, last_seq bigint)
 language sql stable security definer set search_path = pg_catalog, public, pg_temp
 as $$ select c.tenant_id, c.last_seq from public.tenant_clocks c where c.tenant_id = any (p_tenants) $$;
@@ -56,32 +56,33 @@ revoke execute on function read_clocks(text[]) from public;
 grant execute on function read_clocks(text[]) to agent_memory_app;
 alter function read_clocks(text[]) owner to agent_memory_overseer;
 
--- The running total of the sizes that fit: a unit that is too large for the rest of the quota is skipped and uses none of it.
+-- Adds a size to a running total if it fits. A unit that exceeds the rest of the quota is skipped and uses none of it.
 create or replace function add_fitting(p_used bigint, p_bytes bigint, p_room bigint) returns bigint
 language sql immutable parallel safe
 as $$ select case when p_bytes is null or p_used + p_bytes > p_room then p_used else p_used + p_bytes end $$;
 
 create or replace aggregate sum_fitting(bigint, bigint) (sfunc = add_fitting, stype = bigint, initcond = '0');
 
--- The group commit: units of one tenant are judged, written and remembered in order, in one transaction (docs/decisions/effects.md).
+-- The group commit: judges and writes units of one tenant in order, in one transaction, and stores their outcomes
+-- (docs/decisions/effects.md).
 --
 -- p_units: [{ "key": hex sha256 | null, "body": hex sha256 | null, "bytes": n, "events": [{…, "effects": { "<noun>": {…} } }] }]
--- An event has the columns of `events`; an effect is what one of its nouns changes with it, in the noun's own form. One row a unit, in order:
---   `new`       its events have the seqs from outcome.seq on; outcome.made: what its nouns tell
---   `replay`    of an earlier commit with this key and body
---   `conflict`  the key was used with another body
---   `quota`     the tenant has no room for it
---   `refused`   by a noun; outcome.refusal: { "code", "detail" }
--- Only `new` units wrote anything. The clock is locked before any other row: locking idempotency rows first gave
--- 51 deadlocks in 2.5 s, locking them after it none.
+-- An event has the columns of `events`. An effect is a change of one noun, in the noun's own form. Returns one row per unit, in order:
+--   `new`       its events have the seqs from outcome.seq on; outcome.made has the results of its effects
+--   `replay`    an earlier commit had this key and body
+--   `conflict`  the key was used with a different body
+--   `quota`     the unit exceeds the tenant's quota
+--   `refused`   a noun refused it; outcome.refusal: { "code", "detail" }
+-- Only `new` units wrote anything. The clock is locked before any other row: locking idempotency rows first caused 51 deadlocks in 2.5 s,
+-- locking them afterwards none.
 create or replace function commit_units(p_tenant text, p_units jsonb) returns setof unit_outcome
 language plpgsql
--- of all that it calls too: planned anew for each batch, as the lengths of arrays suggest, a batch cost half a millisecond more
+-- Also applies to the functions that it calls. With custom plans for each batch, a batch cost half a millisecond more.
 set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_asked timestamptz := clock_timestamp();
-  -- of the commit: taken under the lock, so that it grows with seq
+  -- time of the commit, read under the lock so that it increases with seq
   v_now timestamptz;
   v_nouns text[] := nouns_in(p_units);
   v_noun text;
@@ -117,7 +118,7 @@ begin
   return v_outcome;
 end $$;
 
--- The nouns whose effects these units have, each after those it depends on.
+-- Returns the nouns whose effects these units have, in dependency order.
 create or replace function nouns_in(p_units jsonb) returns text[]
 language plpgsql stable
 as $$
@@ -129,7 +130,7 @@ begin
     order by n.place);
 end $$;
 
--- What needs no clock is done before it is locked, so that it does not hold up the tenant's other batches.
+-- Calls the `prepare` hooks. This work needs no clock and is done before it is locked, so as not to delay the tenant's other batches.
 create or replace function prepare_effects(p_tenant text, p_nouns text[], p_units jsonb, p_asked timestamptz) returns prepared[]
 language plpgsql
 as $$
@@ -146,8 +147,8 @@ begin
   return v_all;
 end $$;
 
--- The status of each unit by its key and by what is left of the quota. An `echo` has the key and the body of an earlier unit of the batch, its
--- leader, and becomes what that becomes.
+-- Determines the status of each unit by its key and the remaining quota. An `echo` has the key and the body of an earlier unit of the batch,
+-- its leader, and gets the leader's outcome.
 create or replace function judge_units(p_tenant text, p_units jsonb, p_clock tenant_clocks) returns verdict[]
 language plpgsql
 as $$
@@ -155,7 +156,7 @@ declare
   v_room bigint := coalesce(p_clock.max_bytes - p_clock.stored_bytes, 1::bigint << 60);
 begin
   return array(
-    -- materialized: under row-level security a key decoded in place would not use the index, as `decode` is not leakproof
+    -- materialized, because `decode` is not leakproof: under row-level security, a key decoded in place would not use the index
     with unit as materialized (
       select
         u.ord as unit, decode(u.doc ->> 'key', 'hex') as key_hash, decode(u.doc ->> 'body', 'hex') as body_hash,
@@ -168,7 +169,7 @@ begin
         case when u.key_hash is null then u.unit else first_value(u.unit) over same end as leader,
         first_value(u.body_hash) over same as leader_body
       from unit u
-      -- `limit` forces an index lookup per key: a plan made while the table was small read every key of the tenant, for each batch
+      -- `limit` forces an index lookup per key: a plan made for a small table read all keys of the tenant for each batch
       left join lateral (
         select i.body_hash, i.outcome, i.created_at
         from idempotency_keys i
@@ -181,7 +182,7 @@ begin
       select *, sum_fitting(case when outcome is null and leader = unit then bytes end, v_room) over (order by unit) as used
       from ranked
     ),
-    judged as (
+    classified as (
       select *,
         case
           when outcome is not null then case when known_body = body_hash then 'replay' else 'conflict' end
@@ -195,12 +196,12 @@ begin
       unit, status, key_hash, body_hash, bytes, count, leader,
       p_clock.last_seq + 1 + sum(case when status = 'new' then count else 0 end) over (order by unit) - count,
       outcome, created_at)::verdict
-    from judged
+    from classified
     order by unit);
 end $$;
 
--- Applies the judge of a noun to the units that would be new: it may refuse or rewrite them. It is given what the nouns before it left,
--- each unit in its place of the batch, null where it is not written.
+-- Calls the `judge` hook of a noun, which may refuse or rewrite new units. Its input is the batch as previous nouns left it, with null for
+-- units that are not written.
 create or replace function judge_effects(
   p_tenant text, p_noun text, p_at timestamptz, p_clock tenant_clocks, inout units jsonb, inout verdicts verdict[])
 language plpgsql
@@ -226,7 +227,7 @@ begin
       verdicts[v_judged.unit].bytes := (v_judged.doc ->> 'bytes')::bigint;
     end if;
   end loop;
-  -- once for all: each change of a batch copies the whole of it
+  -- all changes at once, because each update copies the whole batch
   if v_changed is not null then
     units := (
       select jsonb_agg(coalesce(c.doc, u.doc) order by u.ord)
@@ -234,12 +235,12 @@ begin
       left join unnest(v_changed, v_docs) c (unit, doc) on c.unit = u.ord);
   end if;
   if v_refused then
-    verdicts := place_units(verdicts, p_clock);
+    verdicts := assign_seqs(verdicts, p_clock);
   end if;
 end $$;
 
 -- Assigns the seqs again, without the refused units.
-create or replace function place_units(p_verdicts verdict[], p_clock tenant_clocks) returns verdict[]
+create or replace function assign_seqs(p_verdicts verdict[], p_clock tenant_clocks) returns verdict[]
 language plpgsql stable
 as $$
 begin
@@ -252,8 +253,8 @@ begin
     order by v.unit);
 end $$;
 
--- Writes the events and the keys of the new units and moves the clock. Returns what the nouns have to apply; an effect of
--- none of them is a mistake of ours.
+-- Writes the events and keys of the new units and advances the clock. Returns the effects to apply. Raises an error for the effect of an
+-- unknown noun, which is a bug.
 create or replace function write_units(
   p_tenant text, p_nouns text[], p_units jsonb, p_verdicts verdict[], p_asked timestamptz, p_at timestamptz)
 returns effect[]
@@ -261,7 +262,7 @@ language plpgsql
 as $$
 declare
   v_effects effect[];
-  v_strange text;
+  v_unknown text;
 begin
   with event as materialized (
     select v.unit, e.ord as place, v.seq + e.ord - 1 as seq, e.doc -> 'effects' as effects, r.*
@@ -299,15 +300,15 @@ begin
     n.noun, e.unit, e.place, e.seq, e.event_id, e.kind, e.actor_type, e.actor_id, e.session_id, e.channel, e.sensitivity, e.user_id,
     e.agent_id, e.project_id, e.tags, coalesce(e.occurred_at, p_asked), n.doc)::effect order by e.seq),
     min(n.noun) filter (where n.noun <> all (p_nouns))
-  into v_effects, v_strange
+  into v_effects, v_unknown
   from event e cross join lateral jsonb_each(e.effects) n (noun, doc);
-  if v_strange is not null then
-    raise exception 'there is no noun for the effect %', v_strange;
+  if v_unknown is not null then
+    raise exception 'unknown noun % in an effect', v_unknown;
   end if;
   return v_effects;
 end $$;
 
--- Each noun changes its own tables as its effects say. Returns what they tell.
+-- Calls the `apply` hooks, with which the nouns change their own tables. Returns their results.
 create or replace function apply_effects(p_tenant text, p_nouns text[], p_effects effect[], p_prepared prepared[], p_at timestamptz) returns answer[]
 language plpgsql
 as $$
@@ -323,7 +324,7 @@ begin
       v_effects := array(select e from unnest(p_effects) e where e.noun = v_noun);
       v_prepared := array(select p from unnest(p_prepared) p where p.noun = v_noun);
     end if;
-    -- none where all units of the noun are retries or refused
+    -- empty if all units of the noun are retries or refused
     continue when coalesce(cardinality(v_effects), 0) = 0;
     execute format('select %I($1, $2, $3, $4)', v_noun || '_apply') into v_own using p_tenant, v_effects, v_prepared, p_at;
     v_all := v_all || v_own;
@@ -331,31 +332,31 @@ begin
   return v_all;
 end $$;
 
--- What nouns tell of the events of each unit, from 0 on: { "<unit>": { "made": { "<noun>/<event>": … } } }.
-create or replace function told_by(p_answers answer[]) returns jsonb
+-- Groups the results of effects by unit, with events numbered from 0: { "<unit>": { "made": { "<noun>/<event>": … } } }.
+create or replace function results_by_unit(p_answers answer[]) returns jsonb
 language plpgsql immutable
 as $$
 begin
   return (
-    select coalesce(jsonb_object_agg(u.unit, u.told), '{}')
+    select coalesce(jsonb_object_agg(u.unit, u.result), '{}')
     from (
-      select a.unit, jsonb_build_object('made', jsonb_object_agg(a.noun || '/' || a.event - 1, a.doc)) as told from unnest(p_answers) a group by a.unit
+      select a.unit, jsonb_build_object('made', jsonb_object_agg(a.noun || '/' || a.event - 1, a.doc)) as result from unnest(p_answers) a group by a.unit
     ) u);
 end $$;
 
--- What the units came to, in order. What no retry could find out again is kept with their keys.
+-- Returns the outcomes of the units in order. Stores the results that a retry could not derive again with their keys.
 create or replace function remember_units(p_tenant text, p_verdicts verdict[], p_answers answer[], p_at timestamptz) returns setof unit_outcome
 language plpgsql
 as $$
 declare
-  v_told jsonb := '{}';
+  v_results jsonb := '{}';
   v_kept jsonb := '{}';
 begin
   if p_answers is not null then
-    v_told := told_by(p_answers);
+    v_results := results_by_unit(p_answers);
   end if;
   if exists (select from unnest(p_answers) a where a.kept) then
-    v_kept := told_by(array(select a from unnest(p_answers) a where a.kept));
+    v_kept := results_by_unit(array(select a from unnest(p_answers) a where a.kept));
     update idempotency_keys k set outcome = k.outcome || (v_kept -> v.unit::text)
     from unnest(p_verdicts) v
     where v_kept ? v.unit::text and k.tenant_id = p_tenant and k.key_hash = v.key_hash;
@@ -365,15 +366,15 @@ begin
     case when v.status <> 'echo' then v.status when lead.status = 'new' then 'replay' else lead.status end,
     coalesce(
       lead.outcome,
-      jsonb_build_object('seq', lead.seq, 'count', lead.count) || coalesce(case when v.status = 'new' then v_told else v_kept end -> lead.unit::text, '{}')),
+      jsonb_build_object('seq', lead.seq, 'count', lead.count) || coalesce(case when v.status = 'new' then v_results else v_kept end -> lead.unit::text, '{}')),
     coalesce(lead.at, p_at)
   from unnest(p_verdicts) v
   cross join lateral (select (p_verdicts[v.leader]).*) lead
   order by v.unit;
 end $$;
 
--- Appends an event of the service itself, whatever the quota. The clock is locked.
-create or replace function say(p_tenant text, p_event jsonb) returns bigint
+-- Appends an event of the service itself, regardless of the quota. Locks the clock.
+create or replace function append_service_event(p_tenant text, p_event jsonb) returns bigint
 language plpgsql
 as $$
 declare
@@ -388,8 +389,8 @@ begin
   return v_seq;
 end $$;
 
--- For at most p_ms, deletes rows of the bound tenant and returns whether any table still has some. Clocks first: then nothing can
--- be written any more. Values outside the row (artifacts) go a few at a time, or one batch would delete gigabytes.
+-- Deletes rows of the bound tenant for at most p_ms. Returns true if rows are left. Deletes the clock first, so that nothing can be written
+-- any more. Tables with external values (artifacts) have smaller batches, or one batch would delete gigabytes.
 create or replace function erase_rows(p_ms int) returns boolean
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
@@ -436,7 +437,7 @@ revoke execute on function erase_tenant_row(int) from public;
 grant execute on function erase_tenant_row(int) to agent_memory_app;
 alter function erase_tenant_row(int) owner to agent_memory_eraser;
 
--- One batch: 'more', 'empty' (its name is not free yet) or 'gone'. Can be interrupted and resumed at any point.
+-- Deletes one batch of a tenant. Returns 'more', 'empty' (the name is still reserved) or 'gone'. Can be interrupted and resumed at any point.
 create or replace function erase_tenant(p_tenant text, p_ms int, p_keep_name_s int) returns text
 language plpgsql
 as $$
@@ -450,7 +451,7 @@ begin
   return case when erase_tenant_row(p_keep_name_s) then 'gone' else 'empty' end;
 end $$;
 
--- A timestamp from JSON of the log; null if it is not one, because the database does not validate JSON.
+-- Parses a timestamp from JSON in the log. Returns null if it is invalid, because the database does not validate JSON.
 create or replace function time_of(p_text text) returns timestamptz
 language plpgsql stable strict
 as $$
@@ -460,12 +461,12 @@ exception when data_exception then
   return null;
 end $$;
 
--- A time as a text that sorts as times do, to the microsecond; null where it is infinite.
+-- Formats a time as text that sorts chronologically, to the microsecond. Returns null for infinity.
 create or replace function sortable_time(p_at timestamptz) returns text
 language sql stable parallel safe
 return to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 
--- A member of a content where it is of this type; null where it is not.
+-- Returns a member of a content if it has this type, otherwise null.
 create or replace function member_of(p_content jsonb, p_name text, p_type text) returns jsonb
 language sql immutable parallel safe
 return case when jsonb_typeof(p_content -> p_name) = p_type then p_content -> p_name end;
@@ -480,8 +481,8 @@ return (
   select coalesce(jsonb_object_agg(k, coalesce((p_counts ->> k)::bigint, 0) + coalesce((p_more ->> k)::bigint, 0)), '{}')
   from (select jsonb_object_keys(p_counts) union select jsonb_object_keys(p_more)) keys (k));
 
--- The cluster and the database in it. On a server where even this is not for everybody, the database alone.
-create or replace function this_place() returns text
+-- Identifies the cluster and the database; only the database on a server that restricts pg_control_system().
+create or replace function database_identity() returns text
 language plpgsql stable
 as $$
 declare
@@ -492,49 +493,49 @@ exception when insufficient_privilege then
   return format('-/%s', v_database);
 end $$;
 
-create or replace function this_restore() returns text
+create or replace function restore_marker() returns text
 language sql stable
 return coalesce(current_setting('agent_memory.restored', true), '');
 
-create or replace function is_as_written(p_xmin xid, p_written text) returns boolean
+create or replace function has_original_xmin(p_xmin xid, p_written text) returns boolean
 language sql immutable
 return p_xmin::text = mod(p_written::numeric, 4294967296)::text;
 
--- Whether what the row says is said of this database as it is now.
-create or replace function is_in_place() returns boolean
+-- Returns true if the row of `installation` was written in this database and not brought by a restore.
+create or replace function is_same_database() returns boolean
 language sql stable
 begin atomic
-  select i.place = this_place() and i.restored = this_restore() and is_as_written(i.xmin, i.written) from installation i;
+  select i.place = database_identity() and i.restored = restore_marker() and has_original_xmin(i.xmin, i.written) from installation i;
 end;
 
--- Whether daemons may serve this database. One that nobody has served yet is taken as it is.
+-- Returns true if daemons may serve this database. A database that was never served is confirmed implicitly.
 create or replace function is_confirmed() returns boolean
 language plpgsql
 as $$
 begin
   if not exists (select from installation) then
-    insert into installation (place, restored) values (this_place(), this_restore()) on conflict do nothing;
+    insert into installation (place, restored) values (database_identity(), restore_marker()) on conflict do nothing;
   end if;
-  return is_in_place();
+  return is_same_database();
 end $$;
 
 -- After a restore: the erasures were replayed, or there are none.
 create or replace function confirm_restore() returns void
 language sql
 begin atomic
-  insert into installation (place, restored) values (this_place(), this_restore())
+  insert into installation (place, restored) values (database_identity(), restore_marker())
   on conflict (only_row) do update
   set place = excluded.place, restored = excluded.restored, written = excluded.written, confirmed_at = clock_timestamp();
 end;
 
--- Before that: scripts/restore.sh also restores what an older release dumped, which says nothing of its place.
+-- Requires a confirmation. scripts/restore.sh calls it, because dumps of older releases do not identify their database.
 create or replace function await_replay() returns void
 language sql
 begin atomic
   insert into installation (place) values ('restored') on conflict (only_row) do update set place = excluded.place;
 end;
 
--- Whether something was erased or trimmed: then ids may name what is gone, and versions be missing, by right.
+-- Returns true if something was erased or trimmed. Then dangling ids and missing versions are legitimate.
 create or replace function has_forgotten(p_tenant text) returns boolean
 language sql stable
 begin atomic
@@ -542,17 +543,17 @@ begin atomic
     or exists (select from events e where e.tenant_id = p_tenant and e.kind in ('erasure.completed', 'retention.forgot'));
 end;
 
--- Whether a time is one that answers can express.
+-- Returns true if a time can be expressed in responses.
 create or replace function is_readable_time(p_at timestamptz) returns boolean
 language sql immutable parallel safe
 return p_at >= '0001-01-01 00:00:00+00' and p_at <= '9999-12-31 23:59:59.999999+00';
 
--- In ms, with microseconds as the fraction.
+-- Returns Unix time in ms, with microseconds as the fraction; null if it cannot be expressed.
 create or replace function epoch_ms(p_at timestamptz) returns numeric
 language sql immutable parallel safe
 return case when is_readable_time(p_at) then extract(epoch from p_at) * 1000 end;
 
--- The last seq recorded before p_at: times grow with seq.
+-- Returns the last seq recorded before p_at. Times increase with seq.
 create or replace function seq_before(p_tenant text, p_at timestamptz) returns bigint
 language plpgsql stable
 as $$
@@ -573,7 +574,7 @@ begin
   return v_low;
 end $$;
 
--- Where the log begins. Of what is being imported the clock tells nothing yet.
+-- Returns the first seq of the log. During an import the clock does not have it yet.
 create or replace function log_begin(p_tenant text) returns bigint
 language sql stable
 begin atomic
@@ -583,7 +584,7 @@ begin atomic
   where c.tenant_id = p_tenant;
 end;
 
--- The import under way; null: there is none.
+-- Sets the import in progress; null if there is none.
 create or replace function mark_import(p_tenant text, p_import text) returns void
 language sql
 begin atomic
@@ -596,7 +597,7 @@ begin atomic
   update tenants t set language = p_language, settings = p_settings, version = t.version + 1 where t.tenant_id = p_tenant;
 end;
 
--- The clock as its rows were counted.
+-- Sets the clock to recomputed values.
 create or replace function set_clock(p_tenant text, p_last_seq bigint, p_oldest_seq bigint, p_event_count bigint, p_stored_bytes bigint) returns void
 language sql
 begin atomic
@@ -605,14 +606,14 @@ begin atomic
   where c.tenant_id = p_tenant;
 end;
 
-create or replace function keep_five(p_sample jsonb, p_one jsonb) returns jsonb
+create or replace function append_sample(p_sample jsonb, p_one jsonb) returns jsonb
 language sql immutable parallel safe
 return case when jsonb_array_length(p_sample) < 5 then p_sample || jsonb_build_array(p_one) else p_sample end;
 
--- The first five of what is wrong, for a finding.
-create or replace aggregate sample_of(jsonb) (sfunc = keep_five, stype = jsonb, initcond = '[]');
+-- Collects the first five problems for a finding.
+create or replace aggregate sample_of(jsonb) (sfunc = append_sample, stype = jsonb, initcond = '[]');
 
--- The log is append-only for the serving role; another one blanks, renames, carries and drops events (migrations/0011_erasure.sql).
+-- The log is append-only for the serving role. Another role blanks, renames, carries and drops events (migrations/0011_erasure.sql).
 
 create or replace function carry_events(p_seqs bigint[]) returns void
 language sql security definer set search_path = pg_catalog, public, pg_temp
@@ -624,9 +625,8 @@ revoke execute on function carry_events(bigint[]) from public;
 grant execute on function carry_events(bigint[]) to agent_memory_app;
 alter function carry_events(bigint[]) owner to agent_memory_blanker;
 
--- An event keeps its place, its kind and its times. p_subject: names that hold it become p_name, and the session's name where the event is
--- about that user, for clients put anything into it; null: no name changes. The words of a person are theirs also where the event says of
--- nobody that it is about them.
+-- Blanks events, which keep their seq, kind and times. Names that contain p_subject become p_name; null: no name changes. The session id is
+-- also replaced if the event is about that user or was said by them, because clients put anything into it.
 create or replace function blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) returns bigint
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
@@ -654,7 +654,7 @@ revoke execute on function blank_events(bigint[], jsonb, text, text) from public
 grant execute on function blank_events(bigint[], jsonb, text, text) to agent_memory_app;
 alter function blank_events(bigint[], jsonb, text, text) owner to agent_memory_blanker;
 
--- Other people's events that cite a name: the citation is replaced, the rest is theirs.
+-- Replaces a cited name in the events of other people; nothing else in them changes.
 create or replace function rename_refs(p_seqs bigint[], p_subject text, p_name text) returns bigint
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
@@ -699,7 +699,7 @@ revoke execute on function rename_event(bigint, jsonb) from public;
 grant execute on function rename_event(bigint, jsonb) to agent_memory_app;
 alter function rename_event(bigint, jsonb) owner to agent_memory_blanker;
 
--- What left the log: how much it weighed, and of a trim how many events, up to which seq.
+-- Reduces the counters by the bytes that left the log. After a trim: also by the number of events, and up to which seq they were.
 create or replace function shrink_log(p_tenant text, p_bytes bigint, p_events bigint default 0, p_upto bigint default 0) returns void
 language sql
 begin atomic
@@ -708,7 +708,7 @@ begin atomic
   where c.tenant_id = p_tenant;
 end;
 
--- About what a row weighs when it is appended: text, the fields around it, and what nouns derive from it.
+-- Estimates the bytes that these events add to storage: text, other fields, and data that nouns derive from them.
 create or replace function measure_log(p_tenant text, p_from bigint, p_to bigint) returns bigint
 language plpgsql stable
 as $$
@@ -726,9 +726,9 @@ begin
   return v_bytes;
 end $$;
 
--- What a job that forgets has found is marked: ids of a kind (`what`), and of events their seqs.
+-- A job that forgets marks the rows it has found: ids of a kind (`what`), with the seq for events.
 
--- Marks events, those up to p_upto. Returns the seqs that were not marked so before.
+-- Marks events up to p_upto. Returns the seqs that were not already marked.
 create or replace function mark_seqs(p_tenant text, p_job text, p_what text, p_seqs bigint[], p_upto bigint default null) returns bigint[]
 language plpgsql
 set plan_cache_mode = force_generic_plan
@@ -740,7 +740,7 @@ begin
     insert into erasure_marks (tenant_id, job_id, what, id, seq)
     select p_tenant, p_job, p_what, e.event_id, s.seq
     from unnest(p_seqs) s (seq)
-    -- `offset 0` keeps it a look-up of each: a plan without statistics read all events of the tenant for each batch
+    -- `offset 0` forces an index lookup per seq: a plan without statistics read all events of the tenant for each batch
     cross join lateral (select x.event_id from events x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) e
     where p_upto is null or s.seq <= p_upto
     on conflict do nothing
@@ -750,7 +750,7 @@ begin
   return v_new;
 end $$;
 
--- Marks ids of other things. Returns how many were not marked so before.
+-- Marks ids of other rows. Returns how many were not already marked.
 create or replace function mark_ids(p_tenant text, p_job text, p_what text, p_ids text[]) returns bigint
 language plpgsql
 as $$
@@ -764,7 +764,7 @@ begin
   return v_new;
 end $$;
 
--- The ids after p_after, up to p_last, are no longer marked so.
+-- Removes the marks of ids after p_after and up to p_last.
 create or replace function unmark_ids(p_tenant text, p_job text, p_what text, p_after text, p_last text) returns void
 language sql
 begin atomic
@@ -795,7 +795,7 @@ begin
   return v_count;
 end $$;
 
--- Deletes the stored outcomes of retries together with the events that they refer to.
+-- Deletes the stored outcomes of idempotent requests together with the events that they refer to.
 create or replace function idempotency_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
 returns table (last text, counts jsonb)
 language plpgsql
@@ -818,7 +818,7 @@ begin
   return next;
 end $$;
 
--- Of several that ask for a name at once one makes the tenant; false for the others.
+-- Creates a tenant. Returns false if the name is taken, also by a concurrent call.
 create or replace function make_tenant(p_tenant text, p_max_bytes bigint) returns boolean
 language plpgsql
 as $$
@@ -831,7 +831,7 @@ begin
   return true;
 end $$;
 
--- What a request came to that is no unit of the log, the first time; null: this is the first time. p_key, p_body: hex SHA-256.
+-- Returns the stored outcome of a request that is not a unit of the log; null if this is its first time. p_key, p_body: hashes in hex.
 create or replace function recall_key(p_tenant text, p_key text, p_body text) returns jsonb
 language plpgsql
 as $$

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import type { ClientBase } from 'pg';
 import { SchemaError } from './schema_error.ts';
 
-// Each folder keeps the current definitions of its SQL functions in `functions.sql`. A file is applied when its hash differs from the one
-// that the database recorded (Flyway calls these repeatable migrations), after the numbered migrations and in the order of src/edges.ts.
-// Daemons of two releases share a database during a rolling upgrade, so only a release at or above the recorded one applies its files, and
-// a function that left its file is dropped by the release after.
+// Each folder has the current definitions of its SQL functions in `functions.sql`, a repeatable migration: the file is applied if its hash
+// differs from the recorded one, after the numbered migrations and in the order of src/edges.ts. During a rolling upgrade daemons of two
+// releases share a database. Therefore a release applies its files only if the recorded release is not newer, and a function that was
+// removed from its file is dropped by the next release.
 
 export interface FunctionFile {
   folder: string;
@@ -27,13 +27,13 @@ const DEFINITION = /^create (?:or replace )?(?:function|procedure|aggregate) (?:
 
 const definedNames = (sql: string): string[] => [...sql.matchAll(DEFINITION)].map(([, name]) => name!);
 
-/** The files of a release, in the order in which they are applied. `root` holds the folders: `src` or `dist`. */
+/** Reads the files of a release in the order in which they are applied. `root` contains the folders: `src` or `dist`. */
 export async function readFunctions(root: string, folders: readonly string[]): Promise<FunctionFile[]> {
   const found = folders.filter((folder) => existsSync(join(root, folder, 'functions.sql')));
   if (existsSync(join(root, 'db')) && !found.includes('db'))
     throw new SchemaError(`${root}/db has no functions.sql: the build is incomplete, run \`npm run build\`.`);
   const files = await Promise.all(found.map((folder) => readFunctionFile(root, folder)));
-  refuseSecondHome(files);
+  assertDefinedOnce(files);
   return files;
 }
 
@@ -42,16 +42,16 @@ async function readFunctionFile(root: string, folder: string): Promise<FunctionF
   return { folder, hash: createHash('sha256').update(sql).digest('hex'), sql, names: definedNames(sql) };
 }
 
-function refuseSecondHome(files: FunctionFile[]): void {
-  const homes = new Map<string, string>();
+function assertDefinedOnce(files: FunctionFile[]): void {
+  const folders = new Map<string, string>();
   for (const { folder, names } of files)
     for (const name of names) {
-      const home = homes.get(name);
-      if (home !== undefined)
+      const other = folders.get(name);
+      if (other !== undefined)
         throw new SchemaError(
-          `The SQL function ${name} is defined in ${home}/functions.sql and in ${folder}/functions.sql: keep one.`,
+          `The SQL function ${name} is defined in ${other}/functions.sql and in ${folder}/functions.sql: remove one.`,
         );
-      homes.set(name, folder);
+      folders.set(name, folder);
     }
 }
 
@@ -64,14 +64,14 @@ interface Recorded {
 }
 
 export interface FunctionPlan {
-  /** Files whose hash the database does not have, and the release may apply. */
+  /** Files that the release may apply and whose hash differs from the recorded one. */
   pending: FunctionFile[];
-  /** The database has the functions of a newer release. */
+  /** The functions in the database are of a newer release. */
   newer: boolean;
   states: FunctionState[];
 }
 
-/** What of a release's functions the database lacks. Changes nothing. */
+/** Returns which functions of a release have to be applied. Changes nothing. */
 export async function planFunctions(client: ClientBase, files: FunctionFile[], release: string): Promise<FunctionPlan> {
   const recorded = await readRecorded(client);
   const newer = recorded.some((row) => compareReleases(row.release, release) > 0);
@@ -100,7 +100,7 @@ async function readRecorded(client: ClientBase): Promise<Recorded[]> {
   return (await client.query<Recorded>(text)).rows;
 }
 
-/** Within the caller's transaction, which holds the lock of migrations. `migrated`: functions that numbered migrations define. */
+/** Applies the pending files in the caller's transaction, which holds the migration lock. */
 export async function applyFunctions(
   client: ClientBase,
   pending: FunctionFile[],
@@ -116,9 +116,9 @@ export async function applyFunctions(
   }
   await client.query(allowDefiners('revoke'));
   const defined = [...migrations.flatMap(({ sql }) => definedNames(sql)), ...functions.flatMap(({ names }) => names)];
-  await refuseSecondSignature(client, defined);
+  await assertOneSignature(client, defined);
   const gone = recorded.flatMap(({ names }) => names).filter((name) => !defined.includes(name));
-  await dropGone(client, gone, defined, release);
+  await dropRemoved(client, gone, defined, release);
 }
 
 async function runFunctionFile(client: ClientBase, { folder, sql }: FunctionFile): Promise<void> {
@@ -132,19 +132,22 @@ async function runFunctionFile(client: ClientBase, { folder, sql }: FunctionFile
   }
 }
 
-/** `create or replace` with other arguments makes a second function beside the first, which callers of the old release still find. */
-async function refuseSecondSignature(client: ClientBase, defined: string[]): Promise<void> {
+/** Throws if a function has two signatures: `create or replace` with different arguments does not replace the old function. */
+async function assertOneSignature(client: ClientBase, defined: string[]): Promise<void> {
   const { rows } = await client.query<{ name: string }>(
     `select p.proname as name from pg_proc p where p.pronamespace = 'public'::regnamespace and p.proname = any ($1) group by 1 having count(*) > 1`,
     [defined],
   );
   if (rows[0])
     throw new SchemaError(
-      `The SQL function ${rows[0].name} has two signatures: give the new one another name for one release, so that daemons of the release before go on.`,
+      `The SQL function ${rows[0].name} has two signatures: rename the new one for one release, so that daemons of the previous release can still call the old one.`,
     );
 }
 
-/** A definer function belongs to a role that owns nothing else; giving it away needs the right to create in the schema, for that moment alone. */
+/**
+ * Grants or revokes `create` on the schema. A definer function is owned by a role that owns nothing else, and the transfer of ownership
+ * requires this privilege.
+ */
 const allowDefiners = (verb: 'grant' | 'revoke') => `
 do $$
 declare
@@ -157,8 +160,8 @@ begin
   end loop;
 end $$`;
 
-/** Functions that no file defines any more are noted, and dropped by a later release: daemons of the one before may still call them. */
-async function dropGone(client: ClientBase, left: string[], defined: string[], release: string): Promise<void> {
+/** Records functions that no file defines any more, and drops those recorded by an earlier release, which its daemons may have called. */
+async function dropRemoved(client: ClientBase, left: string[], defined: string[], release: string): Promise<void> {
   await client.query('delete from public.schema_gone where name = any ($1)', [defined]);
   await client.query(
     'insert into public.schema_gone (name, release) select distinct n, $2 from unnest($1::text[]) n on conflict (name) do nothing',
@@ -178,12 +181,12 @@ from pg_proc p
 where p.pronamespace = 'public'::regnamespace and p.proname = any ($1)
 order by p.oid desc`;
 
-/** Made before the first migration, which lets backups read every table that is there. */
+/** Runs before the first migration, which grants the backup role access to all existing tables. */
 export const createFunctionTables = `
 create table if not exists public.schema_functions (
   folder text not null,
   hash text not null,
-  -- what the file defines; only functions that were once in a file are ever dropped
+  -- functions that the file defines; only functions that were once in a file are dropped
   names text[] not null,
   release text not null,
   applied_at timestamptz not null default now(),
@@ -195,7 +198,7 @@ create table if not exists public.schema_gone (
   constraint schema_gone_pkey primary key (name)
 )`;
 
-/** Releases are `major.minor.patch`. */
+/** Compares two releases `major.minor.patch`; negative if `one` is older. */
 function compareReleases(one: string, other: string): number {
   const [a, b] = [one, other].map((release) => release.split(/[.-]/).slice(0, 3).map(Number)) as [number[], number[]];
   return a.map((part, place) => part - (b[place] ?? 0)).find((difference) => difference !== 0) ?? 0;

@@ -14,34 +14,34 @@ import { assertConfirmed } from './restore.ts';
 import { type Tenants, tenantsOf } from './tenant.ts';
 import { createWatch, type Watch } from './watch.ts';
 
-// The door of the database: where it is, that its schema fits, and the ways in.
+// Opens the database: connects, checks its schema, and creates the pool, the tenants, the write queue and the watch.
 
 export interface Database {
   pool: Pool;
   tenants: Tenants;
   watch: Watch;
   writes(): { queued: number; queuedChars: number; inFlight: number };
-  /** Calls back for each batch of writes that is over. */
+  /** Calls back after each batch of writes. */
   onFlushed(callback: (units: number, ms: number) => void): void;
-  /** Calls back for each row that was met and cannot be read. */
+  /** Calls back for each corrupt row. */
   onSkipped(callback: (tenant: string, row: SkippedRow) => void): void;
   ping(): Promise<unknown>;
-  /** For a person: what it runs on. */
+  /** Description for the start-up message. */
   description: string;
   onFailure(callback: (error: Error) => void): void;
   close(): Promise<void>;
 }
 
 const ANSWERED_MS = 1000;
-// Batches in flight over all tenants: half of the connections, the other half reads. The embedded engine has one session.
+// Batches in flight over all tenants use half of the connections and leave the other half to reads. The embedded engine has one session.
 const MIN_PARALLEL_BATCHES = 4;
 const PARALLEL_LARGE_BATCHES = 2;
 const BATCHES_PER_TENANT = 2;
 const CLOSE_TIMEOUT_MS = 2000;
 
 /**
- * `existing`: for commands that look at what is there, and make no database where DATA_DIR is wrong. `serving`: refuses a database that was
- * restored and not confirmed.
+ * Opens the database. `existing` is for commands, which must not create a database if DATA_DIR is wrong. `serving` rejects a restored database
+ * that has not been confirmed.
  */
 export async function openDatabase(config: Config, log: Logger, { existing = false, serving = false } = {}): Promise<Database> {
   const engine = usesEmbedded(config) ? await startEmbedded({ data_dir: config.DATA_DIR, existing }) : undefined;
@@ -84,25 +84,25 @@ function assemble(pool: Pool, engine: Embedded | undefined, config: Config, log:
     onSkipped: (callback) => {
       skipped = callback;
     },
-    // a database that just answered somebody needs no ping: under overload that would wait behind all others
+    // No ping if the database has just answered another request: under overload the ping would wait in the queue.
     ping: async () => pool.answeredWithin(ANSWERED_MS) || pool.using((client) => client.query('select 1')),
     description: engine ? `embedded database in ${config.DATA_DIR} (survives a kill, not a power cut)` : 'PostgreSQL',
     onFailure: (callback) => engine?.onExit(callback),
     close: async () => {
       const ended = Promise.all([maintenance?.stop(), watch.stop()]).then(() => pool.end());
-      // a server that is stopped does not answer a goodbye
+      // a stopped server does not answer the Terminate message
       await Promise.race([ended, sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
       await engine?.stop();
     },
   };
 }
 
-/** Brings the schema to this code, or says what would. The embedded engine's one session is borrowed for it, so nothing else runs meanwhile. */
+/** Migrates the schema, or checks it if MIGRATE_ON_START is false. Nothing else may use the only session of the embedded engine meanwhile. */
 async function prepareSchema(pool: Pool, config: Config, log: Logger, once: boolean): Promise<void> {
   const migrationLog = { info: (message: string) => log.info(message), warn: (message: string) => log.warn(message) };
-  // Who tries the service is told at once that there is no database; a production outlasts the restart of one.
-  const patience_ms = config.NODE_ENV === 'production' && !pool.embedded && !once ? Number.POSITIVE_INFINITY : 0;
-  const client = await connectWithRetry(() => pool.dedicated(), patience_ms, migrationLog.warn);
+  // In production the service waits for a database that restarts. In development it fails at once.
+  const retry_ms = config.NODE_ENV === 'production' && !pool.embedded && !once ? Number.POSITIVE_INFINITY : 0;
+  const client = await connectWithRetry(() => pool.dedicated(), retry_ms, migrationLog.warn);
   try {
     if (config.MIGRATE_ON_START) await migrateUp(client, undefined, migrationLog);
     else await assertSchema(client, undefined, migrationLog);
@@ -111,7 +111,7 @@ async function prepareSchema(pool: Pool, config: Config, log: Logger, once: bool
   }
 }
 
-/** Requests are served by a role that owns nothing and cannot see past row-level security; anything else is refused at start. */
+/** Throws if the role that serves requests owns tables or is not subject to row-level security. */
 async function assertServingRole(pool: Pool): Promise<void> {
   const fault = await pool.using((client) =>
     dbOf(client, false).row<{ fault: string }>(
@@ -128,6 +128,6 @@ async function assertServingRole(pool: Pool): Promise<void> {
   );
   if (fault)
     throw new Error(
-      `The role ${SERVING_ROLE} ${fault.fault}, so the wall between tenants would not hold. Take that right from it and start again.`,
+      `The role ${SERVING_ROLE} ${fault.fault}, so row-level security would not separate tenants. Remove this privilege and start again.`,
     );
 }

@@ -3,9 +3,9 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-// One process per directory, without flock (Node has none). Whoever wants the directory first writes a claim of its own, then looks
-// for the claims of others: of two that come at once at least one sees the other. Claims are never shared, so removing the one of
-// a dead process can never remove that of a living one, which is where a single pid file goes wrong when two take it over at once.
+// Locks a directory for one process without flock, which Node does not support. A process first writes its own claim file, then looks for
+// others: if two start at once, at least one sees the other. Each claim has its own file, so that removing the claim of a dead process
+// cannot remove that of a living one. A single pid file has this race when two processes take it over at once.
 
 const TRIES = 8;
 const ORPHAN_WAIT_MS = 10_000;
@@ -15,7 +15,7 @@ interface Claim {
   file: string;
   pid: number;
   started: string;
-  /** The daemon that the claiming process serves. */
+  /** Pid of the daemon that the claiming process serves. */
   owner: number;
 }
 
@@ -27,14 +27,14 @@ class DirectoryLocked extends Error {
   readonly pid: number;
   constructor(dir: string, pid: number) {
     super(
-      `The embedded database in ${dir} is in use by another Agent Memory process (pid ${pid}): stop that one, or set DATA_DIR to another directory.`,
+      `The embedded database in ${dir} is in use by another Agent Memory process (pid ${pid}): stop that process, or set DATA_DIR to another directory.`,
     );
     this.name = 'DirectoryLocked';
     this.pid = pid;
   }
 }
 
-/** Claims the directory for this process on behalf of `owner`, or throws DirectoryLocked. */
+/** Locks the directory for this process on behalf of `owner`, or throws DirectoryLocked. */
 export async function lockDirectory(dir: string, owner: number): Promise<DirectoryLock> {
   const mine = join(dir, `lock.${process.pid}.${startOf(process.pid)}.${owner}`);
   const orphanDeadline = Date.now() + ORPHAN_WAIT_MS;
@@ -43,14 +43,14 @@ export async function lockDirectory(dir: string, owner: number): Promise<Directo
     const rival = livingClaims(dir).find((claim) => claim.file !== mine);
     if (!rival) return { release: () => rmSync(mine, { force: true }) };
     rmSync(mine, { force: true });
-    // An engine whose daemon was killed is about to end: wait for it. Two that start at once give way to each other by chance.
+    // An engine whose daemon was killed is about to exit: wait for it. Two processes that start at once back off for a random time.
     const orphan = startOf(rival.owner) === undefined && Date.now() < orphanDeadline;
     if (!orphan && attempt >= TRIES) throw new DirectoryLocked(dir, rival.owner);
     await sleep(20 + Math.random() * 80);
   }
 }
 
-/** The pid that has the directory, if any. */
+/** Returns the pid of the daemon that has locked the directory, if any. */
 export const lockHolder = (dir: string): number | undefined => livingClaims(dir)[0]?.owner;
 
 function livingClaims(dir: string): Claim[] {
@@ -64,11 +64,11 @@ function livingClaims(dir: string): Claim[] {
   });
 }
 
-/** When a living process started, in words fit for a file name: a pid alone may have been given to another process since. */
+/** Returns the start time of a living process as text for a file name, because a pid alone may have been reused. */
 export function startOf(pid: number): string | undefined {
   try {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').slice(0, 8);
-    // The command name, in parentheses, may hold blanks; the state (Z: dead already) and the start time come after it.
+    // The command name in parentheses may contain spaces. The state (Z: zombie) and the start time follow it.
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
       .replace(/^.*\) /s, '')
       .split(' ');

@@ -1,49 +1,48 @@
 import type { Logger } from '../log.ts';
 import type { Pool } from './pool.ts';
 
-// What autovacuum does on a server and nobody does on the embedded engine: dead rows become room again, and the planner learns what the
-// tables hold. One table at a time, so that requests go on between them.
+// Vacuums and analyzes the embedded engine, which has no autovacuum. One table at a time, so that requests are served in between.
 
 const EVERY_MS = 600_000;
-/** Smaller ones are read whole whatever the planner knows. */
-const LEAST_PAGES = 8;
+/** Smaller tables are read sequentially whatever their statistics say. */
+const MIN_PAGES = 8;
 
-/** Tidies each table of some size; returns their names. */
+/** Vacuums and analyzes all tables of at least MIN_PAGES; returns their names. */
 export async function vacuumTables(pool: Pool): Promise<string[]> {
-  const tables = await ask<{ name: string }>(
+  const tables = await query<{ name: string }>(
     pool,
     `select c.oid::regclass::text as name from pg_class c
      where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace
-     and pg_relation_size(c.oid) >= ${LEAST_PAGES} * current_setting('block_size')::int
+     and pg_relation_size(c.oid) >= ${MIN_PAGES} * current_setting('block_size')::int
      order by c.relname`,
   );
-  for (const { name } of tables) await ask(pool, `vacuum (analyze) ${name}`);
+  for (const { name } of tables) await query(pool, `vacuum (analyze) ${name}`);
   return tables.map(({ name }) => name);
 }
 
 export function startMaintenance(pool: Pool, log: Logger): { stop(): Promise<void> } {
   let written: string | undefined;
-  let round: Promise<void> = Promise.resolve();
+  let running: Promise<void> = Promise.resolve();
   const vacuumIfWritten = async () => {
     if ((await position(pool)) === written) return;
     await vacuumTables(pool);
     written = await position(pool);
   };
   const tick = setInterval(() => {
-    round = vacuumIfWritten().catch((err) => log.warn({ err }, 'tidying the database was interrupted; it is tried again'));
+    running = vacuumIfWritten().catch((err) => log.warn({ err }, 'vacuuming the embedded database failed; it will be retried'));
   }, EVERY_MS);
   tick.unref();
   return {
     stop: () => {
       clearInterval(tick);
-      return round;
+      return running;
     },
   };
 }
 
-/** Moves with every write. */
+/** Returns the WAL position, which advances with every write. */
 const position = async (pool: Pool) =>
-  (await ask<{ lsn: string }>(pool, 'select pg_current_wal_insert_lsn()::text as lsn'))[0]!.lsn;
+  (await query<{ lsn: string }>(pool, 'select pg_current_wal_insert_lsn()::text as lsn'))[0]!.lsn;
 
-const ask = <T extends object>(pool: Pool, statement: string): Promise<T[]> =>
+const query = <T extends object>(pool: Pool, statement: string): Promise<T[]> =>
   pool.using(async (client) => (await client.query(statement)).rows as T[]);

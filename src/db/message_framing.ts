@@ -1,11 +1,11 @@
 /**
- * Collects what a PostgreSQL client sends until it makes whole messages. pglite-socket joins its whole buffer anew for each
- * 64 KiB that arrive: a parameter of 32 MiB took 6.7 s, which is longer than a query may take. Given whole messages it does not.
+ * Returns a function that buffers the bytes of a PostgreSQL client and returns complete protocol messages. pglite-socket concatenates its
+ * whole buffer for each 64 KiB received: a parameter of 32 MiB took 6.7 s, longer than the query timeout. Complete messages avoid that.
  */
 export function createMessageFramer(): (chunk: Buffer) => Buffer | undefined {
   let waiting: Buffer[] = [];
   let bytes = 0;
-  /** How much must have come before it is worth looking again. */
+  /** Number of bytes needed before the buffer can contain another message. */
   let needed = 8;
   let started = false;
 
@@ -14,14 +14,14 @@ export function createMessageFramer(): (chunk: Buffer) => Buffer | undefined {
     bytes += chunk.length;
     if (bytes < needed) return undefined;
     const all = waiting.length === 1 ? chunk : Buffer.concat(waiting);
-    const end = endOfWhole(all);
+    const end = endOfMessages(all);
     const rest = all.subarray(end);
     waiting = rest.length > 0 ? [rest] : [];
     bytes = rest.length;
     return end > 0 ? all.subarray(0, end) : undefined;
   };
 
-  function endOfWhole(all: Buffer): number {
+  function endOfMessages(all: Buffer): number {
     let end = 0;
     for (;;) {
       const length = messageLength(all, end);
@@ -32,9 +32,9 @@ export function createMessageFramer(): (chunk: Buffer) => Buffer | undefined {
     }
   }
 
-  /** Before the start-up message has come, messages have no type in front of their length. */
+  /** Returns undefined if the length has not been received. Messages up to the startup message have no type byte before their length. */
   function messageLength(all: Buffer, at: number): number | undefined {
-    // A length that cannot be is passed on for the engine to refuse.
+    // An impossible length is passed on, and the engine rejects it.
     if (!started) return all.length - at >= 8 ? Math.max(all.readInt32BE(at), 8) : undefined;
     return all.length - at >= 5 ? 1 + Math.max(all.readInt32BE(at + 1), 4) : undefined;
   }

@@ -8,7 +8,7 @@ import { SchemaError } from './schema_error.ts';
 const BUSY_WAIT_MS = 60_000;
 const POLL_MS = 100;
 const ATTEMPTS = 10;
-/** Any number will do as long as no other use of advisory locks in this database takes it. */
+/** An arbitrary number that no other advisory lock in this database uses. */
 const LOCK_KEY = 20_261_120;
 
 export interface MigrationLog {
@@ -16,18 +16,18 @@ export interface MigrationLog {
   warn(message: string): void;
 }
 
-/** What the database has, what it lacks, and a SchemaError where the two cannot go together. Changes nothing. */
+/** Compares the database with a release. Throws a SchemaError if they are incompatible. Changes nothing. */
 export async function migrationStatus(client: ClientBase, release: Release = thisRelease): Promise<MigrationStatus> {
   const schema = await readSchema(release);
   return inTransaction(client, async () => {
-    await client.query(AS_OURSELVES);
+    await client.query(RESET_ROLE);
     return readStatus(client, schema);
   });
 }
 
 /**
- * Applies what is pending, one transaction a migration; the last one's takes the functions too. Returns how many migrations this call
- * applied; others may have applied the rest.
+ * Applies the pending migrations in one transaction each; the last one also applies the functions. Returns the number of migrations that
+ * this call applied; another process may have applied the others.
  */
 export async function migrateUp(
   client: ClientBase,
@@ -40,8 +40,8 @@ export async function migrateUp(
   let applied = 0;
   let deadline = Date.now() + BUSY_WAIT_MS;
   while (isBehind(status)) {
-    const step = await retried(() => applyNext(client, schema), log);
-    if (step === 'busy') await waitForOther(deadline);
+    const step = await withRetries(() => applyNext(client, schema), log);
+    if (step === 'busy') await waitForOtherProcess(deadline);
     else {
       for (const done of step) log.info(`${done} applied`);
       applied += step.filter((done) => done.startsWith('migration')).length;
@@ -52,7 +52,7 @@ export async function migrateUp(
   return applied;
 }
 
-/** For MIGRATE_ON_START=false: refuses a schema that lacks something this code needs. */
+/** For MIGRATE_ON_START=false: throws if the schema lacks something that this code needs. */
 export async function assertSchema(
   client: ClientBase,
   release: Release = thisRelease,
@@ -73,25 +73,25 @@ export const isBehind = ({ pending, functions }: MigrationStatus): boolean => pe
 function warnOfNewer(status: MigrationStatus, log: MigrationLog): void {
   if (status.newer.length > 0)
     log.warn(
-      `the database is at migration ${status.database_version}, newer than this code (${status.code_version}), which it allows for`,
+      `the database is at migration ${status.database_version}, newer than this code (${status.code_version}) but compatible with it`,
     );
-  else if (status.functions.newer) log.warn('the database has the SQL functions of a newer release; they stay');
+  else if (status.functions.newer) log.warn('the database has the SQL functions of a newer release, which are kept');
 }
 
-/** A pooler may open its sessions as the serving role (docs/pgbouncer.md), which may not so much as read what was applied. */
-const AS_OURSELVES = 'set local role none';
+/** A pooler may open its sessions with the serving role (docs/pgbouncer.md), which may not read the migration tables. */
+const RESET_ROLE = 'set local role none';
 
 /**
- * The next file, and with the last one the functions, under a lock that lasts as long as the transaction. A session's lock would do as
- * well on a plain connection, but behind a transaction pooler it stays with a server session that nobody can find again.
+ * Applies the next file, and with the last one the functions, under a transaction-level lock. Behind a transaction pooler, a session-level
+ * lock would remain on a server session that the client cannot reach again.
  */
 async function applyNext(client: ClientBase, schema: Schema): Promise<string[] | 'busy'> {
   return inTransaction(client, async () => {
-    await client.query(AS_OURSELVES);
+    await client.query(RESET_ROLE);
     await client.query(`set local lock_timeout = '2s'; set local statement_timeout = 0; set local client_min_messages = warning`);
     const { rows } = await client.query<{ mine: boolean }>('select pg_try_advisory_xact_lock($1) as mine', [LOCK_KEY]);
     if (!rows[0]?.mine) return 'busy';
-    return explained(client, schema, () => applyLocked(client, schema));
+    return withRemedy(client, schema, () => applyLocked(client, schema));
   });
 }
 
@@ -131,17 +131,20 @@ async function runFile(client: ClientBase, file: Migration): Promise<void> {
   try {
     await client.query(file.sql);
   } catch (cause) {
-    if (isRightMissing(cause)) throw cause;
+    if (isPrivilegeMissing(cause)) throw cause;
     const { message, position } = cause as Error & { position?: string };
     const line = position ? `:${file.sql.slice(0, Number(position)).split('\n').length}` : '';
     throw new SchemaError(`migrations/${file.name}.sql${line} failed and was rolled back: ${message}`, { cause });
   }
 }
 
-const isRightMissing = (cause: unknown): boolean => (cause as { code?: string }).code === '42501';
+const isPrivilegeMissing = (cause: unknown): boolean => (cause as { code?: string }).code === '42501';
 
-/** What a fresh server lacks most often. Since PostgreSQL 16, CREATEROLE alone does not let one grant a role that another user made. */
-async function explained<T>(
+/**
+ * Runs `work`, and adds the remedy to an error about missing privileges, the most common problem of a new server. Since PostgreSQL 16,
+ * CREATEROLE alone does not allow a user to grant roles that another user created.
+ */
+async function withRemedy<T>(
   { user, database }: ClientBase & { user?: string; database?: string },
   { migrations, functions }: Schema,
   work: () => Promise<T>,
@@ -149,7 +152,7 @@ async function explained<T>(
   try {
     return await work();
   } catch (cause) {
-    if (!isRightMissing(cause)) throw cause;
+    if (!isPrivilegeMissing(cause)) throw cause;
     const { message } = cause as Error;
     const roles = [
       ...new Set([...migrations, ...functions].flatMap(({ sql }) => sql.match(/\bagent_memory_[a-z_]+/g) ?? [])),
@@ -178,33 +181,33 @@ async function inTransaction<T>(client: ClientBase, work: () => Promise<T>): Pro
 }
 
 /**
- * Roles belong to the cluster, so migrations of two of its databases can meet in `create role` and `grant` although each holds
- * its own lock. The loser's transaction is gone, and the file is run again. The same applies to a lock timeout: the table was busy.
+ * Retries transient errors. Roles belong to the cluster, so that concurrent migrations of two databases can conflict in `create role` and
+ * `grant` although each has its own lock. A lock timeout, caused by a busy table, is transient too.
  */
-async function retried<T>(work: () => Promise<T>, log: MigrationLog): Promise<T> {
+async function withRetries<T>(work: () => Promise<T>, log: MigrationLog): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await work();
     } catch (error) {
-      if (attempt === ATTEMPTS || !isPassing(error)) throw error;
+      if (attempt === ATTEMPTS || !isTransient(error)) throw error;
       log.warn(`${(error as Error).message}; trying again`);
       await sleep(50 * attempt + Math.random() * 100);
     }
   }
 }
 
-const passingCodes = new Set(['40001', '40P01', '55P03']);
+const transientCodes = new Set(['40001', '40P01', '55P03']);
 const sharedCatalogs = /^pg_(authid|auth_members|shdepend|db_role_setting)_/;
 
-function isPassing(error: unknown): boolean {
+function isTransient(error: unknown): boolean {
   const { code, message, constraint } = ((error as Error).cause ?? error) as Error & { code?: string; constraint?: string };
   if (code === undefined) return false;
   if (code === 'XX000') return /tuple concurrently (updated|deleted)/.test(message);
   if (code === '23505') return sharedCatalogs.test(constraint ?? '');
-  return passingCodes.has(code);
+  return transientCodes.has(code);
 }
 
-async function waitForOther(deadline: number): Promise<void> {
+async function waitForOtherProcess(deadline: number): Promise<void> {
   if (Date.now() > deadline) {
     throw new SchemaError(
       `Another process has been migrating this database for ${BUSY_WAIT_MS / 1000} s: wait until it has finished, then start again.`,

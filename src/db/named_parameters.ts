@@ -1,6 +1,6 @@
 /**
- * A statement whose parameters have names (`$session_id`), as the database takes it: numbered, with the values in that order. `first` are
- * the values of `$1`, `$2` … that the statement numbers itself.
+ * Replaces named parameters (`$session_id`) by numbered ones. Returns the statement and the values in their order. `first` has the values of
+ * the parameters that the statement itself numbers: `$1`, `$2`, ….
  */
 export function bindNamed(
   text: string,
@@ -9,7 +9,7 @@ export function bindNamed(
 ): [text: string, values: unknown[]] {
   const names: string[] = [];
   const numbered = text.replaceAll(/\$([a-z][a-z_]*)/g, (_, name: string) => {
-    if (!(name in values)) throw new Error(`the statement names ${name}, which has no value`);
+    if (!(name in values)) throw new Error(`the parameter ${name} of the statement has no value`);
     if (!names.includes(name)) names.push(name);
     return `$${first.length + names.indexOf(name) + 1}`;
   });

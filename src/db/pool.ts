@@ -6,7 +6,7 @@ import type { Logger } from '../log.ts';
 import { type ConnectionQueueLimits, NO_TENANT, openConnectionQueue } from './connection_queue.ts';
 import { types } from './query.ts';
 
-/** Where the database is; `embedded` says that it has one session, which cannot be pooled. */
+/** Connection parameters. The `embedded` engine has one session, which cannot be pooled. */
 export interface Connection {
   host?: string;
   port?: number;
@@ -17,7 +17,7 @@ export interface Connection {
   embedded: boolean;
 }
 
-/** What a connection and a pool are made by. */
+/** Settings that configure connections and the pool. */
 export const poolSettings = [
   'DATABASE_URL',
   'PGHOST',
@@ -43,20 +43,20 @@ export const poolSettings = [
 export type PoolConfig = Pick<Config, (typeof poolSettings)[number]>;
 
 export interface Pool {
-  /** Borrows a connection, works, gives it back; one that cannot be trusted any more is destroyed. Work for a tenant takes its turn. */
+  /** Runs `work` with a connection. A connection in an unknown state is destroyed afterwards. Tenants take turns. */
   using<T>(work: (client: pg.PoolClient) => Promise<T>, tenant?: string): Promise<T>;
-  /** Whether statements of one client may be sent without waiting for each other's answers. */
+  /** Statements of a client may be sent without waiting for the results of earlier ones. */
   pipelined: boolean;
-  /** Whether statements may be named, which a transaction pooler need not know. */
+  /** Statements may be prepared by name, which not every transaction pooler supports. */
   named: boolean;
   embedded: boolean;
-  /** Whether the database answered anything within so many ms: nobody has to wait for a connection to know that it is there. */
+  /** Returns true if the database answered any request in the last `ms`: a health check then needs no connection. */
   answeredWithin(ms: number): boolean;
-  /** `refused` and `lost` count from the start: requests shed by the full queue, connections that broke. */
+  /** Since the start, `refused` counts requests shed because the queue was full, and `lost` counts broken connections. */
   figures(): { max: number; total: number; idle: number; waiting: number; refused: number; lost: number };
-  /** From now on each new connection is checked before it is lent; one that fails is closed, and the borrower gets the error. */
+  /** Runs `check` on each new connection before its first use. If it throws, the connection is closed and the caller gets the error. */
   guard(check: (client: pg.ClientBase) => Promise<void>): void;
-  /** A connection of its own, outside the pool (migrations, LISTEN). The caller ends it. */
+  /** Opens a connection outside the pool, for migrations and LISTEN. The caller must end it. */
   dedicated(): Promise<pg.Client>;
   end(): Promise<void>;
 }
@@ -75,7 +75,7 @@ export function connectionOf(config: PoolConfig): Omit<Connection, 'embedded'> {
   };
 }
 
-/** The parts of DATABASE_URL, for who must say them one by one. */
+/** Splits DATABASE_URL into its parts. */
 export function partsOfUrl(text: string) {
   const { hostname, searchParams, port, username, password, pathname } = new URL(text);
   return {
@@ -92,7 +92,7 @@ export function partsOfUrl(text: string) {
 export function createPool(connection: Connection, config: PoolConfig, log: Logger): Pool {
   const { embedded } = connection;
   const sessionOptions = !embedded && !config.PG_POOLER;
-  // A statement never outlives its request; the server gives up (statement) before we drop the connection (query).
+  // A statement does not run longer than its request. The server cancels it (statement) before the client drops the connection (query).
   const query_timeout = Math.min(config.PGQUERY_TIMEOUT, config.REQUEST_TIMEOUT_MS);
   const statement_timeout = Math.min(config.PGSTATEMENT_TIMEOUT, Math.max(query_timeout - 500, 50));
   const base: pg.ClientConfig = {
@@ -101,7 +101,7 @@ export function createPool(connection: Connection, config: PoolConfig, log: Logg
     query_timeout,
     keepAlive: true,
     ...(sessionOptions && {
-      // jit: the planner can spend seconds compiling; role: even a statement outside any tenant runs without rights.
+      // jit: compilation can take seconds. role: statements outside a tenant run without privileges too.
       options: `-c role=${SERVING_ROLE} -c jit=off -c TimeZone=UTC -c DateStyle=ISO -c lock_timeout=${config.PGLOCK_TIMEOUT} -c idle_in_transaction_session_timeout=10000`,
       statement_timeout,
     }),
@@ -111,7 +111,7 @@ export function createPool(connection: Connection, config: PoolConfig, log: Logg
     ...base,
     verify: (client: pg.PoolClient, done: (err?: Error) => void) => check(client).then(() => done(), done),
     pipeline: !embedded,
-    // The embedded engine is one session: a second connection would read the first one's answers.
+    // The embedded engine has one session: a second connection would read the results of the first one.
     max: embedded ? 1 : config.PGPOOL_MAX,
     min: embedded ? 1 : config.PGPOOL_MIN,
     // pg counts seconds where the setting counts milliseconds
@@ -119,8 +119,8 @@ export function createPool(connection: Connection, config: PoolConfig, log: Logg
     idleTimeoutMillis: embedded ? 0 : config.PGIDLE_TIMEOUT,
     connectionTimeoutMillis: embedded ? query_timeout : config.PGCONNECTION_TIMEOUT,
   } as pg.PoolConfig);
-  // Without a listener a connection that dies would end the process. One of its own for each client, from its first moment to its last:
-  // between the pool's listener and a borrower's a client has none, and the end can come in the very packet that made it ready.
+  // Without an error listener, a broken connection would end the process. Each client has its own listener for its whole life, because it
+  // has none between the pool's listener and the borrower's, and the error can arrive in the same packet that made the client ready.
   const counted = { refused: 0, lost: 0 };
   pool.on('connect', (client) =>
     client.on('error', (err) => {
@@ -128,36 +128,36 @@ export function createPool(connection: Connection, config: PoolConfig, log: Logg
       log.warn({ err }, 'a database connection was lost');
     }),
   );
-  const line = openConnectionQueue(boundsOf(pool, config));
-  const enter = (tenant: string) => {
+  const queue = openConnectionQueue(queueLimitsOf(pool, config));
+  const acquire = (tenant: string) => {
     try {
-      return line.acquire(tenant);
+      return queue.acquire(tenant);
     } catch (error) {
       counted.refused += 1;
       throw error;
     }
   };
-  const silence = watchSilence(pool, sessionOptions);
+  const answers = trackAnswers(pool, sessionOptions);
   pool.on('error', () => undefined);
   return {
     using: async (work, tenant = NO_TENANT) => {
-      const turn = enter(tenant);
+      const turn = acquire(tenant);
       if (turn) await turn;
       try {
-        return await borrow(pool, silence, work);
+        return await borrow(pool, answers, work);
       } finally {
-        line.release(tenant);
+        queue.release(tenant);
       }
     },
     pipelined: !embedded,
     named: sessionOptions,
     embedded,
-    answeredWithin: silence.answeredWithin,
+    answeredWithin: answers.answeredWithin,
     figures: () => ({
       max: pool.options.max,
       total: pool.totalCount,
       idle: pool.idleCount,
-      waiting: line.waiting,
+      waiting: queue.waiting,
       ...counted,
     }),
     guard: (next) => {
@@ -173,7 +173,7 @@ export function createPool(connection: Connection, config: PoolConfig, log: Logg
   };
 }
 
-const boundsOf = ({ options }: pg.Pool, config: PoolConfig): ConnectionQueueLimits => ({
+const queueLimitsOf = ({ options }: pg.Pool, config: PoolConfig): ConnectionQueueLimits => ({
   max: options.max,
   maxWaiting: config.PGPOOL_QUEUE,
   wait_ms: options.connectionTimeoutMillis!,
@@ -186,90 +186,91 @@ function clientConfig({ embedded, ...connection }: Connection, config: PoolConfi
   return {
     ...connection,
     application_name: 'agent-memory',
-    // the embedded engine is this machine: where it is slow it is busy, not away
+    // The embedded engine is local: if it is slow it is busy, not unreachable.
     connectionTimeoutMillis: embedded ? EMBEDDED_CONNECT_MS : config.PGCONNECTION_TIMEOUT,
     ...(config.PGSSLMODE !== 'disable' && { ssl: { rejectUnauthorized: config.PGSSLMODE === 'verify-full', ...(ca && { ca }) } }),
   };
 }
 
-// Connections that rolled back after an error, so they still work, whatever the error was: a refusal by the work itself (a 404, a
-// 409) says nothing about its connection, and a new one each time would cost more than the request.
-const clean = new WeakSet<pg.ClientBase>();
-export const markClean = (client: pg.ClientBase): void => void clean.add(client);
+// Connections that rolled back after an error and therefore still work. An error of the work itself (a 404, a 409) does not affect the
+// connection, and a new one each time would cost more than the request.
+const rolledBack = new WeakSet<pg.ClientBase>();
+export const markRolledBack = (client: pg.ClientBase): void => void rolledBack.add(client);
 
-async function borrow<T>(pool: pg.Pool, silence: Silence, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-  const client = await connectTrusted(pool, silence);
-  clean.delete(client);
+async function borrow<T>(pool: pg.Pool, answers: AnswerTracker, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await connectTrusted(pool, answers);
+  rolledBack.delete(client);
   let broken: Error | undefined;
   try {
     const result = await work(client);
-    silence.answered(client);
+    answers.answered(client);
     return result;
   } catch (error) {
-    silence.failed(client, error as Error);
-    if (!clean.delete(client) && !answeredByServer(error)) broken = error as Error;
+    answers.failed(client, error as Error);
+    if (!rolledBack.delete(client) && !answeredByServer(error)) broken = error as Error;
     throw error;
   } finally {
-    // A transaction left open would hand its tenant to the next borrower.
+    // An open transaction would leak its tenant to the next borrower.
     const idle = (client as unknown as { getTransactionStatus?(): string | null }).getTransactionStatus?.() ?? 'I';
     client.release(broken ?? (idle === 'I' ? undefined : new Error('left inside a transaction')));
   }
 }
 
-type Silence = ReturnType<typeof watchSilence>;
+type AnswerTracker = ReturnType<typeof trackAnswers>;
 
 /**
- * Where the server ends a statement before we stop waiting for its answer (`serverEnds`), no answer means that the way there is lost, as when a firewall
- * forgot its connections: then each that has been idle since would cost another request its whole time. They are not lent again.
+ * Detects connections that are silently dead. If the server cancels statements before the client stops waiting (`serverEnds`), a missing
+ * answer means that the network path is lost, for example because a firewall dropped its connection state. All connections that have been
+ * idle since before then are discarded, because each would cost another request its full timeout.
  */
-function watchSilence(pool: pg.Pool, serverEnds: boolean) {
-  const heard = new WeakMap<pg.ClientBase, number>();
-  let since = Number.NEGATIVE_INFINITY;
-  let last = Number.NEGATIVE_INFINITY;
+function trackAnswers(pool: pg.Pool, serverEnds: boolean) {
+  const lastAnswers = new WeakMap<pg.ClientBase, number>();
+  let pathLostAt = Number.NEGATIVE_INFINITY;
+  let lastAnswer = Number.NEGATIVE_INFINITY;
   const answered = (client: pg.ClientBase) => {
-    last = performance.now();
-    heard.set(client, last);
+    lastAnswer = performance.now();
+    lastAnswers.set(client, lastAnswer);
   };
   pool.on('connect', answered);
   return {
     answered,
     failed: (client: pg.ClientBase, error: Error) => {
-      if (serverEnds && error.message === 'Query read timeout') since = performance.now();
+      if (serverEnds && error.message === 'Query read timeout') pathLostAt = performance.now();
       else if (answeredByServer(error)) answered(client);
-      else last = Number.NEGATIVE_INFINITY;
+      else lastAnswer = Number.NEGATIVE_INFINITY;
     },
-    answeredWithin: (ms: number) => performance.now() - last < ms,
-    trusts: (client: pg.ClientBase) => heard.get(client)! >= since,
+    answeredWithin: (ms: number) => performance.now() - lastAnswer < ms,
+    trusts: (client: pg.ClientBase) => lastAnswers.get(client)! >= pathLostAt,
   };
 }
 
-async function connectTrusted(pool: pg.Pool, silence: Silence): Promise<pg.PoolClient> {
+async function connectTrusted(pool: pg.Pool, answers: AnswerTracker): Promise<pg.PoolClient> {
   for (;;) {
     const client = await connect(pool);
-    if (silence.trusts(client)) return client;
-    client.release(new Error('silent since another connection got no answer'));
+    if (answers.trusts(client)) return client;
+    client.release(new Error('unused since another connection got no answer'));
   }
 }
 
 const RECONNECTS = 20;
 const RECONNECT_MS = 50;
 
-/** The embedded engine takes its one client again only when it has seen the last one go. */
+/** Connects. The embedded engine accepts its only client once it has noticed that the previous one has disconnected. */
 async function connect(pool: pg.Pool, attempts = pool.options.max === 1 ? RECONNECTS : 0): Promise<pg.PoolClient> {
   try {
     return await pool.connect();
   } catch (error) {
-    if (attempts === 0 || !refusedAtOnce(error)) throw error;
+    if (attempts === 0 || !isRefusedByEngine(error)) throw error;
     await sleep(RECONNECT_MS);
     return connect(pool, attempts - 1);
   }
 }
 
-const refusedAtOnce = (error: unknown): boolean =>
+const isRefusedByEngine = (error: unknown): boolean =>
   ['ECONNRESET', 'EPIPE'].includes((error as { code?: string }).code ?? '') ||
   /terminated unexpectedly/.test((error as Error).message);
 
-/** An error with an SQLSTATE and a severity came through a working connection; FATAL ones end it. */
+/** Returns true if the error came from the server over a connection that still works. A FATAL error ends the connection. */
 function answeredByServer(error: unknown): boolean {
   const { severity, code } = error as { severity?: string; code?: string };
   if (severity === 'FATAL' || severity === 'PANIC') return false;

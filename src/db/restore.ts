@@ -1,9 +1,9 @@
 import type pg from 'pg';
 import type { Pool } from './pool.ts';
 
-// After a restore the database stays closed until the erasures that the backup does not know of were replayed (docs/backup.md).
+// After a restore, the database serves no requests until the erasures made since the backup have been replayed (docs/backup.md).
 
-/** The message says what to do. */
+/** The message tells the operator what to do. */
 class UnconfirmedRestore extends Error {
   readonly code = 'unconfirmed_restore';
   constructor() {
@@ -15,14 +15,14 @@ class UnconfirmedRestore extends Error {
   }
 }
 
-/** Where data of a restore is not confirmed, nothing is served. Asked on each new connection: another database may be behind the same name. */
+/** Throws if a restore has not been confirmed. Runs on each new connection, because the host name may point to another database by then. */
 export async function assertConfirmed(client: pg.ClientBase): Promise<void> {
   const { rows } = await client.query<{ confirmed: boolean }>('select is_confirmed() as confirmed');
   if (!rows[0]?.confirmed) throw new UnconfirmedRestore();
 }
 
-/** The erasures were replayed, or there are none. */
+/** Confirms that the erasures were replayed, or that there are none. */
 export const confirmRestore = (pool: Pool): Promise<unknown> => pool.using((client) => client.query('select confirm_restore()'));
 
-/** For scripts/restore.sh: whatever the dump says of its place, a restore is to be confirmed. */
+/** For scripts/restore.sh: requires a confirmation, whatever the dump contains. */
 export const awaitReplay = (client: pg.ClientBase): Promise<unknown> => client.query('select await_replay()');

@@ -1,4 +1,4 @@
-/** The database's schema and this code cannot go together. The message says what to do; nothing else about it needs to be known. */
+/** The schema of the database is incompatible with this code. The message tells the operator what to do. */
 export class SchemaError extends Error {
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);

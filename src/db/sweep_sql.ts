@@ -1,34 +1,34 @@
 import type { Tenant } from './tenant.ts';
 
-// The one row of sweep_walks. Every daemon reads it; who holds the lease moves it on.
+// The single row of sweep_walks. Every daemon reads it; only the holder of the lease updates it.
 
-/** A walk that this daemon holds. */
-export interface Walk {
+/** A run over all tenants whose lease this daemon holds. */
+export interface SweepRun {
   token: number;
-  /** The last tenant that was dealt with. */
+  /** The last tenant processed. */
   after: string;
-  /** Tenants that could not be swept so far. */
+  /** Number of tenants whose sweep has failed so far. */
   failed: number;
 }
 
-/** The last walk that reached the end, whichever daemon took it. */
-export interface LastWalk {
+/** The last completed run of any daemon. */
+export interface CompletedRun {
   succeeded_at: string;
   failed: number;
 }
 
-const values = ({ token, after, failed }: Walk) => [token, after, failed];
+const values = ({ token, after, failed }: SweepRun) => [token, after, failed];
 
 async function isHeld(any: Tenant, text: string, parameters: unknown[]): Promise<boolean> {
   return (await any.call(text, parameters)).length > 0;
 }
 
 /**
- * The walk that a daemon left unfinished, or else a new one if it is due or `now` is set. Undefined: another daemon holds the lease, or
- * nothing is due.
+ * Claims the run that a daemon left unfinished, otherwise a new one if it is due or `now` is set. Returns undefined if another daemon holds
+ * the lease or no run is due.
  */
-export async function takeWalk(any: Tenant, lease_ms: number, now: boolean): Promise<Walk | undefined> {
-  const [walk] = await any.call<Walk>(
+export async function claimRun(any: Tenant, lease_ms: number, now: boolean): Promise<SweepRun | undefined> {
+  const [run] = await any.call<SweepRun>(
     `update sweep_walks w
      set token = w.token + 1,
        held_until = clock_timestamp() + interval '1 millisecond' * $1::int,
@@ -39,30 +39,30 @@ export async function takeWalk(any: Tenant, lease_ms: number, now: boolean): Pro
      returning w.token, w.after, w.failed`,
     [lease_ms, now],
   );
-  return walk;
+  return run;
 }
 
-/** False: another daemon holds the walk by now. */
-export const renewWalk = (any: Tenant, walk: Walk, lease_ms: number): Promise<boolean> =>
+/** Renews the lease; returns false if another daemon has taken it. */
+export const renewRun = (any: Tenant, run: SweepRun, lease_ms: number): Promise<boolean> =>
   isHeld(
     any,
     `update sweep_walks
      set after = $2, failed = $3, held_until = clock_timestamp() + interval '1 millisecond' * $4::int
      where token = $1
      returning 1`,
-    [...values(walk), lease_ms],
+    [...values(run), lease_ms],
   );
 
-/** Puts an unfinished walk down; any daemon may go on with it at once. */
-export const releaseWalk = (any: Tenant, walk: Walk): Promise<boolean> =>
+/** Releases an unfinished run, so that any daemon can continue it at once. */
+export const releaseRun = (any: Tenant, run: SweepRun): Promise<boolean> =>
   isHeld(
     any,
     `update sweep_walks set after = $2, failed = $3, held_until = '-infinity' where token = $1 returning 1`,
-    values(walk),
+    values(run),
   );
 
-/** The walk reached the end; the next one is due after `pause_ms`. */
-export const finishWalk = (any: Tenant, walk: Walk, pause_ms: number): Promise<boolean> =>
+/** Completes the run; the next one is due after `pause_ms`. */
+export const finishRun = (any: Tenant, run: SweepRun, pause_ms: number): Promise<boolean> =>
   isHeld(
     any,
     `update sweep_walks
@@ -70,11 +70,11 @@ export const finishWalk = (any: Tenant, walk: Walk, pause_ms: number): Promise<b
        succeeded_at = clock_timestamp(), last_failed = $3
      where token = $1
      returning 1`,
-    [...values(walk), pause_ms],
+    [...values(run), pause_ms],
   );
 
-export async function readLastWalk(any: Tenant): Promise<LastWalk | undefined> {
-  const [row] = await any.call<LastWalk>('select succeeded_at, last_failed as failed from sweep_walks', []);
+export async function readLastRun(any: Tenant): Promise<CompletedRun | undefined> {
+  const [row] = await any.call<CompletedRun>('select succeeded_at, last_failed as failed from sweep_walks', []);
   return row;
 }
 

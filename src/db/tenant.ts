@@ -2,31 +2,31 @@ import type pg from 'pg';
 import type { SkippedRow } from '../readable.ts';
 import { type CommitRow, lastWritten, toOutcome } from './commit.ts';
 import { createLookUps } from './look_up.ts';
-import { markClean, type Pool } from './pool.ts';
+import { markRolledBack, type Pool } from './pool.ts';
 import { type Db, dbOf, type OnSkipped, type RowChecker, rowCheckerOf } from './query.ts';
 import type { Outcome, Unit } from './unit.ts';
 
-/** All access to one tenant's rows. There is no other way to the database for a request. */
+/** Access to the rows of one tenant. Requests have no other access to the database. */
 export interface Tenant extends RowChecker {
   readonly id: string;
-  /** One statement in one round trip, through a function that starts with `enter_tenant`. `name` prepares it. */
+  /** Runs a statement in one round trip. It must call a function that starts with `enter_tenant`. With `name` it is prepared. */
   call<Row>(text: string, values: unknown[], name?: string): Promise<Row[]>;
   /**
-   * The row with this id. The statement, of the kind that `call` takes, gets the tenant, a list of ids and `values`; look-ups that are
-   * equal but for the id share a round trip.
+   * Returns the row with this id. The statement is like one of `call`; its parameters are the tenant, a list of ids and `values`. Look-ups
+   * that differ only in the id share a round trip.
    */
   lookUp<Row>(query: LookUp, id: string, values: unknown[]): Promise<Row | undefined>;
-  /** A read-only transaction. Everything inside goes through the given `db`: on one connection a second would wait for ever. */
+  /** Runs `work` in a read-only transaction. It must use only the given `db`: with a single connection, a second one would deadlock. */
   read<T>(work: (db: Db) => Promise<T>): Promise<T>;
-  /** A read-only transaction in which every statement sees the same moment. Short: its snapshot holds up vacuum. */
+  /** Runs `work` in a read-only transaction with one snapshot. It must be short, because the snapshot blocks vacuum. */
   snapshot<T>(work: (db: Db) => Promise<T>): Promise<T>;
-  /** A short transaction. Nothing slow (HTTP, bcrypt, embedding) belongs inside. */
+  /** Runs `work` in a transaction. It must be short: no HTTP, bcrypt or embedding inside. */
   write<T>(work: (db: Db) => Promise<T>): Promise<T>;
-  /** Appends to the log through the tenant's write queue. */
+  /** Appends a unit to the log through the tenant's write queue. */
   commit(unit: Unit): Promise<Outcome>;
   /**
-   * One statement that calls a function which locks the clock, checks, writes one unit through commit_units and changes its view:
-   * for what is rarer than appends. It answers with the columns of commit_units, one row.
+   * Runs a statement that calls a function which locks the clock, makes its checks, writes one unit through commit_units and changes its
+   * view. For changes that are rarer than appends. It must return one row with the columns of commit_units.
    */
   change(text: string, values: unknown[]): Promise<Outcome>;
 }
@@ -40,7 +40,7 @@ interface LookUp {
 
 export type Tenants = (id: string) => Tenant;
 
-/** COMMIT of an aborted transaction answers ROLLBACK without an error: what looked done was not. */
+/** PostgreSQL answers COMMIT of an aborted transaction with ROLLBACK and no error. */
 class CommitRefused extends Error {
   readonly code = '25P02';
   constructor() {
@@ -53,18 +53,18 @@ export function tenantsOf(
   pool: Pool,
   commit: (tenant: string, unit: Unit) => Promise<Outcome>,
   onCommitted: (tenant: string, lastSeq: number) => void,
-  onSkipped: (tenant: string, row: SkippedRow) => void,
+  onSkippedRow: (tenant: string, row: SkippedRow) => void,
 ): Tenants {
   const lookUp = createLookUps<unknown>();
   return (id) => {
-    const told: OnSkipped = (row) => onSkipped(id, row);
+    const onSkipped: OnSkipped = (row) => onSkippedRow(id, row);
     const call = <Row>(text: string, values: unknown[], name?: string) =>
-      pool.using((client) => dbOf(client, pool.named, told).rows<Row>(text, values, name), id);
+      pool.using((client) => dbOf(client, pool.named, onSkipped).rows<Row>(text, values, name), id);
     const transaction = <T>(begin: string, work: (db: Db) => Promise<T>) =>
-      pool.using((client) => inTransaction(pool, client, { id, begin, told }, work), id);
+      pool.using((client) => inTransaction(pool, client, { id, begin, onSkipped }, work), id);
     return {
       id,
-      ...rowCheckerOf(told),
+      ...rowCheckerOf(onSkipped),
       call,
       lookUp: <Row>(query: LookUp, wanted: string, values: unknown[]) =>
         lookUp(JSON.stringify([id, query.name, values]), wanted, async (ids) => {
@@ -88,7 +88,7 @@ export function tenantsOf(
 async function inTransaction<T>(
   pool: Pool,
   client: pg.PoolClient,
-  { id, begin, told }: { id: string; begin: string; told: OnSkipped },
+  { id, begin, onSkipped }: { id: string; begin: string; onSkipped: OnSkipped },
   work: (db: Db) => Promise<T>,
 ): Promise<T> {
   const opening = pool.pipelined
@@ -98,7 +98,7 @@ async function inTransaction<T>(
     // Pipelined, the first statement of the work travels with the opening ones; it runs after them or not at all.
     if (pool.pipelined) opening.catch(() => undefined);
     else await opening;
-    const result = await work(dbOf(client, pool.named, told));
+    const result = await work(dbOf(client, pool.named, onSkipped));
     await opening;
     const { command } = await client.query('commit');
     if (command !== 'COMMIT') throw new CommitRefused();
@@ -106,7 +106,7 @@ async function inTransaction<T>(
   } catch (error) {
     // The first error is the one that counts; a connection that cannot even roll back is destroyed by its lender.
     await client.query('rollback').then(
-      () => markClean(client),
+      () => markRolledBack(client),
       () => undefined,
     );
     throw error;

@@ -1,8 +1,8 @@
 import { newId } from '../id.ts';
 
-// What the group commit writes, and what became of it.
+// The units that the group commit writes, and their outcomes.
 
-/** One row of the log before it has a seq. `occurred_at`: RFC 3339, absent means the moment of the commit. */
+/** An event before it has a seq. `occurred_at` is RFC 3339; if absent, the time of the commit. */
 export interface EventRow {
   event_id: string;
   session_id: string;
@@ -11,7 +11,7 @@ export interface EventRow {
   actor_id: string;
   kind: string;
   content: unknown;
-  /** Absent: it is about nobody. Required in private channels, where it names the owner. */
+  /** The subject; absent if the event is about nobody. Required in private channels, where it is the owner. */
   user_id?: string;
   agent_id?: string;
   project_id?: string;
@@ -20,32 +20,32 @@ export interface EventRow {
   refs: string[];
   metadata: unknown;
   artifact_id?: string;
-  /** Spans that were cut out of it. */
+  /** Number of redacted spans. */
   redactions?: number;
   occurred_at?: string;
-  /** Of its passages. */
+  /** Number of its passages. */
   chunk_count?: number;
-  /** What nouns change with it, in its transaction, each in the form that its `<noun>_apply` reads. */
+  /** Effects by noun, applied in the same transaction, in the form that `<noun>_apply` reads. */
   effects?: Record<string, unknown>;
 }
 
-/** An event that the service itself writes: changes of memories, edits and capsules are recorded in the log. */
+/** Returns an event that the service itself writes, such as a change of a memory, an edit or a capsule. */
 export const serviceEventOf = (
   row: Pick<EventRow, 'kind' | 'session_id' | 'channel' | 'actor_type' | 'actor_id' | 'content'> & Partial<EventRow>,
 ): EventRow => ({ event_id: newId('evt'), sensitivity: 'none', tags: [], refs: [], metadata: {}, ...row });
 
-/** What is written whole or not at all. `key` and `body` are hex SHA-256: who asks for what, and with which canonical body. */
+/** The events of one request, written together or not at all. `key` and `body` are the hashes of its Idempotency-Key and body, in hex. */
 export interface Unit {
   key: string | null;
   body: string | null;
-  /** What the unit adds to the tenant's stored bytes. */
+  /** Number of bytes that the unit adds to the storage of the tenant. */
   bytes: number;
   events: EventRow[];
-  /** Where a worker wrote the unit: a list of it alone, as PostgreSQL takes jsonb in binary. `events` is empty then. */
+  /** Set by a worker, with empty `events`: a list with this unit in the binary format of jsonb. */
   encoded?: Buffer;
 }
 
-/** A unit of these events. `retry`: the Idempotency-Key it came with. `bytes`: where it adds more than its events, such as passages. */
+/** Makes a unit of these events. `bytes` is larger than the events if the unit also adds passages, for example. */
 export const unitOf = (
   retry: { key: string; body: string } | null,
   events: EventRow[],
@@ -54,17 +54,17 @@ export const unitOf = (
 
 const JSONB_VERSION = '\u0001';
 
-/** A unit as the queue sends it. */
+/** Encodes a unit for the write queue. */
 export const encodeUnit = (unit: Unit): Buffer => Buffer.from(`${JSONB_VERSION}[${JSON.stringify(unit)}]`);
 
-/** Where a unit's events stand: `count` of them from `seq` on. Only `new` wrote anything. */
+/** The result of a unit: `count` events starting at `seq`. Only the status `new` wrote anything. */
 export interface Outcome {
   status: 'new' | 'replay' | 'conflict' | 'quota' | 'refused';
   seq: number;
   count: number;
   at: string;
-  /** What nouns tell of the unit's events: `<noun>/<place>`, from 0 on. Of a replay: what nothing else could tell. */
+  /** Results of effects, by `<noun>/<index of the event>`. For a replay: only those that cannot be derived again. */
   made?: Record<string, unknown>;
-  /** Why a noun refused it: a code of `problems` by SQLSTATE, and a sentence for the client. */
+  /** Why a noun refused the unit: an SQLSTATE that maps to a problem, and a sentence for the client. */
   refusal?: { code: string; detail: string };
 }

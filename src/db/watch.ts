@@ -3,23 +3,24 @@ import type { Logger } from '../log.ts';
 import type { Pool } from './pool.ts';
 import { dbOf } from './query.ts';
 
-// Tells who waits that a tenant's log has grown. Own commits at once; those of other daemons by NOTIFY, which is sent outside
-// the writing transactions (inside, it serialises all commits of the cluster) and coalesced; a poll is the net below both.
+// Notifies subscribers when a tenant's log has grown. Commits of this daemon are reported at once, those of other daemons through NOTIFY. It
+// is sent outside the writing transactions, because inside it serializes all commits of the cluster, and is coalesced. Polling finds
+// whatever both miss.
 
 const CHANNEL = 'agent_memory_log';
 const COALESCE_MS = 10;
 const POLL_MS = 1000;
 const POLL_WITHOUT_LISTEN_MS = 200;
 const RELISTEN_MS = 1000;
-// PostgreSQL's limit of a payload is 7,999 bytes
+// PostgreSQL limits a payload to 7,999 bytes.
 const MAX_PAYLOAD_TENANTS = 100;
 
 export interface Watch {
-  /** To be called after each commit of this daemon. */
+  /** Must be called after each commit of this daemon. */
   committed(tenant: string, lastSeq: number): void;
-  /** Calls back with the log's last seq, at least once for each time that it grew. Returns how to stop. */
+  /** Calls back with the last seq of the log at least once after each commit. Returns a function that unsubscribes. */
   subscribe(tenant: string, listener: (lastSeq: number) => void): () => void;
-  /** Calls back for every commit of this daemon, and those of others that are heard of; none is polled for. Returns how to stop. */
+  /** Calls back for every commit of this daemon and every notified commit of others, without polling. Returns a function that unsubscribes. */
   subscribeAll(listener: (tenant: string) => void): () => void;
   start(): void;
   stop(): Promise<void>;
@@ -30,7 +31,7 @@ type Listener = (lastSeq: number) => void;
 export function createWatch(pool: Pool, log: Logger, canListen: boolean): Watch {
   const listeners = new Map<string, Set<Listener>>();
   const everywhere = new Set<(tenant: string) => void>();
-  const news = new Map<string, number>();
+  const pending = new Map<string, number>();
   let listening: pg.Client | undefined;
   let notifyTimer: NodeJS.Timeout | undefined;
   let pollTimer: NodeJS.Timeout | undefined;
@@ -46,20 +47,20 @@ export function createWatch(pool: Pool, log: Logger, canListen: boolean): Watch 
   function committed(tenant: string, lastSeq: number): void {
     tellAll(tenant, lastSeq);
     if (!canListen || stopped) return;
-    // answers of two batches may overtake each other
-    news.set(tenant, Math.max(lastSeq, news.get(tenant) ?? 0));
+    // two batches may be answered out of order
+    pending.set(tenant, Math.max(lastSeq, pending.get(tenant) ?? 0));
     notifyTimer ??= setTimeout(() => void announce(), COALESCE_MS);
   }
 
   async function announce(): Promise<void> {
     notifyTimer = undefined;
-    const batch = [...news].slice(0, MAX_PAYLOAD_TENANTS);
-    for (const [tenant] of batch) news.delete(tenant);
-    if (news.size > 0) notifyTimer = setTimeout(() => void announce(), COALESCE_MS);
-    // A lost announcement is found by the poll.
+    const batch = [...pending].slice(0, MAX_PAYLOAD_TENANTS);
+    for (const [tenant] of batch) pending.delete(tenant);
+    if (pending.size > 0) notifyTimer = setTimeout(() => void announce(), COALESCE_MS);
+    // Polling finds the events of a lost notification.
     await pool
       .using((client) => client.query('select pg_notify($1, $2)', [CHANNEL, JSON.stringify(batch)]))
-      .catch((err) => log.debug({ err }, 'an announcement was not sent'));
+      .catch((err) => log.debug({ err }, 'a notification could not be sent'));
   }
 
   async function listen(): Promise<void> {

@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { type Finding, failed, findingsOrOk, skipped, warning } from './finding.ts';
 
 const DAY_MS = 86_400_000;
-/** Let's Encrypt renews thirty days before the end: later than this the renewal has failed more than once. */
+/** Let's Encrypt certificates are renewed 30 days before they expire. With fewer days left, the renewal has failed repeatedly. */
 const SOON_DAYS = 14;
 const CHECK = 'certificate';
 
-/** The files that nginx serves with: readable, of now, of one pair, and for this name. */
-export function judgeCertificate(dir: string, host: string | undefined): Finding[] {
+/** Checks nginx's certificate and key: readable, currently valid, matching each other, and valid for the host name. */
+export function checkCertificate(dir: string, host: string | undefined): Finding[] {
   const [certFile, keyFile] = [join(dir, 'cert.pem'), join(dir, 'key.pem')];
-  if (!existsSync(certFile)) return [skipped(CHECK, `there is none in ${dir} (--certificates DIR looks elsewhere)`)];
+  if (!existsSync(certFile)) return [skipped(CHECK, `none in ${dir} (set another directory with --certificates DIR)`)];
   let cert: X509Certificate;
   try {
     cert = new X509Certificate(readFileSync(certFile));
@@ -19,49 +19,49 @@ export function judgeCertificate(dir: string, host: string | undefined): Finding
     return [
       failed(
         CHECK,
-        `${certFile} is no certificate that can be read (${(error as Error).message})`,
+        `${certFile} is not a readable certificate (${(error as Error).message})`,
         `openssl x509 -in ${certFile} -noout -text`,
       ),
     ];
   }
   const days = Math.floor((Date.parse(cert.validTo) - Date.now()) / DAY_MS);
   return findingsOrOk(CHECK, `${cert.subjectAltName ?? cert.subject}, ${days} days left`, [
-    ...judgeTime(cert, certFile, days),
-    ...judgeKey(cert, keyFile),
-    ...judgeName(cert, certFile, host),
+    ...checkTime(cert, certFile, days),
+    ...checkKey(cert, keyFile),
+    ...checkName(cert, certFile, host),
   ]);
 }
 
-function judgeTime(cert: X509Certificate, file: string, days: number): Finding[] {
+function checkTime(cert: X509Certificate, file: string, days: number): Finding[] {
   const renew = `certbot renew   # for development: scripts/make-cert.sh --force; then reload nginx`;
   if (Date.parse(cert.validFrom) > Date.now()) return [failed(CHECK, `${file} is not valid before ${cert.validFrom}`, 'date -u')];
   if (days < 0) return [failed(CHECK, `${file} expired on ${cert.validTo}`, renew)];
   return days < SOON_DAYS ? [warning(CHECK, `${file} expires in ${days} days, on ${cert.validTo}`, renew)] : [];
 }
 
-function judgeKey(cert: X509Certificate, file: string): Finding[] {
+function checkKey(cert: X509Certificate, file: string): Finding[] {
   const stat = statSync(file, { throwIfNoEntry: false });
   if (!stat) return [failed(CHECK, `${file} is missing`, `ls -l ${file}`)];
-  const open = stat.mode & 0o044 ? [failed(CHECK, `${file} can be read by others`, `chmod 600 ${file}`)] : [];
+  const open = stat.mode & 0o044 ? [failed(CHECK, `${file} is readable by other users`, `chmod 600 ${file}`)] : [];
   try {
     if (cert.checkPrivateKey(createPrivateKey(readFileSync(file)))) return open;
     return [
       ...open,
       failed(
         CHECK,
-        `${file} is the key of another certificate`,
+        `${file} does not match the certificate`,
         `openssl pkey -in ${file} -pubout   # and: openssl x509 -in cert.pem -noout -pubkey`,
       ),
     ];
   } catch (error) {
     return [
       ...open,
-      failed(CHECK, `${file} cannot be read as a key (${(error as Error).message})`, `openssl pkey -in ${file} -check -noout`),
+      failed(CHECK, `${file} is not a readable key (${(error as Error).message})`, `openssl pkey -in ${file} -check -noout`),
     ];
   }
 }
 
-function judgeName(cert: X509Certificate, file: string, host: string | undefined): Finding[] {
+function checkName(cert: X509Certificate, file: string, host: string | undefined): Finding[] {
   if (host === undefined || cert.checkHost(host)) return [];
   return [
     failed(

@@ -1,4 +1,4 @@
-/** What one check found, and what to type next. */
+/** The result of a check, and the next command to run. */
 export interface Finding {
   check: string;
   state: 'ok' | 'warning' | 'failed' | 'skipped';
@@ -11,11 +11,11 @@ export const skipped = (check: string, says: string): Finding => ({ check, state
 export const warning = (check: string, says: string, next: string): Finding => ({ check, state: 'warning', says, next });
 export const failed = (check: string, says: string, next: string): Finding => ({ check, state: 'failed', says, next });
 
-/** Where nothing was found wrong, that is said. */
+/** Returns the findings, or `ok` if there are none. */
 export const findingsOrOk = (check: string, says: string, found: Finding[]): Finding[] =>
   found.length > 0 ? found : [ok(check, says)];
 
-/** Our own commands: the production image has neither npm nor tsx. */
+/** Returns the command line of one of the service's scripts. The production image has neither npm nor tsx. */
 export const command = (script: string, args = ''): string =>
   import.meta.filename.endsWith('.js')
     ? `node dist/scripts/${script}.js ${args}`.trim()

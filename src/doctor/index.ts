@@ -1,20 +1,20 @@
 import type { Config } from '../config.ts';
 import { testRedis } from '../limits/index.ts';
-import { judgeCertificate } from './certificate.ts';
-import { judgeDatabase } from './database.ts';
+import { checkCertificate } from './certificate.ts';
+import { checkDatabase } from './database.ts';
 import { type Finding, failed, findingsOrOk, ok, skipped, warning } from './finding.ts';
-import { judgeBackups, judgeDisk, judgePort } from './machine.ts';
-import { judgeSecrets } from './secrets.ts';
+import { checkBackups, checkDisk, checkPort } from './machine.ts';
+import { checkSecrets } from './secrets.ts';
 
 export type { Finding };
 
-/** What an operator says beside the settings. */
+/** Options of the command. */
 export interface DoctorOptions {
-  /** How many daemons share the database. */
+  /** Number of daemons that share the database. */
   daemons: number;
-  /** Where cert.pem and key.pem of nginx lie. */
+  /** Directory of nginx's cert.pem and key.pem. */
   certificates: string;
-  /** The name that clients call. */
+  /** Host name that clients use. */
   host?: string | undefined;
   backups?: string | undefined;
   /** Hours after which a backup is late. */
@@ -23,24 +23,24 @@ export interface DoctorOptions {
 
 const CHECK_MS = 30_000;
 
-/** Looks at all that the service rests on. One after the other: what is slow is seen to be slow, and the embedded engine has one session. */
-export async function examine(config: Config, asked: DoctorOptions): Promise<Finding[]> {
+/** Checks everything that the service depends on. Sequentially, so that a slow check is noticed, and because the embedded engine has one session. */
+export async function runChecks(config: Config, options: DoctorOptions): Promise<Finding[]> {
   const checks: [string, () => Finding[] | Promise<Finding[]>][] = [
-    ['settings', () => judgeSettings(config)],
-    ['secrets', () => judgeSecrets(config)],
-    ['database', () => judgeDatabase(config, asked.daemons)],
-    ['redis', () => judgeRedis(config)],
-    ['port', () => judgePort(config)],
-    ['disk', () => judgeDisk(config)],
-    ['certificate', () => judgeCertificate(asked.certificates, asked.host)],
-    ['backups', () => judgeBackups(asked.backups, asked.backup_hours, config.NODE_ENV === 'production')],
+    ['settings', () => checkSettings(config)],
+    ['secrets', () => checkSecrets(config)],
+    ['database', () => checkDatabase(config, options.daemons)],
+    ['redis', () => checkRedis(config)],
+    ['port', () => checkPort(config)],
+    ['disk', () => checkDisk(config)],
+    ['certificate', () => checkCertificate(options.certificates, options.host)],
+    ['backups', () => checkBackups(options.backups, options.backup_hours, config.NODE_ENV === 'production')],
   ];
   const findings: Finding[] = [];
   for (const [name, check] of checks) findings.push(...(await withTimeout(name, check)));
   return findings;
 }
 
-/** A check that fails itself is a finding too, and one that hangs must not hide the others. */
+/** Runs a check. An exception or a timeout becomes a finding, so that it does not hide the other checks. */
 async function withTimeout(name: string, check: () => Finding[] | Promise<Finding[]>): Promise<Finding[]> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -55,13 +55,13 @@ async function withTimeout(name: string, check: () => Finding[] | Promise<Findin
   }
 }
 
-function judgeSettings(config: Config): Finding[] {
+function checkSettings(config: Config): Finding[] {
   const { NODE_ENV, PGHOST, DATABASE_URL } = config;
-  const served = PGHOST !== undefined || DATABASE_URL !== undefined;
+  const usesServer = PGHOST !== undefined || DATABASE_URL !== undefined;
   const found: Finding[] = [];
-  if (served && NODE_ENV !== 'production')
-    found.push(warning('settings', `NODE_ENV is ${NODE_ENV}: weak secrets are let through`, 'NODE_ENV=production'));
-  if (!config.RATE_LIMIT_ENABLED) found.push(warning('settings', 'there are no rate limits', 'RATE_LIMIT_ENABLED=true'));
+  if (usesServer && NODE_ENV !== 'production')
+    found.push(warning('settings', `NODE_ENV is ${NODE_ENV}: weak secrets are accepted`, 'NODE_ENV=production'));
+  if (!config.RATE_LIMIT_ENABLED) found.push(warning('settings', 'rate limits are disabled', 'RATE_LIMIT_ENABLED=true'));
   if (NODE_ENV === 'production' && config.TRUST_PROXY_HOPS === 0)
     found.push(
       warning(
@@ -70,14 +70,14 @@ function judgeSettings(config: Config): Finding[] {
         'TRUST_PROXY_HOPS=1   # behind one proxy; leave it at 0 behind none',
       ),
     );
-  if (NODE_ENV === 'production' && !served)
+  if (NODE_ENV === 'production' && !usesServer)
     found.push(warning('settings', 'the embedded database does not survive a power cut', 'PGHOST=…   # docs/postgresql.md'));
-  return findingsOrOk('settings', `${NODE_ENV}, ${served ? 'PostgreSQL' : 'the embedded database'}`, found);
+  return findingsOrOk('settings', `${NODE_ENV}, ${usesServer ? 'PostgreSQL' : 'the embedded database'}`, found);
 }
 
-async function judgeRedis({ REDIS_URL, RATE_LIMIT_ENABLED }: Config): Promise<Finding[]> {
+async function checkRedis({ REDIS_URL, RATE_LIMIT_ENABLED }: Config): Promise<Finding[]> {
   if (!REDIS_URL || !RATE_LIMIT_ENABLED)
-    return [skipped('redis', REDIS_URL ? 'there are no limits to share' : 'none is set; the database shares the limits')];
+    return [skipped('redis', REDIS_URL ? 'rate limits are disabled' : 'not set; the limits are shared in the database')];
   const { hostname, port } = new URL(REDIS_URL);
   const place = `${hostname}:${port || 6379}`;
   const before = performance.now();
@@ -85,7 +85,7 @@ async function judgeRedis({ REDIS_URL, RATE_LIMIT_ENABLED }: Config): Promise<Fi
     await testRedis(REDIS_URL);
     return [ok('redis', `${place} answers in ${Math.ceil(performance.now() - before)} ms`)];
   } catch (error) {
-    const says = `${place}: ${(error as Error).message}; meanwhile each daemon counts for itself`;
+    const says = `${place}: ${(error as Error).message}; until then each daemon counts locally`;
     return [
       failed('redis', says, `redis-cli -h ${hostname} -p ${port || 6379} ping   # NOAUTH, WRONGPASS: the password in REDIS_URL`),
     ];

@@ -2,11 +2,11 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 const LISTENING = '0A';
 
-/** The program that listens on a port, as Linux tells it; undefined where that cannot be seen (another user's, another system). */
+/** Returns the program that listens on a port, from /proc; undefined if it belongs to another user or the system is not Linux. */
 export function findListener(port: number): string | undefined {
   const sockets = new Set(['tcp', 'tcp6'].flatMap((family) => listeningInodes(family, port)).map((inode) => `socket:[${inode}]`));
   if (sockets.size === 0) return undefined;
-  const pid = tryOr([], () => readdirSync('/proc')).find((name) => /^\d+$/.test(name) && holdsOne(name, sockets));
+  const pid = tryOr([], () => readdirSync('/proc')).find((name) => /^\d+$/.test(name) && hasSocket(name, sockets));
   return pid && `${tryOr('a program', () => readFileSync(`/proc/${pid}/comm`, 'utf8').trim())} (pid ${pid})`;
 }
 
@@ -17,12 +17,12 @@ function listeningInodes(family: string, port: number): string[] {
   return fields.filter(([, local, , state]) => state === LISTENING && local?.endsWith(suffix)).map((line) => line[9]!);
 }
 
-const holdsOne = (pid: string, sockets: Set<string>): boolean =>
+const hasSocket = (pid: string, sockets: Set<string>): boolean =>
   tryOr([], () => readdirSync(`/proc/${pid}/fd`)).some((fd) =>
     sockets.has(tryOr('', () => readlinkSync(`/proc/${pid}/fd/${fd}`))),
   );
 
-/** Processes end while they are looked at, and others' cannot be. */
+/** Returns a default if a file cannot be read: processes end at any time, and those of other users are inaccessible. */
 function tryOr<T>(otherwise: T, work: () => T): T {
   try {
     return work();

@@ -1,24 +1,24 @@
 import { existsSync } from 'node:fs';
 import type { Config } from '../config.ts';
 import { type Finding, failed, findingsOrOk, ok, skipped, warning } from './finding.ts';
-import { judgeSpace } from './machine.ts';
+import { checkSpace } from './machine.ts';
 import type { Server } from './sql.ts';
 
-// What a PostgreSQL server says of itself, held against what the service needs.
+// Compares the properties of a PostgreSQL server with what the service needs.
 
 const OLDEST_MAJOR = 15;
 const MIB = 1024 * 1024;
-/** Beside the daemons: migrations, backup, this command, an operator, a scrape. */
+/** Connections besides those of daemons: migrations, backup, this command, an operator, monitoring. */
 const OTHERS = 5;
 const DEFAULT_SHARED_BLOCKS = 16_384;
 const SKEW_MS = 1000;
 const WORST_SKEW_MS = 30_000;
 
 type Settings = Map<string, string>;
-/** One `-c` each: `alter system` does not run in the transaction that several in one would be. */
+/** Returns a psql command with one `-c` per statement: statements in one `-c` form a transaction, in which `alter system` cannot run. */
 const apply = (...statements: string[]) => `psql -U postgres ${statements.map((one) => `-c "${one}"`).join(' ')}`;
 
-export function judgeServer(server: Server, where: string): Finding[] {
+export function checkServer(server: Server, where: string): Finding[] {
   const { version, encoding, time_zone, database_bytes, database, login } = server;
   const found: Finding[] = [];
   const add = (wrong: boolean, finding: Finding) => wrong && found.push(finding);
@@ -34,13 +34,13 @@ export function judgeServer(server: Server, where: string): Finding[] {
     encoding !== 'UTF8',
     failed(
       'database',
-      `${database} is encoded in ${encoding}`,
+      `${database} has the encoding ${encoding}`,
       `createdb -E UTF8 -T template0 -O ${login} NEW   # and restore a backup into it`,
     ),
   );
   add(
     server.standby,
-    failed('database', 'it is a standby, which takes no writes', 'pg_ctl promote   # or point PGHOST at the primary'),
+    failed('database', 'it is a standby, which accepts no writes', 'pg_ctl promote   # or point PGHOST at the primary'),
   );
   add(
     server.read_only === 'on',
@@ -50,30 +50,30 @@ export function judgeServer(server: Server, where: string): Finding[] {
     !/^(Etc\/)?(UTC|GMT)$/.test(time_zone),
     warning(
       'database',
-      `its time zone is ${time_zone}; the daemon uses UTC, what psql and logs show is shifted`,
+      `its time zone is ${time_zone}; the daemon uses UTC, so times in psql and logs differ`,
       apply(`alter database ${database} set timezone = 'UTC'`),
     ),
   );
   const size = `${Math.ceil(database_bytes / MIB)} MiB`;
   return [
     ...findingsOrOk('database', `PostgreSQL ${version} ${where}, ${encoding}, ${time_zone}, ${size}`, found),
-    ...judgeLogin(server),
+    ...checkLogin(server),
   ];
 }
 
-const judgeLogin = ({ superuser, login }: Server): Finding[] =>
+const checkLogin = ({ superuser, login }: Server): Finding[] =>
   superuser
     ? [
         warning(
           'login',
-          `${login} is a superuser; requests are served without its rights, but whoever has its password has everything`,
-          `${apply(`alter role ${login} nosuperuser createrole`)}   # not for the first user of a cluster: that one stays a superuser`,
+          `${login} is a superuser; requests are served without its privileges, but its password grants access to everything`,
+          `${apply(`alter role ${login} nosuperuser createrole`)}   # not for the first user of a cluster, which remains a superuser`,
         ),
       ]
-    : [ok('login', `${login} is no superuser`)];
+    : [ok('login', `${login} is not a superuser`)];
 
-/** Whether an acknowledged write survives a power cut. */
-export function judgeDurability(settings: Settings): Finding[] {
+/** Checks that an acknowledged write survives a power cut. */
+export function checkDurability(settings: Settings): Finding[] {
   const off = ['fsync', 'full_page_writes', 'synchronous_commit'].filter((name) => settings.get(name) === 'off');
   const found = off.map((name) =>
     failed(
@@ -85,8 +85,8 @@ export function judgeDurability(settings: Settings): Finding[] {
   return findingsOrOk('durability', 'a commit is on the disk before it is acknowledged', found);
 }
 
-/** Defaults that suit a laptop. */
-export function judgeTuning(settings: Settings): Finding[] {
+/** Checks for defaults that are too small for production. */
+export function checkTuning(settings: Settings): Finding[] {
   const found: Finding[] = [];
   if (Number(settings.get('shared_buffers')) <= DEFAULT_SHARED_BLOCKS)
     found.push(
@@ -107,16 +107,16 @@ export function judgeTuning(settings: Settings): Finding[] {
   return findingsOrOk('tuning', 'buffers and the log of slow statements are set', found);
 }
 
-export function judgeConnections(server: Server, settings: Settings, config: Config, daemons: number): Finding[] {
-  // one more each, which listens
+export function checkConnections(server: Server, settings: Settings, config: Config, daemons: number): Finding[] {
+  // one more for LISTEN
   const perDaemon = config.PGPOOL_MAX + 1;
   const need = daemons * perDaemon + OTHERS;
   if (config.PG_POOLER)
-    return [skipped('connections', `a pooler is between: its max_client_conn must be ${need} or more for ${daemons} daemons`)];
+    return [skipped('connections', `behind a pooler: its max_client_conn must be at least ${need} for ${daemons} daemons`)];
   const reserved = Number(settings.get('superuser_reserved_connections'));
   const bounds = [server.login_limit, server.database_limit].filter((limit) => limit >= 0);
   const most = Math.min(Number(settings.get('max_connections')) - reserved, ...bounds);
-  const says = `${daemons} daemons may take ${daemons} × ${perDaemon}, and ${OTHERS} are for others; there are ${most}, of which ${server.connections} are in use`;
+  const says = `${daemons} daemons use up to ${daemons} × ${perDaemon} connections, and other programs ${OTHERS}; there are ${most}, of which ${server.connections} are in use`;
   const fits = Math.floor((most - OTHERS) / daemons) - 1;
   const next = fits > 0 ? `PGPOOL_MAX=${fits}` : '';
   if (need > most)
@@ -139,8 +139,8 @@ export function judgeConnections(server: Server, settings: Settings, config: Con
   ];
 }
 
-/** What holds for a statement of the daemon, asked through a pool such as it has. */
-export function judgeStatements(settings: Settings, login: string, user: string, role: string, { PG_POOLER }: Config): Finding[] {
+/** Checks the settings that apply to statements of the daemon, read through a pool like the daemon's. */
+export function checkStatements(settings: Settings, login: string, user: string, role: string, { PG_POOLER }: Config): Finding[] {
   const found: Finding[] = [];
   const wanted = {
     jit: 'off',
@@ -155,15 +155,13 @@ export function judgeStatements(settings: Settings, login: string, user: string,
     found.push(
       warning(
         'statements',
-        `${name} is ${is}${PG_POOLER ? ': a pooler drops what the daemon asks for' : ''}`,
+        `${name} is ${is}${PG_POOLER ? ': a pooler drops the options of the daemon' : ''}`,
         apply(`alter role ${login} set ${name} = '${setting}'`),
       ),
     );
   }
   if (!PG_POOLER && user !== role)
-    found.push(
-      failed('statements', `they run as ${user}, not as ${role}: something between drops startup options`, 'PG_POOLER=true'),
-    );
+    found.push(failed('statements', `they run as ${user}, not as ${role}: a pooler drops the startup options`, 'PG_POOLER=true'));
   const ms = (name: string) => `${name} ${settings.get(name)} ms`;
   return findingsOrOk(
     'statements',
@@ -172,10 +170,10 @@ export function judgeStatements(settings: Settings, login: string, user: string,
   );
 }
 
-/** `asked`: our clock before and after the database told its own. */
-export function judgeClock(now: string, asked: [number, number], earlier: { what: string; at: string }[]): Finding[] {
+/** Compares clocks. `local`: the local time before and after the database returned `now`. */
+export function checkClock(now: string, local: [number, number], earlier: { what: string; at: string }[]): Finding[] {
   const theirs = Date.parse(now);
-  const [before, after] = asked;
+  const [before, after] = local;
   const skew = theirs < before ? theirs - before : theirs > after ? theirs - after : 0;
   const look = 'timedatectl; chronyc tracking   # here and on the database server';
   const says = `the database's clock is ${Math.abs(skew)} ms ${skew < 0 ? 'behind' : 'ahead of'} this one`;
@@ -184,15 +182,19 @@ export function judgeClock(now: string, asked: [number, number], earlier: { what
   else if (Math.abs(skew) > SKEW_MS) found.push(warning('clock', says, look));
   for (const { what, at } of earlier)
     if (Date.parse(at) > theirs + SKEW_MS)
-      found.push(failed('clock', `the database's clock was set back: ${what} at ${at}, and now it is ${now}`, look));
-  return findingsOrOk('clock', skew === 0 ? 'this one and the database’s agree, and neither was set back' : says, found);
+      found.push(failed('clock', `the clock of the database was set back: ${what} at ${at}, and now it is ${now}`, look));
+  return findingsOrOk(
+    'clock',
+    skew === 0 ? 'the clocks of this machine and the database agree, and neither was set back' : says,
+    found,
+  );
 }
 
-/** Its own disk, where it can be seen from here. */
-export function judgeDatabaseDisk(settings: Settings, local: boolean): Finding[] {
+/** Checks the disk of the database if it is on this machine. */
+export function checkDatabaseDisk(settings: Settings, local: boolean): Finding[] {
   const dir = settings.get('data_directory');
-  if (dir && local && existsSync(dir)) return judgeSpace('database disk', dir, `the database (${dir})`);
+  if (dir && local && existsSync(dir)) return checkSpace('database disk', dir, `the database (${dir})`);
   return [
-    skipped('database disk', 'not seen from here; on its server: df -h "$(psql -U postgres -tAc \'show data_directory\')"'),
+    skipped('database disk', 'not on this machine; on its server run: df -h "$(psql -U postgres -tAc \'show data_directory\')"'),
   ];
 }

@@ -1,7 +1,7 @@
 import { SERVING_ROLE } from '../db/pool.ts';
 import type { Db } from '../db/query.ts';
 
-// What the catalog says, asked as the user that connects. Views show only what that user may see; a row that is absent is not known.
+// Reads the catalog as the connected user. Views only show what this user may see, so an absent row means unknown.
 
 export interface Server {
   version: string;
@@ -18,7 +18,7 @@ export interface Server {
   database_bytes: number;
   connections: number;
   started_at: string;
-  /** Whether there are tables to look at. */
+  /** The tables exist. */
   migrated: boolean;
 }
 
@@ -45,7 +45,7 @@ export const readServer = (db: Db) =>
      and d.datname = current_database()`,
   );
 
-/** The clock between two looks at ours. */
+/** Reads the clock of the database. */
 export const readClock = (db: Db) => db.row<{ now: string }>('select clock_timestamp() as now');
 
 const settingNames = [
@@ -63,7 +63,7 @@ const settingNames = [
   'synchronous_commit',
 ];
 
-/** As this session has them; sizes in their own unit. */
+/** Reads the settings of this session; sizes are in their own units. */
 export async function readSettings(db: Db): Promise<Map<string, string>> {
   const rows = await db.rows<{ name: string; setting: string }>('select name, setting from pg_settings where name = any ($1)', [
     settingNames,
@@ -78,11 +78,11 @@ export interface Role {
   can_login: boolean;
   owns: boolean;
   granted: boolean;
-  /** Whether requests could take it. */
+  /** The serving role is a member of it. */
   serves: boolean;
 }
 
-/** The roles of the service; none of them may log in or see past the wall. */
+/** Reads the roles of the service. None may log in or bypass row-level security. */
 export const readRoles = (db: Db) =>
   db.rows<Role>(
     `select r.rolname as name,
@@ -99,12 +99,12 @@ export const readRoles = (db: Db) =>
     [SERVING_ROLE],
   );
 
-/** Tables with a tenant's rows, and whether the wall stands before each. */
+/** Lists the tables with rows of tenants, and whether each has forced row-level security with the policy. */
 export const readTables = (db: Db) =>
-  db.rows<{ name: string; walled: boolean }>(
+  db.rows<{ name: string; has_policy: boolean }>(
     `select c.relname as name,
        c.relrowsecurity and c.relforcerowsecurity and exists (
-         select from pg_policy p where p.polrelid = c.oid and p.polroles = array[r.oid]) as walled
+         select from pg_policy p where p.polrelid = c.oid and p.polroles = array[r.oid]) as has_policy
      from pg_class c
      join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
      join pg_roles r on r.rolname = $1
@@ -114,8 +114,8 @@ export const readTables = (db: Db) =>
     [SERVING_ROLE],
   );
 
-/** Asked as the serving role without a tenant: nothing may be seen. */
-export const seesAnything = (db: Db) =>
+/** Returns whether any row is visible. Run as the serving role without a tenant, it must be false. */
+export const seesRows = (db: Db) =>
   db.row<{ sees: boolean }>('select exists (select from tenants) or exists (select from events) as sees');
 
 export const readVector = (db: Db) =>
@@ -124,12 +124,12 @@ export const readVector = (db: Db) =>
        (select default_version from pg_available_extensions where name = 'vector') as available`,
   );
 
-/** False where a restore waits for the replay of erasures; undefined where the schema knows nothing of it, or the login may not look. */
+/** Returns false if a restore awaits the replay of erasures; undefined if the schema has no such table or the login may not read it. */
 export const readConfirmed = async (db: Db): Promise<boolean | undefined> => {
   const known = await db.row<{ known: boolean }>(
     `select coalesce(has_table_privilege(to_regclass('public.installation'), 'select'), false) as known`,
   );
   if (!known?.known) return undefined;
-  const row = await db.row<{ confirmed: boolean }>('select coalesce(is_in_place(), true) as confirmed');
+  const row = await db.row<{ confirmed: boolean }>('select coalesce(is_same_database(), true) as confirmed');
   return row!.confirmed;
 };

@@ -287,7 +287,7 @@ begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
   select e.seq into v_seq from events e where e.tenant_id = p_tenant and e.event_id = p_event ->> 'event_id';
-  return coalesce(v_seq, say(p_tenant, p_event));
+  return coalesce(v_seq, append_service_event(p_tenant, p_event));
 end $$;
 
 -- All that is kept of an event and can hold a name: its fields and content, and what nouns derived from it.

@@ -1,5 +1,5 @@
--- One a tenant, the one that has waited longest, so that a tenant with many does not hide the others; none of a tenant that has
--- p_per_tenant under way.
+-- Lists the longest waiting job of each tenant, so that a tenant with many jobs does not hide others. Skips tenants with p_per_tenant running
+-- jobs.
 create or replace function list_due_jobs(p_per_tenant int, p_limit int) returns table (tenant_id text, job_id text)
 language sql stable security definer set search_path = pg_catalog, public, pg_temp
 as $$
@@ -20,8 +20,8 @@ revoke execute on function list_due_jobs(int, int) from public;
 grant execute on function list_due_jobs(int, int) to agent_memory_app;
 alter function list_due_jobs(int, int) owner to agent_memory_overseer;
 
--- p_key, p_body: hex SHA-256 of who asks under which Idempotency-Key, and of the body. Returns the id of the job, new or of the first time.
--- The tenant's row is locked, so that equal requests come one after another and the bound holds; foreign keys do not wait for it.
+-- Queues a job. p_key, p_body: hashes in hex of the Idempotency-Key with its scope, and of the body. Returns the id of the new job, or of the
+-- first one for a retry. Locks the tenant's row, which serializes equal requests and enforces p_max_open; foreign keys do not wait for it.
 create or replace function start_job(p_tenant text, p_job text, p_kind text, p_input jsonb, p_by text, p_max_open int, p_key text, p_body text)
 returns table (status text, job_id text)
 language plpgsql
@@ -51,9 +51,9 @@ begin
   return query select 'new', p_job;
 end $$;
 
--- Takes a job that is due, unless the tenant has p_per_tenant under way. Its open jobs are locked in one order, so that two daemons
--- cannot each take the last place. One that was taken p_max_tries times and never came further has failed with p_spent: whoever took it
--- may have died of it, and nobody was left to say so.
+-- Claims a due job, unless the tenant has p_per_tenant running jobs. Locks the tenant's open jobs in order, so that two daemons cannot both
+-- take the last slot. A job that was claimed p_max_tries times without progress fails with p_spent: it may have killed the daemons that
+-- claimed it.
 create or replace function take_job(p_tenant text, p_job text, p_per_tenant int, p_lease_ms int, p_max_tries int, p_spent jsonb)
 returns table (kind text, input jsonb, cursor jsonb, done bigint, total bigint, token int, tries int, started_by text)
 language plpgsql
@@ -76,8 +76,8 @@ begin
   returning j.kind, j.input, j.cursor, j.done, j.total, j.token, j.tries, j.started_by;
 end $$;
 
--- How far it has come, by the holder alone: false where another has it by now. A cursor that moved makes a new start of its tries. In
--- the transaction of a batch it makes both stand or fall together.
+-- Stores the progress of a job; returns false if the caller has lost the lease. A changed cursor resets the number of tries. Called in the
+-- transaction of a batch, it makes progress and batch atomic.
 create or replace function report_job(p_tenant text, p_job text, p_token int, p_done bigint, p_total bigint, p_cursor jsonb, p_lease_ms int)
 returns boolean
 language plpgsql
@@ -92,7 +92,7 @@ begin
   return found;
 end $$;
 
--- Lets go of it, by the holder: p_after_ms from now it may be taken again.
+-- Releases a job; it may be claimed again after p_after_ms. Returns false if the caller has lost the lease.
 create or replace function release_job(p_tenant text, p_job text, p_token int, p_after_ms int) returns boolean
 language plpgsql
 as $$
@@ -117,8 +117,8 @@ begin
   return found;
 end $$;
 
--- Whoever started a job, and works at it while the request lasts, holds it without a token: so it is nobody's to report, and may be taken
--- once its lease is over.
+-- Marks a job as running within the request that started it, with token 0, so that no daemon can report it. It may be claimed once its lease
+-- has expired.
 create or replace function hold_job(p_tenant text, p_job text, p_lease_ms int) returns void
 language sql
 begin atomic
@@ -126,7 +126,7 @@ begin atomic
   where j.tenant_id = p_tenant and j.job_id = p_job;
 end;
 
--- By its starter: false where another took it meanwhile.
+-- Adds progress to such a job and renews its lease; returns false if a daemon has claimed it.
 create or replace function advance_job(p_tenant text, p_job text, p_more bigint, p_total bigint, p_lease_ms int) returns boolean
 language plpgsql
 as $$
@@ -138,7 +138,7 @@ begin
   return found;
 end $$;
 
--- The rest is for whichever daemon takes it.
+-- Leaves the rest of such a job to any daemon.
 create or replace function hand_over_job(p_tenant text, p_job text, p_input jsonb) returns void
 language sql
 begin atomic
@@ -153,8 +153,8 @@ begin atomic
   where j.tenant_id = p_tenant and j.job_id = p_job and j.finished_at is null;
 end;
 
--- Of an erasure: who began a job is not named any more, as soon as the account is gone: a job ends with the authority of a maker that has a
--- name. Jobs are not counted.
+-- Replaces an erased user as the starter of jobs as soon as the account has been deleted. Otherwise a job would stop, because its starter is
+-- no longer authorized. Jobs are not counted in the result of the erasure.
 create or replace function jobs_revoke(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
 returns table (last text, counts jsonb)
 language plpgsql

@@ -34,7 +34,7 @@ export const jobRoutes = [
     problems: ['not-found'],
     handle: async ({ caller: { tenant, principal }, params }) => {
       const found = await tenant.read((db) => readJob(db, tenant.id, params.job_id, reachOf(principal)));
-      if (!found) throw new Problem('not-found', 'There is no such job, or someone else began it.');
+      if (!found) throw new Problem('not-found', 'The job does not exist, or another principal started it.');
       return { body: found };
     },
   }),

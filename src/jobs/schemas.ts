@@ -26,7 +26,7 @@ export const job = z
   .meta({ id: 'Job' });
 export type JobView = z.output<typeof job>;
 
-/** What is answered to a request that began a job. */
+/** Response to a request that started a job. */
 export const startedJob = z.object({ job_id: z.string() }).meta({ id: 'StartedJob' });
 
 export const jobPage = pageOf(job);
@@ -39,7 +39,7 @@ export const listQuery = z.strictObject({
 });
 export type ListQuery = z.output<typeof listQuery>;
 
-/** The answer 202 to what began a job. */
+/** Returns the 202 answer of a request that started a job. */
 export const acceptedReply = (job_id: string, replay: boolean) => ({
   body: { job_id },
   headers: { Location: `/v1/jobs/${job_id}`, ...replayHeaders(replay) },

@@ -29,7 +29,7 @@ const toView = ({ done, total, result, problem, finished_at, ...row }: JobRow): 
   ...(finished_at && { finished_at }),
 });
 
-/** Queues a job in one round trip; a request that was made before under the same key gets its first job again. */
+/** Queues a job in one round trip. A retry with the same Idempotency-Key returns the first job. */
 export async function startJob(
   tenant: Tenant,
   kind: string,
@@ -50,7 +50,7 @@ export async function startJob(
   return { job_id: row!.job_id, replay: row!.status === 'replay' };
 }
 
-/** `by`: only what this principal began; null: all. */
+/** Reads a job. `by`: only if this principal started it; null: any. */
 export async function readJob(db: Db, tenant_id: string, job_id: string, by: string | null): Promise<JobView | undefined> {
   const row = await db.row<JobRow>(
     `select ${columns} from jobs where tenant_id = $1 and job_id = $2 and ($3::text is null or started_by = $3)`,
@@ -59,7 +59,7 @@ export async function readJob(db: Db, tenant_id: string, job_id: string, by: str
   return row && toView(row);
 }
 
-/** Newest first. */
+/** Lists jobs, newest first. */
 export async function listJobs(
   db: Db,
   tenant_id: string,
@@ -84,7 +84,7 @@ export interface DueJob {
   job_id: string;
 }
 
-/** Over all tenants, through the overseer's function. */
+/** Lists due jobs of all tenants, through a definer function. */
 export const listDue = (any: Tenant, per_tenant: number, limit: number): Promise<DueJob[]> =>
   any.call('select tenant_id, job_id from list_due_jobs($1, $2)', [per_tenant, limit]);
 
@@ -99,13 +99,13 @@ export interface ClaimedJob {
   started_by: string;
 }
 
-/** After so many tries without getting further a job has failed, with this problem. */
+/** After `max_tries` claims without progress, a job fails with this problem. */
 export interface ClaimLimit {
   max_tries: number;
   problem: unknown;
 }
 
-/** Undefined where another daemon was quicker, the tenant has enough under way, or the job is given up. */
+/** Claims a job. Returns undefined if another daemon was faster, the tenant has enough running jobs, or the job has failed. */
 export async function claimJob(
   tenant: Tenant,
   job_id: string,
@@ -129,7 +129,7 @@ interface Report {
   cursor?: unknown;
 }
 
-/** Each of these answers whether the job was still held. */
+/** Each of these returns false if the lease was lost. */
 export const reportJob = (tenant: Tenant, job_id: string, token: number, { done, total, cursor }: Report, lease_ms: number) =>
   callHeld(tenant, 'select report_job($1, $2, $3, $4, $5, $6, $7) as held', [
     job_id,
@@ -151,7 +151,7 @@ export const finishJob = (tenant: Tenant, job_id: string, token: number, over: {
     over.problem === undefined ? null : JSON.stringify(over.problem),
   ]);
 
-/** Jobs that were over a month ago. */
+/** Deletes jobs that ended a month ago. */
 export const sweepJobs = (tenant: Tenant, limit: number): Promise<number> =>
   tenant.write((db) =>
     db.run(

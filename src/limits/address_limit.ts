@@ -6,9 +6,9 @@ import { type Counter, openCounter, type Policy, remaining } from './counter.ts'
 import { type LimitStatus, limitExceeded, limitHeader, policyHeader, setHeaders } from './headers.ts';
 import type { Leases } from './lease.ts';
 
-/** What an attacker with many addresses can make us remember: about 10 MB. */
+/** Bounds the memory that an attacker with many addresses can occupy: about 10 MB. */
 const MAX_ADDRESSES = 20_000;
-/** Providers hand a /56 to one customer. */
+/** Providers assign a /56 to one customer. */
 const IPV6_SUBNET = 56;
 
 export function createAddressLimit(policy: Policy, leases: Leases, waitMs: number, log: Logger) {
@@ -18,7 +18,7 @@ export function createAddressLimit(policy: Policy, leases: Leases, waitMs: numbe
     limit: policy.max,
     store: storeOf(policy, leases, waitMs),
     keyGenerator: (req) => ipKeyGenerator(req.ip!, IPV6_SUBNET),
-    // Its draft-8 headers need Express's `res.append`, and would differ from those of /v1.
+    // The draft-8 headers of the library require Express's `res.append` and would differ from those of /v1.
     standardHeaders: false,
     legacyHeaders: false,
     handler: (_req, _res, next) => next(),
@@ -28,7 +28,7 @@ export function createAddressLimit(policy: Policy, leases: Leases, waitMs: numbe
     },
   });
 
-  /** Through the middleware of express-rate-limit, which of the request reads only `ip`. */
+  /** Calls the middleware of express-rate-limit, which only reads `ip` of the request. */
   return async function admit(address: string, res: ServerResponse): Promise<void> {
     const req = { ip: address } as AugmentedRequest;
     await new Promise<void>((resolve, reject) => {
@@ -45,7 +45,7 @@ export function createAddressLimit(policy: Policy, leases: Leases, waitMs: numbe
   };
 }
 
-/** The shared windows as express-rate-limit sees a store. A spent window is refused without asking again. */
+/** Adapts the shared windows to a store of express-rate-limit. A request to an exhausted window is rejected without a call of the shared store. */
 function storeOf(policy: Policy, leases: Leases, waitMs: number): Store {
   const counters = new LRUCache<string, Counter>({ max: MAX_ADDRESSES });
   return {
@@ -58,7 +58,7 @@ function storeOf(policy: Policy, leases: Leases, waitMs: number): Store {
         resetTime: new Date(Date.now() + counter.ends - performance.now()),
       };
     },
-    // The library asks for these when it is told to forget requests, which it is not.
+    // The library only calls these with options that are not used here.
     decrement: () => undefined,
     resetKey: () => undefined,
   };

@@ -3,10 +3,10 @@ import { Problem } from '../http/problem.ts';
 import { blockOf, type Counter, isLow, isSettled, openCounter, type Policy, secondsLeft } from './counter.ts';
 import type { Leases } from './lease.ts';
 
-// What bodies cost is judged by their length, before they are read. A token is a KiB.
+// Byte budgets for request bodies. A body is charged by its length before it is read. One token is one KiB.
 
 const KIB = 1024;
-/** Counters in memory; one that is pushed out costs its tokens and one more asking. */
+/** Maximum number of counters in memory. An evicted counter loses its tokens and needs one more call of the shared store. */
 const MAX_COUNTERS = 20_000;
 
 export interface ByteBudgets {
@@ -19,7 +19,7 @@ interface ChargedCounter {
   setting: string;
 }
 
-/** Charges a body to its principal and to its tenant, and refuses it where either has not so many bytes left. */
+/** Returns a function that charges a body to its principal and its tenant, and throws `rate-limited` if either budget is exceeded. */
 export function createByteLimit(budgets: ByteBudgets, windowMs: number, leases: Leases, waitMs: number) {
   const policyOf = (name: string, bytes: number): Policy => {
     const max = Math.floor(bytes / KIB);
@@ -38,7 +38,7 @@ export function createByteLimit(budgets: ByteBudgets, windowMs: number, leases: 
     return counter;
   };
 
-  /** Undefined where tokens are in hand: nothing is waited for. */
+  /** Returns undefined if enough tokens are available locally. */
   function admit(tenant_id: string, principal_id: string, bytes: number): Promise<void> | undefined {
     const principal: ChargedCounter = {
       counter: counterOf(principalPolicy, `${tenant_id}/${principal_id}`),
@@ -58,7 +58,7 @@ export function createByteLimit(budgets: ByteBudgets, windowMs: number, leases: 
     return undefined;
   }
 
-  /** One after the other: a principal that is refused must not use up its tenant's budget. */
+  /** Charges the principal first: a rejected principal must not use up the budget of its tenant. */
   async function admitLater(principal: ChargedCounter, tenant: ChargedCounter, n: number): Promise<void> {
     const own = costFor(principal.counter, n);
     if (!(await leases.spend(principal.counter, waitMs, own))) throw budgetExceeded(principal);
@@ -70,7 +70,7 @@ export function createByteLimit(budgets: ByteBudgets, windowMs: number, leases: 
   return admit;
 }
 
-/** A body that is larger than the whole budget costs all of it. */
+/** Returns the cost of a body. A body larger than the whole budget costs all of it. */
 const costFor = ({ policy }: Counter, n: number): number => Math.min(n, policy.max);
 
 function budgetExceeded({ counter, setting }: ChargedCounter): Problem {

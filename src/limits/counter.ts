@@ -1,36 +1,36 @@
 import { createHash } from 'node:crypto';
 
-// What one daemon knows of one limit of one subject: the tokens it holds, and what was left of the shared window when it last
-// asked. Pure but for the counter itself; times are milliseconds of the monotonic clock.
+// The local state of a limit for one subject: the tokens that this daemon has, and what was left of the shared window at its last
+// request. The functions only change the counter. Times are milliseconds of the monotonic clock.
 
 export interface Policy {
   readonly name: string;
   readonly max: number;
   readonly windowMs: number;
-  /** Tokens that a daemon may hold beyond what waiting requests need; 0: each request asks, and the limit is exact. */
+  /** Number of tokens that a daemon may have in reserve. With 0, every request calls the shared store, and the limit is exact. */
   readonly block: number;
-  /** The setting that says `max`; undefined: it is a key's own. */
+  /** The setting that defines `max`; undefined for a limit of an API key. */
   readonly setting?: string;
 }
 
 export interface Counter {
   readonly policy: Policy;
-  /** A digest: the shared store learns neither tenants nor addresses. */
+  /** A digest, so that the shared store contains neither tenants nor addresses. */
   readonly key: string;
-  /** 0: none has begun. */
+  /** End of the current window; 0 if none has begun. */
   ends: number;
   tokens: number;
-  /** What may still be taken from the window, by any daemon. */
+  /** Number of tokens left in the shared window. */
   left: number;
-  /** Handed out here without the store; charged when it is next reached. */
+  /** Number of tokens granted locally without the store; charged at the next request. */
   owed: number;
-  /** Tokens that requests wait for. */
+  /** Number of tokens that requests are waiting for. */
   waiting: number;
-  /** The asking that is under way. */
+  /** The request to the shared store in progress. */
   lease: Promise<void> | undefined;
 }
 
-/** What a daemon asks of the shared window. */
+/** A request of a daemon to the shared window. */
 export interface TokenRequest {
   key: string;
   max: number;
@@ -45,7 +45,7 @@ export interface Grant {
   ends_in_ms: number;
 }
 
-/** A sixteenth of the limit is what an idle daemon can withhold from the others. */
+/** Returns the reserve of a daemon. An idle daemon can withhold a sixteenth of the limit from the others. */
 export const blockOf = (max: number): number => Math.ceil(max / 16);
 
 export function openCounter(policy: Policy, subject: string): Counter {
@@ -54,7 +54,7 @@ export function openCounter(policy: Policy, subject: string): Counter {
   return { policy, key, ends: 0, tokens: 0, left: policy.max, owed: 0, waiting: 0, lease: undefined };
 }
 
-/** Whether a request for `n` tokens can be judged now: they are in hand, or will not come before the window ends. */
+/** Returns true if a request for `n` tokens can be decided locally: there are enough, or no more in this window. */
 export function isSettled(counter: Counter, now: number, n = 1): boolean {
   if (now >= counter.ends) startWindow(counter, 0);
   return counter.tokens >= n || (counter.tokens + counter.left < n && counter.ends > 0);
@@ -73,7 +73,7 @@ export function spendTokens(counter: Counter, n = 1): boolean {
   return true;
 }
 
-/** Time to ask ahead of need: three quarters of the block are spent and the window has more. */
+/** Returns true if tokens should be requested in advance: three quarters of the block are spent and the window has more. */
 export const isLow = ({ tokens, left, lease, policy }: Counter): boolean =>
   tokens <= policy.block >> 2 && left > 0 && lease === undefined && policy.block > 0;
 
@@ -82,8 +82,8 @@ export const remaining = (counter: Counter): number => counter.tokens + counter.
 export const secondsLeft = (counter: Counter, now: number): number => Math.max(1, Math.ceil((counter.ends - now) / 1000));
 
 /**
- * Asking hands the debt over: it is charged, or given back by `takeBack`. A window begins with a quarter of a block: twenty
- * daemons that see a principal once each would otherwise leave nothing of a limit of 100.
+ * Makes a request to the shared window. The debt moves into the request, where it is charged, or restored by `undoRequest`. The first
+ * request of a window asks for a quarter of a block only: otherwise twenty daemons that see a principal once would exhaust a limit of 100.
  */
 export function takeRequest(counter: Counter): TokenRequest {
   const { key, policy, owed, tokens, waiting } = counter;
@@ -97,16 +97,16 @@ export function undoRequest(counter: Counter, ask: TokenRequest, endsThen: numbe
   if (counter.ends === endsThen) counter.owed += ask.owed;
 }
 
-/** The window is counted from when we asked, so it never ends later here than in the store. */
+/** Applies a grant. The end of the window is computed from the time of the request, so that it is never later than in the store. */
 export function applyGrant(counter: Counter, grant: Grant, askedAt: number, now: number): void {
   if (now >= counter.ends) counter.tokens = 0;
   counter.ends = askedAt + grant.ends_in_ms;
   counter.tokens += grant.granted;
-  // What was handed out here while the answer was on its way is not charged yet.
+  // Tokens that were granted locally while the request was in flight have not been charged.
   counter.left = Math.max(0, grant.left - counter.owed);
 }
 
-/** Without the store: a daemon goes on with what it last knew to be left, or with a window of its own. */
+/** Grants tokens without the store, from the last known rest of the window or from a local window. */
 export function grantLocally(counter: Counter, now: number): void {
   if (now >= counter.ends) startWindow(counter, now + counter.policy.windowMs);
   const { owed, ...ask } = takeRequest(counter);
@@ -116,7 +116,7 @@ export function grantLocally(counter: Counter, now: number): void {
   counter.owed = owed + granted;
 }
 
-/** The rule of take_tokens() in functions.sql and of the script in redis.ts. */
+/** Applies the same rule as take_tokens() in functions.sql and the script in redis.ts. */
 export function share(left: number, need: number, spare: number): number {
   const due = Math.min(need, left);
   return due + Math.min(spare, Math.ceil((left - due) / 4));

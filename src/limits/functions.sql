@@ -1,6 +1,6 @@
--- For each key: what was handed out without asking while we were away is charged (p_owed), the requests that wait are served
--- (p_needs), and up to p_spares more are lent, at most a quarter of what is left, so that the last tokens reach every daemon.
--- src/limits/counter.ts and src/limits/redis.ts share by the same rule.
+-- For each key: charges the tokens that a daemon granted locally (p_owed), grants what waiting requests need (p_needs), and up to p_spares more
+-- as a reserve, at most a quarter of the rest, so that the last tokens reach every daemon. src/limits/counter.ts and src/limits/redis.ts
+-- apply the same rule.
 create or replace function take_tokens(p_keys text[], p_maxes int[], p_owed int[], p_needs int[], p_spares int[], p_window_ms int)
 returns table (key text, granted int, left_over int, ends_in_ms float8)
 language plpgsql
@@ -10,7 +10,7 @@ declare
   v_now timestamptz := clock_timestamp();
   v_window interval := p_window_ms * interval '1 millisecond';
 begin
-  -- Makes the rows that are missing and locks the others, in one order for all daemons; `where false` locks without writing.
+  -- Inserts missing rows and locks the others, in the same order on all daemons. `where false` locks without writing.
   insert into rate_windows as w (key, used, granted, ends_at)
   select k.key, 0, 0, v_now + v_window
   from unnest(p_keys) as k (key)

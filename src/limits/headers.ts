@@ -2,9 +2,9 @@ import type { ServerResponse } from 'node:http';
 import { Problem } from '../http/problem.ts';
 import type { Policy } from './counter.ts';
 
-// RateLimit and RateLimit-Policy of draft-ietf-httpapi-ratelimit-headers-08, on every answer that was counted.
+// RateLimit and RateLimit-Policy headers (draft-ietf-httpapi-ratelimit-headers-08), on every response to a counted request.
 
-/** Where a limit stands for the one who asks. */
+/** The state of a limit for a client. */
 export interface LimitStatus {
   policy: Policy;
   remaining: number;

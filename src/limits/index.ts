@@ -11,7 +11,7 @@ import { createPrincipalLimit, type LimitedPrincipal, payerOf } from './principa
 import { connectRedis } from './redis.ts';
 import { sweepWindows, takeTokens } from './sql.ts';
 
-// How many requests an address, a principal and a tenant may make: docs/decisions/rate-limits.md.
+// Rate limits by address, principal and tenant: docs/decisions/rate-limits.md.
 
 export { testRedis } from './redis.ts';
 
@@ -34,16 +34,16 @@ interface Counted {
 export interface Limits {
   /** Counts the request; sets RateLimit headers; throws `rate-limited`. */
   admit(route: { limit: 'auth' | 'v1' | 'none' }, caller: Counted | null, address: string, res: ServerResponse): Promise<void>;
-  /** Charges the bytes of a body; undefined where that is done at once; throws `rate-limited`. */
+  /** Charges the bytes of a body; throws `rate-limited`. Returns undefined if it was charged synchronously. */
   admitBytes(caller: Counted, bytes: number): Promise<void> | undefined;
-  /** Where counts are shared, and whether it answered when it was asked last. */
+  /** The shared store, and whether it answered the last request. */
   store(): { kind: 'none' | 'memory' | 'database' | 'redis'; answers: boolean };
   stop(): Promise<void>;
 }
 
-/** A request waits no longer than this for its first tokens; then the daemon counts for itself. */
+/** Maximum time that a request waits for its first tokens. Then the daemon counts locally. */
 const REDIS_WAIT_MS = 50;
-/** What is counted goes to the database anyway, so waiting for it costs nothing and keeps the count exact. */
+/** A counted request needs the database anyway, so waiting for it costs nothing and keeps the count exact. */
 const DATABASE_WAIT_MS = 1000;
 const SWEEP_MS = 60_000;
 const SWEEP_ROWS = 1000;
@@ -94,7 +94,7 @@ export function createLimits(config: LimitSettings, pool: Pool, log: Logger): Li
 
 function sharedStore(config: LimitSettings, pool: Pool, log: Logger): { take: TakeTokens | undefined; stop(): void } {
   if (config.REDIS_URL) return connectRedis(config.REDIS_URL, log);
-  // The embedded database has one daemon, which can count in its memory.
+  // The embedded database has only one daemon, which counts in memory.
   if (pool.embedded) return { take: undefined, stop: () => undefined };
   const timer = setInterval(() => void sweep(pool, log), SWEEP_MS).unref();
   return {
@@ -110,6 +110,6 @@ async function sweep(pool: Pool, log: Logger): Promise<void> {
   try {
     while ((await withDb(pool, (db) => sweepWindows(db, SWEEP_ROWS))) === SWEEP_ROWS);
   } catch (err) {
-    log.debug({ err }, 'rate limits: windows that are over could not be removed');
+    log.debug({ err }, 'rate limits: expired windows could not be removed');
   }
 }

@@ -11,18 +11,18 @@ import {
   undoRequest,
 } from './counter.ts';
 
-// Tokens come from the shared store in blocks. One call is in flight at a time, for all counters that ran low meanwhile. While the
-// store is away or slow every daemon counts for itself, and charges that later.
+// Requests tokens from the shared store in blocks. One call is in flight at a time, for all counters that have run low meanwhile. While the
+// store is unavailable or slow, every daemon counts locally and charges the tokens later.
 
-/** Takes from the shared windows: one grant for each ask, in order. */
+/** Takes tokens from the shared windows; returns one grant per request, in order. */
 export type TakeTokens = (asks: TokenRequest[], windowMs: number) => Promise<Grant[]>;
 
 export interface Leases {
-  /** Starts to ask for more, without waiting. */
+  /** Requests more tokens without waiting. */
   refill(counter: Counter): void;
-  /** Spends `n` tokens, by default one; false: so many are not left in this window. After `waitMs` this process decides by what it knows. */
+  /** Spends `n` tokens, by default one. Returns false if the window does not have them. After `waitMs` it decides locally. */
   spend(counter: Counter, waitMs: number, n?: number): Promise<boolean>;
-  /** The shared store answered when it was asked last. */
+  /** Returns true if the shared store answered the last request. */
   storeAnswers(): boolean;
 }
 
@@ -35,7 +35,7 @@ interface Queued {
   resolve(): void;
 }
 
-/** `take` undefined: this process is the only one, and counts in its memory. */
+/** Creates the leases. If `take` is undefined, this process is the only one and counts in memory. */
 export function createLeases(take: TakeTokens | undefined, log: Logger): Leases {
   const store = take && trackStore(log);
   let queue: Queued[] = [];
@@ -49,7 +49,7 @@ export function createLeases(take: TakeTokens | undefined, log: Logger): Leases 
   function request(counter: Counter): Promise<void> {
     counter.lease ??= new Promise((resolve) => {
       queue.push({ counter, resolve });
-      // Later in this tick, so that a principal and its tenant, and requests that came together, ask in one call.
+      // Deferred, so that a principal and its tenant, and concurrent requests, share a call.
       if (queue.length === 1 && !sending) queueMicrotask(() => void sendBatch());
     });
     return counter.lease;
@@ -80,7 +80,10 @@ export function createLeases(take: TakeTokens | undefined, log: Logger): Leases 
     if (queue.length > 0) void sendBatch();
   }
 
-  /** Of one length of window. A key once in each call: a counter that was evicted and opened again may stand in the queue beside its former self. */
+  /**
+   * Removes a batch from the queue. All requests of a batch have the same window length, and each key occurs once: a counter that was evicted
+   * and reopened may be queued twice.
+   */
   function takeBatch(): Queued[] {
     const batch = new Map<string, Queued>();
     const rest: Queued[] = [];
@@ -99,7 +102,7 @@ export function createLeases(take: TakeTokens | undefined, log: Logger): Leases 
     try {
       for (;;) {
         const now = performance.now();
-        // At once: behind an `await` all who wait would see the same token.
+        // No `await` between the check and spending, or several requests would spend the same token.
         if (isSettled(counter, now, n)) return spendTokens(counter, n);
         if (!store?.isUp()) grantLocally(counter, now);
         else if (!(await completesWithin(request(counter), deadline - now)))
@@ -123,7 +126,7 @@ async function completesWithin(work: Promise<unknown>, ms: number): Promise<bool
   return done;
 }
 
-/** After a failure nobody asks for a while, and the log hears of it once. */
+/** Tracks the availability of the store. After a failure it is not called for a while, and the failure is logged once. */
 function trackStore(log: Logger) {
   let retryAt = 0;
   let quietUntil = 0;
@@ -133,7 +136,7 @@ function trackStore(log: Logger) {
     answers: () => !failing,
     isUp: () => performance.now() >= retryAt,
     worked() {
-      if (warned) log.info('rate limits: the shared store is back');
+      if (warned) log.info('rate limits: the shared store is available again');
       warned = false;
       failing = false;
       retryAt = 0;
@@ -145,7 +148,7 @@ function trackStore(log: Logger) {
       if (now < quietUntil) return;
       quietUntil = now + QUIET_MS;
       warned = true;
-      log.warn({ err }, 'rate limits: the shared store is away, this daemon counts for itself');
+      log.warn({ err }, 'rate limits: the shared store is unavailable, this daemon counts locally');
     },
   };
 }

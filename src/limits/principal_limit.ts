@@ -4,11 +4,11 @@ import { blockOf, type Counter, isLow, isSettled, openCounter, type Policy, rema
 import { limitExceeded, limitHeader, policyHeader, setHeaders } from './headers.ts';
 import type { Leases } from './lease.ts';
 
-/** Counters in memory; one that is pushed out costs its tokens and one more asking. */
+/** Maximum number of counters in memory. An evicted counter loses its tokens and needs one more call of the shared store. */
 const MAX_COUNTERS = 20_000;
 const ADMITTED = Promise.resolve();
 
-/** Who asks. A key without a limit of its own spends its maker's allowance. */
+/** The principal of a request. An API key without its own limit shares the limit of its owner. */
 export interface LimitedPrincipal {
   tenant_id: string;
   id: string;
@@ -16,10 +16,10 @@ export interface LimitedPrincipal {
   rate_limit?: { max: number; window_ms: number };
 }
 
-/** Whose allowance it is. */
+/** Returns the id whose limit applies. */
 export const payerOf = ({ id, user_id, rate_limit }: LimitedPrincipal): string => (rate_limit ? id : user_id);
 
-/** Counts a request for its principal and for its tenant, and refuses it where either has none left. */
+/** Returns a function that counts a request for its principal and its tenant, and throws `rate-limited` if either limit is reached. */
 export function createPrincipalLimit(principalPolicy: Policy, tenantPolicy: Policy, leases: Leases, waitMs: number) {
   const principals = new LRUCache<string, Counter>({ max: MAX_COUNTERS });
   const tenants = new LRUCache<string, Counter>({ max: MAX_COUNTERS });
@@ -32,7 +32,7 @@ export function createPrincipalLimit(principalPolicy: Policy, tenantPolicy: Poli
     return counter;
   }
 
-  /** Not async: with tokens in hand nothing is waited for. */
+  /** Not async, because usually tokens are available locally. */
   function admit(spender: LimitedPrincipal, res: ServerResponse): Promise<void> {
     const { tenant_id, rate_limit } = spender;
     const policy = rate_limit ? ownPolicy(rate_limit, tenantPolicy) : principalPolicy;
@@ -49,9 +49,9 @@ export function createPrincipalLimit(principalPolicy: Policy, tenantPolicy: Poli
     return ADMITTED;
   }
 
-  /** One after the other: a crowd that its principal refuses would else leave us with a crowd of the tenant's tokens. */
+  /** Spends the principal's token first: otherwise many requests over the principal's limit would take many of the tenant's tokens. */
   async function admitLater(principal: Counter, tenant: Counter, res: ServerResponse): Promise<void> {
-    // Some of them travel with the principal's all the same, so that one call mostly serves both.
+    // Requests tokens for the tenant at the same time, so that usually one call serves both.
     if (!isSettled(tenant, performance.now())) leases.refill(tenant);
     let refusing: Counter | undefined;
     if (!(await leases.spend(principal, waitMs))) refusing = principal;
@@ -76,7 +76,7 @@ export function createPrincipalLimit(principalPolicy: Policy, tenantPolicy: Poli
   return admit;
 }
 
-/** Of a key with a limit of its own: the tenant's, where an operator has lowered that since. */
+/** Returns the policy of a key with its own limit, capped by the tenant's limit, which an operator may have lowered. */
 function ownPolicy({ max, window_ms }: NonNullable<LimitedPrincipal['rate_limit']>, tenant: Policy): Policy {
   const most = Math.max(1, Math.min(max, Math.floor((tenant.max * window_ms) / tenant.windowMs), tenant.max));
   return { name: 'principal', max: most, windowMs: window_ms, block: blockOf(most) };

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import type { TakeTokens } from './lease.ts';
 
-// take_tokens() of functions.sql, as Redis runs it.
+// take_tokens() of functions.sql as a Redis script.
 const TAKE = `
 local max, owed, need, spare, window = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local used, ends_in = tonumber(redis.call('GET', KEYS[1])), redis.call('PTTL', KEYS[1])
@@ -13,21 +13,20 @@ local granted = due + math.min(spare, math.ceil((free - due) / 4))
 redis.call('SET', KEYS[1], used + granted, 'PX', ends_in)
 return { granted, free - granted, ends_in }`;
 
-/** What it tells a log of. */
 interface DebugLog {
   debug(what: { err: Error }, message: string): void;
 }
 
-/** `lane` keeps the keys of two services on one Redis apart. */
+/** Connects to Redis. `keyPrefix` separates the keys of two services on one server. */
 export function connectRedis(url: string, log: DebugLog, keyPrefix = 'agent_memory:rate:'): { take: TakeTokens; stop(): void } {
   const redis = new Redis(url, {
-    // A stopped server answers nothing and keeps its connections.
+    // A stopped server process keeps its connections open without answering.
     commandTimeout: 1000,
     connectTimeout: 2000,
     maxRetriesPerRequest: 1,
     retryStrategy: (attempt) => Math.min(attempt * 100, 2000),
   });
-  // Without a listener ioredis prints each failure; the callers of `take` report it once.
+  // Without a listener ioredis prints every failure; the callers of `take` log it once.
   redis.on('error', (err) => log.debug({ err }, 'redis'));
   return {
     async take(asks, windowMs) {
@@ -45,7 +44,7 @@ export function connectRedis(url: string, log: DebugLog, keyPrefix = 'agent_memo
   };
 }
 
-/** Takes as the daemon takes, under a key of its own, and throws what stands in the way: the reason, not that tries ran out. */
+/** Takes tokens like a daemon, with a separate key. Throws the cause of a failure instead of the error about exhausted retries. */
 export async function testRedis(url: string): Promise<void> {
   const errors: Error[] = [];
   const { take, stop } = connectRedis(url, { debug: ({ err }) => void errors.push(err) }, 'agent_memory:doctor:');

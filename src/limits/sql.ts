@@ -21,5 +21,5 @@ const SWEEP = `
   delete from rate_windows
   where key in (select key from rate_windows where ends_at < now() limit $1 for update skip locked)`;
 
-/** Removes a batch of windows that are over; returns how many. */
+/** Deletes a batch of expired windows; returns how many. */
 export const sweepWindows = (db: Db, limit: number): Promise<number> => db.run(SWEEP, [limit], 'sweep_windows');

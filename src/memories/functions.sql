@@ -1405,7 +1405,7 @@ language plpgsql
 as $$
 declare
   v_tenant text := p_memory.tenant_id;
-  v_seq bigint := say(v_tenant, jsonb_strip_nulls(jsonb_build_object(
+  v_seq bigint := append_service_event(v_tenant, jsonb_strip_nulls(jsonb_build_object(
     'event_id', p_event_id, 'session_id', p_source.session_id, 'channel', p_source.channel, 'actor_type', p_source.actor_type, 'actor_id', p_source.actor_id,
     'kind', 'memory.updated', 'user_id', p_source.user_id, 'agent_id', p_source.agent_id, 'project_id', p_source.project_id,
     'sensitivity', p_source.sensitivity, 'tags', to_jsonb(p_source.tags), 'refs', to_jsonb(p_refs), 'metadata', p_source.metadata,

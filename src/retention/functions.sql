@@ -263,7 +263,7 @@ declare
 begin
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
   if (p_cursor -> 'counts' ->> 'events')::bigint > 0 then
-    v_counts := expire_marked(p_tenant, p_job, say(p_tenant, p_event), false);
+    v_counts := expire_marked(p_tenant, p_job, append_service_event(p_tenant, p_event), false);
   end if;
   return jsonb_build_object('phase', case when p_input ->> 'trim' is null then 'over' else 'bound' end, 'counts', v_counts);
 end $$;

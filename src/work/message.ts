@@ -1,6 +1,6 @@
 import { Problem, type ProblemType } from '../http/problem.ts';
 
-// What goes between the main thread and a worker. A problem is an answer like any other.
+// Messages between the main thread and a worker. A problem is a regular outcome.
 
 export interface TaskMessage {
   task: string;
@@ -8,7 +8,7 @@ export interface TaskMessage {
 }
 
 /** Sent to cancel a cancellable job. */
-export const CANCELLED = 'given up';
+export const CANCELLED = 'cancelled';
 
 export type TaskOutcome = { value: unknown } | { problem: PlainProblem } | { failure: string };
 
@@ -24,7 +24,7 @@ export function failureOf(error: unknown): TaskOutcome {
   return { problem: { type, detail: message, more: { ...(errors && { errors }), headers, members, cause: plainCause(cause) } } };
 }
 
-/** What the log needs of an error. A structured clone would lose its code, and refuses some causes. */
+/** Copies what the log needs of an error. A structured clone loses its code and fails for some causes. */
 function plainCause(cause: unknown): unknown {
   if (cause === undefined) return undefined;
   if (!(cause instanceof Error)) return String(cause);
@@ -32,7 +32,7 @@ function plainCause(cause: unknown): unknown {
   return { name, message, stack, code, severity, constraint, table, routine };
 }
 
-/** The error again, so that the log knows what may be said of it. */
+/** Restores an Error object, so that the error serializer of the logger applies to it. */
 const causeOf = (cause: unknown): unknown =>
   typeof cause === 'object' && cause !== null ? Object.assign(new Error(), cause) : cause;
 

@@ -6,9 +6,9 @@ import { openFairQueue } from '../fair_queue.ts';
 import { Problem } from '../http/problem.ts';
 import { CANCELLED, type TaskMessage, type TaskOutcome, unwrapOutcome } from './message.ts';
 
-// Threads for work whose time grows with a client's input. Tenants take turns, and one tenant leaves at least one thread to the others.
-// A job that is given up ends with its thread where nothing else stops it. One that `heeds` is told, and keeps its tenant's turn until it
-// has ended: what it began in the database goes on until then.
+// Worker threads for tasks whose duration grows with the input of a client. Tenants take turns, and one tenant leaves at least one thread to
+// the others. An aborted job is terminated with its thread. A `cancellable` job is sent a message instead and keeps its tenant's turn until
+// it has ended, because its database statements continue until then.
 
 export interface Workers {
   run<T>(job: WorkerJob): Promise<T>;
@@ -19,21 +19,21 @@ export interface Workers {
 interface WorkerJob extends TaskMessage {
   tenant: string;
   transfer?: ArrayBuffer[];
-  /** Given up when it is aborted, wherever it is. */
+  /** Cancels the job, whether it is queued or running. */
   signal: AbortSignal;
-  /** A read: it ends soon after it is told that it was given up. */
+  /** The job ends soon after it has been told to cancel (reads). */
   cancellable?: boolean;
 }
 
 export interface WorkerSettings {
-  /** The file that a worker runs: `.js`, or `.ts` through tsx. */
+  /** Entry file of a worker: `.js`, or `.ts` with tsx. */
   entry: string;
   data?: unknown;
-  /** Threads; they start when there is work. */
+  /** Maximum number of threads. They are started on demand. */
   size: number;
-  /** Jobs that may wait, half of them of one tenant. */
+  /** Maximum number of queued jobs. One tenant may have half of them. */
   maxQueued: number;
-  /** Most MiB of a thread's heap. */
+  /** Maximum heap size of a thread, in MiB. */
   heap_mib?: number;
 }
 
@@ -41,7 +41,7 @@ interface QueuedJob {
   job: WorkerJob;
   resolve(value: unknown): void;
   reject(error: unknown): void;
-  /** Where it is running. */
+  /** Set while it is running. */
   thread?: Thread;
 }
 
@@ -51,10 +51,10 @@ interface Thread {
   idle?: NodeJS.Timeout;
 }
 
-/** An idle thread holds some 40 MB. */
+/** An idle thread uses about 40 MB. */
 const IDLE_MS = 60_000;
 const HEAP_MIB = 1024;
-/** Of it the young objects: without a bound of its own each thread takes what --max-semi-space-size gives the daemon. */
+/** Young generation of the heap. Without this limit each thread inherits the daemon's --max-semi-space-size. */
 const YOUNG_MIB = 24;
 
 export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB }: WorkerSettings): Workers {
@@ -74,7 +74,7 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
     return thread;
   }
 
-  /** The thread is gone; its job ends with it. */
+  /** Handles the end of a thread and fails its job. */
   function end(thread: Thread, error: unknown): void {
     clearTimeout(thread.idle);
     threads.delete(thread);
@@ -100,10 +100,10 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
   }
 
   function markIdle(thread: Thread): void {
-    // nothing that waits keeps the process alive
+    // an idle thread must not keep the process alive
     thread.worker.unref();
     thread.idle = setTimeout(() => {
-      // it is given no order while it ends
+      // removed first, so that it gets no task while it terminates
       threads.delete(thread);
       void thread.worker.terminate();
     }, IDLE_MS).unref();
@@ -156,7 +156,7 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
     if (job.signal.aborted) return Promise.reject(job.signal.reason as Error);
     if (stopped) return Promise.reject(stopping());
     const own = queue.waitingOf(job.tenant);
-    // a tenant with nothing waiting is let in: two others could fill the whole queue
+    // A tenant without a queued job is always admitted, because two other tenants could fill the whole queue.
     if (own > 0 && queue.waiting >= maxQueued) return Promise.reject(queueFull());
     if (own >= maxQueued / 2) return Promise.reject(tenantQueueFull());
     return new Promise<T>((resolve, reject) => {
@@ -190,7 +190,7 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
   };
 }
 
-/** From its source a thread needs tsx, which `--import` does not give to threads. */
+/** Starts a thread. To run TypeScript it registers tsx explicitly, because `--import` does not apply to threads. */
 function startThread(entry: string, workerData: unknown, maxOldGenerationSizeMb: number): Worker {
   const options = { workerData, execArgv: [], resourceLimits: { maxOldGenerationSizeMb, maxYoungGenerationSizeMb: YOUNG_MIB } };
   if (extname(entry) !== '.ts') return new Worker(entry, options);
@@ -207,7 +207,7 @@ const isOutOfMemory = (error: unknown): boolean => (error as { code?: unknown })
 
 const none = () => 0;
 
-/** Of a read the answer was too large, not what was sent. */
+/** For a read the answer was too large, otherwise the request. */
 const outOfMemory = (reads: boolean | undefined) =>
   reads
     ? new Problem('unavailable', 'The answer needs more memory than one request may use.', retryLater)
@@ -217,7 +217,7 @@ const retryLater = { headers: { 'Retry-After': '1' } };
 
 const stopping = () => new Problem('unavailable', 'The service is stopping.', retryLater);
 
-const queueFull = () => new Problem('unavailable', 'Too many large requests are being served.', retryLater);
+const queueFull = () => new Problem('unavailable', 'Too many large requests are in progress.', retryLater);
 
 const tenantQueueFull = () =>
   new Problem('rate-limited', 'Too many large requests of this tenant are waiting (WORKERS_QUEUE).', retryLater);

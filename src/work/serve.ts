@@ -3,16 +3,16 @@ import { setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { CANCELLED, failureOf, type TaskMessage, type TaskOutcome } from './message.ts';
 
-/** What a task gives back; `transfer` is moved to the main thread instead of being copied. */
+/** The result of a task. `transfer` is moved to the main thread instead of being copied. */
 export interface TaskResult {
   value: unknown;
   transfer?: ArrayBuffer[];
 }
 
-/** What a worker does with an input. Of a job that `heeds` the signal is aborted when it is given up. */
+/** A function that a worker runs. `signal` is aborted when a cancellable job is cancelled. */
 export type Task = (input: never, signal: AbortSignal) => TaskResult | Promise<TaskResult>;
 
-/** The worker's side: one order after the other. */
+/** Runs the tasks of a worker, one at a time. */
 export function serveTasks(tasks: Record<string, Task>): void {
   lowerPriority();
   let job = new AbortController();
@@ -38,7 +38,7 @@ async function runTask(task: Task, input: unknown, signal: AbortSignal): Promise
 
 const NICENESS = 5;
 
-/** Where there are fewer cores than threads, the event loop goes first. Linux alone has priorities of threads. */
+/** Lowers the priority of the thread, so that the event loop has precedence if cores are scarce. Only Linux has thread priorities. */
 function lowerPriority(): void {
   if (process.platform !== 'linux') return;
   const thread = Number(readlinkSync('/proc/thread-self').split('/').at(-1));

@@ -206,6 +206,6 @@ test('units with and without the effect share a batch', async () => {
 
 test('an effect that no noun applies fails the batch, and nothing of it is written', async () => {
   const astray = { key: null, body: null, bytes: 50, events: [{ ...event, event_id: newId('evt'), effects: { nobody: {} } }] };
-  await expect(commit(raise('a', 0), astray)).rejects.toThrow('there is no noun for the effect nobody');
+  await expect(commit(raise('a', 0), astray)).rejects.toThrow('unknown noun nobody in an effect');
   expect(await log()).toEqual({ last: 0, bytes: 0, seqs: [] });
 });

@@ -51,7 +51,9 @@ async function startInOtherProcess(): Promise<{ parent: ChildProcess; pid: numbe
 test('a second daemon on the directory is refused, and told what to do', async () => {
   const first = await start();
   await expect(start()).rejects.toThrow(
-    new RegExp(`${data_dir} is in use by another Agent Memory process \\(pid ${process.pid}\\): stop that one, or set DATA_DIR`),
+    new RegExp(
+      `${data_dir} is in use by another Agent Memory process \\(pid ${process.pid}\\): stop that process, or set DATA_DIR`,
+    ),
   );
   expect(await countTables(first.connection)).toBeGreaterThan(0);
   await first.stop();
@@ -182,7 +184,7 @@ test('a directory written by another series of the engine is refused by name', a
   const file = join(data_dir, 'engine.json');
   const { version } = JSON.parse(readFileSync(file, 'utf8')) as { version: string };
   writeFileSync(file, JSON.stringify({ engine: 'pglite', version: '0.4.9' }));
-  await expect(start()).rejects.toThrow(`was written by PGlite 0.4.9, and this release brings ${version}`);
+  await expect(start()).rejects.toThrow(`was written by PGlite 0.4.9, and this release has ${version}`);
 });
 
 test('a first start that was killed half way is begun again', async () => {

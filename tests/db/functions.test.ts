@@ -85,7 +85,7 @@ test('an older release leaves the functions of a newer one, and starts', async (
   await up('1.10.0');
   write('base', functionOf('base', '1'));
   expect(await up('1.9.9')).toBe(0);
-  expect(told.at(-1)).toBe('the database has the SQL functions of a newer release; they stay');
+  expect(told.at(-1)).toBe('the database has the SQL functions of a newer release, which are kept');
   await onDatabase(async (client) => {
     await expect(assertSchema(client, release('1.9.9'), log)).resolves.toBeUndefined();
     const { functions } = await migrationStatus(client, release('1.9.9'));

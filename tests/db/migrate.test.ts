@@ -106,7 +106,7 @@ test('refuses files with a gap, a repeat or no min_code', async () => {
   rmSync(join(dir, '0002_bb.sql'));
   for (const bad of ['x', 0, 4]) {
     write('0003_c.sql', bad, '');
-    expect(await refusal(readMigrations(dir))).toContain('0003_c.sql must say in its header');
+    expect(await refusal(readMigrations(dir))).toContain('0003_c.sql must declare in its header');
   }
 });
 
@@ -125,7 +125,7 @@ test('a database of a release before 0.2.0 is refused, with the way out of it an
       insert into schema_migrations values (1, '0001_tenants', 'x', 1)`);
     const message = await refusal(migrateUp(client, thisRelease, log));
     expect(message).toMatch(
-      /before 0\.2\.0.*Export each tenant.*import.*does not carry accounts, API keys, the audit stream and webhooks/,
+      /before 0\.2\.0.*Export each tenant.*import.*does not contain accounts, API keys, the audit stream and webhooks/,
     );
     expect(await refusal(assertSchema(client, thisRelease, log))).toBe(message);
   });
@@ -143,7 +143,7 @@ test('lives with a newer schema that allows for it, and refuses one that does no
     rmSync(join(dir, '0002_x.sql'));
     const message = await refusal(assertSchema(client, release(), log));
     expect(message).toContain('needs newer code');
-    expect(message).toContain('knows migration 2');
+    expect(message).toContain('requires code with migration 2');
     expect(await refusal(migrateUp(client, release(), log))).toBe(message);
   });
 });

@@ -9,6 +9,6 @@ test('parameters get numbers in the order in which they are named first, after t
 });
 
 test('a name without a value is refused, and one that only begins like another is another', () => {
-  expect(() => bindNamed('select $kin', { kind: 1 })).toThrow('names kin');
+  expect(() => bindNamed('select $kin', { kind: 1 })).toThrow('the parameter kin of the statement has no value');
   expect(bindNamed('select $kind, $kind_of', { kind: 1, kind_of: 2 })).toEqual(['select $1, $2', [1, 2]]);
 });

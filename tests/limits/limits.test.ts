@@ -233,7 +233,7 @@ describe('the database is away', () => {
     const other = start({ RATE_LIMIT_MAX_REQUESTS: '50' }, faulty.pool);
     expect(await countAdmitted(300, 10, (i) => isAdmitted(i % 2 ? limits : other, tenant, 'usr_1'))).toBe(2 * 50);
     expect(await countAdmitted(50, 10, () => isAddressAdmitted(limits, address))).toBe(10);
-    expect(lines).toEqual(['rate limits: the shared store is away, this daemon counts for itself']);
+    expect(lines).toEqual(['rate limits: the shared store is unavailable, this daemon counts locally']);
   });
 
   test('what was admitted meanwhile is charged when it is back', async () => {

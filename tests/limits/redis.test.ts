@@ -85,7 +85,7 @@ const noPool = { using: () => Promise.reject(new Error('the database was asked')
       expect(await first).toBe(true);
       expect(await countAdmitted(200, 10, () => isAdmitted(limits, 'acme', 'usr_1'))).toBe(49);
       expect(await countAdmitted(50, 10, () => isAddressAdmitted(limits, '192.0.2.1'))).toBe(10);
-      expect(lines).toEqual(['rate limits: the shared store is away, this daemon counts for itself']);
+      expect(lines).toEqual(['rate limits: the shared store is unavailable, this daemon counts locally']);
     });
 
     describe('that fails and returns', () => {
@@ -116,8 +116,8 @@ const noPool = { using: () => Promise.reject(new Error('the database was asked')
         expect(60 + rest).toBeLessThanOrEqual(100);
         expect(limits.store()).toEqual({ kind: 'redis', answers: true });
         expect(lines.slice(0, 2)).toEqual([
-          'rate limits: the shared store is away, this daemon counts for itself',
-          'rate limits: the shared store is back',
+          'rate limits: the shared store is unavailable, this daemon counts locally',
+          'rate limits: the shared store is available again',
         ]);
       });
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../../src/config.ts';
 import { migrateUp } from '../../../src/db/migrate.ts';
-import { type DoctorOptions, examine, type Finding } from '../../../src/doctor/index.ts';
+import { type DoctorOptions, type Finding, runChecks } from '../../../src/doctor/index.ts';
 import { type Cluster, findBinaries, startCluster, withClient } from '../../support/cluster.ts';
 import { freePort } from '../../support/daemon.ts';
 import { describeWith } from '../../support/tool.ts';
@@ -38,7 +38,7 @@ async function look(env: Record<string, string> = {}, more: Partial<DoctorOption
     NODE_ENV: 'test',
     PORT: '0',
   };
-  return examine(loadConfig({ ...at, DATA_DIR: dir, ...env }), { daemons: 1, certificates: dir, backup_hours: 26, ...more });
+  return runChecks(loadConfig({ ...at, DATA_DIR: dir, ...env }), { daemons: 1, certificates: dir, backup_hours: 26, ...more });
 }
 const about = (findings: Finding[], check: string): string =>
   findings
@@ -54,9 +54,9 @@ test('a healthy server passes', async () => {
 });
 
 test.each([
-  ['superuser', /^failed: agent_memory_app has the right superuser.*"alter role agent_memory_app nosuperuser"/],
-  ['bypassrls', /^failed: agent_memory_app has the right bypassrls.*"alter role agent_memory_app nobypassrls"/],
-  ['login', /^failed: agent_memory_app has the right login.*"alter role agent_memory_app nologin"/],
+  ['superuser', /^failed: agent_memory_app has the attribute superuser.*"alter role agent_memory_app nosuperuser"/],
+  ['bypassrls', /^failed: agent_memory_app has the attribute bypassrls.*"alter role agent_memory_app nobypassrls"/],
+  ['login', /^failed: agent_memory_app has the attribute login.*"alter role agent_memory_app nologin"/],
 ])('a serving role with the right %s fails, and the suggested command fixes it', async (right, expected) => {
   await admin(`alter role agent_memory_app ${right}`);
   const said = about(await look(), 'role');
@@ -68,7 +68,7 @@ test.each([
 test('a serving role that can assume another role of the service fails', async () => {
   await admin('grant agent_memory_backup to agent_memory_app');
   const said = about(await look(), 'role');
-  expect(said).toMatch(/^failed: agent_memory_app may take the role agent_memory_backup, which sees all tenants/);
+  expect(said).toMatch(/^failed: agent_memory_app is a member of the role agent_memory_backup, which sees all tenants/);
   await admin(/"(.*)"/.exec(said)![1]!);
   expect(about(await look(), 'role')).toMatch(/^ok/);
 });
@@ -79,7 +79,7 @@ test('a login that cannot assume the serving role fails, and a superuser gives a
     'agent_memory',
   );
   expect(about(await look({ PGUSER: 'other' }), 'role')).toMatch(
-    /^failed: the login may not take.*"grant agent_memory_app to other"/,
+    /^failed: the login is not a member.*"grant agent_memory_app to other"/,
   );
   expect(about(await look({ PGUSER: 'postgres' }), 'login')).toMatch(/^warning: postgres is a superuser/);
 });
@@ -100,7 +100,7 @@ test('server settings that lose acknowledged writes, limit a login, or hide slow
 test('a database that cannot store all texts, and one that accepts no writes', async () => {
   await admin(`create database latin owner memory encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0`);
   expect(about(await look({ PGDATABASE: 'latin' }), 'database')).toMatch(
-    /^failed: latin is encoded in LATIN1.*createdb -E UTF8/m,
+    /^failed: latin has the encoding LATIN1.*createdb -E UTF8/m,
   );
   await admin(`alter database latin set default_transaction_read_only = on`);
   const found = await look({ PGDATABASE: 'latin' });
@@ -113,7 +113,7 @@ test('a wrong password, and a server without free connections', async () => {
   writeFileSync(hba, `host all guarded 127.0.0.1/32 scram-sha-256\n${readFileSync(hba, 'utf8')}`);
   await admin('select pg_reload_conf()');
   const refused = await look({ PGUSER: 'guarded', PGPASSWORD: 'wrong-and-long-enough' });
-  expect(about(refused, 'database')).toMatch(/^failed: it refuses the login: .*guarded.*pg_hba.conf/);
+  expect(about(refused, 'database')).toMatch(/^failed: it rejects the login: .*guarded.*pg_hba.conf/);
   expect(JSON.stringify(refused)).not.toContain('wrong-and-long-enough');
   expect(about(await look({ PGUSER: 'crowded' }), 'database')).toMatch(/^failed: it has no connection left.*pg_stat_activity/);
 });
@@ -143,12 +143,12 @@ describeWith(['openssl'], 'certificates', () => {
     expect(await said(sound, 'other.example')).toMatch(/^failed: .* is for DNS:memory.example, not for other.example/);
     expect(await said(made('memory.example', '-days', '5'))).toMatch(/^warning: .* expires in [45] days.*certbot renew/);
     chmodSync(join(sound, 'key.pem'), 0o644);
-    expect(await said(sound)).toMatch(/^failed: .*key.pem can be read by others → chmod 600/);
+    expect(await said(sound)).toMatch(/^failed: .*key.pem is readable by other users → chmod 600/);
     const mixed = made('memory.example');
     execFileSync('openssl', ['genrsa', '-out', join(mixed, 'key.pem'), '2048'], { stdio: 'ignore' });
-    expect(await said(mixed)).toMatch(/key.pem is the key of another certificate/);
+    expect(await said(mixed)).toMatch(/key.pem does not match the certificate/);
     writeFileSync(join(mixed, 'cert.pem'), 'not a certificate');
-    expect(await said(mixed)).toMatch(/^failed: .* is no certificate that can be read/);
+    expect(await said(mixed)).toMatch(/^failed: .* is not a readable certificate/);
   });
 });
 

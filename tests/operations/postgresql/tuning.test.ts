@@ -2,7 +2,7 @@ import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../../src/config.ts';
-import { examine } from '../../../src/doctor/index.ts';
+import { runChecks } from '../../../src/doctor/index.ts';
 import { message, newTenant } from '../../support/client.ts';
 import { type Cluster, findBinaries, serverPid, startCluster, withClient } from '../../support/cluster.ts';
 import { startTestDaemon } from '../../support/daemon.ts';
@@ -63,7 +63,7 @@ test('a daemon serves on it, the doctor reports no fault, and slow statements ar
     PORT: '0',
     DATA_DIR: dir,
   });
-  const findings = await examine(config, { daemons: 2, certificates: dir, backup_hours: 26 });
+  const findings = await runChecks(config, { daemons: 2, certificates: dir, backup_hours: 26 });
   expect(
     findings.filter(({ check }) => ['tuning', 'database', 'connections', 'statements'].includes(check)).map(({ state }) => state),
   ).toEqual(['ok', 'ok', 'ok', 'ok']);
