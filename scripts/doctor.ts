@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { ConfigError, loadConfig } from '../src/config.ts';
-import { type DoctorOptions, runChecks, type Finding } from '../src/doctor/index.ts';
+import { type DoctorOptions, type Finding, runChecks } from '../src/doctor/index.ts';
 import { startupMessage } from '../src/startup_error.ts';
 
 const marks = { ok: 'ok     ', warning: 'warning', failed: 'FAILED ', skipped: '-      ' };
