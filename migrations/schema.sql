@@ -444,7 +444,30 @@ begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
   select e.seq into v_seq from events e where e.tenant_id = p_tenant and e.event_id = p_event ->> 'event_id';
-  return coalesce(v_seq, say(p_tenant, p_event));
+  return coalesce(v_seq, append_service_event(p_tenant, p_event));
+end $$;
+
+-- Name: append_sample(jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.append_sample(p_sample jsonb, p_one jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (jsonb_array_length(p_sample) < 5) THEN (p_sample || jsonb_build_array(p_one)) ELSE p_sample END;
+
+-- Name: append_service_event(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.append_service_event(p_tenant text, p_event jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_max bigint;
+  v_seq bigint;
+begin
+  select c.max_bytes into v_max from tenant_clocks c where c.tenant_id = p_tenant for update;
+  update tenant_clocks c set max_bytes = null where c.tenant_id = p_tenant;
+  v_seq := (commit_unit(p_tenant, jsonb_build_object(
+    'key', null, 'body', null, 'bytes', octet_length(p_event::text), 'events', jsonb_build_array(p_event)))).outcome ->> 'seq';
+  update tenant_clocks c set max_bytes = v_max where c.tenant_id = p_tenant;
+  return v_seq;
 end $$;
 
 -- Name: memories; Type: TABLE; Schema: public
@@ -538,7 +561,7 @@ begin
       v_effects := array(select e from unnest(p_effects) e where e.noun = v_noun);
       v_prepared := array(select p from unnest(p_prepared) p where p.noun = v_noun);
     end if;
-    -- none where all units of the noun are retries or refused
+    -- empty if all units of the noun are retries or refused
     continue when coalesce(cardinality(v_effects), 0) = 0;
     execute format('select %I($1, $2, $3, $4)', v_noun || '_apply') into v_own using p_tenant, v_effects, v_prepared, p_at;
     v_all := v_all || v_own;
@@ -770,6 +793,36 @@ begin
     ) newest
     where m.tenant_id = p_tenant and m.memory_id = newest.memory_id;
   end if;
+end $$;
+
+-- Name: tenant_clocks; Type: TABLE; Schema: public
+
+CREATE TABLE public.tenant_clocks (
+    tenant_id text NOT NULL,
+    last_seq bigint DEFAULT 0 NOT NULL,
+    oldest_seq bigint DEFAULT 1 NOT NULL,
+    event_count bigint DEFAULT 0 NOT NULL,
+    stored_bytes bigint DEFAULT 0 NOT NULL,
+    max_bytes bigint,
+    importing text
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.tenant_clocks FORCE ROW LEVEL SECURITY;
+
+-- Name: assign_seqs(public.verdict[], public.tenant_clocks); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.assign_seqs(p_verdicts public.verdict[], p_clock public.tenant_clocks) RETURNS public.verdict[]
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return array(
+    select row(
+      v.unit, v.status, v.key_hash, v.body_hash, v.bytes, v.count, v.leader,
+      p_clock.last_seq + 1 + sum(case when v.status = 'new' then v.count else 0 end) over (order by v.unit) - v.count,
+      v.outcome, v.at)::verdict
+    from unnest(p_verdicts) v
+    order by v.unit);
 end $$;
 
 -- Name: place_key(text, text, text); Type: FUNCTION; Schema: public
@@ -1449,7 +1502,7 @@ CREATE FUNCTION public.commit_units(p_tenant text, p_units jsonb) RETURNS SETOF 
     AS $$
 declare
   v_asked timestamptz := clock_timestamp();
-  -- of the commit: taken under the lock, so that it grows with seq
+  -- time of the commit, read under the lock so that it increases with seq
   v_now timestamptz;
   v_nouns text[] := nouns_in(p_units);
   v_noun text;
@@ -1611,9 +1664,9 @@ CREATE FUNCTION public.configure_tenant(p_tenant text, p_language regconfig, p_s
    WHERE (t.tenant_id = configure_tenant.p_tenant);
 END;
 
--- Name: this_place(); Type: FUNCTION; Schema: public
+-- Name: database_identity(); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.this_place() RETURNS text
+CREATE FUNCTION public.database_identity() RETURNS text
     LANGUAGE plpgsql STABLE
     AS $$
 declare
@@ -1624,9 +1677,9 @@ exception when insufficient_privilege then
   return format('-/%s', v_database);
 end $$;
 
--- Name: this_restore(); Type: FUNCTION; Schema: public
+-- Name: restore_marker(); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.this_restore() RETURNS text
+CREATE FUNCTION public.restore_marker() RETURNS text
     LANGUAGE sql STABLE
     RETURN COALESCE(current_setting('agent_memory.restored'::text, true), ''::text);
 
@@ -1636,7 +1689,7 @@ CREATE FUNCTION public.confirm_restore() RETURNS void
     LANGUAGE sql
     BEGIN ATOMIC
  INSERT INTO public.installation (place, restored)
-   VALUES (public.this_place(), public.this_restore()) ON CONFLICT(only_row) DO UPDATE SET place = excluded.place, restored = excluded.restored, written = excluded.written, confirmed_at = clock_timestamp();
+   VALUES (public.database_identity(), public.restore_marker()) ON CONFLICT(only_row) DO UPDATE SET place = excluded.place, restored = excluded.restored, written = excluded.written, confirmed_at = clock_timestamp();
 END;
 
 -- Name: context_event(text, jsonb, bigint, regconfig, text, bigint, public.memories); Type: FUNCTION; Schema: public
@@ -3125,6 +3178,12 @@ CREATE FUNCTION public.has_forgotten(p_tenant text) RETURNS boolean
            WHERE ((e.tenant_id = has_forgotten.p_tenant) AND (e.kind = ANY (ARRAY['erasure.completed'::text, 'retention.forgot'::text]))))));
 END;
 
+-- Name: has_original_xmin(xid, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.has_original_xmin(p_xmin xid, p_written text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN ((p_xmin)::text = (mod((p_written)::numeric, ('4294967296'::bigint)::numeric))::text);
+
 -- Name: has_passage(text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.has_passage(p_id text, p_chunk_count integer) RETURNS boolean
@@ -3279,12 +3338,6 @@ begin
   return may_administer(p_tenant, p_principal, 'admin');
 end $$;
 
--- Name: is_as_written(xid, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.is_as_written(p_xmin xid, p_written text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE
-    RETURN ((p_xmin)::text = (mod((p_written)::numeric, ('4294967296'::bigint)::numeric))::text);
-
 -- Name: is_confirmed(); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_confirmed() RETURNS boolean
@@ -3292,9 +3345,9 @@ CREATE FUNCTION public.is_confirmed() RETURNS boolean
     AS $$
 begin
   if not exists (select from installation) then
-    insert into installation (place, restored) values (this_place(), this_restore()) on conflict do nothing;
+    insert into installation (place, restored) values (database_identity(), restore_marker()) on conflict do nothing;
   end if;
-  return is_in_place();
+  return is_same_database();
 end $$;
 
 -- Name: is_current_memory(public.memories); Type: FUNCTION; Schema: public
@@ -3372,15 +3425,6 @@ CREATE FUNCTION public.is_importing() RETURNS boolean
     LANGUAGE sql STABLE
     AS $$ select exists (select from tenant_clocks c where c.tenant_id = (select current_tenant()) and c.importing is not null) $$;
 
--- Name: is_in_place(); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.is_in_place() RETURNS boolean
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT ((i.place = public.this_place()) AND (i.restored = public.this_restore()) AND public.is_as_written(i.xmin, i.written))
-    FROM public.installation i;
-END;
-
 -- Name: is_last_owner(text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_last_owner(p_tenant text, p_users text[]) RETURNS boolean
@@ -3398,6 +3442,15 @@ CREATE FUNCTION public.is_of_deleted_memory(p_tenant text, p_seq bigint) RETURNS
 CREATE FUNCTION public.is_quarantined(p_blocked_in text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (cardinality(p_blocked_in) = 4);
+
+-- Name: is_same_database(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_same_database() RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT ((i.place = public.database_identity()) AND (i.restored = public.restore_marker()) AND public.has_original_xmin(i.xmin, i.written))
+    FROM public.installation i;
+END;
 
 -- Name: is_shared_act(text, text); Type: FUNCTION; Schema: public
 
@@ -3458,21 +3511,6 @@ begin
   return next;
 end $$;
 
--- Name: tenant_clocks; Type: TABLE; Schema: public
-
-CREATE TABLE public.tenant_clocks (
-    tenant_id text NOT NULL,
-    last_seq bigint DEFAULT 0 NOT NULL,
-    oldest_seq bigint DEFAULT 1 NOT NULL,
-    event_count bigint DEFAULT 0 NOT NULL,
-    stored_bytes bigint DEFAULT 0 NOT NULL,
-    max_bytes bigint,
-    importing text
-)
-WITH (fillfactor='50');
-
-ALTER TABLE ONLY public.tenant_clocks FORCE ROW LEVEL SECURITY;
-
 -- Name: judge_effects(text, text, timestamp with time zone, public.tenant_clocks, jsonb, public.verdict[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.judge_effects(p_tenant text, p_noun text, p_at timestamp with time zone, p_clock public.tenant_clocks, INOUT units jsonb, INOUT verdicts public.verdict[]) RETURNS record
@@ -3499,7 +3537,7 @@ begin
       verdicts[v_judged.unit].bytes := (v_judged.doc ->> 'bytes')::bigint;
     end if;
   end loop;
-  -- once for all: each change of a batch copies the whole of it
+  -- all changes at once, because each update copies the whole batch
   if v_changed is not null then
     units := (
       select jsonb_agg(coalesce(c.doc, u.doc) order by u.ord)
@@ -3507,7 +3545,7 @@ begin
       left join unnest(v_changed, v_docs) c (unit, doc) on c.unit = u.ord);
   end if;
   if v_refused then
-    verdicts := place_units(verdicts, p_clock);
+    verdicts := assign_seqs(verdicts, p_clock);
   end if;
 end $_$;
 
@@ -3520,7 +3558,7 @@ declare
   v_room bigint := coalesce(p_clock.max_bytes - p_clock.stored_bytes, 1::bigint << 60);
 begin
   return array(
-    -- materialized: under row-level security a key decoded in place would not use the index, as `decode` is not leakproof
+    -- materialized, because `decode` is not leakproof: under row-level security, a key decoded in place would not use the index
     with unit as materialized (
       select
         u.ord as unit, decode(u.doc ->> 'key', 'hex') as key_hash, decode(u.doc ->> 'body', 'hex') as body_hash,
@@ -3533,7 +3571,7 @@ begin
         case when u.key_hash is null then u.unit else first_value(u.unit) over same end as leader,
         first_value(u.body_hash) over same as leader_body
       from unit u
-      -- `limit` forces an index lookup per key: a plan made while the table was small read every key of the tenant, for each batch
+      -- `limit` forces an index lookup per key: a plan made for a small table read all keys of the tenant for each batch
       left join lateral (
         select i.body_hash, i.outcome, i.created_at
         from idempotency_keys i
@@ -3546,7 +3584,7 @@ begin
       select *, sum_fitting(case when outcome is null and leader = unit then bytes end, v_room) over (order by unit) as used
       from ranked
     ),
-    judged as (
+    classified as (
       select *,
         case
           when outcome is not null then case when known_body = body_hash then 'replay' else 'conflict' end
@@ -3560,7 +3598,7 @@ begin
       unit, status, key_hash, body_hash, bytes, count, leader,
       p_clock.last_seq + 1 + sum(case when status = 'new' then count else 0 end) over (order by unit) - count,
       outcome, created_at)::verdict
-    from judged
+    from classified
     order by unit);
 end $$;
 
@@ -3573,12 +3611,6 @@ CREATE FUNCTION public.keep_artifact(p_tenant text, p_row jsonb, p_bytes bytea) 
   select p_tenant, r.artifact_id, r.event_id, r.media_type, length(p_bytes), sha256(p_bytes), p_bytes, r.channel, r.sensitivity, r.user_id, r.created_at
   from jsonb_populate_record(null::artifacts, p_row) r
 $$;
-
--- Name: keep_five(jsonb, jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.keep_five(p_sample jsonb, p_one jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (jsonb_array_length(p_sample) < 5) THEN (p_sample || jsonb_build_array(p_one)) ELSE p_sample END;
 
 -- Name: keep_memory(text, text, text, text); Type: FUNCTION; Schema: public
 
@@ -4179,7 +4211,7 @@ begin
     insert into erasure_marks (tenant_id, job_id, what, id, seq)
     select p_tenant, p_job, p_what, e.event_id, s.seq
     from unnest(p_seqs) s (seq)
-    -- `offset 0` keeps it a look-up of each: a plan without statistics read all events of the tenant for each batch
+    -- `offset 0` forces an index lookup per seq: a plan without statistics read all events of the tenant for each batch
     cross join lateral (select x.event_id from events x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) e
     where p_upto is null or s.seq <= p_upto
     on conflict do nothing
@@ -5644,21 +5676,6 @@ CREATE FUNCTION public.passages_words(p_event public.events) RETURNS jsonb
   from chunks c where c.tenant_id = p_event.tenant_id and c.seq = p_event.seq;
 $$;
 
--- Name: place_units(public.verdict[], public.tenant_clocks); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.place_units(p_verdicts public.verdict[], p_clock public.tenant_clocks) RETURNS public.verdict[]
-    LANGUAGE plpgsql STABLE
-    AS $$
-begin
-  return array(
-    select row(
-      v.unit, v.status, v.key_hash, v.body_hash, v.bytes, v.count, v.leader,
-      p_clock.last_seq + 1 + sum(case when v.status = 'new' then v.count else 0 end) over (order by v.unit) - v.count,
-      v.outcome, v.at)::verdict
-    from unnest(p_verdicts) v
-    order by v.unit);
-end $$;
-
 -- Name: pool(text, jsonb, integer[], jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.pool(p_tenant text, p_scope jsonb, p_keys integer[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, sizes json, actors json, traits json, days json, decisions json, memories json, weights json, neighbours json)
@@ -6160,14 +6177,14 @@ CREATE FUNCTION public.remember_units(p_tenant text, p_verdicts public.verdict[]
     LANGUAGE plpgsql
     AS $$
 declare
-  v_told jsonb := '{}';
+  v_results jsonb := '{}';
   v_kept jsonb := '{}';
 begin
   if p_answers is not null then
-    v_told := told_by(p_answers);
+    v_results := results_by_unit(p_answers);
   end if;
   if exists (select from unnest(p_answers) a where a.kept) then
-    v_kept := told_by(array(select a from unnest(p_answers) a where a.kept));
+    v_kept := results_by_unit(array(select a from unnest(p_answers) a where a.kept));
     update idempotency_keys k set outcome = k.outcome || (v_kept -> v.unit::text)
     from unnest(p_verdicts) v
     where v_kept ? v.unit::text and k.tenant_id = p_tenant and k.key_hash = v.key_hash;
@@ -6177,7 +6194,7 @@ begin
     case when v.status <> 'echo' then v.status when lead.status = 'new' then 'replay' else lead.status end,
     coalesce(
       lead.outcome,
-      jsonb_build_object('seq', lead.seq, 'count', lead.count) || coalesce(case when v.status = 'new' then v_told else v_kept end -> lead.unit::text, '{}')),
+      jsonb_build_object('seq', lead.seq, 'count', lead.count) || coalesce(case when v.status = 'new' then v_results else v_kept end -> lead.unit::text, '{}')),
     coalesce(lead.at, p_at)
   from unnest(p_verdicts) v
   cross join lateral (select (p_verdicts[v.leader]).*) lead
@@ -6446,6 +6463,19 @@ begin
     order by w.ordinal);
 end $$;
 
+-- Name: results_by_unit(public.answer[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.results_by_unit(p_answers public.answer[]) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+begin
+  return (
+    select coalesce(jsonb_object_agg(u.unit, u.result), '{}')
+    from (
+      select a.unit, jsonb_build_object('made', jsonb_object_agg(a.noun || '/' || a.event - 1, a.doc)) as result from unnest(p_answers) a group by a.unit
+    ) u);
+end $$;
+
 -- Name: retain_blank(text, text, jsonb, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.retain_blank(p_tenant text, p_job text, p_cursor jsonb, p_limit integer) RETURNS jsonb
@@ -6540,7 +6570,7 @@ declare
 begin
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
   if (p_cursor -> 'counts' ->> 'events')::bigint > 0 then
-    v_counts := expire_marked(p_tenant, p_job, say(p_tenant, p_event), false);
+    v_counts := expire_marked(p_tenant, p_job, append_service_event(p_tenant, p_event), false);
   end if;
   return jsonb_build_object('phase', case when p_input ->> 'trim' is null then 'over' else 'bound' end, 'counts', v_counts);
 end $$;
@@ -6680,7 +6710,7 @@ CREATE FUNCTION public.rewrite_memory(p_memory public.memories, p_source public.
     AS $$
 declare
   v_tenant text := p_memory.tenant_id;
-  v_seq bigint := say(v_tenant, jsonb_strip_nulls(jsonb_build_object(
+  v_seq bigint := append_service_event(v_tenant, jsonb_strip_nulls(jsonb_build_object(
     'event_id', p_event_id, 'session_id', p_source.session_id, 'channel', p_source.channel, 'actor_type', p_source.actor_type, 'actor_id', p_source.actor_id,
     'kind', 'memory.updated', 'user_id', p_source.user_id, 'agent_id', p_source.agent_id, 'project_id', p_source.project_id,
     'sensitivity', p_source.sensitivity, 'tags', to_jsonb(p_source.tags), 'refs', to_jsonb(p_refs), 'metadata', p_source.metadata,
@@ -6803,23 +6833,6 @@ end $_$;
 CREATE FUNCTION public.same_subject(p_kind text, p_channel text, p_user_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN ((p_kind = 'task'::text) AND (p_channel <> 'private'::text)) THEN ''::text ELSE p_user_id END;
-
--- Name: say(text, jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.say(p_tenant text, p_event jsonb) RETURNS bigint
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_max bigint;
-  v_seq bigint;
-begin
-  select c.max_bytes into v_max from tenant_clocks c where c.tenant_id = p_tenant for update;
-  update tenant_clocks c set max_bytes = null where c.tenant_id = p_tenant;
-  v_seq := (commit_unit(p_tenant, jsonb_build_object(
-    'key', null, 'body', null, 'bytes', octet_length(p_event::text), 'events', jsonb_build_array(p_event)))).outcome ->> 'seq';
-  update tenant_clocks c set max_bytes = v_max where c.tenant_id = p_tenant;
-  return v_seq;
-end $$;
 
 -- Name: scope_id(text, text, text, text); Type: FUNCTION; Schema: public
 
@@ -7243,7 +7256,7 @@ declare
   v_now timestamptz := clock_timestamp();
   v_window interval := p_window_ms * interval '1 millisecond';
 begin
-  -- Makes the rows that are missing and locks the others, in one order for all daemons; `where false` locks without writing.
+  -- Inserts missing rows and locks the others, in the same order on all daemons. `where false` locks without writing.
   insert into rate_windows as w (key, used, granted, ends_at)
   select k.key, 0, 0, v_now + v_window
   from unnest(p_keys) as k (key)
@@ -7343,19 +7356,6 @@ begin
   return p_text::timestamptz;
 exception when data_exception then
   return null;
-end $$;
-
--- Name: told_by(public.answer[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.told_by(p_answers public.answer[]) RETURNS jsonb
-    LANGUAGE plpgsql IMMUTABLE
-    AS $$
-begin
-  return (
-    select coalesce(jsonb_object_agg(u.unit, u.told), '{}')
-    from (
-      select a.unit, jsonb_build_object('made', jsonb_object_agg(a.noun || '/' || a.event - 1, a.doc)) as told from unnest(p_answers) a group by a.unit
-    ) u);
 end $$;
 
 -- Name: tool_events(bigint[], bigint); Type: FUNCTION; Schema: public
@@ -7789,7 +7789,7 @@ CREATE FUNCTION public.write_units(p_tenant text, p_nouns text[], p_units jsonb,
     AS $$
 declare
   v_effects effect[];
-  v_strange text;
+  v_unknown text;
 begin
   with event as materialized (
     select v.unit, e.ord as place, v.seq + e.ord - 1 as seq, e.doc -> 'effects' as effects, r.*
@@ -7827,10 +7827,10 @@ begin
     n.noun, e.unit, e.place, e.seq, e.event_id, e.kind, e.actor_type, e.actor_id, e.session_id, e.channel, e.sensitivity, e.user_id,
     e.agent_id, e.project_id, e.tags, coalesce(e.occurred_at, p_asked), n.doc)::effect order by e.seq),
     min(n.noun) filter (where n.noun <> all (p_nouns))
-  into v_effects, v_strange
+  into v_effects, v_unknown
   from event e cross join lateral jsonb_each(e.effects) n (noun, doc);
-  if v_strange is not null then
-    raise exception 'there is no noun for the effect %', v_strange;
+  if v_unknown is not null then
+    raise exception 'unknown noun % in an effect', v_unknown;
   end if;
   return v_effects;
 end $$;
@@ -7838,7 +7838,7 @@ end $$;
 -- Name: sample_of(jsonb); Type: AGGREGATE; Schema: public
 
 CREATE AGGREGATE public.sample_of(jsonb) (
-    SFUNC = public.keep_five,
+    SFUNC = public.append_sample,
     STYPE = jsonb,
     INITCOND = '[]'
 );
@@ -9312,6 +9312,20 @@ GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.memories TO agent_memory_backup;
 GRANT SELECT ON TABLE public.memories TO agent_memory_searcher;
 
+-- Name: TABLE tenant_clocks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_clocks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.tenant_clocks TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.tenant_clocks TO agent_memory_backup;
+
+-- Name: COLUMN tenant_clocks.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
+
+-- Name: COLUMN tenant_clocks.last_seq; Type: ACL; Schema: public
+
+GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
+
 -- Name: TABLE installation; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.installation TO agent_memory_app;
@@ -9463,20 +9477,6 @@ GRANT ALL ON FUNCTION public.fingerprint_tenants() TO agent_memory_backup;
 
 GRANT SELECT ON TABLE public.nouns TO PUBLIC;
 GRANT SELECT ON TABLE public.nouns TO agent_memory_backup;
-
--- Name: TABLE tenant_clocks; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_clocks TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.tenant_clocks TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.tenant_clocks TO agent_memory_backup;
-
--- Name: COLUMN tenant_clocks.tenant_id; Type: ACL; Schema: public
-
-GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
-
--- Name: COLUMN tenant_clocks.last_seq; Type: ACL; Schema: public
-
-GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
 
 -- Name: FUNCTION let_back_up(p_table regclass); Type: ACL; Schema: public
 
