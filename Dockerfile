@@ -1,10 +1,10 @@
-# Agent Memory: `docker build .` makes the daemon; `--target backup` the image that also has PostgreSQL's clients.
-# Plain instructions only, so that the classic builder (docker-compose 1.29) takes it as well as BuildKit.
+# Agent Memory: `docker build .` builds the image of the daemon, `--target backup` the one that also has PostgreSQL's client programs.
+# Uses only instructions that both the classic builder (docker-compose 1.29) and BuildKit support.
 
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
-# No install script runs: bcrypt ships its binaries, nothing else needs one.
+# No install script is needed: bcrypt ships its binaries.
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json tsconfig.image.json ./
 COPY src src
@@ -12,7 +12,7 @@ COPY scripts scripts
 COPY site site
 COPY docs docs
 COPY openapi.json README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md ./
-# scripts/ import from ../src; with dist/src being dist itself they find the very modules that the daemon runs.
+# scripts/ import from ../src. With dist/src linked to dist, they load the same modules as the daemon.
 RUN mkdir dist && ln -s . dist/src && npx tsc -p tsconfig.image.json && node scripts/copy-assets.cjs && npx tsx scripts/site.ts
 RUN npm prune --omit=dev --ignore-scripts --no-audit --no-fund && chmod +x scripts/*.sh
 
@@ -24,7 +24,7 @@ LABEL org.opencontainers.image.title="Agent Memory" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
-# What serves installs nothing: package managers only help whoever breaks in.
+# The running image installs no packages, and package managers would only help an attacker.
 RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /usr/local/bin/yarn* /opt/yarn* \
  && mkdir /data /ledger && chown 1000:1000 /data /ledger
 WORKDIR /app
@@ -34,17 +34,17 @@ COPY migrations migrations
 COPY --from=build /app/dist dist
 ENV NODE_ENV=production DATA_DIR=/data
 VOLUME /data
-# by number, so that Kubernetes can see that it is not root
+# a numeric user, so that Kubernetes can verify that it is not root
 USER 1000:1000
 EXPOSE 3000
-# bash and not node, whose start takes more of a busy machine than the answer; with TLS it can only see that the port is open
+# bash, because starting node would take more time on a busy machine than the request. With TLS it only checks that the port is open.
 HEALTHCHECK --interval=5s --timeout=10s --start-period=60s --retries=3 \
   CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/${PORT:-3000} && { [ -z \"$TLS_CERT_FILE\" ] || exit 0; } && printf 'GET /ready HTTP/1.0\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && [ \"$status\" = 200 ]"]
 ENTRYPOINT []
 CMD ["node", "--max-semi-space-size=32", "dist/main.js"]
 
-# pg_dump must not be older than the server: the clients are those of the server's own image.
-# bookworm by name: another glibc under an old data directory orders texts otherwise than its indexes
+# pg_dump must not be older than the server, so the clients come from the server's image. The Debian release is pinned, because another version of
+# glibc can sort texts differently from the existing indexes.
 FROM pgvector/pgvector:0.8.1-pg17-bookworm AS backup
 COPY --from=memory-daemon /usr/local/bin/node /usr/local/bin/node
 COPY --from=memory-daemon /app /app
@@ -56,5 +56,5 @@ USER 1000:1000
 ENTRYPOINT []
 CMD ["scripts/backup-daily.sh"]
 
-# the last stage is what a plain build makes
+# a plain build builds the last stage
 FROM memory-daemon

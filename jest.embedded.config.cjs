@@ -1,7 +1,7 @@
-// What runs on the embedded engine as well as on PostgreSQL, where both are tried (.ci/run). The rule: a file whose result depends on what the
-// engine does, not only on what we do before and after it. So what the product promises (scenarios), how it is written and read (db, events, passages,
-// search, context, memories), and of each other feature the file that goes through all of its statements. Not what has no database, and not
-// the long lists of hostile input, commands and faults, which end before a statement or are about a server. `.ci/long` runs everything.
+// The tests that run on both engines in .ci/run: each file whose result depends on the engine. These are the product's promises (scenarios), how
+// data is written and read (db, events, passages, search, context, memories), and for each other feature the file that executes all its statements.
+// Not included are tests without a database, and the long lists of hostile input, commands and faults, which end before a statement or concern a
+// server. `.ci/long` runs everything.
 const { readdirSync, readFileSync } = require('node:fs');
 const { join } = require('node:path');
 const base = require('./jest.config.cjs');
@@ -29,9 +29,9 @@ const one = [
   'webhooks/webhooks',
   'main',
 ];
-/** Imports nothing that could lead to a database: no client, no daemon, no neighbour that has one. */
+/** Whether a file imports nothing that could lead to a database: no client, no daemon, no neighbour that has one. */
 const isPure = (file) => !/from '(\.\.\/)+support\/(?!cost|eventually|items)|from '\.\//.test(readFileSync(file, 'utf8'));
-/** db/embedded starts engines of its own wherever it runs. */
+/** db/embedded always starts its own engines. */
 const filesOf = (folder) =>
   readdirSync(join(__dirname, 'tests', folder))
     .filter((name) => name.endsWith('.test.ts') && name !== 'embedded.test.ts')

@@ -1,5 +1,5 @@
-// What needs more than Node: nginx, docker, promtool, k6, pgbouncer, a PostgreSQL server. `npm test` leaves it out. Faults and upgrades take
-// minutes each: LONG=faults or LONG=upgrade runs those alone (.ci/long).
+// Tests that need other programs: nginx, docker, promtool, k6, pgbouncer, a PostgreSQL server. `npm test` excludes them. The fault and upgrade
+// tests take minutes each: LONG=faults or LONG=upgrade runs only those (.ci/long).
 const base = require('./jest.config.cjs');
 
 const { LONG, CHAOS } = process.env;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# alertmanager.sh ALERTMANAGER [OPTION]…: starts it with one receiver, the webhook ALERT_WEBHOOK_URL. Alertmanager reads no environment, so the
-# configuration is written here, to ALERTMANAGER_CONFIG. Without the setting alerts are shown and sent to nobody.
+# alertmanager.sh ALERTMANAGER [OPTION]…: starts Alertmanager with one receiver, the webhook ALERT_WEBHOOK_URL. Alertmanager does not read the
+# environment, so this script writes the configuration to ALERTMANAGER_CONFIG. Without the setting, alerts are displayed but not sent.
 set -eu
 config=${ALERTMANAGER_CONFIG:-/tmp/alertmanager.yml}
 url=${ALERT_WEBHOOK_URL:-}
@@ -20,10 +20,10 @@ route:
   group_interval: 5m
   repeat_interval: 1h
   routes:
-    # for working hours: once a day is often enough
+    # tickets are for working hours, so once a day is enough
     - matchers: ['severity="ticket"']
       repeat_interval: 24h
-# what is away altogether need not be told piece by piece
+# If everything is down, suppress the alerts about its parts.
 inhibit_rules:
   - source_matchers: ['alertname="NoDaemon"']
     target_matchers: ['alertname=~"DaemonDown|DaemonNotReady|EdgeDown"']

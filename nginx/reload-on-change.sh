@@ -1,17 +1,17 @@
 #!/bin/sh
-# Runs beside nginx: keeps its list of daemons, and reloads it when the list or the certificate has changed. Until it has run once
-# nginx answers 503.
+# Runs next to nginx: maintains its list of ready daemons, and reloads nginx when the list or the certificate has changed. Until the first
+# round, nginx responds 503.
 #   UPSTREAMS         host:port of the daemons; a name may have many addresses
 #   NGINX_CONF        the configuration of the nginx that is reloaded
-#   NGINX_PID         its pid file
+#   NGINX_PID         the pid file of nginx
 #   SERVERS_FILE      the list, included by upstream.conf
 #   REPLACED_DIR      where nginx.conf looks for the workers that a reload has replaced
 #   SSL_DIR           where cert.pem and key.pem are
-#   MTLS_DIR          where ca.pem, nginx.pem and nginx.key are, if the daemons ask for a certificate
+#   MTLS_DIR          where ca.pem, nginx.pem and nginx.key are, if the daemons require client certificates
 #   INTERVAL          seconds between two rounds
-# A daemon joins when it says that it is ready, and leaves when it refuses, says that it is not ready, or is silent for a second: one
-# that hangs gets no request two seconds later. Set SHUTDOWN_DELAY_MS=5000: a stopping daemon then serves until
-# nginx has stopped sending it requests. When none is ready the list stays as it is.
+# A daemon is added when it reports ready, and removed when it refuses connections, reports not ready, or does not respond for a second, so a hanging
+# daemon gets no requests after two seconds. With SHUTDOWN_DELAY_MS=5000, a stopping daemon serves until nginx has stopped sending it requests. If no
+# daemon is ready, the list is not changed.
 set -eu
 upstreams=${UPSTREAMS:-memory-daemon:3000 memory-daemon-2:3000}
 conf=${NGINX_CONF:-/etc/nginx/nginx.conf}
@@ -23,7 +23,7 @@ mtls=${MTLS_DIR:-/etc/nginx/agent-memory/mtls}
 interval=${INTERVAL:-0.5}
 
 say() { echo "reload-on-change: $*" >&2; }
-command -v curl >/dev/null || say 'curl is not installed: every daemon that has an address is taken for ready'
+command -v curl >/dev/null || say 'curl is not installed: every daemon with an address counts as ready'
 
 addresses() {
   for upstream in $upstreams; do
@@ -43,7 +43,7 @@ ask() {
     curl -fso /dev/null -m 1 "http://$1/ready"
   fi
 }
-# all at the same time: one that is silent delays nobody's answer
+# in parallel, so that a silent daemon does not delay the others
 ready() {
   for address in $(addresses | sort -u); do
     { ! ask "$address" || echo "$address"; } &
@@ -51,12 +51,12 @@ ready() {
   wait
 }
 
-one_left() { # one_left BEFORE NOW
+one_left() { # one_left BEFORE NOW: whether an address is missing in NOW
   for address in $1; do echo "$2" | grep -qxF "$address" || return 0; done
   return 1
 }
 
-# The workers that run before a reload go on serving the connections they have, with the old list: nginx.conf lets them pass requests on.
+# The workers of before a reload keep serving their connections with the old list; nginx.conf makes them forward requests.
 workers() { cat "/proc/$(cat "$pid_file")/task/$(cat "$pid_file")/children" 2>/dev/null || true; }
 mark_replaced() {
   mkdir -p "$replaced"
@@ -67,20 +67,21 @@ mark_replaced() {
 listed='' may_join=0 applied='' refused=''
 while :; do
   members=$(ready | sort)
-  # who leaves, leaves at once; joins are three seconds apart, so that a daemon that comes and goes does not fill the memory with workers
+  # Removals take effect at once. Additions are at least three seconds apart, so that a flapping daemon does not fill the memory with replaced
+  # workers.
   if [ -n "$members" ] && [ "$members" != "$listed" ] && { one_left "$listed" "$members" || [ "$(date +%s)" -ge "$may_join" ]; }; then
-    # nginx is not to count failures by itself: it would count requests that are only slow
+    # nginx must not count failures itself, because it would count requests that are only slow.
     for address in $members; do echo "server $address max_fails=0;"; done >"$file.new"
     mv "$file.new" "$file"
     listed=$members may_join=$(($(date +%s) + 3))
   fi
   state=$(cat "$file" "$ssl/cert.pem" "$ssl/key.pem" "$mtls/ca.pem" "$mtls/nginx.pem" "$mtls/nginx.key" 2>/dev/null | cksum)
-  # a state that nginx refuses (the new certificate without its key) is not tried again; one that it could not be told is
+  # A state that nginx rejects (the new certificate without its key) is not tried again; a failed reload is.
   if [ "$state" != "$applied" ] && [ "$state" != "$refused" ]; then
     before=$(workers)
     if ! nginx -q -t -c "$conf"; then
       refused=$state
-      say 'nginx refuses what has changed, and goes on as it was'
+      say 'nginx rejects the changed configuration and continues with the old one'
     elif nginx -c "$conf" -s reload 2>/dev/null; then
       mark_replaced "$before"
       applied=$state

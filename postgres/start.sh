@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# The command of the service postgres in docker-compose.prod.yml: PostgreSQL's image, with WAL archived from the first start on.
+# The command of the service postgres in docker-compose.prod.yml: runs PostgreSQL's image with WAL archiving from the first start.
 set -euo pipefail
-unset POSTGRES_PASSWORD_FILE # of .env.prod, where it is meant for a daemon elsewhere
-secret=/run/secrets/postgres_password # /dev/null where no file was named
+unset POSTGRES_PASSWORD_FILE # from .env.prod, where it is meant for a daemon outside of compose
+secret=/run/secrets/postgres_password # /dev/null if no file is configured
 [ ! -s "$secret" ] || POSTGRES_PASSWORD=$(cat "$secret")
 case "${POSTGRES_PASSWORD:-}" in
   '' | '<'*) echo 'Set POSTGRES_PASSWORD in .env.prod: it is empty or still the placeholder.' >&2; exit 1 ;;
 esac
-[ "${PGUSER:-}" != postgres ] || { echo 'Set PGUSER in .env.prod to another name: postgres is the superuser, and the daemon is not.' >&2; exit 1; }
-# roles.sh makes this one at the first start
+[ "${PGUSER:-}" != postgres ] || { echo 'Set PGUSER in .env.prod to another name: postgres is the superuser, and the daemon must not be one.' >&2; exit 1; }
+# roles.sh creates this login at the first start.
 export OWNER=${PGUSER:-memory} OWNER_PASSWORD=$POSTGRES_PASSWORD
-# Nobody knows the superuser's password: it logs in by the socket, inside this container.
+# The superuser's password is random and not stored: it connects by the socket, inside this container.
 POSTGRES_PASSWORD=$(head -c 32 /dev/urandom | base64)
 export POSTGRES_PASSWORD POSTGRES_USER=postgres POSTGRES_DB=${PGDATABASE:-agent_memory}
 mkdir -p /archive/wal

@@ -1,6 +1,6 @@
 #!/bin/sh
-# start.sh COMMAND…: starts Grafana, whose user admin gets a password of its own at the first start. It is kept beside Grafana's database:
-# docs/monitoring.md says how to read it.
+# start.sh COMMAND…: starts Grafana, and generates a password for its user admin at the first start. The password is stored next to Grafana's
+# database; docs/monitoring.md describes how to read it.
 set -eu
 file=${GF_PATHS_DATA:-/var/lib/grafana}/admin-password
 if [ ! -s "$file" ]; then

