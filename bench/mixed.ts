@@ -4,7 +4,7 @@ import type { Figure } from './report.ts';
 import { alternate, ratioFigure } from './rounds.ts';
 import type { World } from './world.ts';
 
-/** Measures mixed writes of one tenant on one and on two daemons. Of ten requests, eight write one event, one writes 20, one an artifact of 4 KiB. */
+/** Measures mixed writes of one tenant on one and on two daemons. Eight in ten requests write one event, one writes 20, one an artifact of 4 KiB. */
 export async function measureMixed(world: World): Promise<Figure[]> {
   const [one, two] = [await world.daemon('one'), await world.daemon('two')];
   const headers = await world.tenant('mixed');

@@ -26,7 +26,7 @@ signed() { # signed NAME USAGE COMMON_NAME
 }
 attempt openssl req -x509 -newkey rsa:2048 -nodes -sha256 -days "$days" -subj '/CN=Agent Memory' \
   -addext 'basicConstraints=critical,CA:TRUE' -addext 'keyUsage=critical,keyCertSign' -keyout "$new/ca.key" -out "$new/ca.pem"
-# All daemons share one name: nginx expects it from each, whatever its address.
+# All daemons share one name: nginx expects it from each, regardless of the address.
 signed daemon serverAuth memory-daemon
 signed nginx clientAuth nginx
 cat >"$new/proxy.conf" <<CONF

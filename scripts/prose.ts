@@ -12,6 +12,9 @@ const project = join(import.meta.dirname, '..');
 const MAX_WORDS = 40;
 /** Its examples of what not to write would be rejected. */
 const QUOTES_TERMS = 'docs/style.md';
+/** Files that still have rejected wordings. The list may only shrink. */
+const NOT_YET =
+  /^((src|tests)\/(db|auth|export|erasure|webhooks|limits|doctor|audit|http|work|jobs|consistency|filter|backup|retention|metrics|health|tenants)\/|docs\/(decisions|runbooks)\/|docs\/(troubleshooting|upgrades|operations|benchmarks|monitoring|load|faults|compose|backup|tls|postgresql|hardening|deployment|kubernetes)\.md$|CHANGELOG|openapi\.json|kubernetes\/[a-z]+\.yaml)/;
 /** Pages that still have longer sentences. The list may only shrink. */
 const LONG =
   /^(CHANGELOG|CONTRIBUTING|docs\/(auth|backup|benchmarks|compose|context|deployment|edits|erasure|kubernetes|limits|load|memories|monitoring|retention|search|secrets|tls|webhooks|decisions\/(edits-as-overlays|memories-are-events|nouns|seq-allocation|shared-look-ups|small-passages|thin-door|trims-carry-in-place)))\.md$/;
@@ -39,7 +42,13 @@ function plain(node: { type: string; value?: string; children?: unknown }): stri
 const terms = {
   ruleId: 'terms',
   rule: require('textlint-rule-prh').default,
-  options: { rulePaths: [join(project, 'docs/terms.yml')], checkLink: true, checkBlockQuote: true, checkEmphasis: true },
+  options: {
+    rulePaths: [join(project, 'docs/terms.yml')],
+    checkLink: true,
+    checkBlockQuote: true,
+    checkEmphasis: true,
+    checkHeader: false,
+  },
 };
 const plugins = [
   { pluginId: 'markdown', plugin: require('@textlint/textlint-plugin-markdown').default },
@@ -48,7 +57,7 @@ const plugins = [
 
 async function lintMarkdown(file: string, text: string): Promise<string[]> {
   const words = { ruleId: 'max-words', rule: maxWords };
-  const rules = [...(file === QUOTES_TERMS ? [] : [terms]), ...(LONG.test(file) ? [] : [words])];
+  const rules = [...(file === QUOTES_TERMS || NOT_YET.test(file) ? [] : [terms]), ...(LONG.test(file) ? [] : [words])];
   const { messages } = await new TextlintKernel().lintText(text, { plugins, rules, ext: '.md', filePath: file });
   return messages.map(({ line, message }) => `${file}:${line}: ${message}`);
 }
@@ -66,7 +75,9 @@ new Command('npm run prose --')
   .action(async (root: string) => {
     const files = proseFiles(root).map((file) => ({ file, text: readFileSync(join(root, file), 'utf8') }));
     const markdown = files.filter(({ file }) => file.endsWith('.md'));
-    const passages = files.filter(({ file }) => !file.endsWith('.md')).flatMap(({ file, text }) => extract(file, text));
+    const passages = files
+      .filter(({ file }) => !file.endsWith('.md') && !NOT_YET.test(file))
+      .flatMap(({ file, text }) => extract(file, text));
     const found = [
       ...(await Promise.all(markdown.map(({ file, text }) => lintMarkdown(file, text)))).flat(),
       ...(await lintPassages(passages)),

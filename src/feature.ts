@@ -73,7 +73,7 @@ export interface Store {
   embedded: boolean;
 }
 
-/** What a feature contributes to the service; every member is optional. `Own` is the state that it keeps while the service runs. */
+/** The contributions of a feature to the service; every member is optional. `Own` is the state that it keeps while the service runs. */
 export interface Feature<Own = undefined> {
   /** Creates the feature's state. Must not start any work. */
   open?(parts: Parts): Own;
@@ -147,7 +147,7 @@ export interface Isolation {
 type Ids = Record<string, string>;
 
 interface Owner {
-  // biome-ignore lint/suspicious/noExplicitAny: whatever a route answers
+  // biome-ignore lint/suspicious/noExplicitAny: any response body
   ask(method: string, path: string, asked?: { body?: unknown; headers?: Record<string, string> }): Promise<{ body: any }>;
 }
 

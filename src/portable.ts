@@ -24,7 +24,7 @@ export const sensitivity = z.enum(['none', 'low', 'high', 'secret']);
 export const bytea = z.string().regex(/^\\x(?:[0-9a-f]{2})*$/, 'bytes as PostgreSQL writes them');
 export const object = z.record(z.string(), z.unknown());
 
-/** A row of the private channel needs an owner: without one, nobody could read it. */
+/** A row of the private channel needs an owner: without one, no user could read it. */
 export const isOwned = ({ channel, user_id }: { channel: string; user_id: string | null }): boolean =>
   channel !== 'private' || user_id !== null;
 export const unowned = { path: ['user_id'], message: 'required in the private channel' };

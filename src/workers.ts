@@ -50,7 +50,7 @@ type Reader = NonNullable<Gate<Caller>['readInWorker']>;
 
 /** Reads that take less time run on the event loop, without waiting for a worker. */
 const SHORT_MS = 40;
-/** A short read that takes this long on the event loop, with all that runs beside it, counts as heavy again. */
+/** A short read that takes this long on the event loop, including all concurrent work, counts as heavy again. */
 const LONG_MS = 200;
 /** Number of remembered classifications, by tenant, principal and operation. Each is a string and a boolean. */
 const MAX_KNOWN = 10_000;

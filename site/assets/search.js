@@ -27,7 +27,7 @@ export async function start() {
   update();
 }
 
-/** `hits`: undefined if nothing was asked for. */
+/** `hits` is undefined if the query is empty. */
 function show(hits) {
   results.hidden = hits === undefined;
   if (!hits) return results.replaceChildren();

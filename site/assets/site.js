@@ -1,4 +1,4 @@
-// What every page has: the menu of narrow screens, copy buttons, scrolling by keyboard, and the search box.
+// The script of every page: the menu of narrow screens, copy buttons, scrolling by keyboard, and the search box.
 
 document.documentElement.classList.add('scripted');
 
@@ -41,7 +41,7 @@ async function copy(text) {
   }
 }
 
-/** What is wider than the screen can be scrolled with the arrow keys once it has the focus. */
+/** Makes elements that are wider than the screen focusable, so that the arrow keys can scroll them. */
 function makeScrollable() {
   for (const element of document.querySelectorAll('.scroll')) {
     if (element.scrollWidth > element.clientWidth) element.tabIndex = 0;

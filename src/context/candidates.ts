@@ -20,7 +20,7 @@ import { escapeLineEnds } from './render.ts';
 import type { ContextEvent, ContextEvents, Handoff } from './sql.ts';
 import { pairCalls } from './tool_calls.ts';
 
-/** Maximum number of evidence items beside a handoff: the handoff replaces the conversation that led to it. */
+/** Maximum number of evidence items in addition to a handoff: the handoff replaces the conversation that led to it. */
 const HANDOFF_EVIDENCE = 20;
 const MAX_OMITTED_IDS = 100;
 const MAX_CONFLICTS_SHOWN = 3;

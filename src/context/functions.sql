@@ -1,5 +1,5 @@
 -- Returns true if a memory applies to this request. p_request: {"session_id", "users": the subjects whose preferences apply or null, "project_id"}.
--- Rules and preferences apply within their scope. Of the other kinds, a request for a project sees those of the project and of scope policy.
+-- Rules and preferences apply within their scope. For a request for a project, memories of other kinds apply if they belong to the project or have the scope policy.
 create or replace function applies_to(p_memory memories, p_scope jsonb, p_request jsonb) returns boolean
 language sql stable
 as $$ select case

@@ -28,7 +28,7 @@ export interface ContextEvents {
   pairs: ToolPair[];
 }
 
-/** What to read for a context, in addition to the scope. */
+/** Parameters of the reads for a context, in addition to the scope. */
 export interface EventsRequest {
   session_id: string;
   agent_id?: string;

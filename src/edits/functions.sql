@@ -1,4 +1,4 @@
--- Returns a content with the text p_text. Of the old content it keeps only what is not prose: names, states and positions, and the `call_id` of a
+-- Returns a content with the text p_text. It keeps only those parts of the old content that are not prose: names, states and positions, and the `call_id` of a
 -- tool call or result.
 create or replace function edited_content(p_kind text, p_content jsonb, p_text text) returns jsonb
 language sql immutable parallel safe

@@ -6,7 +6,7 @@ import type { Feature } from '../feature.ts';
 import { Problem } from '../http/problem.ts';
 import { isolation } from './isolation.ts';
 
-/** What the probes ask. `phase` moves from starting to serving to draining. */
+/** The state that the probes report. `phase` moves from starting to serving to draining. */
 export interface Health {
   phase: 'starting' | 'serving' | 'draining';
   /** Resolves when the database answers, rejects when it does not. */

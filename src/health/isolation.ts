@@ -1,6 +1,6 @@
 import type { Isolation } from '../feature.ts';
 
-const probe = { open: 'tells of the daemon, of no tenant' };
+const probe = { open: 'concerns the daemon, not a tenant' };
 
 export const isolation: Isolation = {
   cases: {

@@ -23,7 +23,7 @@ export interface Exchange<C> {
   res: ServerResponse;
   /** The answer may take as long as bytes flow: the request has no total timeout. */
   streams: boolean;
-  /** What an audit entry would need, filled in step by step. */
+  /** The data of a possible audit entry, filled in step by step. */
   audit: AuditContext<C>;
   /** Release its slots and its memory when the request ends. */
   releases: (() => void)[];

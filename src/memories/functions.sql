@@ -682,7 +682,7 @@ begin
   return next;
 end $$;
 
--- Returns the fields of a memory that responses show beside its text, as of p_last.
+-- Returns the fields of a memory that responses show in addition to its text, as of p_last.
 create or replace function memory_details(
   p_tenant text, p_memory memories, p_seq bigint, p_content jsonb, p_actor_type text, p_actor_id text, p_last bigint,
   p_as_of timestamptz default null)

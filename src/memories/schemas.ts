@@ -23,7 +23,7 @@ export type MemoryScope = (typeof scopes)[number];
 
 const measure = {
   subject: name(
-    'What the statement is about. Two statements with the same subject and unit but different values contradict each other.',
+    'The subject of the statement. Two statements with the same subject and unit but different values contradict each other.',
   ).optional(),
   unit: name('Unit of the value.').optional(),
   value: z.union([z.string().max(4096), z.number(), z.boolean()]).optional(),

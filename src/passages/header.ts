@@ -1,4 +1,4 @@
-// Builds the header of a passage: words beside its text that a query may contain, namely actor, kind, labels and the parts of compound names.
+// Builds the header of a passage: additional words that a query may contain, namely actor, kind, labels and the parts of compound names.
 // SQL adds the date, because the time of an event without one is known only at the commit.
 
 const MAX_PARTS = 48;

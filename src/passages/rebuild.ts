@@ -4,7 +4,7 @@ import type { Tenant } from '../db/tenant.ts';
 import { eachPassage, type Passage, type PassageSource, SEARCHABLE_BYTES } from './passages.ts';
 
 // Rebuilds the passages of a tenant from the log in batches; it may be interrupted and resumed. Events recorded meanwhile have passages
-// already, which are rebuilt once more when the rebuild reaches them.
+// already, which are rebuilt again when the rebuild reaches them.
 
 const BATCH_EVENTS = 500;
 /** Approximate text per transaction; a batch with many large outputs takes several. */

@@ -339,7 +339,7 @@ returns table (
   seq bigint, ordinal int, event_id text, kind text, session_id text, text text, actor_id text, tags text[], artifact_id text,
   chunk_count int, occurred_at timestamptz, lexemes text[], superseded boolean, memory jsonb)
 language plpgsql
--- always look-ups of single rows: planning each call anew took a third of its time
+-- always look-ups of single rows: planning each call again took a third of its time
 set plan_cache_mode = force_generic_plan set enable_seqscan = off
 as $$
 declare

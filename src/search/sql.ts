@@ -7,7 +7,7 @@ import type { Shape } from '../readable.ts';
 import type { Plan, Survey } from './plan.ts';
 import type { Pool } from './rank.ts';
 
-/** What a search covers: what the caller may see, and the filters of the request. */
+/** The rows that a search covers: those that the caller may see, restricted by the filters of the request. */
 export interface SearchScope extends Visibility {
   /** The channel in which the answer will be shown: passages that an edit blocks there are not found. */
   channel: string;

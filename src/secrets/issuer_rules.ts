@@ -74,7 +74,7 @@ export const issuerRules: TokenRule[] = [
   ),
   rule('brevo-key', 'GL sendinblue-api-token', `x(?:keysib|smtpsib)-${HEX}{64}-${A}{16}`, fixed),
   rule('resend-key', 'resend.com/docs', `re_${A}{8}_${A}{22,32}`),
-  rule('twilio-account', 'GL twilio; an account’s id beside its keys', `AC${HEX}{32}`, alone),
+  rule('twilio-account', 'GL twilio; an account’s id next to its keys', `AC${HEX}{32}`, alone),
   rule('telnyx-key', 'developers.telnyx.com', 'KEY[0-9A-F]{32}_[A-Za-z0-9]{22}', fixed),
   rule('grafana-key', 'GL grafana-api-key', `eyJrIjoi${A}{60,400}={0,2}`),
   rule('newrelic-key', 'GL new-relic', `NR(?:JS|II|RA)-${W}{19,40}|${HEX}{36}NRAL`),

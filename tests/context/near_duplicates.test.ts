@@ -59,7 +59,7 @@ test('the longer text has at most 2.5 times as many words', () => {
   expect(isDuplicate(said(four), said(four, wordList(7, 'x')))).toBe(false);
 });
 
-test('a text with another number or a negation is no duplicate', () => {
+test('a text with another number or a negation is not a duplicate', () => {
   const seven = 'deploy the service to production at noon on port 7';
   expect(isDuplicate(seven, 'on port 7 deploy the service at noon to production')).toBe(true);
   expect(isDuplicate(seven, 'on port 8 deploy the service at noon to production')).toBe(false);
@@ -75,7 +75,7 @@ test('a text with another number or a negation is no duplicate', () => {
   expect(isDuplicate('not: deploy service production noon friday', 'friday noon production not: deploy service')).toBe(true);
 });
 
-test('a text with one or two replaced words in the same order is no duplicate', () => {
+test('a text with one or two replaced words in the same order is not a duplicate', () => {
   const frame = (...others: string[]) => said(['alpha', 'bravo', 'charlie', 'delta', 'echo', 'foxtrot'], others);
   expect(isDuplicate(frame('golf'), frame('hotel'))).toBe(false);
   expect(isDuplicate(frame('golf', 'india'), frame('hotel', 'juliett'))).toBe(false);

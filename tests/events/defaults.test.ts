@@ -43,7 +43,7 @@ test('the smallest event has only a text, and the smallest search only a query',
   }
 });
 
-test('`text` sets content.text for every kind and beside other content', async () => {
+test('`text` sets content.text for every kind and in addition to other content', async () => {
   expect((await recorded({ text: 'x', content: { mood: 'calm' } })).content).toEqual({ text: 'x', mood: 'calm' });
   expect((await recorded({ kind: 'artifact', text: 'x', content: {} })).content).toEqual({ text: 'x' });
   expect((await recorded({ kind: 'decision', text: 'x', content: { decision: 'y' } })).content).toEqual({

@@ -5,7 +5,7 @@ import { stabilizer } from './stable.ts';
 
 // Executes the examples of all features as one story against a daemon with an empty database.
 
-/** What the examples name as the receiver of webhooks. */
+/** The receiver of webhooks in the examples. */
 const RECEIVER = 'https://hooks.acme.example';
 const UNTIL_MS = 30_000;
 const recordedHeaders = ['Location', 'ETag', 'Content-Range', 'Content-Disposition', 'Idempotent-Replay', 'Retry-After'];

@@ -43,7 +43,7 @@ export function ask(operation: Operation, method: 'GET' | 'POST', path: string, 
   return response;
 }
 
-/** Whether the response is correct for this request. A rate-limited one says nothing about correctness. */
+/** Whether the response is correct for this request. A rate-limited response does not count as incorrect. */
 export function expectAnswer<Body>(operation: Operation, response: Response, holds: (body: Body) => boolean): boolean {
   if (response.status === 429) return false;
   const right = response.status >= 200 && response.status < 300 && holdsIn(response, holds);

@@ -34,7 +34,7 @@ function neededOf(suite: Suite, { name, windowSeconds }: Policy): number {
   return ofUser * users + followersOf(suite) * Math.ceil(seconds / STREAM_SECONDS);
 }
 
-/** How long a follower keeps its stream open. */
+/** Time that a follower keeps its stream open. */
 export const STREAM_SECONDS = 10;
 
 /** Returns the message that aborts the test if the suite would exceed a limit, so that the limit would be measured. */

@@ -23,7 +23,7 @@ export const operations = ['message', 'context', 'tool_call', 'tool_result', 'se
 export type Operation = (typeof operations)[number];
 
 /**
- * A user begins a turn at this interval, most of which stands for model calls, even if the last turn has not ended: a slow service does not reduce
+ * A user begins a turn at this interval, most of which represents model calls, even if the last turn has not ended: a slow service does not reduce
  * the load.
  */
 export const TURN_SECONDS = 4;

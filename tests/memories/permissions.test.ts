@@ -3,7 +3,7 @@ import { faultsOf } from '../export/file.ts';
 import { type Client, message, newColleague, newTenant, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
-// Who may change a memory, and its trust, if several people work in one tenant.
+// Permissions to change a memory, and its trust, if several people work in one tenant.
 
 let daemon: TestDaemon;
 let alice: Client;

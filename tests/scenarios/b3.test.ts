@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-/** What may happen to an admin who has issued credentials. */
+/** Events that can happen to an admin who has issued credentials. */
 const fates: Record<string, (owner: Client, maker: Client) => Promise<unknown>> = {
   disabled: (owner, maker) => owner.ask('PATCH', `/auth/users/${maker.user_id}`, { body: { disabled: true } }),
   demoted: (owner, maker) => owner.ask('PATCH', `/auth/users/${maker.user_id}`, { body: { role: 'member' } }),

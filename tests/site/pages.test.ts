@@ -79,7 +79,7 @@ test('a page runs no inline script or style and loads nothing from another host'
   expect(policy).not.toContain('unsafe');
 });
 
-test('each page has its Markdown beside it, whose links lead to Markdown', async () => {
+test('each page also exists as Markdown, whose links lead to Markdown', async () => {
   const urls = [...(await crawl()).keys()].map((url) => (url === '/docs' ? '/docs/index.md' : `${url}.md`));
   const texts = await Promise.all(
     urls.map(async (url) => {

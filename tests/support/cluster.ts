@@ -96,7 +96,7 @@ export async function joinCluster(url: string): Promise<Cluster> {
 
 const JOINED_OWNER = { user: 'am_test_owner', password: 'for tests only' };
 
-/** Creates the owner of the test databases: not a superuser, but allowed to grant the service's roles, whoever created them. */
+/** Creates the owner of the test databases: not a superuser, but allowed to grant the service's roles, regardless of who created them. */
 async function plainOwner(admin: TestConnection): Promise<Cluster['owner']> {
   await withClient(admin, async (client) => {
     const { rows } = await client.query<{ rolsuper: boolean }>('select rolsuper from pg_roles where rolname = current_user');

@@ -74,7 +74,7 @@ const HOUR_MS = 3_600_000;
     expect([await read(moved.url, client.token), await read(moved.url, await logIn(moved.url, client))]).toEqual([200, 200]);
   });
 
-  test('expiry uses the database’s clock, whatever the daemon’s clock shows', async () => {
+  test('expiry uses the database’s clock, independent of the daemon’s', async () => {
     const client = await newTenant(moved.url);
     const expires_at = new Date(Date.now() + HOUR_MS).toISOString();
     const { memory_id } = await remember(client, {

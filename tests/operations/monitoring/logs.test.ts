@@ -13,7 +13,7 @@ import { describeWith, findTool } from '../../support/tool.ts';
 
 const config = join(import.meta.dirname, '../../../monitoring/logs/syslog-ng.conf');
 
-/** A replacement for Elasticsearch: accepts _bulk requests, or fails while it is told to. */
+/** A replacement for Elasticsearch: accepts _bulk requests, or fails on request. */
 async function startSearch() {
   const state = { failing: false, indices: [] as string[], lines: [] as Record<string, any>[] };
   const server: Server = createServer((req, res) => {

@@ -44,7 +44,7 @@ describe('alertmanager.sh', () => {
     ]);
   });
 
-  test('without the setting it starts, and reports that alerts are sent to nobody', () => {
+  test('without the setting it starts, and reports that alerts are not sent', () => {
     expect(alertmanager('')).toMatchObject({ status: 0, stderr: expect.stringContaining('sent to nobody') });
     expect(parse(readFileSync(config, 'utf8')).receivers).toEqual([{ name: 'webhook' }]);
   });

@@ -124,7 +124,7 @@ describe.each(programs)('%s', (program) => {
       expect(data[0].content.text === text).toBe(true);
     });
 
-    test('long responses that nobody reads use no disk space', async () => {
+    test('long responses that the client does not read use no disk space', async () => {
       const owner = await newTenant(edge.daemons[0]!.url);
       const upload = await fetch(`${edge.daemons[0]!.url}/v1/artifacts`, {
         method: 'POST',
