@@ -11,8 +11,8 @@ import {
   subjectRequired,
 } from './principal.ts';
 
-// On whose behalf a read is made. Every route that reads takes these two and goes on with the caller that `onBehalf` answers, so that
-// what is seen depends on that caller alone.
+// Every read route accepts `user_id` and most accept `all_users`. The route replaces its caller with the result of `onBehalf`, so that the
+// visible rows depend on that caller alone.
 
 const user_id = nameOf()
   .optional()
@@ -20,10 +20,10 @@ const user_id = nameOf()
     'The user on whose behalf the request is made. The request has access to the private items of this user and to shared items. The default is the caller’s subject. Required for keys with `user_id: "*"`.',
   );
 
-/** Of a route that acts on one thing by its id. */
+/** The field of a route that acts on one item by its id. */
 export const behalf = { user_id };
 
-/** Of a GET. */
+/** The query fields of a read by GET. */
 export const behalfQuery = {
   user_id,
   all_users: z
@@ -35,7 +35,7 @@ export const behalfQuery = {
     ),
 };
 
-/** Of a read by POST. */
+/** The body fields of a read by POST. */
 export const behalfBody = { user_id, all_users: z.boolean().optional().describe(behalfQuery.all_users.description!) };
 
 export const aboutUser = nameOf().optional().describe('Only items about this user.');
@@ -45,30 +45,34 @@ export interface Behalf {
   all_users?: boolean | undefined;
 }
 
-const placeOf = (place: 'parameter' | 'pointer', field: string): Omit<FieldError, 'detail'> =>
-  place === 'pointer' ? { pointer: `#/${field}` } : { parameter: field };
+const locationOf = (location: 'parameter' | 'pointer', field: string): Omit<FieldError, 'detail'> =>
+  location === 'pointer' ? { pointer: `#/${field}` } : { parameter: field };
 
 export const mayReadAll = (principal: Principal): boolean => coversAllSubjects(principal) || isAdmin(principal);
 
-/** The caller as one who reads for someone: with the sight of that user, or of everyone. */
-export function onBehalf(caller: Caller, { user_id, all_users }: Behalf, place: 'parameter' | 'pointer' = 'parameter'): Caller {
+/** Returns the caller with the visibility of the named user, or of all users. */
+export function onBehalf(
+  caller: Caller,
+  { user_id, all_users }: Behalf,
+  location: 'parameter' | 'pointer' = 'parameter',
+): Caller {
   const { principal, tenant } = caller;
   if (all_users) {
     if (user_id !== undefined)
       throw new Problem('validation', 'user_id and all_users cannot be combined.', {
-        errors: [{ ...placeOf(place, 'all_users'), detail: 'must not be combined with user_id' }],
+        errors: [{ ...locationOf(location, 'all_users'), detail: 'must not be combined with user_id' }],
       });
     if (!mayReadAll(principal))
       throw new Problem('forbidden', 'Only admins and keys for all users can read the private items of all users.');
     return { principal: { ...principal, subjects: null, reading: 'all' }, tenant };
   }
   if (user_id === undefined) return caller;
-  if (user_id === ALL_SUBJECTS) throw subjectRequired(placeOf(place, 'user_id'));
+  if (user_id === ALL_SUBJECTS) throw subjectRequired(locationOf(location, 'user_id'));
   requireSubject(principal, user_id);
   return { principal: asSubject(principal, user_id), tenant };
 }
 
-/** The principal as one who acts for a subject that it may act for. */
+/** Returns the principal restricted to one subject. The caller checks that the principal may act for it. */
 const asSubject = (principal: Principal, subject: string): Principal => ({
   ...principal,
   subject,
@@ -76,16 +80,16 @@ const asSubject = (principal: Principal, subject: string): Principal => ({
   reading: 'one',
 });
 
-/** The caller as it writes for a subject: a key for all subjects sees no more than that user. */
+/** Returns the caller of a write for a subject. A key for all subjects is restricted to that user's visibility. */
 export const actingFor = ({ principal, tenant }: Caller, subject: string | undefined): Caller => ({
   principal: coversAllSubjects(principal) && subject !== undefined ? asSubject(principal, subject) : principal,
   tenant,
 });
 
-/** Throws where a key for all subjects has named nobody, and found what is private to someone. */
-export function requireSubjectFor(principal: Principal, found: { channel: string }): void {
-  if (lacksSubject(principal) && found.channel === 'private') throw subjectRequired({ parameter: 'user_id' });
+/** Throws if a key for all subjects looked up a private item without naming a user. */
+export function requireSubjectFor(principal: Principal, item: { channel: string }): void {
+  if (lacksSubject(principal) && item.channel === 'private') throw subjectRequired({ parameter: 'user_id' });
 }
 
-/** A key for all subjects that reads neither for one nor for all of them. */
+/** Returns whether the principal is a key for all subjects whose request names neither one user nor all users. */
 export const lacksSubject = (principal: Principal): boolean => coversAllSubjects(principal) && principal.reading === undefined;

@@ -10,14 +10,14 @@ import { type KeyState, readKeyState, readSessionState, type SessionState } from
 import { openStateCache, type StateCache } from './state_cache.ts';
 import { type Claims, claimedIdentityIn, type Tokens } from './tokens.ts';
 
-/** Knows who is behind a request. What it believes of a credential is at most `ttl_ms` old. */
+/** Authenticates requests. Cached states of credentials are at most `ttl_ms` old. */
 export interface Credentials {
   identify(req: IncomingMessage): Promise<Caller>;
-  /** A change made here takes effect here at once. */
+  /** Drops the cached states of a tenant's credentials, so that a change takes effect on this daemon at once. */
   invalidate(tenant_id: string): void;
 }
 
-/** `forgotten` is called with each tenant whose cached credentials were dropped. */
+/** `onInvalidated` is called with each tenant whose cached credentials were dropped. */
 export function openCredentials(
   tenants: Tenants,
   tokens: Tokens,
@@ -35,7 +35,7 @@ export function openCredentials(
   return {
     identify: async (req) => {
       const principal = await identifyText(req, credentialOf(req));
-      if (!principal || isOver(principal.expires_at)) throw unauthenticated('The credential is not valid, or no longer.');
+      if (!principal || isExpired(principal.expires_at)) throw unauthenticated('The credential is invalid, expired or revoked.');
       return { principal, tenant: tenants(principal.tenant_id) };
     },
     invalidate: (tenant_id) => {
@@ -46,8 +46,8 @@ export function openCredentials(
   };
 }
 
-/** One that cannot be read is over: nobody is let in by it. */
-const isOver = (expires_at: string | null) => expires_at !== null && !(Date.parse(expires_at) > Date.now());
+/** A time that cannot be parsed counts as expired. */
+const isExpired = (expires_at: string | null) => expires_at !== null && !(Date.parse(expires_at) > Date.now());
 
 async function identifySession(
   tenants: Tenants,
@@ -57,8 +57,8 @@ async function identifySession(
   const { tid: tenant_id, sid } = claims;
   const load = () => readSessionState(tenants(tenant_id), sid);
   let state = await cache.get(`${tenant_id}.${sid}`, load);
-  // A token newer than what is known here was made by another daemon a moment ago.
-  if (state && state.generation < claims.ver) state = await cache.renew(`${tenant_id}.${sid}`, load);
+  // a token with a newer generation than the cached one was issued by another daemon moments ago
+  if (state && state.generation < claims.ver) state = await cache.reload(`${tenant_id}.${sid}`, load);
   if (!state || state.generation !== claims.ver || state.user_id !== claims.sub) return undefined;
   return {
     tenant_id,
@@ -68,7 +68,7 @@ async function identifySession(
     session_id: sid,
     username: state.username,
     actor: { type: 'human', id: state.subject },
-    // as it is now, not as it was when the token was made
+    // the current role, not the one at the time of signing
     role: state.role,
     scopes: scopesWithin(state.role),
     subject: state.subject,
@@ -81,11 +81,11 @@ async function identifySession(
 async function identifyKey(
   cache: StateCache<KeyState>,
   text: string,
-  look: (key: Secret) => Promise<KeyState | undefined>,
+  lookUp: (key: Secret) => Promise<KeyState | undefined>,
 ): Promise<Principal | undefined> {
   const key = readSecret('key', text);
   if (!key) return undefined;
-  const state = await cache.get(`${key.tenant_id}.${key.id}`, () => look(key));
+  const state = await cache.get(`${key.tenant_id}.${key.id}`, () => lookUp(key));
   if (!state || !timingSafeEqual(state.secret_hash, key.hash)) return undefined;
   return {
     tenant_id: key.tenant_id,
@@ -104,7 +104,7 @@ async function identifyKey(
   };
 }
 
-/** Whose a credential says it is, good or not. */
+/** Returns the tenant and id that a credential claims, without verifying it. */
 export function claimedIdentityOf({
   headersDistinct,
 }: Pick<IncomingMessage, 'headersDistinct'>): { tenant_id: string; id: string } | undefined {
@@ -118,7 +118,7 @@ export const unauthenticated = (detail: string): Problem =>
     headers: { 'WWW-Authenticate': 'Bearer realm="agent-memory", error="invalid_token"' },
   });
 
-/** The one credential of a request: a header twice, or two kinds of it, could mean two callers. */
+/** Returns the only credential of a request. Throws if there are several, because they could identify two callers. */
 function credentialOf({ headersDistinct }: Pick<IncomingMessage, 'headersDistinct'>): string {
   const bearers = headersDistinct.authorization ?? [];
   const keys = headersDistinct['x-api-key'] ?? [];
@@ -127,11 +127,11 @@ function credentialOf({ headersDistinct }: Pick<IncomingMessage, 'headersDistinc
       headers: { 'WWW-Authenticate': 'Bearer realm="agent-memory"' },
     });
   if (bearers.length + keys.length > 1) throw unauthenticated('More than one credential was sent.');
-  if (keys.length === 1) return looksLikeKey(keys[0]!) ? keys[0]! : refuseForm();
+  if (keys.length === 1) return looksLikeKey(keys[0]!) ? keys[0]! : rejectMalformed();
   const [, token] = /^bearer +([\x21-\x7e]+)$/i.exec(bearers[0]!) ?? [];
-  return token ?? refuseForm();
+  return token ?? rejectMalformed();
 }
 
-function refuseForm(): never {
-  throw unauthenticated('The credential has not the form of one.');
+function rejectMalformed(): never {
+  throw unauthenticated('The credential is malformed.');
 }

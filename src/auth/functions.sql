@@ -1,5 +1,5 @@
--- Counts one attempt as failed before its password is looked at, so that parallel guesses cannot slip past the count.
--- Returns false when the key is backing off. The first p_free attempts are free, then 1, 2, 4 … 60 s.
+-- Counts an attempt as failed before its password is verified, so that parallel guesses cannot bypass the limit. Returns false if the key is
+-- backing off. The first p_free attempts are free; then the wait doubles from 1 s to 60 s.
 create or replace function count_failure(p_key bytea, p_free int) returns boolean
 language plpgsql
 as $$
@@ -17,7 +17,7 @@ begin
   return found;
 end $$;
 
--- What a log-in must know, in one round trip: how long it has to wait, or else whom it is about. The attempt is counted.
+-- Begins a log-in in one round trip: counts the attempt, and returns either the seconds to wait or the user.
 create or replace function begin_login(p_tenant text, p_username text, p_account bytea, p_address bytea, p_free_account int, p_free_address int)
 returns table (wait_s int, user_id text, username text, password_hash text)
 language plpgsql
@@ -38,13 +38,13 @@ begin
   else
     return query select greatest(1, ceil(coalesce(v_wait, 1)))::int, null::text, null::text, null::text;
   end if;
-  -- The sweep: every attempt adds two rows at most and takes away up to eight that are over. After counting, which locks the
-  -- account's row and then the address's: a sweep that held the address's already would meet another attempt halfway.
+  -- Sweeps expired rows: each attempt adds at most two rows and deletes up to eight. This must come after counting, which locks the row of the
+  -- account and then that of the address: a sweep that already held the row of the address could deadlock with another attempt.
   delete from login_failures where key_hash in (
     select key_hash from login_failures where expires_at < clock_timestamp() limit 8 for update skip locked);
 end $$;
 
--- The right password ends the account's back-off from that address and takes back what the address was charged.
+-- Ends the backoff of the account from this address after a correct password, and takes back the failure counted for the address.
 create or replace function clear_failures(p_account bytea, p_address bytea, p_free_address int) returns void
 language sql
 as $$
@@ -66,7 +66,7 @@ begin
     now() + interval '1 second' * (p_session ->> 'ttl_s')::int);
   insert into refresh_tokens (tenant_id, token_id, session_id, secret_hash)
   values (p_tenant, p_session ->> 'token_id', p_session ->> 'session_id', decode(p_session ->> 'token_hash', 'hex'));
-  -- What is over goes, and a user keeps the 200 sessions used last: log-ins cannot fill the table.
+  -- Deletes ended sessions, and all but the 200 most recently used ones of the user, so that log-ins cannot fill the table.
   delete from sessions s where s.tenant_id = p_tenant and s.session_id in (
     select o.session_id
     from sessions o
@@ -77,7 +77,7 @@ begin
     limit 20 for update skip locked);
 end $$;
 
--- After the password was right. No row: the user was disabled or got another password meanwhile.
+-- Completes a log-in after the password was verified. Returns no row if the user was disabled or changed the password meanwhile.
 create or replace function finish_login(
   p_tenant text, p_user text, p_hash text, p_new_hash text, p_session jsonb, p_account bytea, p_address bytea, p_free_address int)
 returns table (user_id text, username text, role text, generation int)
@@ -96,7 +96,7 @@ begin
   end if;
 end $$;
 
--- The role that a user has now; null: the user is disabled or deleted, or the tenant is not active.
+-- Returns the current role of a user; null if the user is disabled or deleted, or if the tenant is not active.
 create or replace function active_role(p_tenant text, p_user text) returns text
 language sql stable
 as $$
@@ -105,14 +105,14 @@ as $$
   where u.tenant_id = p_tenant and u.user_id = p_user and u.disabled_at is null and t.state = 'active'
 $$;
 
--- Whether a user may give someone this role, or set the password of someone who has it.
+-- Returns whether a user may give someone this role, or set the password of someone who has it.
 create or replace function may_administer(p_tenant text, p_maker text, p_role text) returns boolean
 language sql stable
 as $$
   select coalesce(role_rank(active_role(p_tenant, p_maker)) >= greatest(role_rank(p_role), role_rank('admin')), false)
 $$;
 
--- A good invite: unused, in time, and its maker could still make it.
+-- Returns the invite if it is valid: unused, not expired, and its creator could still create it.
 create or replace function valid_invite(p_tenant text, p_invite text, p_hash bytea, p_username text) returns setof invites
 language sql
 as $$
@@ -124,7 +124,7 @@ as $$
     and may_administer(p_tenant, i.created_by, i.role)
 $$;
 
--- Also where it is another's subject: whoever takes a subject's name reads that subject's private items.
+-- Also true if the name is the subject of another user: whoever registers the name of a subject can read that subject's private items.
 create or replace function username_taken(p_tenant text, p_username text) returns boolean
 language sql stable
 as $$
@@ -133,7 +133,7 @@ as $$
     where u.tenant_id = p_tenant and (lower(u.username) = lower(p_username) or lower(u.subject) = lower(p_username)))
 $$;
 
--- Asked before the password is hashed, so that a refusal costs nothing: 'ok', 'taken' or 'refused'.
+-- Checks a registration before the password is hashed, so that a refusal costs no hash. Returns 'ok', 'taken' or 'refused'.
 create or replace function may_register(p_tenant text, p_open boolean, p_invite text, p_hash bytea, p_username text) returns text
 language plpgsql
 as $$
@@ -147,7 +147,7 @@ begin
   return case when username_taken(p_tenant, p_username) then 'taken' else 'ok' end;
 end $$;
 
--- p_user: {user_id, username, email, password_hash}. Of two that race for a new tenant the constraint lets one be its owner.
+-- p_user: {user_id, username, email, password_hash}. If two registrations race for a new tenant, the constraint admits one as its owner.
 create or replace function register_user(
   p_tenant text, p_open boolean, p_invite text, p_hash bytea, p_user jsonb, p_session jsonb, p_max_bytes bigint)
 returns table (status text, role text, generation int)
@@ -185,7 +185,7 @@ begin
   return query select 'ok', v_role, 1;
 end $$;
 
--- The session behind an access token. No row: it is over, or its user or tenant may not act.
+-- Returns the user of a session; no row if the session has ended, or if the user or tenant is not active.
 create or replace function session_state(p_tenant text, p_session text)
 returns table (user_id text, username text, role text, subject text, generation int, expires_at timestamptz)
 language plpgsql
@@ -193,7 +193,7 @@ as $$
 #variable_conflict use_column
 begin
   perform enter_tenant(p_tenant);
-  -- sampled: a write in five minutes, not one a request
+  -- sampled: one write in five minutes instead of one per request
   update sessions s set used_at = now()
   where s.tenant_id = p_tenant and s.session_id = p_session and s.used_at < now() - interval '5 minutes' and s.revoked_at is null;
   return query
@@ -205,7 +205,8 @@ begin
     and s.revoked_at is null and s.expires_at > now() and u.disabled_at is null and t.state = 'active';
 end $$;
 
--- The role that a key has now: at most its maker's, and none for another subject than the maker's where the maker is no admin.
+-- Returns the current role of a key, at most the role of its creator. Null if the key has ended, or if it acts for another subject and its
+-- creator is no longer an admin.
 create or replace function effective_key_role(p_key api_keys) returns text
 language sql stable
 as $$
@@ -216,7 +217,8 @@ as $$
       or exists (select from users u where u.tenant_id = p_key.tenant_id and u.user_id = p_key.created_by and u.subject = p_key.user_id))
 $$;
 
--- The key, bounded by what its maker may do now: a key of a disabled user stops, one of a demoted user shrinks with them.
+-- Returns the state of a key, limited by the current rights of its creator: the key of a disabled user stops, and the key of a demoted user
+-- is demoted with its creator.
 create or replace function key_state(p_tenant text, p_key text, p_hash bytea)
 returns table (
   secret_hash bytea, name text, agent_id text, rate_limit jsonb, role text, scopes text[], subject text, channels text[], created_by text,
@@ -232,7 +234,7 @@ begin
   return query
   select
     k.secret_hash, k.name, k.agent_id,
-    -- an admin gave it: without one behind it the key shares its maker's
+    -- only admins set a limit: once the creator is no admin, the key shares the creator's limit
     case when k.rate_max is not null and may_administer(p_tenant, k.created_by, 'admin') then jsonb_build_object('max', k.rate_max, 'window_ms', k.rate_window_ms) end,
     n.role, k.scopes, k.user_id, k.channels, k.created_by, k.expires_at
   from api_keys k
@@ -240,8 +242,8 @@ begin
   where k.tenant_id = p_tenant and k.key_id = p_key and n.role is not null;
 end $$;
 
--- Answers 'rotated', 'grace' (a parallel call was first: its successor is answered), 'reuse' (the session is ended, and stays so
--- although the request is refused: the statement commits by itself) or 'refused'.
+-- Rotates a refresh token. Returns the status 'rotated', 'grace' (a parallel call was first; returns its successor), 'reuse' or 'refused'.
+-- On 'reuse' the session is ended; this persists although the request is rejected, because the statement commits by itself.
 create or replace function rotate_refresh_token(
   p_tenant text, p_token text, p_hash bytea, p_nonce bytea, p_child text, p_child_hash bytea, p_ttl_s int, p_grace_s int)
 returns table (
@@ -285,7 +287,7 @@ begin
   select status, v_token.replaced_by, v_token.nonce, v_token.session_id, v_user.user_id, v_user.username, v_user.role, v_user.generation;
 end $$;
 
--- A token of the chain ends its session, a rotated one too: whoever logs out means the session.
+-- Ends the session of a refresh token. A rotated token ends it too, because the client intends to log out of the session.
 create or replace function end_session(p_tenant text, p_token text, p_hash bytea) returns text
 language plpgsql
 as $$
@@ -301,7 +303,7 @@ begin
   return v_session;
 end $$;
 
--- A good reset: unused, in time, its user enabled, the latest of that user's, and its maker could still make it.
+-- Returns the user of a reset if the reset is valid: unused, not expired, for an enabled user, and its creator could still create it.
 create or replace function valid_reset(p_tenant text, p_reset text, p_hash bytea) returns table (user_id text, username text)
 language plpgsql
 as $$
@@ -317,7 +319,7 @@ begin
     and (r.created_by = 'operator' or may_administer(p_tenant, r.created_by, u.role));
 end $$;
 
--- Ends every session with it: whoever knew the old password is out. False: the reset was used meanwhile.
+-- Sets the password and ends all sessions, so that nobody with the old password stays logged in. Returns false if the reset was used meanwhile.
 create or replace function apply_reset(p_tenant text, p_reset text, p_hash bytea, p_password_hash text) returns boolean
 language plpgsql
 as $$
@@ -337,7 +339,7 @@ begin
   return true;
 end $$;
 
--- Whether a principal (`usr_…` or `key_…`) is an admin now.
+-- Returns whether a principal (`usr_…` or `key_…`) is currently an admin.
 create or replace function is_admin_now(p_tenant text, p_principal text) returns boolean
 language plpgsql
 as $$
@@ -352,20 +354,20 @@ begin
   return may_administer(p_tenant, p_principal, 'admin');
 end $$;
 
--- Who sees what (src/auth/visibility.ts has the words of a request). These are single expressions that name each list once: the planner takes
--- them into the statement, where a list may be a subquery.
+-- The visibility rule; src/auth/visibility.ts derives its arguments from a request. Each function is a single expression that names each list
+-- once, so that the planner inlines it, also if a list is a subquery.
 
--- Whether a request sees a row with this channel, subject and sensitivity. p_subjects: whose private rows; null: everyone's.
+-- Returns whether a request sees a row with this channel, subject and sensitivity. p_subjects: subjects whose private rows are visible; null: all.
 create or replace function visible(
   p_channel text, p_user_id text, p_sensitivity text, p_channels text[], p_subjects text[], p_sensitivities text[])
 returns boolean
 language sql immutable parallel safe
 return p_channel = any (p_channels)
-  -- null of a null list, which is everyone; but a private row of nobody is shown to nobody
+  -- with a null list the comparison is null, which means all subjects; a private row without a subject is visible to nobody
   and (p_channel <> 'private' or coalesce(p_user_id = any (p_subjects), p_user_id is not null))
   and p_sensitivity = any (p_sensitivities);
 
--- Whether what edits block in these channels (null: in none) is shown to a request in a channel.
+-- Returns whether an item that edits block in the channels p_blocked_in (null: none) is visible in a channel.
 create or replace function is_shown_in(p_blocked_in text[], p_channel text) returns boolean
 language sql immutable parallel safe
 return p_blocked_in is null or not p_blocked_in @> array[p_channel];
@@ -374,12 +376,12 @@ create or replace function is_shown_in_all(p_blocked_in text[], p_channels text[
 language sql immutable parallel safe
 return p_blocked_in is null or not p_blocked_in && p_channels;
 
--- Blocked in all four channels it is quarantined: read by id alone.
+-- An item that is blocked in all four channels is quarantined: it can be read only by id.
 create or replace function is_quarantined(p_blocked_in text[]) returns boolean
 language sql immutable parallel safe
 return cardinality(p_blocked_in) = 4;
 
--- Whether a look-up by id finds it, of a credential that may ask in some channels.
+-- Returns whether an item is visible to lookups by id with a credential that may use the channels p_asking.
 create or replace function is_shown_by_id(p_blocked_in text[], p_asking text[]) returns boolean
 language sql immutable parallel safe
 return p_blocked_in is null or is_quarantined(p_blocked_in) or not p_blocked_in @> p_asking;
@@ -390,8 +392,8 @@ return exists (
     select from users u where u.tenant_id = p_tenant and u.user_id = any (p_users) and u.role = 'owner' and u.disabled_at is null)
   and 1 = (select count(*) from users u where u.tenant_id = p_tenant and u.role = 'owner' and u.disabled_at is null);
 
--- Who logs in as this subject, of those registered before then, and the words that they are known by.
-create or replace function accounts_of(p_tenant text, p_subject text, p_before timestamptz) returns table (user_id text, words text[])
+-- Returns the accounts of a subject that were registered before p_before, with the names that identify them.
+create or replace function subject_accounts(p_tenant text, p_subject text, p_before timestamptz) returns table (user_id text, names text[])
 language sql stable
 begin atomic
   select u.user_id, array_remove(array[u.user_id, u.username, u.email], null)
@@ -413,8 +415,8 @@ begin atomic
     'invites', (select count(*) from invites i where i.tenant_id = p_tenant and i.created_by = any (p_users)));
 end;
 
--- The accounts of a user that is erased: who logs in as this subject. With them go their sessions, the invites and keys they made, what
--- those keys made, and the keys that act for the subject.
+-- Deletes the accounts of an erased subject, with their sessions, invites and keys, the keys created with those keys, and the keys that act for
+-- the subject. A dry run only counts them.
 create or replace function auth_revoke(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
 returns table (last text, counts jsonb)
 language plpgsql

@@ -2,9 +2,9 @@ import { Problem } from '../http/problem.ts';
 import { compareTimes } from '../time.ts';
 import { type Channel, isAdmin, outranks, type Principal, type RateLimit, type Role, type Scope } from './principal.ts';
 
-// Authority only shrinks when it is handed on: here is what may be given, by whom.
+// The rules for creating keys, users, invites and resets: nobody can grant more authority than they have.
 
-/** All that a role may ever do. */
+/** Returns the scopes that a role can have. */
 export function scopesWithin(role: Role): Scope[] {
   if (role === 'reader') return ['read'];
   return outranks(role, 'member') ? ['read', 'write', 'admin'] : ['read', 'write'];
@@ -13,7 +13,7 @@ export function scopesWithin(role: Role): Scope[] {
 export interface Grant {
   role: Role;
   scopes: Scope[];
-  /** A subject, or * for every one. */
+  /** A subject, or `*` for all subjects. */
   user_id: string;
   channels: Channel[] | null;
   expires_at: string | null;
@@ -21,54 +21,54 @@ export interface Grant {
   rate_limit: RateLimit | null;
 }
 
-/** Throws unless the minter may make such a key. */
-export function assertGrantable(minter: Principal, wanted: Grant): void {
-  const impossible = wanted.scopes.find((scope) => !scopesWithin(wanted.role).includes(scope));
+/** Throws unless `creator` may create such a key. */
+export function assertGrantable(creator: Principal, grant: Grant): void {
+  const impossible = grant.scopes.find((scope) => !scopesWithin(grant.role).includes(scope));
   if (impossible)
-    throw new Problem('validation', `A key with the role "${wanted.role}" cannot have the scope "${impossible}".`, {
-      errors: [{ pointer: '#/scopes', detail: `the role ${wanted.role} has ${scopesWithin(wanted.role).join(', ')}` }],
+    throw new Problem('validation', `A key with the role "${grant.role}" cannot have the scope "${impossible}".`, {
+      errors: [{ pointer: '#/scopes', detail: `the role ${grant.role} has ${scopesWithin(grant.role).join(', ')}` }],
     });
-  const excess = excessOf(minter, wanted);
+  const excess = excessOf(creator, grant);
   if (excess) throw new Problem('forbidden', `A key cannot have more permissions than its creator: ${excess}.`);
 }
 
-function excessOf(minter: Principal, wanted: Grant): string | undefined {
-  if (minter.role === 'reader') return 'readers make no keys';
-  if (outranks(wanted.role, minter.role)) return `the role "${wanted.role}" is above the maker’s`;
-  const scope = wanted.scopes.find((each) => !minter.scopes.includes(each));
-  if (scope) return `the maker does not have the scope "${scope}"`;
-  if (!mayActFor(minter, wanted.user_id)) return 'the maker may act for its own subject only';
-  if (!channelsWithin(minter.channels, wanted.channels)) return 'the maker may not use all of these channels';
-  if (minter.agent_id !== undefined && wanted.agent_id !== minter.agent_id) return 'the maker acts as one agent only';
-  if (wanted.rate_limit !== null && !isAdmin(minter)) return 'only an admin may give a key a limit of its own';
-  if (!expiresWithin(minter, wanted.expires_at)) return 'the maker expires earlier';
+function excessOf(creator: Principal, grant: Grant): string | undefined {
+  if (creator.role === 'reader') return 'readers cannot create keys';
+  if (outranks(grant.role, creator.role)) return `the role "${grant.role}" is above the role of the creator`;
+  const scope = grant.scopes.find((each) => !creator.scopes.includes(each));
+  if (scope) return `the creator does not have the scope "${scope}"`;
+  if (!mayActFor(creator, grant.user_id)) return 'the creator may act only for its own subject';
+  if (!channelsWithin(creator.channels, grant.channels)) return 'the creator may not use all of these channels';
+  if (creator.agent_id !== undefined && grant.agent_id !== creator.agent_id) return 'the creator may act only as its own agent';
+  if (grant.rate_limit !== null && !isAdmin(creator)) return 'only an admin can set a rate limit';
+  if (!expiresWithin(creator, grant.expires_at)) return 'the creator expires earlier';
   return undefined;
 }
 
-/** A person with admin rights may name anyone; a key names its own subject, unless it is one for all. */
-function mayActFor(minter: Principal, user_id: string): boolean {
-  if (minter.subjects === null || user_id === minter.subject) return true;
-  return minter.kind === 'user' && isAdmin(minter);
+/** A logged-in admin can name any subject. A key can name only its own subject, unless it acts for all subjects. */
+function mayActFor(creator: Principal, user_id: string): boolean {
+  if (creator.subjects === null || user_id === creator.subject) return true;
+  return creator.kind === 'user' && isAdmin(creator);
 }
 
 const channelsWithin = (own: Channel[] | null, wanted: Channel[] | null): boolean =>
   own === null || wanted?.every((channel) => own.includes(channel)) === true;
 
-/** A person's access token is short-lived by nature and bounds nothing; a key's expiry does. */
-function expiresWithin(minter: Principal, expires_at: string | null): boolean {
-  if (minter.kind === 'user' || minter.expires_at === null) return true;
-  return expires_at !== null && compareTimes(expires_at, minter.expires_at) <= 0;
+/** The expiry of an access token does not bound the new key, because access tokens are always short-lived. The expiry of a key does. */
+function expiresWithin(creator: Principal, expires_at: string | null): boolean {
+  if (creator.kind === 'user' || creator.expires_at === null) return true;
+  return expires_at !== null && compareTimes(expires_at, creator.expires_at) <= 0;
 }
 
 /**
- * Throws for a key: people, invites and resets outlive the channels, scopes and expiry that a key is bound to, so only someone
- * who is logged in makes them.
+ * Throws if the principal is a key. Users, invites and resets outlive the channels, scopes and expiry that bind a key, so only a logged-in
+ * user can create or change them.
  */
 export function assertPerson({ kind }: Principal): void {
   if (kind !== 'user') throw new Problem('forbidden', 'API keys cannot do this; log in as a user.');
 }
 
-/** Throws where someone would act on, or make, someone above themselves. */
+/** Throws if the role is above the role of `actor`. */
 export function assertNotAbove(actor: Principal, role: Role): void {
   if (outranks(role, actor.role))
     throw new Problem('forbidden', `The role "${role}" is higher than the role of your credential.`);

@@ -19,11 +19,11 @@ export { makeOperatorReset } from './users.ts';
 export * from './visibility.ts';
 
 export interface Auth {
-  /** Who is behind a request; throws `unauthenticated`. */
+  /** Returns the caller of a request. Throws `unauthenticated`. */
   identify(req: IncomingMessage): Promise<Caller>;
-  /** What is known of a tenant's credentials is asked for again. */
+  /** Drops the cached states of a tenant's credentials. */
   invalidate(tenant_id: string): void;
-  /** What its routes stand on. */
+  /** The services that the routes use. */
   login: Login;
 }
 
@@ -52,9 +52,9 @@ export const feature: Feature = {
 };
 
 interface AuthNeeds {
-  /** Whose unknown keys are counted; without it nothing is. */
+  /** The address by which failed key lookups are counted; without it they are not counted. */
   addressOf?: ((req: IncomingMessage) => string) | undefined;
-  /** Told of each tenant from whose credentials something was taken on this daemon. */
+  /** Called with each tenant whose cached credentials were dropped on this daemon. */
   onInvalidated(tenant_id: string): void;
 }
 

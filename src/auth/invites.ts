@@ -26,12 +26,12 @@ export const inviteRoutes = () => [
       assertNotAbove(principal, body.role);
       const secret = makeSecret('inv', tenant.id);
       const wanted = { ...body, username: body.username ?? null, created_by: principal.user_id };
-      const made = await tenant.write((db) => insertInvite(db, tenant.id, secret, wanted));
-      if (!made) throw new Problem('conflict', 'The tenant has too many unused invites; delete some first.');
+      const created = await tenant.write((db) => insertInvite(db, tenant.id, secret, wanted));
+      if (!created) throw new Problem('conflict', 'The tenant has too many unused invites. Delete some first.');
       return {
-        body: { ...made, invite: secret.text },
-        headers: { Location: `/auth/invites/${made.invite_id}` },
-        audit: { invite_id: made.invite_id, role: made.role, username: made.username ?? null },
+        body: { ...created, invite: secret.text },
+        headers: { Location: `/auth/invites/${created.invite_id}` },
+        audit: { invite_id: created.invite_id, role: created.role, username: created.username ?? null },
       };
     },
   }),
@@ -60,8 +60,8 @@ export const inviteRoutes = () => [
     success: { status: 204, description: 'The invite was deleted' },
     problems: ['forbidden', 'not-found'],
     handle: async ({ caller: { tenant }, params }) => {
-      const gone = await tenant.write((db) => deleteInvite(db, tenant.id, params.invite_id));
-      if (gone === 0) throw new Problem('not-found', 'There is no invite with this id.');
+      const deleted = await tenant.write((db) => deleteInvite(db, tenant.id, params.invite_id));
+      if (deleted === 0) throw new Problem('not-found', 'There is no invite with this id.');
       return {};
     },
   }),

@@ -1,7 +1,7 @@
 import type { Isolation } from '../feature.ts';
 
 const PASSWORD = 'correct horse 9 battery';
-const proves = { open: 'proves itself with a secret in its body; its tests try the secrets of others' };
+const proves = { open: 'authenticated by a secret in the body; its own tests try the secrets of other tenants' };
 
 export const isolation: Isolation = {
   make: async ({ ask }, { tenant_id }) => {

@@ -3,37 +3,37 @@ import { LRUCache } from 'lru-cache';
 import { Problem } from '../http/problem.ts';
 import { networkOf } from './throttle.ts';
 
-// Who sends a key is known only after the database was asked, before any limit of a principal can hold. So the look-ups that find
-// nothing are counted by address, in this process: a stream of made-up keys costs memory, not transactions.
+// A key can be attributed to a principal only after a database lookup, so the limits of a principal cannot bound these lookups. Failed
+// lookups are therefore counted by address in this process: a stream of invented keys costs memory, not transactions.
 
 const WINDOW_MS = 60_000;
-/** Look-ups of a minute that may find nothing. */
+/** Failed lookups per window and address. */
 export const MAX_FAILED_KEYS = 60;
-/** At once, before the first has failed; far above what good keys need, which are known after one. */
+/** Concurrent lookups per address. Valid keys need far fewer, because they are cached after the first lookup. */
 const MAX_PENDING_LOOKUPS = 200;
-/** What an attacker with many addresses can make us remember. */
+/** Bounds the memory that an attacker with many addresses can occupy. */
 const MAX_ADDRESSES = 20_000;
 
-/** Looks a key up for a request, or throws `rate-limited` without looking. */
-export type KeyGuard = <S>(req: IncomingMessage, look: () => Promise<S | undefined>) => Promise<S | undefined>;
+/** Runs the lookup of a key, or throws `rate-limited` without running it. */
+export type KeyGuard = <S>(req: IncomingMessage, lookUp: () => Promise<S | undefined>) => Promise<S | undefined>;
 
-export const unguarded: KeyGuard = (_req, look) => look();
+export const unguarded: KeyGuard = (_req, lookUp) => lookUp();
 
 export function openKeyGuard(addressOf: (req: IncomingMessage) => string): KeyGuard {
-  const seen = new LRUCache<string, { since: number; looking: number; failed: number }>({ max: MAX_ADDRESSES, ttl: WINDOW_MS });
-  return async (req, look) => {
+  const seen = new LRUCache<string, { since: number; pending: number; failed: number }>({ max: MAX_ADDRESSES, ttl: WINDOW_MS });
+  return async (req, lookUp) => {
     const network = networkOf(addressOf(req));
-    const address = seen.get(network) ?? { since: performance.now(), looking: 0, failed: 0 };
+    const address = seen.get(network) ?? { since: performance.now(), pending: 0, failed: 0 };
     if (address.failed >= MAX_FAILED_KEYS) throw tooMany(Math.ceil((address.since + WINDOW_MS - performance.now()) / 1000));
-    if (address.looking >= MAX_PENDING_LOOKUPS) throw tooMany(1);
+    if (address.pending >= MAX_PENDING_LOOKUPS) throw tooMany(1);
     if (!seen.has(network)) seen.set(network, address);
-    address.looking += 1;
+    address.pending += 1;
     try {
-      const found = await look();
+      const found = await lookUp();
       if (!found) address.failed += 1;
       return found;
     } finally {
-      address.looking -= 1;
+      address.pending -= 1;
     }
   };
 }

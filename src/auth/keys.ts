@@ -26,10 +26,10 @@ export const keyRoutes = (login: Login) => [
     success: { status: 201, description: 'The key. Its secret is shown only in this response', schema: newKey },
     problems: ['validation', 'forbidden', 'conflict'],
     handle: async ({ caller, body }) => {
-      const made = await makeKey(caller, body, tenantLimitOf(login.settings));
-      const { key_id, role, scopes, user_id, channels, expires_at, agent_id, rate_limit } = made;
+      const created = await makeKey(caller, body, tenantLimitOf(login.settings));
+      const { key_id, role, scopes, user_id, channels, expires_at, agent_id, rate_limit } = created;
       return {
-        body: made,
+        body: created,
         headers: { Location: `/auth/api-keys/${key_id}` },
         audit: { key_id, role, scopes, user_id, channels, expires_at, agent_id, rate_limit },
       };
@@ -87,15 +87,15 @@ async function makeKey({ tenant, principal }: Caller, body: KeyBody, tenantLimit
   const secret = makeSecret('key', tenant.id);
   const created_with = principal.kind === 'key' ? principal.id : null;
   const wanted = { ...grant, name: body.name, created_by: principal.user_id, created_with };
-  const made = await tenant.write((db) => insertKey(db, tenant.id, secret, wanted));
-  if (!made) throw new Problem('conflict', 'The tenant has too many keys; revoke some first.');
-  return { ...made, api_key: secret.text };
+  const created = await tenant.write((db) => insertKey(db, tenant.id, secret, wanted));
+  if (!created) throw new Problem('conflict', 'The tenant has too many keys. Revoke some first.');
+  return { ...created, api_key: secret.text };
 }
 
-/** A key may be given no more than its tenant has, in any stretch of time. */
+/** The limit of a key must not exceed the tenant's limit, neither in a window nor as a rate. */
 function assertBelow({ max, window_ms }: RateLimit, tenant: RateLimit): void {
   if (max <= tenant.max && max * tenant.window_ms <= tenant.max * window_ms) return;
-  const detail = `must be at most the tenant’s ${tenant.max} requests in ${tenant.window_ms} ms (RATE_LIMIT_TENANT_MAX)`;
+  const detail = `must be at most the tenant’s limit of ${tenant.max} requests per ${tenant.window_ms} ms (RATE_LIMIT_TENANT_MAX)`;
   throw new Problem('validation', `rate_limit ${detail}.`, { errors: [{ pointer: '#/rate_limit', detail }] });
 }
 

@@ -5,13 +5,13 @@ import type { Secret } from './secrets.ts';
 
 const columns = `key_id, name, role, scopes, user_id, channels, created_by, created_with, created_at, expires_at, revoked_at, used_at, agent_id,
   case when rate_max is not null then jsonb_build_object('max', rate_max, 'window_ms', rate_window_ms) end as rate_limit`;
-/** What a tenant may hold of working keys: making them must not fill the storage. */
+/** Limit of active keys per tenant, so that creating keys cannot fill the storage. */
 const MAX_KEYS = 1000;
 
-/** Which keys someone may look at and revoke: null in both, all of the tenant's. */
+/** The keys that a principal can list and revoke. If both fields are null, all keys of the tenant. */
 export interface KeyFilter {
   created_by: string | null;
-  /** A key's own id: itself and what it made. */
+  /** Selects this key and the keys created with it. */
   key_id: string | null;
 }
 
@@ -23,7 +23,7 @@ export interface NewKey extends Grant {
   created_with: string | null;
 }
 
-/** Undefined where there are too many, or the key that makes it was revoked meanwhile. */
+/** Returns undefined if the tenant has too many keys, or if the key that creates this one has been revoked. */
 export async function insertKey(db: Db, tenant_id: string, secret: Secret, key: NewKey): Promise<ApiKey | undefined> {
   if (key.created_with !== null) {
     const parent = await db.row(`select from api_keys where tenant_id = $1 and key_id = $2 and revoked_at is null for share`, [
@@ -79,7 +79,7 @@ export const lockKey = (db: Db, tenant_id: string, filter: KeyFilter, key_id: st
     key_id,
   ]);
 
-/** With all that it made, and all that those made: authority that was handed on ends with its source. */
+/** Revokes a key and, recursively, all keys created with it: delegated authority ends with its source. */
 export const revokeKey = (db: Db, tenant_id: string, key_id: string): Promise<number> =>
   db.run(
     `with recursive doomed as (

@@ -24,7 +24,7 @@ import {
 import { type ThrottleKeys, throttleKeys } from './throttle.ts';
 import { openTokens, type Tokens } from './tokens.ts';
 
-/** Named as the settings of the service are. */
+/** The fields have the names of the service's settings. */
 export interface AuthSettings {
   JWT_SECRET: string;
   JWT_SECRET_NEXT?: string | undefined;
@@ -55,7 +55,7 @@ export const tenantLimitOf = (settings: LimitSettings): RateLimit => ({
   window_ms: settings.RATE_LIMIT_WINDOW_MS,
 });
 
-/** What a principal may ask of /v1; null: as much as it likes. */
+/** Returns the rate limit of a principal on /v1; null: unlimited. */
 export function allowanceOf({ rate_limit }: Principal, settings: LimitSettings): RateLimit | null {
   if (!settings.RATE_LIMIT_ENABLED) return null;
   return rate_limit ?? { max: settings.RATE_LIMIT_MAX_REQUESTS, window_ms: settings.RATE_LIMIT_WINDOW_MS };
@@ -92,7 +92,7 @@ export function openLogin(
   };
 }
 
-/** Where a log-in comes from, as the list of sessions shows it. */
+/** The client of a log-in, as the list of sessions shows it. */
 export interface Origin {
   address: string;
   req: Pick<IncomingMessage, 'headers'>;
@@ -106,16 +106,16 @@ export interface Registration {
   invite?: string | undefined;
 }
 
-/** `open`: whether a tenant that does not exist may be made. Nothing is hashed for a registration that would be refused. */
-export async function register(login: Login, wanted: Registration, origin: Origin, open: boolean) {
-  requirePassword(wanted.password, wanted.username, 'password');
-  const invite = wanted.invite === undefined ? null : readSecret('inv', wanted.invite);
-  if (invite === undefined || (invite && invite.tenant_id !== wanted.tenant_id)) throw uninvited();
-  const tenant = login.tenants(wanted.tenant_id);
-  assertAdmitted(await checkAdmission(tenant, open, invite, wanted.username));
-  const password_hash = await login.hasher.hash(wanted.password);
+/** `open`: whether a new tenant may be created. The password is hashed only after admission was checked, so a refusal stays cheap. */
+export async function register(login: Login, registration: Registration, origin: Origin, open: boolean) {
+  requirePassword(registration.password, registration.username, 'password');
+  const invite = registration.invite === undefined ? null : readSecret('inv', registration.invite);
+  if (invite === undefined || (invite && invite.tenant_id !== registration.tenant_id)) throw uninvited();
+  const tenant = login.tenants(registration.tenant_id);
+  assertAdmitted(await checkAdmission(tenant, open, invite, registration.username));
+  const password_hash = await login.hasher.hash(registration.password);
   const session = newSession(login, tenant.id, origin);
-  const user = { user_id: newId('usr'), username: wanted.username, email: wanted.email ?? null, password_hash };
+  const user = { user_id: newId('usr'), username: registration.username, email: registration.email ?? null, password_hash };
   const { status, role, generation } = await registerUser(
     tenant,
     open,
@@ -132,15 +132,15 @@ const uninvited = () => new Problem('forbidden', 'Registration requires a valid 
 
 function assertAdmitted(status: 'ok' | 'taken' | 'refused'): void {
   if (status === 'refused') throw uninvited();
-  if (status === 'taken') throw new Problem('conflict', 'The username is taken.');
+  if (status === 'taken') throw new Problem('conflict', 'The username is already taken.');
 }
 
 export async function logIn(login: Login, given: { username: string; password: string; tenant_id: string }, origin: Origin) {
   const tenant = login.tenants(given.tenant_id);
-  const { attempt, keys, newHash } = await login.hasher.withSlot(async (place) => {
-    const proof = await verifyPassword(place, tenant, given, origin.address, wrongLogin);
+  const { attempt, keys, newHash } = await login.hasher.withSlot(async (slot) => {
+    const proof = await verifyPassword(slot, tenant, given, origin.address, wrongLogin);
     const outdated = login.hasher.outdated(proof.attempt.password_hash!);
-    return { ...proof, newHash: outdated ? await place.hash(given.password) : null };
+    return { ...proof, newHash: outdated ? await slot.hash(given.password) : null };
   });
   const session = newSession(login, tenant.id, origin);
   const identity = await finishLogin(tenant, attempt, newHash, session, keys);
@@ -150,13 +150,13 @@ export async function logIn(login: Login, given: { username: string; password: s
 
 const wrongLogin = () => unauthenticated('The tenant, the username or the password is wrong.');
 
-// The database folds more letters than we do: `İnes` would be counted apart from `ines` and yet be her.
+// The database folds the case of more letters than JavaScript: `İnes` would be throttled separately from `ines` but match the same user.
 const POSSIBLE_USERNAME = /^[\x21-\x7e]+$/;
 const NO_USERNAME = '';
 
-/** The attempt is counted before its password is looked at; one that is backing off costs no hash. */
+/** Counts the attempt before the password is verified. During a backoff no hash is computed. */
 export async function verifyPassword(
-  place: HashSlot,
+  slot: HashSlot,
   tenant: Tenant,
   given: { username: string; password: string },
   address: string,
@@ -168,7 +168,7 @@ export async function verifyPassword(
     throw new Problem('rate-limited', `Too many failed log-ins; try again in ${attempt.wait_s} s.`, {
       headers: { 'Retry-After': String(attempt.wait_s) },
     });
-  if (!(await place.verify(given.password, attempt.password_hash))) throw refusal();
+  if (!(await slot.verify(given.password, attempt.password_hash))) throw refusal();
   return { attempt, keys };
 }
 
@@ -186,7 +186,7 @@ export async function refresh(login: Login, text: string) {
 
 const wrongRefresh = () => unauthenticated('The refresh token is not valid, or no longer.');
 
-/** The session that it ended. The same answer for a token that is unknown: there is nothing left to end. */
+/** Returns the id of the session that was ended. An unknown token gets the same response, because there is nothing to end. */
 export async function logOut(login: Login, text: string): Promise<string | undefined> {
   const token = readSecret('ref', text);
   const session_id = token && (await endSession(login.tenants(token.tenant_id), token));
@@ -194,7 +194,7 @@ export async function logOut(login: Login, text: string): Promise<string | undef
   return session_id;
 }
 
-/** The user whose password it was. */
+/** Returns the id of the user whose password was set. */
 export async function resetPassword(login: Login, text: string, password: string): Promise<string> {
   const token = readSecret('rst', text);
   const tenant = token && login.tenants(token.tenant_id);

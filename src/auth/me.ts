@@ -90,13 +90,13 @@ async function changeOwnPassword(
   const { user_id, session_id, username } = requireSession(principal);
   requirePassword(body.new_password, username, 'new_password');
   const given = { username, password: body.current_password };
-  // Counted like a log-in, or a stolen access token could try passwords without end.
-  const { attempt, keys, hash } = await login.hasher.withSlot(async (place) => ({
-    ...(await verifyPassword(place, tenant, given, address, wrongPassword)),
-    hash: await place.hash(body.new_password),
+  // throttled like a log-in: otherwise a stolen access token could guess passwords without limit
+  const { attempt, keys, hash } = await login.hasher.withSlot(async (slot) => ({
+    ...(await verifyPassword(slot, tenant, given, address, wrongPassword)),
+    hash: await slot.hash(body.new_password),
   }));
   await tenant.write(async (db) => {
-    // the user before the failures, as a log-in locks them
+    // locks the user before the failure counters, in the same order as a log-in
     if (!(await changePassword(db, tenant.id, user_id, attempt.password_hash!, hash))) throw wrongPassword();
     await clearFailures(db, keys);
     await endSessions(db, tenant.id, user_id, session_id);

@@ -5,7 +5,7 @@ import bcrypt from 'bcrypt';
 import { Problem } from '../http/problem.ts';
 
 const MIN_CHARACTERS = 10;
-// bcrypt reads no further, so a longer password would be a shorter one than its owner believes.
+// bcrypt ignores all bytes after these, so a longer password would be weaker than its owner believes
 const MAX_BYTES = 72;
 
 const COMMON_PASSWORDS: ReadonlySet<string> = new Set(
@@ -14,49 +14,49 @@ const COMMON_PASSWORDS: ReadonlySet<string> = new Set(
     .filter((line) => line !== '' && !line.startsWith('# ')),
 );
 
-/** One text for the several ways Unicode can spell it, so that another keyboard gives the same password. */
+/** Normalizes the text, so that the same password typed on another keyboard has the same bytes. */
 const normal = (password: string) => password.normalize('NFC');
 
-/** What is wrong with a new password, or undefined. */
+/** Returns why a new password is unacceptable; undefined if it is acceptable. */
 export function passwordFault(password: string, username: string): string | undefined {
   const text = normal(password);
-  if (text.includes('\u0000') || !text.isWellFormed()) return 'must be text without NUL and lone surrogates';
+  if (text.includes('\u0000') || !text.isWellFormed()) return 'must not contain NUL or lone surrogates';
   if ([...text].length < MIN_CHARACTERS) return `must have at least ${MIN_CHARACTERS} characters`;
   if (Buffer.byteLength(text) > MAX_BYTES) return `must have at most ${MAX_BYTES} bytes of UTF-8`;
   const folded = text.toLowerCase();
-  // `alicealice`, `alice-alice!`: nothing of its own
+  // for example `alicealice` or `alice-alice!`
   if (!/[\p{L}\p{N}]/u.test(folded.replaceAll(username.toLowerCase(), ''))) return 'must contain more than the username';
   if (/^(.{1,5}?)\1+.?$/u.test(folded) || COMMON_PASSWORDS.has(folded)) return 'must not be one of the most common passwords';
   return undefined;
 }
 
-/** Refuses a new password by the name of the field it came in. */
+/** Throws if a new password is unacceptable. `field` is the request field that holds it. */
 export function requirePassword(password: string, username: string, field: string): void {
   const fault = passwordFault(password, username);
   if (fault) throw new Problem('validation', `The password ${fault}.`, { errors: [{ pointer: `#/${field}`, detail: fault }] });
 }
 
-/** Room for one attempt's hashes, one after the other. */
+/** Computes the hashes of one attempt, one at a time. */
 export interface HashSlot {
   hash(password: string): Promise<string>;
-  /** Takes the time of a comparison without a hash too, so that an unknown user is not told from a wrong password. */
+  /** Takes as long without a hash as with one, so that timing does not reveal whether a user exists. */
   verify(password: string, hash: string | null): Promise<boolean>;
 }
 
 export interface Hasher {
-  /** Keeps a place for all of the work, or throws `unavailable` before any of it: what is shed has not been counted. */
-  withSlot<T>(work: (place: HashSlot) => Promise<T>): Promise<T>;
+  /** Reserves a slot for the whole of `work`. Throws `unavailable` before `work` starts, so a rejected attempt has not been counted. */
+  withSlot<T>(work: (slot: HashSlot) => Promise<T>): Promise<T>;
   hash(password: string): Promise<string>;
-  /** Made with less work than is asked for now. */
+  /** Returns whether the hash was made with a lower cost than the configured one. */
   outdated(hash: string): boolean;
 }
 
-/** At most `concurrency` hashes at once: more would hold libuv's threads and with them every other request. */
+/** Runs at most `concurrency` hashes at once: more would occupy libuv's threads and delay every other request. */
 export function openHasher(cost: number, concurrency: number, queue: number): Hasher {
   const { turn, withSlot } = limiter(concurrency, queue);
-  // A real hash of the real cost: comparing with a malformed one returns 2000 times faster.
+  // a real hash of the configured cost: bcrypt rejects a malformed hash 2000 times faster
   const dummy = bcrypt.hash(randomBytes(32).toString('base64url'), cost);
-  const place: HashSlot = {
+  const slot: HashSlot = {
     hash: (password) => turn(() => bcrypt.hash(normal(password), cost)),
     verify: (password, hash) =>
       turn(async () => {
@@ -65,8 +65,8 @@ export function openHasher(cost: number, concurrency: number, queue: number): Ha
       }),
   };
   return {
-    withSlot: (work) => withSlot(() => work(place)),
-    hash: (password) => withSlot(() => place.hash(password)),
+    withSlot: (work) => withSlot(() => work(slot)),
+    hash: (password) => withSlot(() => slot.hash(password)),
     outdated: (hash) => bcrypt.getRounds(hash) < cost,
   };
 }
@@ -91,7 +91,7 @@ function limiter(concurrency: number, queue: number) {
     try {
       return await work();
     } finally {
-      // The turn is handed on, not given back, so that a newcomer cannot take it from who waits.
+      // passes the slot to the next waiter instead of freeing it, so that a newcomer cannot overtake
       const next = waiting.shift();
       if (next) next();
       else running -= 1;

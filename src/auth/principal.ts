@@ -11,54 +11,54 @@ export interface RateLimit {
   window_ms: number;
 }
 
-/** What a verified credential is and may do. */
+/** The identity and permissions of a verified credential. */
 export interface Principal {
   tenant_id: string;
   kind: 'user' | 'key';
-  /** `usr_…` or `key_…`: rate limits and Idempotency-Keys are kept by it. */
+  /** `usr_…` or `key_…`. Rate limits and idempotency keys are counted per id. */
   id: string;
-  /** The user that logged in, or that minted the key. */
+  /** The user that logged in, or that created the key. */
   user_id: string;
-  /** Of a user only. */
+  /** Set for users only. */
   session_id?: string;
   username?: string;
-  /** What its acts are recorded under: of a log-in its subject, of a key its agent or else its name. */
+  /** The default actor of its events: the subject of a user; the agent, or else the name, of a key. */
   actor: { type: 'human' | 'agent'; id: string };
-  /** Of a key that acts as one agent. */
+  /** The agent of a key that acts as one agent. */
   agent_id?: string;
   role: Role;
   scopes: Scope[];
-  /** The human subject that `user_id` of events and memories defaults to. */
+  /** The default `user_id` of its events and memories. */
   subject: string;
-  /** Whose private items it may read unasked; null: everyone's (a key for `*`). */
+  /** Subjects whose private items it can read by default; null: all subjects (a key for `*`). */
   subjects: string[] | null;
-  /** A request names on whose behalf it reads: one user’s, or all users’ (src/auth/behalf.ts). */
+  /** Set if the request is on behalf of one user or of all users (src/auth/behalf.ts). */
   reading?: 'one' | 'all';
-  /** Channels it may use; null: all. */
+  /** Channels that it may use; null: all. */
   channels: Channel[] | null;
-  /** Its own allowance of requests; without one it shares that of its user. */
+  /** Its own rate limit; without one it shares the limit of its user. */
   rate_limit?: RateLimit;
-  /** RFC 3339, null: never. */
+  /** RFC 3339; null: never. */
   expires_at: string | null;
 }
 
-/** Whether it names a credential, and not the service itself. */
+/** Returns whether the id is that of a user or key, not of the service itself. */
 export const isPrincipalId = (id: string): boolean => /^(?:usr|key)_/.test(id);
 
-/** What a handler knows of who calls: the credential, and the tenant's only door to the database. */
+/** The credential of a request, and the access to the database within its tenant. */
 export interface Caller {
   principal: Principal;
   tenant: Tenant;
 }
 
-/** Declares a route that needs a credential. */
+/** Declares a route that requires a credential. */
 export const route = declareFor<Caller>();
-/** Declares a route that anyone may call; `caller` is null in it. */
+/** Declares a route without authentication; its `caller` is null. */
 export const openRoute = declareFor<null>();
 
 const ranks: Role[] = ['reader', 'member', 'admin', 'owner'];
 
-/** Owner > admin > member > reader. */
+/** Compares roles: owner > admin > member > reader. */
 export const outranks = (a: Role, b: Role): boolean => ranks.indexOf(a) > ranks.indexOf(b);
 
 export const isAdmin = (principal: Principal): boolean =>
@@ -72,18 +72,18 @@ export function authorize({ principal }: Caller, access: Scope): void {
   if (!allowed) throw new Problem('forbidden', `The credential lacks the scope "${access}".`);
 }
 
-/** A key that acts for every subject. */
+/** Returns whether the principal is a key for all subjects. */
 export const coversAllSubjects = ({ subjects }: Principal): boolean => subjects === null;
 
-/** Throws unless the credential may write for a subject. */
+/** Throws unless the principal may act for the subject. */
 export function requireSubject(principal: Principal, named: string): void {
   if (named === principal.subject || coversAllSubjects(principal) || isAdmin(principal)) return;
   throw new Problem('forbidden', `The credential cannot act for the user ${JSON.stringify(named.slice(0, 80))}.`);
 }
 
 /**
- * The subject a write is about: the one that is named or, where it must be about someone (`personal`), the credential's own. A key for
- * all subjects has none of its own. `at`: where the request names it.
+ * Returns the subject of a write: the named one, or the principal's own if the item must have one (`personal`). A key for all subjects has
+ * no default. `at`: the location of the name in the request.
  */
 export function subjectOf(
   principal: Principal,
@@ -98,7 +98,7 @@ export function subjectOf(
   return subject;
 }
 
-/** What a key for all subjects has as its own. */
+/** The `subject` of a key for all subjects. */
 export const ALL_SUBJECTS = '*';
 export type FieldLocation = Omit<FieldError, 'detail'>;
 
@@ -107,7 +107,7 @@ export const subjectRequired = (at: FieldLocation): Problem =>
     errors: [{ ...at, detail: 'required: the user on whose behalf the key acts' }],
   });
 
-/** The agent a request acts as: of a key that acts as one agent it is that one. */
+/** Returns the agent of a request. Throws if a key that acts as one agent names another. */
 export function agentOf({ agent_id }: Principal, named?: string): string | undefined {
   if (agent_id !== undefined && named !== undefined && named !== agent_id)
     throw new Problem('forbidden', `The credential can act only as the agent ${JSON.stringify(agent_id)}.`);
@@ -119,7 +119,7 @@ interface Actor {
   id: string;
 }
 
-/** Who acts: whom the request names, or else the caller. A key that acts as one agent names no other agent. */
+/** Returns the actor of a request: the named one, or the caller. Throws if a key that acts as one agent names another agent. */
 export function actorOf(principal: Principal, agent_id?: string, named?: Actor): Actor {
   if (named?.type === 'agent') agentOf(principal, named.id);
   if (named) return named;

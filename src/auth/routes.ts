@@ -3,14 +3,14 @@ import { keyRoutes } from './keys.ts';
 import { type Login, logIn, logOut, refresh, register, resetPassword } from './login.ts';
 import { meRoutes } from './me.ts';
 import { openRoute } from './principal.ts';
-import { loginBody, pair, refreshBody, registerBody, resetBody } from './schemas.ts';
+import { loginBody, refreshBody, registerBody, resetBody, tokenPair } from './schemas.ts';
 import { type Kind, readSecret } from './secrets.ts';
 import { userRoutes } from './users.ts';
 
 const badBody = ['malformed-json', 'impossible-text', 'validation'] as const;
 const MAX_BODY_BYTES = 16_384;
 
-/** Of a call that anyone may make: counted by address, and small. */
+/** Settings of the routes without authentication: limited by address and by body size. */
 const open = { tag: 'Authentication', access: 'none', limit: 'auth', maxBytes: MAX_BODY_BYTES } as const;
 
 export const authRoutes = (login: Login) => [
@@ -22,7 +22,7 @@ export const authRoutes = (login: Login) => [
   ...keyRoutes(login),
 ];
 
-/** The tenant that a secret belongs to. */
+/** Returns the tenant that a secret belongs to. */
 const tenantOfSecret = (kind: Kind, text: string) => readSecret(kind, text)?.tenant_id;
 const tenantNamed = ({ tenant_id }: { tenant_id: string }) => tenant_id;
 
@@ -38,11 +38,14 @@ const openRoutes = (login: Login) => [
     unredactable: ['username', 'email', 'tenant_id'],
     audit: 'user.registered',
     tenantOf: tenantNamed,
-    success: { status: 201, description: 'The user was registered and is logged in', schema: pair },
+    success: { status: 201, description: 'The user was registered and is logged in', schema: tokenPair },
     problems: [...badBody, 'forbidden', 'conflict', 'rate-limited', 'unavailable'],
     handle: async ({ body, address, req }) => {
-      const made = await register(login, body, { address, req }, login.settings.REGISTRATION === 'open');
-      return { body: made, audit: { user_id: made.user.user_id, username: made.user.username, role: made.user.role } };
+      const created = await register(login, body, { address, req }, login.settings.REGISTRATION === 'open');
+      return {
+        body: created,
+        audit: { user_id: created.user.user_id, username: created.user.username, role: created.user.role },
+      };
     },
   }),
   openRoute({
@@ -54,16 +57,16 @@ const openRoutes = (login: Login) => [
     body: loginBody,
     audit: 'session.begun',
     tenantOf: tenantNamed,
-    success: { status: 200, description: 'An access token and a refresh token', schema: pair },
+    success: { status: 200, description: 'An access token and a refresh token', schema: tokenPair },
     problems: [...badBody, 'unauthenticated', 'rate-limited', 'unavailable'],
     handle: async ({ body, address, req }) => {
-      const made = await logIn(login, body, { address, req });
-      return { body: made, audit: { user_id: made.user.user_id, username: made.user.username } };
+      const created = await logIn(login, body, { address, req });
+      return { body: created, audit: { user_id: created.user.user_id, username: created.user.username } };
     },
   }),
 ];
 
-/** Of what is proved by a secret that the service has made. */
+/** Routes that are authenticated by a secret in the body. */
 const tokenRoutes = (login: Login) => [
   openRoute({
     ...open,
@@ -74,10 +77,10 @@ const tokenRoutes = (login: Login) => [
     description:
       'Concurrent requests with the same refresh token succeed for 10 seconds. Reuse after that time ends the session.',
     body: refreshBody,
-    // the session was recorded when it began; that a token was stolen is seen by the refusal
+    // the log-in that began the session was audited; reuse of a stolen token is audited as a refusal
     audit: false,
     tenantOf: ({ refresh_token }: { refresh_token: string }) => tenantOfSecret('ref', refresh_token),
-    success: { status: 200, description: 'A new access token and refresh token', schema: pair },
+    success: { status: 200, description: 'A new access token and refresh token', schema: tokenPair },
     problems: [...badBody, 'unauthenticated', 'rate-limited'],
     handle: async ({ body }) => ({ body: await refresh(login, body.refresh_token) }),
   }),

@@ -14,14 +14,14 @@ export const tenantId = z
 const username = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/, 'must be 1 to 64 letters, digits, ., _, @ or -, and begin with a letter or digit');
-// Longer than any that is taken, so that the rules of passwords are told by their own check.
+// longer than any valid password, so that passwordFault reports all violations
 const password = z.string().min(1).max(1024);
 const secret = z.string().min(1).max(4096);
 const role = z.enum(['owner', 'admin', 'member', 'reader']);
 const scope = z.enum(['read', 'write', 'admin']);
 const time = z.iso.datetime();
 
-/** Of a request as it came: what else is wrong does not hide it. */
+/** Checks the password of a body that failed other checks too, so that all errors are reported at once. */
 function faultOf(body: unknown): string | undefined {
   const given = body as { username?: unknown; password?: unknown };
   return typeof given.password === 'string' ? passwordFault(given.password, String(given.username)) : undefined;
@@ -36,7 +36,7 @@ export const registerBody = z
     invite: secret.optional(),
   })
   .refine((body) => faultOf(body) === undefined, { path: ['password'], when: onAnyObject, error: ({ input }) => faultOf(input) });
-// Any text: what cannot be a name is answered like a name that is not there.
+// any text: an impossible name gets the same response as an unknown one
 export const loginBody = z.strictObject({
   username: z.string().min(1).max(255),
   password,
@@ -46,7 +46,7 @@ export const refreshBody = z.strictObject({ refresh_token: secret });
 export const passwordBody = z.strictObject({ current_password: password, new_password: password });
 export const resetBody = z.strictObject({ token: secret, new_password: password });
 
-export const pair = z.object({
+export const tokenPair = z.object({
   access_token: z.string(),
   refresh_token: z.string(),
   token_type: z.literal('Bearer'),

@@ -1,8 +1,8 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { newId } from '../id.ts';
 
-// Secrets that stand in the database as a hash: API key, refresh token, invite, password reset. Each says in clear which tenant
-// it belongs to, so it is looked up inside that tenant and nowhere else. With 256 bits of chance a fast hash is enough.
+// Secrets that the database stores as hashes: API keys, refresh tokens, invites and password resets. Each contains its tenant in clear text,
+// so the lookup happens within that tenant. They have 256 bits of entropy, so a fast hash is sufficient.
 
 const prefixes = { key: 'amk', ref: 'amr', inv: 'ami', rst: 'amp' } as const;
 export type Kind = keyof typeof prefixes;
@@ -10,7 +10,7 @@ export type Kind = keyof typeof prefixes;
 export interface Secret {
   tenant_id: string;
   id: string;
-  /** Shown once. */
+  /** Shown to the client once and not stored. */
   text: string;
   hash: Buffer;
 }
@@ -29,7 +29,7 @@ const formatSecret = (kind: Kind, tenant_id: string, id: string, secret: string)
 export const makeSecret = (kind: Kind, tenant_id: string): Secret =>
   formatSecret(kind, tenant_id, newId(kind), randomBytes(32).toString('base64url'));
 
-/** Undefined for anything that this service cannot have made. */
+/** Returns undefined for a text that this service cannot have issued. */
 export function readSecret(kind: Kind, text: string): Secret | undefined {
   if (text.length > 200) return undefined;
   const [, prefix, tenant_id, id, secret] = shape.exec(text) ?? [];
@@ -40,8 +40,8 @@ export function readSecret(kind: Kind, text: string): Secret | undefined {
 export const looksLikeKey = (text: string): boolean => text.startsWith(`${prefixes.key}.`);
 
 /**
- * The token after `parent`: made from the parent's own secret and a nonce that only the database has. So every parallel caller is
- * given the same successor although only hashes are stored, and a stolen parent cannot start a chain of its own unnoticed.
+ * Derives the successor of a refresh token from its secret and a nonce that only the database has. All parallel refreshes of one token thus
+ * get the same successor although only hashes are stored, and the holder of a stolen token cannot continue the chain unnoticed.
  */
 export function deriveSuccessor(parent: Secret, id: string, nonce: Buffer): Secret {
   const secret = parent.text.slice(parent.text.lastIndexOf('.') + 1);

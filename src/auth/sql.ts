@@ -3,9 +3,9 @@ import type { Channel, RateLimit, Role, Scope } from './principal.ts';
 import type { Secret } from './secrets.ts';
 import { FREE_PER_ACCOUNT, FREE_PER_ADDRESS, type ThrottleKeys } from './throttle.ts';
 
-// Log-in, sessions and what stands behind a credential: each one round trip to a function of functions.sql.
+// Log-in, sessions and the states of credentials. Each is one round trip to a function in functions.sql.
 
-/** A session about to begin, and its first refresh token. */
+/** A new session and its first refresh token. */
 export interface NewSession {
   session_id: string;
   token: Secret;
@@ -18,7 +18,7 @@ const sessionJson = ({ session_id, token, user_agent, address, ttl_s }: NewSessi
   JSON.stringify({ session_id, token_id: token.id, token_hash: token.hash.toString('hex'), user_agent, address, ttl_s });
 
 export interface Attempt {
-  /** Seconds to wait before another try; then nothing else is known. */
+  /** Seconds until the next attempt is allowed. If it is not 0, the other fields are null. */
   wait_s: number;
   user_id: string | null;
   username: string | null;
@@ -40,7 +40,7 @@ export interface Identity {
   generation: number;
 }
 
-/** Undefined: the user was disabled, or got another password, while this one was checked. */
+/** Returns undefined if the user was disabled or changed the password while this attempt was verified. */
 export async function finishLogin(
   tenant: Tenant,
   attempt: Attempt,
@@ -90,7 +90,7 @@ export interface Registered {
   generation: number;
 }
 
-/** `max_bytes`: what a new tenant may store; null: no bound. */
+/** `max_bytes`: storage quota of a new tenant; null: unlimited. */
 export async function registerUser(
   tenant: Tenant,
   open: boolean,
@@ -147,7 +147,7 @@ export async function readKeyState(tenant: Tenant, key: Secret): Promise<KeyStat
   return state;
 }
 
-/** Whether a principal, by its id, is an admin at this moment. */
+/** Returns whether the principal with this id is currently an admin. */
 export async function isAdminNow(tenant: Tenant, principal_id: string): Promise<boolean> {
   const [row] = await tenant.call<{ is: boolean }>('select is_admin_now($1, $2) as is', [tenant.id, principal_id]);
   return row!.is;
@@ -177,7 +177,7 @@ export async function rotateRefreshToken(
   return row!;
 }
 
-/** Whether there was a session to end. */
+/** Returns the id of the session that was ended, if there was one. */
 export async function endSession(tenant: Tenant, token: Secret): Promise<string | undefined> {
   const [row] = await tenant.call<{ session_id: string | null }>('select end_session($1, $2, $3) as session_id', [
     tenant.id,
@@ -195,7 +195,7 @@ export async function findReset(tenant: Tenant, reset: Secret): Promise<{ user_i
   return row;
 }
 
-/** False: it was used, or the user disabled, while the password was hashed. */
+/** Returns false if the reset was used, or the user disabled, while the password was hashed. */
 export async function applyReset(tenant: Tenant, reset: Secret, password_hash: string): Promise<boolean> {
   const [row] = await tenant.call<{ done: boolean }>('select apply_reset($1, $2, $3, $4) as done', [
     tenant.id,

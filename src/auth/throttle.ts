@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { ipKeyGenerator } from 'express-rate-limit';
 
-/** Failures that cost no waiting; each one after them doubles it, from 1 s to 60 s. */
+/** Number of failures without a wait. Each further failure doubles the wait, from 1 s to 60 s. */
 export const FREE_PER_ACCOUNT = 10;
-/** Many people may share an address. */
+/** Higher, because many people may share an address. */
 export const FREE_PER_ADDRESS = 100;
 
 export interface ThrottleKeys {
@@ -12,8 +12,8 @@ export interface ThrottleKeys {
 }
 
 /**
- * What failures are counted under. The account's key has the address in it: guessing from elsewhere never keeps an owner out.
- * Hashes, because names that were tried may be anything, a password typed into the wrong field too.
+ * Returns the keys under which failures are counted. The account's key includes the address, so guesses from elsewhere never lock the owner
+ * out. Both are hashes, because an attempted username can be any text, such as a password typed into the wrong field.
  */
 export function throttleKeys(tenant_id: string, username: string, address: string): ThrottleKeys {
   const network = networkOf(address);
@@ -25,7 +25,7 @@ export function throttleKeys(tenant_id: string, username: string, address: strin
 
 const digest = (parts: string[]) => createHash('sha256').update(JSON.stringify(parts)).digest();
 
-/** A holder of IPv6 has 2^64 addresses at least: they count as one. An IPv4 address written as IPv6 is that IPv4 address. */
+/** Groups addresses: an IPv6 /64 counts as one address, because its holder owns all of it; an IPv4-mapped address counts as IPv4. */
 export const networkOf = (address: string): string => {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
   return mapped ? mapped[1]! : ipKeyGenerator(address, 64);

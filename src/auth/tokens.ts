@@ -4,18 +4,18 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { newId } from '../id.ts';
 
-// Access tokens. jsonwebtoken checks the signature, issuer, audience and times; it lets through a missing `exp`, any `typ`, unknown
-// `crit`, arrays in claims and endless lifetimes, so all of that is checked here.
+// Access tokens. jsonwebtoken verifies the signature, issuer, audience and times. It accepts a missing `exp`, any `typ`, unknown `crit`,
+// arrays in claims and unlimited lifetimes, so these are checked here.
 
 const MAX_TOKEN_BYTES = 4096;
 const TOLERANCE_S = 30;
 const TYPE = 'at+jwt';
-/** A lifetime that is lowered must not refuse the tokens that daemons with the older setting still make. */
+/** After JWT_EXPIRES_IN is lowered, tokens from daemons that still have the old setting must remain valid. */
 const LEAST_MAX_LIFETIME_S = 86_400;
 
 interface SigningKey {
   kid: string;
-  // Made once: with a string jsonwebtoken makes one a verification (445 µs instead of 9).
+  // a KeyObject: jsonwebtoken creates one per verification from a string (445 µs instead of 9 µs)
   key: KeyObject;
 }
 
@@ -44,7 +44,7 @@ const claims = z.strictObject({
 export type Claims = z.output<typeof claims>;
 const header = z.strictObject({ alg: z.literal('HS256'), typ: z.literal(TYPE), kid: z.string() });
 
-/** What every daemon can tell from the key alone, without telling the key. */
+/** Derives the key id from the secret, so that all daemons agree on it; the id does not reveal the secret. */
 const keyOf = (secret: string): SigningKey => ({
   kid: createHash('sha256').update(`agent-memory kid\n${secret}`).digest('base64url').slice(0, 12),
   key: createSecretKey(Buffer.from(secret)),
@@ -53,7 +53,7 @@ const keyOf = (secret: string): SigningKey => ({
 export interface Tokens {
   lifetime_s: number;
   sign(claims: Pick<Claims, 'sub' | 'tid' | 'role' | 'sid' | 'ver'>): string;
-  /** The claims of a token that is ours, whole and in time; undefined for anything else. */
+  /** Returns the claims of a valid, unexpired token that this service signed; undefined for anything else. */
   verify(token: string): Claims | undefined;
 }
 
@@ -61,7 +61,7 @@ export function openTokens(settings: TokenSettings): Tokens {
   const active = keyOf(settings.active);
   const accepted = [settings.next, settings.previous].filter((secret) => secret !== undefined).map(keyOf);
   const keys = new Map([active, ...accepted].map(({ kid, key }) => [kid, key]));
-  // The whole token is the key: what is found here has been verified byte for byte.
+  // the cache key is the whole token, so a hit is byte for byte the token that was verified
   const verified = new LRUCache<string, Claims>({ max: 10_000 });
   return {
     lifetime_s: settings.lifetime_s,
@@ -84,7 +84,7 @@ export function openTokens(settings: TokenSettings): Tokens {
   };
 }
 
-/** What a token says of itself, whoever wrote it. */
+/** Returns the tenant and session that a token claims, without verifying it. */
 export function claimedIdentityIn(token: string): { tenant_id: string; id: string } | undefined {
   if (token.length > MAX_TOKEN_BYTES) return undefined;
   const said = claims.pick({ tid: true, sid: true }).loose().safeParse(jwt.decode(token)).data;
@@ -107,7 +107,7 @@ function verifyOnce(token: string, keys: Map<string, KeyObject>, settings: Token
   }
 }
 
-/** The header is read before the signature is checked, only to choose among our own keys. */
+/** Reads the header before the signature is verified, only to select one of our keys. */
 function headerOf(token: string): z.output<typeof header> | undefined {
   try {
     const text = Buffer.from(token.slice(0, token.indexOf('.')), 'base64url').toString('utf8');

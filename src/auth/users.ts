@@ -60,8 +60,8 @@ export const userRoutes = (login: Login) => [
     },
     problems: ['forbidden', 'not-found'],
     handle: async ({ caller, params }) => {
-      const made = await makeReset(caller, params.user_id);
-      return { body: made, audit: { reset_id: made.reset_id } };
+      const created = await makeReset(caller, params.user_id);
+      return { body: created, audit: { reset_id: created.reset_id } };
     },
   }),
 ];
@@ -99,7 +99,7 @@ function makeReset({ tenant, principal }: Caller, user_id: string) {
   });
 }
 
-/** The operator's way in for someone who lost their password and has nobody above them. */
+/** Creates a reset by the operator, for a user who lost the password and has no admin who could help. */
 export function makeOperatorReset(tenant: Tenant, username: string) {
   const secret = makeSecret('rst', tenant.id);
   return tenant.write(async (db) => {

@@ -6,11 +6,11 @@ import type { Secret } from './secrets.ts';
 import type { ThrottleKeys } from './throttle.ts';
 import { FREE_PER_ADDRESS } from './throttle.ts';
 
-// Users, their sessions, invites and password resets, inside a tenant's transaction.
+// Statements on users, sessions, invites and password resets, within a transaction of the tenant.
 
 const userColumns = 'user_id, username, email, role, subject, disabled_at is not null as disabled, created_at';
 const inviteColumns = 'invite_id, role, username, created_by, created_at, expires_at, used_at, used_by';
-/** What a tenant may hold of unused invites: making them must not fill the storage. */
+/** Limit of unused invites per tenant, so that creating invites cannot fill the storage. */
 const MAX_OPEN_INVITES = 1000;
 
 export const listUsers = (db: Db, tenant_id: string, after: string, limit: number): Promise<User[]> =>
@@ -26,7 +26,7 @@ export const findEnabledUser = (db: Db, tenant_id: string, username: string): Pr
     username,
   ]);
 
-/** Locks the owners too, always first and in one order: two of them cannot demote each other at once. */
+/** Locks the owners first and in a fixed order, so that two owners cannot demote each other at the same time. */
 export async function lockUser(
   db: Db,
   tenant_id: string,
@@ -43,7 +43,7 @@ export async function lockUser(
   return { user, owners: owners.map((owner) => owner.user_id) };
 }
 
-/** A disabled user's access tokens end by the generation, so they stay ended when the user is enabled again. */
+/** Increments the generation of a user who gets disabled, so that old access tokens stay invalid after the user is enabled again. */
 export const updateUser = (
   db: Db,
   tenant_id: string,
@@ -61,7 +61,7 @@ export const updateUser = (
     [tenant_id, user_id, role, disabled],
   );
 
-/** False where the password was changed meanwhile. */
+/** Returns false if the password was changed concurrently. */
 export async function changePassword(db: Db, tenant_id: string, user_id: string, from: string, to: string): Promise<boolean> {
   const touched = await db.run(
     'update users set password_hash = $4 where tenant_id = $1 and user_id = $2 and password_hash = $3',
@@ -90,7 +90,7 @@ export const endSessionById = (db: Db, tenant_id: string, user_id: string, sessi
     [tenant_id, user_id, session_id],
   );
 
-/** All of a user's sessions, but for one where one is given. */
+/** Ends all sessions of a user except the given one. */
 export const endSessions = (db: Db, tenant_id: string, user_id: string, except: string | null): Promise<number> =>
   db.run(
     `update sessions set revoked_at = now()
@@ -98,13 +98,13 @@ export const endSessions = (db: Db, tenant_id: string, user_id: string, except: 
     [tenant_id, user_id, except],
   );
 
-/** How long a session stays after its end. */
+/** Days for which an ended session is kept. */
 const ENDED_DAYS = 7;
 const ENDED = `least(s.expires_at, s.revoked_at) < now() - interval '1 day' * ${ENDED_DAYS}`;
 
 /**
- * The refresh tokens of sessions that ended: they go before their sessions, because one session may have thousands. Those of a live session
- * stay, so that the reuse of a rotated one is noticed.
+ * Deletes refresh tokens of ended sessions before the sessions themselves, because one session can have thousands. Rotated tokens of an
+ * active session are kept, so that their reuse is detected.
  */
 export const sweepRefreshTokens: Sweep = (tenant, limit) =>
   tenant.write((db) =>
@@ -143,7 +143,7 @@ export const sweepResets: Sweep = (tenant, limit) =>
     ),
   );
 
-/** The newest reset of a user is the only one. */
+/** Replaces earlier resets of the user. */
 export async function insertReset(db: Db, tenant_id: string, reset: Secret, user_id: string, created_by: string, ttl_s: number) {
   await db.run('delete from password_resets where tenant_id = $1 and user_id = $2', [tenant_id, user_id]);
   const row = await db.row<{ expires_at: string }>(
@@ -162,7 +162,7 @@ export interface NewInvite {
   created_by: string;
 }
 
-/** Undefined where too many are open. Those that are over for a month go on the way. */
+/** Returns undefined if the tenant has too many unused invites. Also deletes invites that expired more than 30 days ago. */
 export async function insertInvite(db: Db, tenant_id: string, secret: Secret, invite: NewInvite): Promise<Invite | undefined> {
   await db.run(`delete from invites where tenant_id = $1 and expires_at < now() - interval '30 days'`, [tenant_id]);
   return db.row(

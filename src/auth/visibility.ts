@@ -1,77 +1,81 @@
 import { lacksSubject } from './behalf.ts';
 import { type Channel, type FieldLocation, isAdmin, type Principal, requireChannel, subjectRequired } from './principal.ts';
 
-// Who sees what: one rule, in one place. Every read binds these three and filters with `visible` before anything is counted.
+// The visibility rule. Every read binds the three values of a Visibility and filters with the SQL function `visible` before it counts or
+// sorts.
 
-/** What a request may see. `subjects`: whose private items; null: everyone's. */
+/** The rows that a request may see. `subjects`: those whose private items are visible; null: all. */
 export interface Visibility {
   channels: Channel[];
   sensitivities: string[];
   subjects: string[] | null;
-  /** Of a look-up by id: the channels that the credential may ask in, and whether it is shown what edits have retracted. */
+  /** For a lookup by id: the channels that the credential may use, and whether retracted items are visible. */
   byId?: { allowed: Channel[]; retracted: boolean };
 }
 
 export const channels = ['private', 'public', 'team', 'agent'] as const satisfies Channel[];
 
-const seenFrom: Record<Channel, Channel[]> = {
+const visibleChannels: Record<Channel, Channel[]> = {
   public: ['public'],
   team: ['public', 'team'],
   agent: ['public', 'agent'],
   private: ['private', 'public', 'team', 'agent'],
 };
-const open = ['none', 'low'];
-const trusted = ['none', 'low', 'high'];
-/** What a request made in this channel is shown of: nothing of high sensitivity where all may read along. */
-export const sensitivitiesIn = (channel: Channel): string[] => (channel === 'public' || channel === 'agent' ? open : trusted);
+const upToLow = ['none', 'low'];
+const upToHigh = ['none', 'low', 'high'];
+/** Returns the sensitivities that are visible in a channel: none above `low` in channels with a wide audience. */
+export const sensitivitiesIn = (channel: Channel): string[] => (channel === 'public' || channel === 'agent' ? upToLow : upToHigh);
 
-/** The sight of a request made in `channel`. `at`: where it names the user on whose behalf it is made. */
+/** Returns the visibility of a request in `channel`. `at`: the location of the user's name in the request. */
 export function visibilityIn(principal: Principal, channel: Channel, at: FieldLocation = { parameter: 'user_id' }): Visibility {
   requireChannel(principal, channel);
-  const shown = seenFrom[channel];
-  if (lacksSubject(principal) && shown.includes('private')) throw subjectRequired(at);
+  const seen = visibleChannels[channel];
+  if (lacksSubject(principal) && seen.includes('private')) throw subjectRequired(at);
   return {
-    channels: shown,
+    channels: seen,
     sensitivities: sensitivitiesIn(channel),
     subjects: lacksSubject(principal) ? [] : principal.subjects,
   };
 }
 
 /**
- * The sight of a look-up by id: whatever the credential may see in any of its channels. A `secret` event is found too, as the
- * tombstone that is all there is of it. An admin who names nobody looks up anyone's; what a key for all subjects finds unnamed goes
- * through `requireSubjectFor`.
+ * Returns the visibility of a lookup by id: everything that is visible in any channel of the credential, and the tombstones of `secret`
+ * events. An admin who names no user can look up the items of all users. The caller must pass the items that a key for all subjects finds
+ * to `requireSubjectFor`.
  */
 export function visibilityById(principal: Principal): Visibility {
   const own = allowedChannels(principal);
-  const seen = new Set(own.flatMap((channel) => seenFrom[channel]));
+  const seen = new Set(own.flatMap((channel) => visibleChannels[channel]));
   return {
     channels: [...seen],
-    sensitivities: [...(own.some((channel) => channel === 'team' || channel === 'private') ? trusted : open), 'secret'],
+    sensitivities: [...(own.some((channel) => channel === 'team' || channel === 'private') ? upToHigh : upToLow), 'secret'],
     subjects: isAdmin(principal) && principal.reading !== 'one' ? null : principal.subjects,
     byId: { allowed: own, retracted: isAdmin(principal) },
   };
 }
 
-/** With what edits have retracted. */
+/** Adds retracted items. */
 export const withRetracted = (visibility: Visibility): Visibility => ({
   ...visibility,
   ...(visibility.byId && { byId: { ...visibility.byId, retracted: true } }),
 });
 
-/** Throws where a key for all subjects has named nobody and asks over all of its channels, `private` among them. */
+/** Throws if a key for all subjects has not named a user and its channels include `private`. */
 export function requireNamedSubject(principal: Principal): void {
   if (lacksSubject(principal) && allowedChannels(principal).includes('private')) throw subjectRequired({ parameter: 'user_id' });
 }
 
-/** The channels a credential may ask in. What edits block in all of them it does not see by id either. */
+/** Returns the channels that a credential may use. Items that edits block in all of them are hidden from its lookups by id, too. */
 export const allowedChannels = ({ channels: own }: Principal): Channel[] => own ?? [...channels];
 
-/** Whether what is blocked in some channels is hidden from a look-up by id. Blocked in all four it is quarantined: read by id alone. */
+/**
+ * Returns whether an item that edits block in these channels is hidden from lookups by id. A quarantined item, which is blocked in all four
+ * channels, is not hidden.
+ */
 export const isHiddenById = (blocked: string[] | null, allowed: Channel[]): boolean =>
   blocked !== null && blocked.length < channels.length && allowed.every((channel) => blocked.includes(channel));
 
-/** Whether what is blocked in some channels would be withheld by a list in each channel that a credential may ask in. */
+/** Returns whether an item that edits block in these channels is withheld from lists in every channel that the credential may use. */
 export const isHiddenInLists = (
   blocked: string[] | null,
   allowed: Channel[],
@@ -79,10 +83,10 @@ export const isHiddenInLists = (
 ): boolean =>
   blocked !== null &&
   allowed
-    .filter((each) => seenFrom[each].includes(of.channel) && sensitivitiesIn(each).includes(of.sensitivity))
+    .filter((each) => visibleChannels[each].includes(of.channel) && sensitivitiesIn(each).includes(of.sensitivity))
     .every((each) => blocked.includes(each));
 
-/** The rule in SQL over columns channel, user_id, sensitivity; `first` is the number of the first of three parameters. */
+/** Returns the visibility rule as SQL over the columns channel, user_id and sensitivity. `first` is the number of the first of three parameters. */
 export const visible = (first: number, of = ''): string =>
   `visible(${of}channel, ${of}user_id, ${of}sensitivity, $${first}::text[], $${first + 1}::text[], $${first + 2}::text[])`;
 
@@ -92,13 +96,14 @@ export const visibilityValues = ({ channels, subjects, sensitivities }: Visibili
   sensitivities,
 ];
 
-/** What edits leave to a look-up by id, in SQL over the overlay `o` of an event; `first` is the number of the first of two parameters. */
+/** Returns SQL that tests the overlay `o` of an event for lookups by id. `first` is the number of the first of two parameters. */
 export const shownById = (first: number): string =>
   `($${first}::boolean or (not coalesce(o.content ? 'withheld', false) and is_shown_by_id(o.blocked_in, $${first + 1}::text[])))`;
 
 /**
- * Whether an event `e` of the tenant $1 is withheld from requests in a channel, parameter `channel` by its number or name, in SQL. What is retracted or
- * quarantined is blocked in every channel. No condition of a request is asked of what it is not shown.
+ * Returns SQL that tests whether the event `e` of the tenant $1 is withheld from requests in a channel. `channel` is the number or name of
+ * its parameter. Retracted and quarantined items are blocked in every channel. The tag and filter conditions of a request must not be
+ * evaluated on withheld events: their result would reveal the hidden content.
  */
 export const withheldIn = (channel: number | string): string =>
   `exists (select from overlays o where o.tenant_id = $1 and o.seq = e.seq and not is_shown_in(o.blocked_in, $${channel}::text))`;

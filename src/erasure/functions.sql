@@ -20,21 +20,21 @@ language plpgsql
 as $$
 declare
   v_last bigint;
-  v_words text[] := array[p_subject];
+  v_names text[] := array[p_subject];
 begin
   perform enter_tenant(p_tenant);
   if not exists (select from tenants t where t.tenant_id = p_tenant) then
     raise exception 'no such tenant' using errcode = 'AM404';
   end if;
   if p_kind = 'user_id' then
-    perform mark_ids(p_tenant, p_job, 'user', array(select a.user_id from accounts_of(p_tenant, p_subject, p_before) a));
-    v_words := v_words || array(select unnest(a.words) from accounts_of(p_tenant, p_subject, p_before) a);
+    perform mark_ids(p_tenant, p_job, 'user', array(select a.user_id from subject_accounts(p_tenant, p_subject, p_before) a));
+    v_names := v_names || array(select unnest(a.names) from subject_accounts(p_tenant, p_subject, p_before) a);
     if is_last_owner(p_tenant, marked_accounts(p_tenant, p_job)) then
       raise exception 'the user is the last owner; make another user an owner first' using errcode = 'AM409';
     end if;
   end if;
   if p_keep_shared then
-    perform mark_ids(p_tenant, p_job, 'name', array_remove(v_words, ''));
+    perform mark_ids(p_tenant, p_job, 'name', array_remove(v_names, ''));
   end if;
   select c.last_seq into v_last from tenant_clocks c where c.tenant_id = p_tenant;
   return least(v_last, p_upto);
