@@ -2,20 +2,20 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { canonicalJson } from '../http/json.ts';
 import type { AuditKey, AuditKeys } from './keys.ts';
 
-// The chain, without a database. An entry's mac covers the mac before it and everything that stands in clear; of its payload only the
-// commitment, so that a payload can be erased with its salt and the chain still holds. Why: docs/decisions/audit-chain.md.
+// The hash chain, without a database. The MAC of an entry covers the previous MAC, all clear-text fields and a commitment to the payload. A
+// payload can thus be erased with its salt, and the chain remains verifiable. Background: docs/decisions/audit-chain.md.
 
 export type Payload = Record<string, unknown>;
 
-/** What is to be said, before it has a place. */
+/** The content of an entry before it is chained. */
 export interface EntryInput {
   action: string;
-  /** The template of the path, or `npm run …`. */
+  /** Method and path template, or `npm run …`. */
   route: string;
-  /** Of the answer; 0 where there was no request. */
+  /** Status of the response; 0 if there was no request. */
   status: number;
   count: number;
-  /** RFC 3339; absent: the moment of the entry. */
+  /** RFC 3339; default: the time of the entry. */
   first_at?: string;
   payload: Payload;
 }
@@ -29,7 +29,7 @@ export interface Head {
 
 export const EMPTY_HEAD: Head = { seq: 0, mac: Buffer.alloc(0), at: null };
 
-/** An entry as the database keeps it. `payload` and `salt` are null where they were erased. */
+/** An entry as stored. `payload` and `salt` are null after an erasure. */
 export interface Entry {
   seq: number;
   at: string;
@@ -46,17 +46,17 @@ export interface Entry {
 }
 
 const SALT_BYTES = 32;
-const FORM = 1;
+const FORMAT = 1;
 
-/** Says nothing of the payload without the salt. */
+/** The commitment reveals nothing about the payload without the salt. */
 const commit = (salt: Buffer, payload: Payload): Buffer => createHmac('sha256', salt).update(canonicalJson(payload)).digest();
 
-/** `before`: the mac of the entry before it, empty for the first. */
+/** Computes the MAC of an entry. `before`: MAC of the previous entry, empty for the first. */
 function macOf({ key, id }: AuditKey, tenant: string, before: Buffer, entry: Omit<Entry, 'mac' | 'payload' | 'salt'>): Buffer {
   const { seq, at, first_at, action, route, status, count, commitment } = entry;
-  // JSON keeps the fields apart: no two entries are written the same way
-  const said = [
-    FORM,
+  // JSON delimits the fields, so that different entries have different encodings
+  const fields = [
+    FORMAT,
     tenant,
     before.toString('hex'),
     seq,
@@ -69,10 +69,10 @@ function macOf({ key, id }: AuditKey, tenant: string, before: Buffer, entry: Omi
     commitment.toString('hex'),
     id,
   ];
-  return createHmac('sha256', key).update(JSON.stringify(said)).digest();
+  return createHmac('sha256', key).update(JSON.stringify(fields)).digest();
 }
 
-/** The drafts as entries after `head`. Time never runs backwards along the chain, whatever the clocks of daemons say. */
+/** Chains new entries after `head`. Their time is never before that of `head`, even if the clocks of daemons differ. */
 export function chain(key: AuditKey, tenant: string, head: Head, inputs: EntryInput[], now: Date): Entry[] {
   const at = head.at !== null && head.at > now.toISOString() ? head.at : now.toISOString();
   let { seq, mac } = head;
@@ -101,43 +101,43 @@ export interface Fault {
   fault: string;
 }
 
-/** The action of the entry that says which others were blanked. */
+/** The action of entries that list the seqs of blanked entries. */
 export const ERASED = 'audit.erased';
 
-/** Walks a chain entry by entry. Each is held against the mac that stands before it, so that one change is one fault, or two. */
+/** Verifies a chain entry by entry. Each is checked against the stored MAC of its predecessor, so that one change causes at most two faults. */
 export function createChecker(keys: AuditKeys, tenant: string) {
   let head: Head = EMPTY_HEAD;
   const faults: Fault[] = [];
   const blank = new Set<number>();
   const accounted = new Set<number>();
-  const find = (seq: number, fault: string) => faults.push({ seq, fault });
+  const report = (seq: number, fault: string) => faults.push({ seq, fault });
 
   function check(entry: Entry): void {
     const { seq, mac } = entry;
-    if (seq !== head.seq + 1) find(head.seq + 1, seq > head.seq + 2 ? `missing, up to ${seq - 1}` : 'missing');
+    if (seq !== head.seq + 1) report(head.seq + 1, seq > head.seq + 2 ? `missing, up to ${seq - 1}` : 'missing');
     const key = keys.find(entry.key_id);
-    if (!key) find(seq, `made with the key ${entry.key_id}, which is not given (AUDIT_KEY, AUDIT_KEY_PREVIOUS)`);
-    else if (!equal(mac, macOf(key, tenant, head.mac, entry))) find(seq, 'changed, or not at its place');
+    if (!key) report(seq, `signed with the key ${entry.key_id}, which is not configured (AUDIT_KEY, AUDIT_KEY_PREVIOUS)`);
+    else if (!equal(mac, macOf(key, tenant, head.mac, entry))) report(seq, 'changed or moved');
     else checkPayload(entry);
     head = { seq, mac, at: entry.at };
   }
 
   function checkPayload({ seq, action, payload, salt, commitment }: Entry): void {
     if (payload === null && salt === null) blank.add(seq);
-    else if (payload === null || salt === null || !equal(commitment, commit(salt, payload))) find(seq, 'its payload was changed');
+    else if (payload === null || salt === null || !equal(commitment, commit(salt, payload))) report(seq, 'payload changed');
     else if (action === ERASED && Array.isArray(payload.seqs)) for (const each of payload.seqs) accounted.add(Number(each));
   }
 
-  /** `clock`: where the database says the stream stands. */
+  /** Completes the verification. `clock`: the end of the stream as the database has recorded it. */
   function end(clock: Head): Fault[] {
-    for (const seq of blank) if (!accounted.has(seq)) find(seq, `blank, and no ${ERASED} names it`);
-    if (clock.seq > head.seq) find(head.seq + 1, clock.seq > head.seq + 1 ? `missing, up to ${clock.seq}` : 'missing');
-    else if (clock.seq < head.seq) find(head.seq, `beyond the end of the stream, which is ${clock.seq}`);
-    else if (!equal(clock.mac, head.mac) || clock.at !== head.at) find(head.seq, 'not what the stream is said to end with');
+    for (const seq of blank) if (!accounted.has(seq)) report(seq, `blanked, but no ${ERASED} entry lists it`);
+    if (clock.seq > head.seq) report(head.seq + 1, clock.seq > head.seq + 1 ? `missing, up to ${clock.seq}` : 'missing');
+    else if (clock.seq < head.seq) report(head.seq, `after the end of the stream (seq ${clock.seq})`);
+    else if (!equal(clock.mac, head.mac) || clock.at !== head.at) report(head.seq, 'differs from the recorded end of the stream');
     return faults.sort((a, b) => a.seq - b.seq);
   }
 
-  return { check, end, find, head: () => head };
+  return { check, end, report, head: () => head };
 }
 
 const equal = (a: Buffer, b: Buffer): boolean => a.length === b.length && timingSafeEqual(a, b);

@@ -1,5 +1,5 @@
--- Appends entries that the daemon has chained after (p_seq, p_mac). Where the stream stands elsewhere meanwhile it appends nothing and says
--- where. Asked again after a lost answer, it finds its entries and says that they are in. No row: there is no such tenant any more.
+-- Appends entries that the daemon has chained after (p_seq, p_mac). If the stream has another end by now, appends nothing and returns that end.
+-- A repeated call, after its answer was lost, finds its entries and returns that they are appended. Returns no row if the tenant no longer exists.
 -- p_entries: [{at, first_at, action, route, status, count, payload, salt: hex, commitment: hex, key_id, mac: hex}]
 create or replace function append_audit(p_tenant text, p_seq bigint, p_mac bytea, p_entries jsonb)
 returns table (appended boolean, last_seq bigint, last_mac bytea, last_at timestamptz)
@@ -38,8 +38,8 @@ begin
   return query select appended, v_clock.last_seq, v_clock.last_mac, v_clock.last_at;
 end $$;
 
--- Whether a payload names the subject, in a field that says whom. Equal to a name is also a kind of principal or a role; and who names
--- a subject like somebody else's account blanks nothing of theirs: accounts are known by those that go.
+-- Returns whether a payload names the subject in a field that identifies a person or agent. Other fields can have equal values, such as a kind or
+-- a role. If another account has the same name as the subject, entries are matched only by the ids of the erased accounts.
 create or replace function audit_mentions(p_tenant text, p_payload jsonb, p_kind text, p_subject text, p_users text[]) returns boolean
 language sql stable
 return case p_kind
@@ -53,7 +53,7 @@ return case p_kind
   when 'agent_id' then jsonb_path_exists(p_payload -> 'about', '$.** ? (@.agent_id == $s)', jsonb_build_object('s', p_subject))
   else false end;
 
--- Never who began an erasure, nor that there was one.
+-- Blanks entries of the current tenant. The entries that record an erasure are kept.
 create or replace function blank_audit(p_tenant text, p_seqs bigint[]) returns int
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$

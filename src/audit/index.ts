@@ -15,17 +15,17 @@ import { blankAudit, countEntriesAbout, findEntriesAbout, type Subject } from '.
 export { type AuditKeys, openKeys } from './keys.ts';
 export { headOf, type SavedHead, type Verification, verifyTenant } from './verify.ts';
 
-/** What someone other than a request has to say: a job, a sweeper, a command. `about`: ids and figures, never secrets or content. */
+/** An entry that is not caused by a request, but by a job, a sweep or a command. `about` has ids and numbers, never secrets or content. */
 export interface ServiceEntry {
-  /** One that a door lists. */
+  /** One of the actions that a feature declares. */
   action: string;
-  /** What says it: `job`, or the command. */
+  /** `job`, or the command. */
   route: string;
   principal_id: string;
   about?: Record<string, unknown>;
 }
 
-/** `begun_by`: a keyed hash, which stands where the name may not. */
+/** `begun_by`: a keyed hash of who began the erasure, because the name itself may have to be erased. */
 interface ErasureOrigin {
   job_id: string;
   begun_by: string;
@@ -33,14 +33,14 @@ interface ErasureOrigin {
 
 export interface Audit {
   recorder: AuditRecorder<Caller>;
-  /** Resolves when it is on record. */
+  /** Resolves when the entry is written. */
   record(tenant: string, entry: ServiceEntry): Promise<void>;
   /**
-   * Blanks the entries whose payload names the subject. The entry that says so, and for whom, is written first, so that a stop between
-   * the two leaves nothing unexplained; done again, it goes on. Returns how many were blanked.
+   * Blanks the entries identityOf payload names the subject. An entry that lists them is written first, so that an interruption leaves no
+   * unexplained blank entry. Repeatable. Returns the number of blanked entries.
    */
   eraseSubject(tenant: Tenant, subject: Subject, by: ErasureOrigin): Promise<number>;
-  /** How many that would be. */
+  /** Returns the number of entries that `eraseSubject` would blank. */
   countSubject(tenant: Tenant, subject: Subject): Promise<number>;
   waiting(): number;
   stop(): Promise<void>;
@@ -58,18 +58,21 @@ export const feature: Feature = {
 const STOP_WAIT_MS = 3000;
 const ERASE_BATCH = 1000;
 
-/** `keys`: asked for when the first entry is written. */
+/** `keys` is called when the first entry is written. */
 export function openAudit(keys: () => AuditKeys, window_ms: number, tenants: Tenants, log: Logger): Audit {
   let known: AuditKeys | undefined;
   const appender = createAppender(tenants, () => (known ??= keys()), log);
   const recorder = createRecorder(appender, tenants, log);
-  const flush = () => recorder.flush().catch((err: unknown) => log.warn({ err }, 'counted refusals wait for the next minute'));
+  const flush = () =>
+    recorder
+      .flush()
+      .catch((err: unknown) => log.warn({ err }, 'counted refusals could not be written; retrying in the next window'));
   const timer = setInterval(() => void flush(), window_ms).unref();
   return {
     recorder,
     record: (tenant, entry) => appender.append(tenant, inputOf(entry)),
     eraseSubject: async (tenant, subject, by) => {
-      // what was counted before is written before
+      // refusals that name the subject are written first, so that they are blanked too
       await (await recorder.flush()).written;
       return eraseSubject(appender, tenant, subject, by);
     },
@@ -84,7 +87,7 @@ export function openAudit(keys: () => AuditKeys, window_ms: number, tenants: Ten
   };
 }
 
-/** For a command: one entry, without the rest of the service. */
+/** Writes one entry from a command, without starting the service. */
 export async function recordOnce(
   keys: () => AuditKeys,
   tenants: Tenants,

@@ -1,9 +1,9 @@
 import { createHash, hkdfSync } from 'node:crypto';
 
-// The key of the chain is not in the database: who can change rows there cannot make the macs that go with them.
+// The key of the chain is not stored in the database, so that someone who can change rows there cannot forge the MACs.
 
 export interface AuditKey {
-  /** Told in each entry, so that older ones are still verified after a change of the key; tells nothing of the key. */
+  /** Stored in each entry, so that entries from before a key rotation remain verifiable. Reveals nothing about the key. */
   id: string;
   key: Buffer;
 }
@@ -13,7 +13,7 @@ export interface AuditKeys {
   find(id: string): AuditKey | undefined;
 }
 
-/** The one in use first. */
+/** `secrets`: the active one first. */
 export function openKeys(secrets: string[]): AuditKeys {
   const known = secrets.map((secret) => {
     const key = Buffer.from(hkdfSync('sha256', secret, '', 'agent-memory audit', 32));

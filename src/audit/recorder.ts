@@ -9,11 +9,11 @@ import type { EntryInput, Payload } from './chain.ts';
 import { createRefusalCounts, withoutDeleted } from './refusals.ts';
 import { deletedIds, existingTenants } from './sql.ts';
 
-/** An act waits no longer than this for its entry; the entry is tried on. */
+/** An operation waits at most this long for its audit entry. The entry is retried beyond that. */
 const WAIT_MS = 4000;
 
 export interface Recorder extends AuditRecorder<Caller> {
-  /** Hands on what has been counted, to be written. */
+  /** Hands the counted refusals to the appender. `written` resolves when they are written. */
   flush(): Promise<{ written: Promise<unknown> }>;
 }
 
@@ -21,13 +21,13 @@ export function createRecorder(appender: Appender, tenants: Tenants, log: Logger
   const refusalCounts = createRefusalCounts();
 
   async function flush() {
-    const asked = refusalCounts.unverifiedTenants();
-    const exists = asked.length > 0 ? await existingTenants(tenants(''), asked) : new Set<string>();
+    const checked = refusalCounts.unverifiedTenants();
+    const existing = checked.length > 0 ? await existingTenants(tenants(''), checked) : new Set<string>();
     const gone = new Map<string, Set<string>>();
-    for (const [tenant, ids] of refusalCounts.named())
-      if (!asked.includes(tenant) || exists.has(tenant)) gone.set(tenant, await deletedIds(tenants(tenant), ids));
-    const taken = refusalCounts.take(new Set(asked), exists);
-    const written = taken.flatMap(([tenant, inputs]) =>
+    for (const [tenant, ids] of refusalCounts.principalIds())
+      if (!checked.includes(tenant) || existing.has(tenant)) gone.set(tenant, await deletedIds(tenants(tenant), ids));
+    const drained = refusalCounts.drain(new Set(checked), existing);
+    const written = drained.flatMap(([tenant, inputs]) =>
       inputs.map((input) => append(tenant, withoutDeleted(input, gone.get(tenant)))),
     );
     return { written: Promise.all(written) };
@@ -41,11 +41,11 @@ export function createRecorder(appender: Appender, tenants: Tenants, log: Logger
     assertWritable(act) {
       const tenant = tenantOf(act);
       if (tenant !== undefined && appender.isFailing(tenant))
-        throw closed('The audit cannot be written at the moment, so nothing was done.');
+        throw unavailable('Audit entries cannot be written at the moment, so the operation was not performed.');
     },
     async record(act, action, status, facts) {
       const tenant = tenantOf(act);
-      // an open route says whose it was; where it says nothing, nothing was done
+      // the handler of a route without authentication returns the facts; without facts, nothing was done
       if (tenant === undefined || (act.caller === null && facts === undefined)) return;
       const input = inputOf(act, action, status, facts ?? {});
       const written = appender.append(tenant, input);
@@ -61,18 +61,18 @@ export function createRecorder(appender: Appender, tenants: Tenants, log: Logger
       if (outcome === 'written') return;
       if (outcome === 'late')
         written.catch((err) => log.error({ err, tenant_id: tenant, audit: input }, 'an audit entry was lost'));
-      throw closed('It was done, but could not be put on the audit record yet.');
+      throw unavailable('The operation was performed, but its audit entry has not been written yet.');
     },
     readAction({ caller, query, body }) {
-      const ofAll = [query, body].some((asked) => {
-        const { all_users, user_id } = (asked ?? {}) as Behalf;
+      const ofAll = [query, body].some((fields) => {
+        const { all_users, user_id } = (fields ?? {}) as Behalf;
         return all_users === true && user_id === undefined;
       });
       return ofAll && caller && mayReadAll(caller.principal) ? 'private.read' : undefined;
     },
     countRefusal({ route, req, address, caller, request_id, body }, status) {
       const claim = caller ? undefined : claimedIdentityOf(req);
-      const tenant = caller?.principal.tenant_id ?? claim?.tenant_id ?? namedIn(route, body);
+      const tenant = caller?.principal.tenant_id ?? claim?.tenant_id ?? tenantNamedIn(route, body);
       if (tenant === undefined) return;
       const principal = caller
         ? { id: caller.principal.id, kind: caller.principal.kind, user_id: caller.principal.user_id }
@@ -83,28 +83,28 @@ export function createRecorder(appender: Appender, tenants: Tenants, log: Logger
   };
 }
 
-const closed = (detail: string) => new Problem('unavailable', detail, { headers: { 'Retry-After': '5' } });
+const unavailable = (detail: string) => new Problem('unavailable', detail, { headers: { 'Retry-After': '5' } });
 
-const tenantOf = ({ caller, route, body }: AuditContext<Caller>) => caller?.principal.tenant_id ?? namedIn(route, body);
+const tenantOf = ({ caller, route, body }: AuditContext<Caller>) => caller?.principal.tenant_id ?? tenantNamedIn(route, body);
 
-const namedIn = ({ tenantOf: read }: AuditContext<Caller>['route'], body: unknown): string | undefined =>
+const tenantNamedIn = ({ tenantOf: read }: AuditContext<Caller>['route'], body: unknown): string | undefined =>
   body === undefined ? undefined : read?.(body as never);
 
 function inputOf(act: AuditContext<Caller>, action: string, status: number, facts: Payload): EntryInput {
   const { route, caller, address, request_id, params } = act;
-  const about = { ...(params as Payload | undefined), ...facts };
-  // what names nothing else was done to the tenant
-  const told = Object.keys(about).length > 0 ? about : { tenant_id: tenantOf(act) };
+  const ids = { ...(params as Payload | undefined), ...facts };
+  // without other ids, the operation was on the tenant itself
+  const about = Object.keys(ids).length > 0 ? ids : { tenant_id: tenantOf(act) };
   return {
     action,
     route: `${route.method} ${route.path}`,
     status,
     count: 1,
-    payload: { ...whose(caller?.principal, facts), address, request_id, about: told },
+    payload: { ...identityOf(caller?.principal, facts), address, request_id, about },
   };
 }
 
-function whose(principal: Principal | undefined, { user_id }: Payload): Payload {
+function identityOf(principal: Principal | undefined, { user_id }: Payload): Payload {
   if (!principal) return { principal_id: user_id ?? null, principal_kind: 'user', user_id: user_id ?? null };
   const { id, kind, user_id: own, username, session_id } = principal;
   return {

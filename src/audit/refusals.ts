@@ -1,47 +1,47 @@
 import type { EntryInput } from './chain.ts';
 
-// Refusals are counted, not listed: one entry a principal, route and status in each window. Who is not known cannot make the stream grow
-// as they like: a few of them are told apart, all others are counted together.
+// Refusals are aggregated: one entry per principal, route and status in each window. Unauthenticated clients cannot grow the stream at will:
+// the first few sources are counted separately, all others together.
 
-/** Of a tenant, in a window. */
+/** Per tenant and window. */
 export const MAX_UNKNOWN_SOURCES = 5;
 export const MAX_PRINCIPALS = 100;
-/** Tenants that strangers named, whether there are such tenants or not. */
+/** Number of tenants that only unauthenticated requests named; such tenants may not exist. */
 const MAX_UNVERIFIED_TENANTS = 10_000;
 
 export interface Refusal {
   tenant: string;
-  /** Null: the credential, if there was one, is nobody's. */
+  /** Null if the request was not authenticated. */
   principal: { id: string; kind: string; user_id: string } | null;
   address: string;
   route: string;
   status: number;
   request_id: string;
-  /** The id in a credential that was not good. */
+  /** The id in an invalid credential. */
   claimed?: string | undefined;
   at: string;
 }
 
-interface Line {
+interface Counter {
   first: Refusal;
   last: Refusal;
   count: number;
-  other: boolean;
+  overflow: boolean;
 }
 
 interface TenantCounts {
-  known: Map<string, Line>;
-  strangers: Map<string, Line>;
+  known: Map<string, Counter>;
+  unknown: Map<string, Counter>;
 }
 
 export interface RefusalCounts {
   add(refusal: Refusal): void;
-  /** Tenants of whom nobody but strangers spoke: do they exist? */
+  /** Returns the tenants that only unauthenticated requests named, to check whether they exist. */
   unverifiedTenants(): string[];
-  /** Whom the entries would name, by tenant. */
-  named(): [tenant: string, ids: string[]][];
-  /** Everything counted so far, by tenant. Of what was `asked`, only what `exists`; what came since is kept. */
-  take(asked: ReadonlySet<string>, exists: ReadonlySet<string>): [tenant: string, inputs: EntryInput[]][];
+  /** Returns the ids of users and keys that the entries would name, by tenant. */
+  principalIds(): [tenant: string, ids: string[]][];
+  /** Removes and returns the counts by tenant. Of the tenants in `asked`, only those in `exists` are returned. Later refusals are kept. */
+  drain(checked: ReadonlySet<string>, existing: ReadonlySet<string>): [tenant: string, inputs: EntryInput[]][];
 }
 
 export function createRefusalCounts(): RefusalCounts {
@@ -51,65 +51,65 @@ export function createRefusalCounts(): RefusalCounts {
   function countsOf({ tenant, principal }: Refusal): TenantCounts | undefined {
     const found = byTenant.get(tenant);
     if (found || (principal === null && byTenant.size >= MAX_UNVERIFIED_TENANTS)) return found;
-    const book: TenantCounts = { known: new Map(), strangers: new Map() };
-    byTenant.set(tenant, book);
-    return book;
+    const counts: TenantCounts = { known: new Map(), unknown: new Map() };
+    byTenant.set(tenant, counts);
+    return counts;
   }
 
   return {
     add(refusal) {
-      const book = countsOf(refusal);
-      if (!book) return;
+      const counts = countsOf(refusal);
+      if (!counts) return;
       const { principal, address, route, status } = refusal;
-      const [lines, max] = principal ? [book.known, MAX_PRINCIPALS] : [book.strangers, MAX_UNKNOWN_SOURCES];
+      const [counters, max] = principal ? [counts.known, MAX_PRINCIPALS] : [counts.unknown, MAX_UNKNOWN_SOURCES];
       const own = `${principal?.id ?? address} ${status} ${route}`;
-      const other = !lines.has(own) && lines.size >= max;
-      const key = other ? `other ${status}` : own;
-      const line = lines.get(key);
-      if (!line) lines.set(key, { first: refusal, last: refusal, count: 1, other });
+      const overflow = !counters.has(own) && counters.size >= max;
+      const key = overflow ? `overflow ${status}` : own;
+      const counter = counters.get(key);
+      if (!counter) counters.set(key, { first: refusal, last: refusal, count: 1, overflow });
       else {
-        line.last = refusal;
-        line.count += 1;
+        counter.last = refusal;
+        counter.count += 1;
       }
     },
     unverifiedTenants,
-    named: () =>
-      [...byTenant].map(([tenant, { known, strangers }]) => [tenant, [...known.values(), ...strangers.values()].flatMap(idsOf)]),
-    take(asked, exists) {
-      const taken: [string, EntryInput[]][] = [];
-      for (const [tenant, { known, strangers }] of byTenant) {
-        if (known.size === 0 && !asked.has(tenant)) continue;
+    principalIds: () =>
+      [...byTenant].map(([tenant, { known, unknown }]) => [tenant, [...known.values(), ...unknown.values()].flatMap(idsIn)]),
+    drain(checked, existing) {
+      const drained: [string, EntryInput[]][] = [];
+      for (const [tenant, { known, unknown }] of byTenant) {
+        if (known.size === 0 && !checked.has(tenant)) continue;
         byTenant.delete(tenant);
-        if (known.size > 0 || exists.has(tenant)) taken.push([tenant, [...known.values(), ...strangers.values()].map(inputOf)]);
+        if (known.size > 0 || existing.has(tenant)) drained.push([tenant, [...known.values(), ...unknown.values()].map(inputOf)]);
       }
-      return taken;
+      return drained;
     },
   };
 }
 
-function inputOf({ first, last, count, other }: Line): EntryInput {
+function inputOf({ first, last, count, overflow }: Counter): EntryInput {
   const { principal, address, claimed } = last;
   const whose = principal
     ? { principal_id: principal.id, principal_kind: principal.kind, user_id: principal.user_id }
     : { principal_kind: 'unknown', ...(claimed !== undefined && { claimed }) };
   return {
     action: 'refused',
-    route: other ? '*' : first.route,
+    route: overflow ? '*' : first.route,
     status: first.status,
     count,
     first_at: first.at,
     payload: {
-      ...(other ? { principal_kind: principal ? 'others' : 'unknown others' } : { ...whose, address }),
+      ...(overflow ? { principal_kind: principal ? 'others' : 'unknown others' } : { ...whose, address }),
       request_id: last.request_id,
       last_at: last.at,
     },
   };
 }
 
-const idsOf = ({ last: { principal, claimed } }: Line): string[] =>
+const idsIn = ({ last: { principal, claimed } }: Counter): string[] =>
   principal ? [principal.id, principal.user_id] : claimed === undefined ? [] : [claimed];
 
-/** An account may be erased between a refusal and its entry: then it still counts, and says of nobody. */
+/** Removes the ids from an entry if their account was erased after the refusal. The refusal still counts. */
 export function withoutDeleted(input: EntryInput, gone: ReadonlySet<string> = new Set()): EntryInput {
   const { principal_id, user_id, claimed, request_id, last_at } = input.payload;
   if (![principal_id, user_id, claimed].some((id) => gone.has(id as string))) return input;

@@ -5,7 +5,7 @@ import type { AuditQuery } from './schemas.ts';
 
 const columns = 'seq, at, first_at, action, route, status, count, payload, salt, commitment, key_id, mac';
 
-/** A row, and the column that the database keeps of its payload. */
+/** A stored entry with the `principal_id` that the database extracts from the payload. */
 export interface EntryRow extends Entry {
   principal_id: string | null;
 }
@@ -15,7 +15,7 @@ export interface AppendResult {
   head: Head;
 }
 
-/** Undefined: there is no such tenant any more. */
+/** Returns undefined if the tenant no longer exists. */
 export async function appendAudit(tenant: Tenant, after: Head, entries: Entry[]): Promise<AppendResult | undefined> {
   const rows = entries.map(({ salt, commitment, mac, ...entry }) => ({
     ...entry,
@@ -34,7 +34,7 @@ export async function appendAudit(tenant: Tenant, after: Head, entries: Entry[])
 export const readHead = (db: Db, tenant_id: string): Promise<Head | undefined> =>
   db.row('select last_seq as seq, last_mac as mac, last_at as at from audit_clocks where tenant_id = $1', [tenant_id]);
 
-/** A stretch of the chain, in order. */
+/** Reads entries of the chain in order. */
 export const readChain = (db: Db, tenant_id: string, after: number, limit: number): Promise<EntryRow[]> =>
   db.rows(`select ${columns}, principal_id from audit_entries where tenant_id = $1 and seq > $2 order by seq limit $3`, [
     tenant_id,
@@ -45,7 +45,7 @@ export const readChain = (db: Db, tenant_id: string, after: number, limit: numbe
 const seqBounds = (order: 'asc' | 'desc', from: number | undefined) =>
   order === 'asc' ? [from ?? 0, Number.MAX_SAFE_INTEGER] : [0, from ?? Number.MAX_SAFE_INTEGER];
 
-/** `from`: the seq that the page goes on after, in its order. */
+/** `from`: the seq after which the page starts, in the requested order. */
 export function listAudit(
   db: Db,
   tenant_id: string,
@@ -69,13 +69,13 @@ export function listAudit(
   );
 }
 
-/** Which of these tenants exist: one statement for all that strangers have named. */
+/** Returns which of the tenants exist, in one statement for all that unauthenticated requests have named. */
 export async function existingTenants(any: Tenant, tenant_ids: string[]): Promise<Set<string>> {
   const rows = await any.call<{ tenant_id: string }>('select tenant_id from read_clocks($1)', [tenant_ids]);
   return new Set(rows.map(({ tenant_id }) => tenant_id));
 }
 
-/** Which of these ids are those of no account or key any more. */
+/** Returns the ids that belong to no account or key. */
 export async function deletedIds(tenant: Tenant, ids: string[]): Promise<Set<string>> {
   if (ids.length === 0) return new Set();
   const rows = await tenant.read((db) =>
@@ -90,14 +90,14 @@ export async function deletedIds(tenant: Tenant, ids: string[]): Promise<Set<str
   return new Set(rows.map(({ id }) => id));
 }
 
-/** Whom an erasure is of; `accounts`: the ids of those that go with it. */
+/** The subject of an erasure. `accounts`: ids of the accounts that are erased with it. */
 export interface Subject {
   kind: string;
   id: string;
   accounts: string[];
 }
 
-// who began an erasure, and that there was one, stays
+// the entries that record an erasure are kept
 const IS_ABOUT_SUBJECT = `e.action not in ('audit.erased', 'erasure.begun') and audit_mentions($1, e.payload, $2, $3, $4::text[])`;
 
 export async function countEntriesAbout(db: Db, tenant_id: string, { kind, id, accounts }: Subject): Promise<number> {
@@ -108,7 +108,7 @@ export async function countEntriesAbout(db: Db, tenant_id: string, { kind, id, a
   return row!.n;
 }
 
-/** Entries whose payload names the subject. */
+/** Returns the seqs of entries whose payload names the subject. */
 export async function findEntriesAbout(
   db: Db,
   tenant_id: string,

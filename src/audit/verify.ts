@@ -3,11 +3,11 @@ import { createChecker, EMPTY_HEAD, type Fault, type Head } from './chain.ts';
 import type { AuditKeys } from './keys.ts';
 import { type EntryRow, readChain, readHead } from './sql.ts';
 
-// Reads a tenant's stream from its beginning. Entries that are written meanwhile are read too.
+// Verifies a tenant's stream from its beginning, including entries that are written meanwhile.
 
 const PAGE = 1000;
 
-/** Where a stream stood, kept elsewhere, such as in the manifest of a backup. */
+/** The end of a stream at an earlier time, saved outside the database, for example in the manifest of a backup. */
 export interface SavedHead {
   tenant: string;
   seq: number;
@@ -21,39 +21,39 @@ export interface Verification {
   faults: Fault[];
 }
 
-export async function verifyTenant(tenant: Tenant, keys: AuditKeys, kept: SavedHead[] = []): Promise<Verification> {
+export async function verifyTenant(tenant: Tenant, keys: AuditKeys, savedHeads: SavedHead[] = []): Promise<Verification> {
   const checker = createChecker(keys, tenant.id);
-  const expected = new Map(kept.map(({ seq, mac }) => [seq, mac]));
+  const expected = new Map(savedHeads.map(({ seq, mac }) => [seq, mac]));
   let entries = 0;
-  const take = (row: EntryRow) => {
+  const checkRow = (row: EntryRow) => {
     entries += 1;
     checker.check(row);
     if (row.principal_id !== (row.payload?.principal_id ?? null))
-      checker.find(row.seq, 'its principal is not that of its payload');
+      checker.report(row.seq, 'principal_id differs from the payload');
     if (expected.has(row.seq) && expected.get(row.seq) !== row.mac.toString('hex'))
-      checker.find(row.seq, 'not the entry that was there');
+      checker.report(row.seq, 'differs from the saved head');
     expected.delete(row.seq);
   };
   let after = Number.MIN_SAFE_INTEGER;
-  async function readOn(): Promise<void> {
+  async function readRest(): Promise<void> {
     for (let rows = [] as EntryRow[], first = true; first || rows.length === PAGE; first = false) {
       rows = await tenant.read((db) => readChain(db, tenant.id, after, PAGE));
-      rows.forEach(take);
+      rows.forEach(checkRow);
       after = rows.at(-1)?.seq ?? after;
     }
   }
   const currentHead = async () => (await tenant.read((db) => readHead(db, tenant.id))) ?? EMPTY_HEAD;
   let before: Head;
   let clock = await currentHead();
-  // until nothing was written while the rows were read
+  // repeated until no entry was written while the rows were read
   do {
     before = clock;
-    await readOn();
+    await readRest();
     clock = await currentHead();
   } while (clock.seq !== before.seq);
   const faults = checker.end(clock);
   expected.delete(0);
-  for (const seq of expected.keys()) faults.push({ seq, fault: 'missing: it was there before' });
+  for (const seq of expected.keys()) faults.push({ seq, fault: 'missing, but listed in the saved heads' });
   return { tenant: tenant.id, entries, faults };
 }
 

@@ -14,19 +14,19 @@ import {
   seqRanges,
 } from './sql.ts';
 
-// Looks at everything that is counted or derived, a stretch of the log at a time; the tenant is written to meanwhile.
+// Checks counters and derived data, one range of the log at a time, while the tenant is being written to.
 
 const SAMPLE = 5;
-/** What is stored is counted in bytes of requests, which rows tell only about. */
+/** Tolerance of stored_bytes: it counts bytes of requests, which the stored rows reveal only approximately. */
 const SLACK = 0.5;
 const SLACK_BYTES = 64 * 1024;
 
 export interface CheckResult {
   report: Report;
-  /** Those of which something is wrong that a hook found. */
+  /** Nouns whose hooks found a difference. */
   wrongNouns: Set<string>;
   logState: LogState;
-  /** Rows of the log up to the standing's seq, and about their bytes. */
+  /** Number of rows of the log up to `logState.last_seq`, and their approximate bytes. */
   events: number;
   bytes: number;
 }
@@ -42,11 +42,11 @@ export async function checkTenant(
   const first = Math.min(logState.oldest_seq, logState.lowest ?? logState.oldest_seq);
   const last = Math.max(logState.last_seq, logState.highest ?? 0);
   let bytes = logState.stored_outside_log;
-  for await (const reach of seqRanges(tenant, first, last)) {
-    for (const finding of await checkLog(tenant, reach.from, reach.to)) add(findings, finding);
-    add(findings, await checkReadable(tenant, reach));
-    bytes += await measureRange(tenant, reach.from, reach.to);
-    await progress(reach.to);
+  for await (const range of seqRanges(tenant, first, last)) {
+    for (const finding of await checkLog(tenant, range.from, range.to)) add(findings, finding);
+    add(findings, await checkReadable(tenant, range));
+    bytes += await measureRange(tenant, range.from, range.to);
+    await progress(range.to);
   }
   for await (const finding of checkRows(tenant)) add(findings, finding);
   for await (const finding of checkReadableRows(tenant, finders)) add(findings, finding);
@@ -72,20 +72,20 @@ function add(findings: Map<string, Finding>, { noun, name, checked, wrong, sampl
 
 function clockFindings(logState: LogState, events: number, bytes: number): Finding[] {
   const { last_seq, oldest_seq, event_count, stored_bytes, highest, lowest } = logState;
-  const isAbout = Math.abs(stored_bytes - bytes) <= bytes * SLACK + SLACK_BYTES;
+  const isPlausible = Math.abs(stored_bytes - bytes) <= bytes * SLACK + SLACK_BYTES;
   return [
     one('last_seq', highest === null || highest <= last_seq, { expected: highest, found: last_seq }),
     one('oldest_seq', lowest === null || lowest >= oldest_seq, { expected: lowest, found: oldest_seq }),
     one('event_count', event_count === events, { expected: events, found: event_count }),
-    one('stored_bytes', isAbout, { about: bytes, found: stored_bytes }),
+    one('stored_bytes', isPlausible, { about: bytes, found: stored_bytes }),
   ];
 }
 
-const one = (name: string, right: boolean, what: unknown): Finding => ({
+const one = (name: string, ok: boolean, what: unknown): Finding => ({
   name,
   checked: 1,
-  wrong: right ? 0 : 1,
-  sample: right ? [] : [what],
+  wrong: ok ? 0 : 1,
+  sample: ok ? [] : [what],
 });
 
 const toCheck = ({ name, checked, wrong, sample }: Finding): Check => ({ name, ok: wrong === 0, checked, wrong, sample });

@@ -1,4 +1,4 @@
--- Ids of this service that name nothing, of those nouns that can say so. `gone`: by right.
+-- Returns the ids that name no row, as far as their nouns can tell. `gone`: the row was legitimately erased, trimmed or forgotten.
 create or replace function missing_ids(p_tenant text, p_ids text[]) returns table (id text, gone boolean)
 language plpgsql stable
 as $$
@@ -14,7 +14,7 @@ begin
   end loop;
 end $$;
 
--- Whether what events of a stretch cite is there.
+-- Checks that the ids cited by the events of a range exist.
 create or replace function check_refs(p_tenant text, p_from bigint, p_to bigint) returns setof finding
 language plpgsql stable
 set plan_cache_mode = force_custom_plan
@@ -39,7 +39,7 @@ begin
   group by 1;
 end $$;
 
--- One stretch of the log and what is derived from it, by every noun that can check that. A row a check.
+-- Checks one range of the log and the data that nouns derive from it. One row per check.
 create or replace function check_log(p_tenant text, p_from bigint, p_to bigint)
 returns table (noun text, name text, checked bigint, wrong bigint, sample jsonb, vital boolean)
 language plpgsql
@@ -54,7 +54,7 @@ begin
   return query select 'events', f.* from check_refs(p_tenant, p_from, p_to) f;
 end $$;
 
--- A page of a noun's rows. A row a check; `last` is where the next page begins.
+-- Checks a page of a noun's rows. One row per check; `last` is where the next page starts.
 create or replace function check_rows(p_tenant text, p_noun text, p_after text, p_limit int)
 returns table (name text, checked bigint, wrong bigint, sample jsonb, vital boolean, last text)
 language plpgsql
@@ -79,7 +79,7 @@ begin
   return v_sum;
 end $$;
 
--- The clock beside the ends of the log, at one moment.
+-- Returns the clock and the actual ends of the log in one snapshot.
 create or replace function read_log_state(p_tenant text)
 returns table (last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint, highest bigint, lowest bigint, carried_from bigint, stored_outside_log bigint, rebuilding boolean)
 language plpgsql
@@ -106,7 +106,7 @@ begin
   return measure_log(p_tenant, p_from, p_to);
 end $$;
 
--- A stretch again as the log says it, by every noun that can derive it. Returns how many rows changed.
+-- Rebuilds the derived data of a range from the log, for every noun that can. Returns the number of changed rows.
 create or replace function repair_log(p_tenant text, p_from bigint, p_to bigint) returns bigint
 language plpgsql
 as $$
@@ -123,7 +123,7 @@ begin
   return v_sum;
 end $$;
 
--- A page of a noun's rows; `last` is where the next page begins.
+-- Repairs a page of a noun's rows; `last` is where the next page starts.
 create or replace function repair_rows(p_tenant text, p_noun text, p_after text, p_limit int) returns table (changed bigint, last text)
 language plpgsql
 as $$
@@ -132,8 +132,8 @@ begin
   return query execute format('select changed, last from %I($1, $2, $3)', p_noun || '_repair_rows') using p_tenant, p_after, p_limit;
 end $$;
 
--- The clock as the rows say. p_count and p_bytes were counted up to p_upto; what came after is added. It never goes back: a seq that was
--- told is not given again.
+-- Sets the clock from the rows. p_count and p_bytes were counted up to p_upto; later events are added. last_seq never decreases, because a seq that
+-- clients have seen must not be reused.
 create or replace function repair_clock(p_tenant text, p_upto bigint, p_count bigint, p_bytes bigint) returns void
 language plpgsql
 as $$

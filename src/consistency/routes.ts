@@ -14,7 +14,7 @@ export const consistencyJobs = (finders: FindUnreadable[]): Handlers => ({
   repair: ({ tenant, report }) => repairTenant(tenant, finders, (done) => report(done)),
 });
 
-/** Up to so many events (`atOnce`) a check is an answer; beyond, a job. */
+/** A check of at most `atOnce` events is answered directly, a longer one becomes a job. */
 export const consistencyRoutes = (jobs: Jobs, atOnce: number, finders: FindUnreadable[]) => [
   route({
     ...tagged,

@@ -6,15 +6,15 @@ export interface Finding {
   checked: number;
   wrong: number;
   sample: unknown[];
-  /** Nothing is imported where it is wrong. */
+  /** An import is rejected if this check fails. */
   vital?: boolean;
-  /** Whose hook found it, and may repair it. */
+  /** The noun whose hook found it, and may repair it. */
   noun?: string;
 }
 
-/** Each statement looks at so much, so that none comes near its time limit. */
-const EVENTS_A_STEP = 2_000;
-const ROWS_A_STEP = 500;
+/** Limits of a statement, far below its timeout. */
+const EVENTS_PER_STEP = 2_000;
+const ROWS_PER_STEP = 500;
 
 export interface LogState {
   last_seq: number;
@@ -22,10 +22,10 @@ export interface LogState {
   event_count: number;
   stored_bytes: number;
   highest: number | null;
-  /** Of the log; what was carried before its beginning apart. */
+  /** First seq of the log, without carried events. */
   lowest: number | null;
   carried_from: number | null;
-  /** Bytes that are kept beside the log. */
+  /** Bytes that nouns store outside the log. */
   stored_outside_log: number;
   rebuilding: boolean;
 }
@@ -38,24 +38,24 @@ export async function readLogState(tenant: Tenant): Promise<LogState | undefined
 export interface SeqRange {
   from: number;
   to: number;
-  /** Places that are looked at. */
-  places: number;
+  /** Number of seqs in the range, or of carried events. */
+  rows: number;
 }
 
-/** What was carried before the seq `first`, then the log up to `last`, a step at a time. */
+/** Yields the ranges of carried events before the seq `first`, then those of the log up to `last`. */
 export async function* seqRanges(tenant: Tenant, first: number, last: number): AsyncGenerator<SeqRange> {
   for (let after = 0; ; ) {
     const [row] = await tenant.call<{ from_seq: number; to_seq: number; events: number }>(
       'select from_seq, to_seq, events from carried_range($1, $2, $3, $4)',
-      [tenant.id, after, first, EVENTS_A_STEP],
+      [tenant.id, after, first, EVENTS_PER_STEP],
     );
     if (!row) break;
-    yield { from: row.from_seq, to: row.to_seq, places: row.events };
+    yield { from: row.from_seq, to: row.to_seq, rows: row.events };
     after = row.to_seq;
   }
-  for (let from = first; from <= last; from += EVENTS_A_STEP) {
-    const to = Math.min(last, from + EVENTS_A_STEP - 1);
-    yield { from, to, places: to - from + 1 };
+  for (let from = first; from <= last; from += EVENTS_PER_STEP) {
+    const to = Math.min(last, from + EVENTS_PER_STEP - 1);
+    yield { from, to, rows: to - from + 1 };
   }
 }
 
@@ -67,49 +67,49 @@ export async function measureRange(tenant: Tenant, from: number, to: number): Pr
   return row!.bytes;
 }
 
-/** Nouns that have a hook of this name. */
+/** Returns the nouns that have the hook. */
 const nounsWith = async (tenant: Tenant, hook: string): Promise<string[]> =>
   (await tenant.call<{ noun: string }>('select noun from hooks($1) noun', [hook])).map(({ noun }) => noun);
 
 interface RowFinding extends Finding {
-  /** Where the next page begins. */
+  /** Where the next page starts; null: there is none. */
   last: string | null;
 }
 
-/** The rows of every noun that compares them with the log, page by page. */
+/** Compares the rows of nouns with the log, page by page. */
 export async function* checkRows(tenant: Tenant): AsyncGenerator<Finding> {
   for (const noun of await nounsWith(tenant, 'check_rows'))
     for (let after: string | null = ''; after !== null; ) {
       const found: RowFinding[] = await tenant.call<RowFinding>(
         'select name, checked, wrong, sample, vital, last from check_rows($1, $2, $3, $4)',
-        [tenant.id, noun, after, ROWS_A_STEP],
+        [tenant.id, noun, after, ROWS_PER_STEP],
       );
       for (const { last, ...finding } of found) yield { noun, ...finding };
       after = found[0]?.last ?? null;
     }
 }
 
-/** Rows that the database holds and nobody can be given. */
+/** Name of the check for rows that the API cannot return. */
 const UNREADABLE = 'unreadable_rows';
 
-export async function checkReadable(tenant: Tenant, { from, to, places }: SeqRange): Promise<Finding> {
+export async function checkReadable(tenant: Tenant, { from, to, rows }: SeqRange): Promise<Finding> {
   const found = await findUnreadable(tenant, from, to);
   const sample = found.map(({ seq, event_id, reason }) => ({ seq, event_id, reason }));
-  return { name: UNREADABLE, checked: places, wrong: found.length, sample };
+  return { name: UNREADABLE, checked: rows, wrong: found.length, sample };
 }
 
-/** Finds rows of one kind, on a page that begins after an id, that the database holds and nobody can be given. */
+/** Finds rows that the API cannot return, in a page of one kind of row that starts after an id. */
 export type FindUnreadable = (
   tenant: Tenant,
   after: string,
   limit: number,
 ) => Promise<{ checked: number; unreadable: unknown[]; last: string | undefined }>;
 
-/** The rows beside the log. */
+/** Checks the rows outside the log. */
 export async function* checkReadableRows(tenant: Tenant, finders: FindUnreadable[]): AsyncGenerator<Finding> {
   for (const find of finders)
     for (let after: string | undefined = ''; after !== undefined; ) {
-      const page: Awaited<ReturnType<FindUnreadable>> = await find(tenant, after, ROWS_A_STEP);
+      const page: Awaited<ReturnType<FindUnreadable>> = await find(tenant, after, ROWS_PER_STEP);
       yield { name: UNREADABLE, checked: page.checked, wrong: page.unreadable.length, sample: page.unreadable };
       after = page.last;
     }
@@ -118,7 +118,7 @@ export async function* checkReadableRows(tenant: Tenant, finders: FindUnreadable
 export const repairLog = (tenant: Tenant, from: number, to: number): Promise<unknown> =>
   tenant.call('select repair_log($1, $2, $3)', [tenant.id, from, to]);
 
-/** The rows of those nouns that can make them again, page by page. */
+/** Repairs the rows of the nouns that can derive them, page by page. */
 export async function repairRows(tenant: Tenant, nouns: Set<string>): Promise<void> {
   for (const noun of (await nounsWith(tenant, 'repair_rows')).filter((one) => nouns.has(one)))
     for (let after: string | null = ''; after !== null; ) {
@@ -126,7 +126,7 @@ export async function repairRows(tenant: Tenant, nouns: Set<string>): Promise<vo
         tenant.id,
         noun,
         after,
-        ROWS_A_STEP,
+        ROWS_PER_STEP,
       ]);
       after = page?.last ?? null;
     }
@@ -135,7 +135,7 @@ export async function repairRows(tenant: Tenant, nouns: Set<string>): Promise<vo
 export const repairClock = (tenant: Tenant, upto: number, count: number, bytes: number): Promise<unknown> =>
   tenant.call('select repair_clock($1, $2, $3, $4)', [tenant.id, upto, count, bytes]);
 
-/** Of this kind, queued or running. */
+/** Returns a queued or running job of this kind. */
 export async function findOpenJob(tenant: Tenant, kind: string): Promise<string | undefined> {
   const row = await tenant.read((db) =>
     db.row<{ job_id: string }>(

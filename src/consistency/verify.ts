@@ -2,7 +2,7 @@ import type { Tenant } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
 import { checkLog, checkRows, type Finding, seqRanges } from './sql.ts';
 
-/** Throws where memories and the log that was imported do not hang together. */
+/** Throws if imported memories and events are inconsistent. */
 export async function verifyImport(tenant: Tenant, first: number, last: number): Promise<void> {
   for await (const { from, to } of seqRanges(tenant, first, last))
     for (const finding of await checkLog(tenant, from, to)) assertCorrect(finding);

@@ -4,21 +4,24 @@ import { type LedgerEntry, openLedger } from './ledger.ts';
 import { PURPOSE } from './run.ts';
 
 export interface DeletionNeeds {
-  /** Undefined: there is no key, and no ledger. */
+  /** Undefined if no encryption key is configured; there is no ledger then. */
   seal: Seal | undefined;
   ledger: string;
   warn(fault: Record<string, unknown>, message: string): void;
 }
 
 /**
- * Writes into the ledger that a tenant is about to be deleted, and, when what it returns is called, that it was: a backup that is older
- * would bring it back with all its log-ins. Without a key a tenant can be deleted all the same, by whoever must.
+ * Records in the ledger that a tenant is about to be deleted. The returned function records that it was deleted. Without these entries a
+ * restored older backup would bring the tenant back with all its log-ins. Without a key the tenant is deleted anyway, with a warning.
  */
 export const announceDeletion =
   ({ seal, ledger, warn }: DeletionNeeds) =>
   (tenant_id: string, at: string): (() => void) => {
     if (!seal) {
-      warn({ tenant_id }, 'a tenant is deleted, and without ENCRYPTION_KEY no ledger says so: a restored backup brings it back');
+      warn(
+        { tenant_id },
+        'a tenant is deleted without a ledger entry, because ENCRYPTION_KEY is not set; a restored backup would bring it back',
+      );
       return () => undefined;
     }
     const job_id = newId('del');
@@ -30,13 +33,13 @@ export const announceDeletion =
       upto_seq: 0,
       subject: seal.seal(tenant_id, PURPOSE, `${tenant_id}/${job_id}`),
     };
-    const tell = (state: LedgerEntry['state']) => openLedger(ledger).append({ ...entry, state });
-    tell('started');
+    const record = (state: LedgerEntry['state']) => openLedger(ledger).append({ ...entry, state });
+    record('started');
     return () => {
       try {
-        tell('completed');
+        record('completed');
       } catch (err) {
-        warn({ err, tenant_id, job_id }, 'the ledger could not be told that a tenant is deleted');
+        warn({ err, tenant_id, job_id }, 'the deletion of a tenant could not be recorded in the ledger');
       }
     };
   };

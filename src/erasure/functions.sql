@@ -1,4 +1,5 @@
--- The subject's own events: those about a user or by a user, all of a session or project, and what an agent did.
+-- Returns whether an event belongs to the subject: for a user, events about them or by them; for a session or project, all of its events; for an
+-- agent, its actions.
 create or replace function belongs_to_subject(p_event events, p_kind text, p_subject text, p_users text[]) returns boolean
 language sql immutable
 as $$ select case p_kind
@@ -11,8 +12,8 @@ create or replace function marked_accounts(p_tenant text, p_job text) returns te
 language sql stable
 return array(select k.id from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'user');
 
--- The last seq that an erasure covers; later events are out of its scope. Raises AM409 if the erasure is not allowed. Marks the accounts of
--- the subject and, with p_keep_shared, the names that identify it.
+-- Begins an erasure and returns the last seq that it covers; later events are out of its scope. Raises AM409 if the erasure is not allowed.
+-- Marks the accounts of the subject and, with p_keep_shared, the names that identify it.
 create or replace function begin_erasure(
   p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint, p_before timestamptz, p_keep_shared boolean default false)
 returns bigint
@@ -40,7 +41,7 @@ begin
   return least(v_last, p_upto);
 end $$;
 
--- Deletes the nouns' data about these events, or with p_dry only counts it. Returns counts by table and the `bytes`.
+-- Deletes the data of all nouns about these events, or with p_dry only counts it. Returns counts by table and the `bytes`.
 create or replace function clear_events(p_tenant text, p_seqs bigint[], p_dry boolean) returns jsonb
 language plpgsql
 as $$
@@ -56,7 +57,7 @@ begin
   return v_counts;
 end $$;
 
--- The events of the subject that stay because they are shared acts.
+-- Returns the events of the subject that are retained because they are shared acts.
 create or replace function retained_among(p_tenant text, p_seqs bigint[]) returns bigint[]
 language plpgsql stable
 as $$
@@ -72,9 +73,9 @@ begin
   return v_seqs;
 end $$;
 
--- Phase `find`: marks the subject's events of a stretch of the log (`event`, or `shared` where they stay), with their artifacts, and those of
--- others that cite its name (`ref`). One that is erased already may still hold the name: it is blanked again. What the service says of erasures
--- stays, whoever is named like it.
+-- Phase `find`: in the next range of the log, marks the events of the subject (`event`, or `shared` if they are retained) with their artifacts,
+-- and events of others that cite its name (`ref`). Erased events are included, because they may still contain the name. Reports of the service
+-- about erasures are excluded, even if the subject has the same name.
 create or replace function mark_subject_events(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int) returns table (last text, counts jsonb)
 language plpgsql
 as $$
@@ -91,7 +92,7 @@ declare
 begin
   select array_agg(e.seq) filter (where own), array_agg(e.seq) filter (where not own) into v_own, v_citing
   from events e
-  -- null: the event is about nobody
+  -- null: the event has no subject
   cross join lateral (select belongs_to_subject(e, v_kind, v_subject, v_users) is true) o (own)
   where e.tenant_id = p_tenant and e.seq >= v_from and e.seq <= v_to and e.kind not in ('erasure.completed', 'retention.forgot')
     and (own or v_subject = any (e.refs));
@@ -112,8 +113,8 @@ begin
   return next;
 end $$;
 
--- The next marked events, at most p_limit. Large contents and bytes count, so that a batch stays short. One that a trim beside this has dropped
--- keeps its mark: `last` goes past it.
+-- Returns the next marked events, at most p_limit and about 2 MiB, so that a batch stays short. An event that a concurrent trim dropped is skipped:
+-- `last` advances past its mark.
 create or replace function next_marked(p_tenant text, p_job text, p_after text, p_limit int) returns table (last text, seqs bigint[])
 language sql stable
 begin atomic
@@ -134,8 +135,8 @@ begin atomic
   where s.before < 2097152;
 end;
 
--- Blanks the next marked events, with what nouns have about them. The clock is locked first and the transaction is short: a writer waits
--- for at most one batch.
+-- Phase `blank`: blanks the next marked events and clears the data of nouns about them. Locks the clock first; the transaction is short, so a
+-- writer waits for at most one batch.
 create or replace function blank_marked(
   p_tenant text, p_job text, p_after text, p_limit int, p_content jsonb, p_subject text, p_name text, p_dry boolean default false)
 returns table (last text, counts jsonb)
@@ -163,7 +164,7 @@ begin
   return next;
 end $$;
 
--- Phase `cite`: in the next events of others that cite the subject its name is replaced.
+-- Phase `cite`: replaces the name of the subject in the next events of others that cite it.
 create or replace function rename_citations(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
 returns table (last text, counts jsonb)
 language plpgsql
@@ -185,8 +186,8 @@ begin
   return next;
 end $$;
 
--- Phase `late`: what was begun on marked events while they were blanked, and what a rebuild that ran beside this has read before and written
--- after.
+-- Phase `late`: clears again the data about marked events, because requests or a rebuild may have written some while the events were being
+-- blanked.
 create or replace function clear_late(p_tenant text, p_job text, p_after text, p_limit int) returns table (last text, counts jsonb)
 language plpgsql
 as $$
@@ -199,7 +200,7 @@ begin
   return next;
 end $$;
 
--- Runs one step of a hook over the nouns that have it, finishing each before the next. p_after is `<noun>/<where it stands>`, '' at the beginning.
+-- Runs one step of a hook for each noun in turn, finishing one before the next. p_after is `<noun>/<position>`, or '' at the beginning.
 create or replace function run_noun_step(p_hook text, p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
 returns table (last text, counts jsonb)
 language plpgsql
@@ -214,23 +215,23 @@ begin
   return next;
 end $$;
 
--- One step of an erasure, in one short transaction that also writes how far it is. p_cursor is where it stands: {"phase", "after", "upto",
--- "found", "counts"}; null comes back where the job is another's by now. p_ids: ids for the events it may have to write.
+-- Runs one step of an erasure in a short transaction that also saves the progress. p_cursor: {"phase", "after", "upto", "found", "counts"}.
+-- Returns the new cursor; null if another daemon has the job. p_ids: ids for the events that the step may append.
 --
--- The phases, in their order. A dry run, whose steps only count, leaves `late` out and looks at the accounts at the end.
+-- The phases in order. A dry run only counts; it skips `late` and does `accounts` last.
 --
---   phase    | walks                          | a step
+--   phase    | iterates over                  | step
 --   accounts | nouns with the hook `revoke`   | ends the access of the subject, or refuses the erasure
---   find     | the log                        | marks the events of the subject, and those that cite it
---   mark     | nouns with the hook `mark`     | marks what goes along; repeated until a pass finds nothing new
---   blank    | events that are marked         | blanks them, with what nouns have about them (the hook `clear`)
+--   find     | the log                        | marks the events of the subject, and events that cite it
+--   mark     | nouns with the hook `mark`     | marks dependent rows; repeated until a pass finds none
+--   blank    | marked events                  | blanks them and clears the data of nouns about them (the hook `clear`)
 --   cite     | events that cite the subject   | replaces its name
---   forget   | nouns with the hook `forget`   | deletes what is marked, and removes the subject's name elsewhere
---   late     | events that are marked         | clears again what was begun on them meanwhile
+--   forget   | nouns with the hook `forget`   | deletes marked rows, and removes the subject's name from others
+--   late     | marked events                  | clears data that was added meanwhile
 --   over     |                                |
 --
--- Where shared acts stay, src/erasure/rename.ts replaces the names in them between `cite` and `forget`: before memories that stay are stated
--- anew, with the words and references that they have then.
+-- With p_input.keep_shared, src/erasure/rename.ts replaces the names in retained events between `cite` and `forget`: before retained memories get
+-- a new version, which takes its text and references from those events.
 create or replace function erase_step(p_tenant text, p_job text, p_token int, p_lease_ms int, p_limit int, p_cursor jsonb, p_input jsonb, p_ids text[])
 returns jsonb
 language plpgsql
@@ -264,7 +265,7 @@ begin
   end case;
   v_found := coalesce((p_cursor ->> 'found')::bigint, 0) + coalesce((v_step.counts ->> 'found')::bigint, 0);
   if v_step.last is null then
-    -- what was just found may have dependents
+    -- the rows that were just marked can have dependents
     v_phase := case when v_phase = 'mark' and v_found > 0 then 'mark' else v_phases[array_position(v_phases, v_phase) + 1] end;
     v_found := 0;
     if v_phase = 'blank' then
@@ -277,7 +278,7 @@ begin
   return p_cursor;
 end $$;
 
--- The end: the log says what was done, naming the subject by its hash alone.
+-- Appends the event that reports the erasure, unless it exists. It names the subject only by its pseudonym.
 create or replace function append_erasure_event(p_tenant text, p_job text, p_event jsonb) returns bigint
 language plpgsql
 as $$
@@ -290,7 +291,7 @@ begin
   return coalesce(v_seq, append_service_event(p_tenant, p_event));
 end $$;
 
--- All that is kept of an event and can hold a name: its fields and content, and what nouns derived from it.
+-- Returns all data about an event that can contain a name: its fields and content, and the data of nouns derived from it.
 create or replace function nameable_parts(p_event events) returns jsonb
 language plpgsql stable
 as $$
@@ -311,7 +312,7 @@ begin
   return v_parts;
 end $$;
 
--- The next p_limit events that stay, with what can hold a name. `bytes`: a batch ends by it.
+-- Returns the next retained events, at most p_limit and about 1 MiB, with the data that can contain a name.
 create or replace function read_shared_events(p_tenant text, p_job text, p_after bigint, p_limit int) returns table (seq bigint, parts jsonb)
 language sql stable
 begin atomic
@@ -330,7 +331,7 @@ begin atomic
   order by s.seq;
 end;
 
--- Writes one event with its names replaced, and what nouns have of it.
+-- Replaces an event and the data of nouns about it by p_parts, in which the names are replaced.
 create or replace function rename_parts(p_tenant text, p_seq bigint, p_parts jsonb) returns void
 language plpgsql
 as $$
@@ -345,8 +346,8 @@ begin
   perform shrink_log(p_tenant, v_before - measure_log(p_tenant, p_seq, p_seq));
 end $$;
 
--- Writes a batch of events with their names replaced: p_docs is [{"seq", "was", "parts"}], `was` the md5 of the parts that the names were
--- replaced in. False: the job is another's by now. What an edit has changed meanwhile is left, and `stale` counts it.
+-- Writes a batch of events with replaced names. p_docs: [{"seq", "was", "parts"}]; `was` is the md5 of the original parts. `held` is false if
+-- another daemon has the job. An event that was edited meanwhile is skipped and counted in `stale`.
 create or replace function rename_shared(p_tenant text, p_job text, p_token int, p_lease_ms int, p_cursor jsonb, p_docs jsonb)
 returns table (held boolean, stale int)
 language plpgsql
@@ -377,7 +378,7 @@ begin
   return next;
 end $$;
 
--- What stays, as the dry run and the certificate list it: p_limit ids of each, and how many there are.
+-- Returns the retained items for the preview and the certificate: their numbers, and at most p_limit ids of each kind.
 create or replace function list_shared(p_tenant text, p_job text, p_limit int) returns jsonb
 language plpgsql stable
 as $$

@@ -5,8 +5,8 @@ import { Problem } from '../http/problem.ts';
 import type { Sealed } from '../seal.ts';
 import { subjectKinds } from './schemas.ts';
 
-// What was erased, in a file that is no part of a backup of the database: after a restore it says what to erase again. Whom, only the
-// holder of the key can read.
+// The ledger of erasures: a file outside the database and its backups that lists what to erase again after a restore. The subjects are
+// encrypted.
 
 const entryLine = z.object({
   at: z.string(),
@@ -21,7 +21,7 @@ const entryLine = z.object({
 export type LedgerEntry = z.output<typeof entryLine>;
 
 export interface Ledger {
-  /** On the disk when it returns. */
+  /** Appends an entry durably: it is synced to disk when the function returns. */
   append(entry: LedgerEntry): void;
 }
 
@@ -29,17 +29,17 @@ export const openLedger = (file: string): Ledger => ({
   append: (entry) => {
     try {
       mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-      keep(file, 'a+', (ledger) => writeFileSync(ledger, `${endsMidLine(ledger) ? '\n' : ''}${JSON.stringify(entry)}\n`));
-      keep(dirname(file), 'r', () => undefined);
+      writeSynced(file, 'a+', (ledger) => writeFileSync(ledger, `${endsMidLine(ledger) ? '\n' : ''}${JSON.stringify(entry)}\n`));
+      writeSynced(dirname(file), 'r', () => undefined);
     } catch (cause) {
-      // a disk that is full or away may come back
+      // retried, because a full or missing disk may become available again
       throw new Problem('unavailable', 'The erasure ledger cannot be written.', { cause, headers: { 'Retry-After': '60' } });
     }
   },
 });
 
-/** On the disk when it returns. */
-function keep(path: string, flags: string, write: (opened: number) => void): void {
+/** Opens a file or directory, writes to it and syncs it to disk. */
+function writeSynced(path: string, flags: string, write: (opened: number) => void): void {
   const opened = openSync(path, flags, 0o600);
   try {
     write(opened);
@@ -49,7 +49,7 @@ function keep(path: string, flags: string, write: (opened: number) => void): voi
   }
 }
 
-/** Whether a crash cut the last line off: what comes next may not go on in it. */
+/** Returns whether the last line is incomplete after a crash. The next entry must then start on a new line. */
 function endsMidLine(ledger: number): boolean {
   const { size } = fstatSync(ledger);
   const last = Buffer.alloc(1);
@@ -58,16 +58,16 @@ function endsMidLine(ledger: number): boolean {
 
 export interface LedgerRead {
   entries: LedgerEntry[];
-  /** Lines that are no entries, such as one that a crash cut off: whom they named is not known. */
+  /** Numbers of lines that cannot be parsed, for example after a crash. Their subjects are unknown. */
   unreadable: number[];
 }
 
 /**
- * Each once; what was refused is left out. Of an erasure what it began with, the last time it was begun; of a tenant's deletion the last
- * that is known.
+ * Returns one entry per job, without refused erasures: for an erasure its latest `started` entry, for the deletion of a tenant its latest
+ * entry.
  */
 export function readLedger(file: string): LedgerRead {
-  if (!existsSync(file)) throw new Error(`There is no ledger ${file}: name it with --ledger, or set ERASURE_LEDGER or DATA_DIR.`);
+  if (!existsSync(file)) throw new Error(`There is no ledger ${file}. Set --ledger, ERASURE_LEDGER or DATA_DIR.`);
   const unreadable: number[] = [];
   const entries = readFileSync(file, 'utf8')
     .split('\n')
@@ -77,10 +77,10 @@ export function readLedger(file: string): LedgerRead {
       return entry ?? [];
     });
   const refused = new Set(entries.filter(({ state }) => state === 'refused').map(({ job_id }) => job_id));
-  const told = new Map<string, LedgerEntry>();
+  const latest = new Map<string, LedgerEntry>();
   for (const entry of entries)
-    if (entry.state === 'started' || entry.kind === 'tenant' || !told.has(entry.job_id)) told.set(entry.job_id, entry);
-  return { entries: [...told.values()].filter(({ job_id }) => !refused.has(job_id)), unreadable };
+    if (entry.state === 'started' || entry.kind === 'tenant' || !latest.has(entry.job_id)) latest.set(entry.job_id, entry);
+  return { entries: [...latest.values()].filter(({ job_id }) => !refused.has(job_id)), unreadable };
 }
 
 function parseLine(line: string): LedgerEntry | undefined {

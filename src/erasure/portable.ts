@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { count } from '../portable.ts';
 
-/** The event `erasure.completed`. */
+/** The schema of the event `erasure.completed`. */
 export const reports = {
   'erasure.completed': z.strictObject({
     kind: z.enum(['user_id', 'session_id', 'project_id', 'agent_id']),

@@ -5,10 +5,10 @@ import type { Counts, ErasureInput, KeptShared, PreviewInput } from './schemas.t
 import { beginErasure, type Cursor, dropMarks, eraseStep, listShared, readAccounts } from './sql.ts';
 import { adaptiveStepLimit } from './step_limit.ts';
 
-// A dry run finds what the job would find and counts it, in the same short steps. It is a job too: a large subject takes longer than
-// a request may.
+// A dry run finds and counts what an erasure would remove, in the same short steps. It is a job, because a large subject can take longer
+// than a request may.
 
-/** It locks nothing that others wait for. */
+/** Longer than for an erasure, because a dry run holds no lock that others wait for. */
 const LONG_STEP_MS = 400;
 
 export interface PreviewNeeds {

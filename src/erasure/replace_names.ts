@@ -1,14 +1,14 @@
-// Replaces names in what is kept of an event, as whole words in the sense of Unicode: a letter, a digit or a mark beside a name makes it
-// part of another word.
+// Replaces names in the data of an event. A name matches only as a whole word: an adjacent letter, digit or combining mark (in the sense of
+// Unicode) makes it part of another word.
 
 const WORD = '[\\p{L}\\p{M}\\p{N}]';
-/** Our own words, not the client's: a person may be called `active`. */
-const OWN = new Set(['memory_id', 'kind', 'scope', 'status', 'trust', 'type', 'supersedes', 'op']);
-/** Their members are ours too, except for what stands in them. */
-const PARTS_OF_CONTENT = new Set(['body', 'origin']);
+/** Fields whose values the service defines. They are not replaced, because a person can be called `active`. */
+const FIXED_VALUES = new Set(['memory_id', 'kind', 'scope', 'status', 'trust', 'type', 'supersedes', 'op']);
+/** Objects whose field names the service defines too; their values are the client's. */
+const NESTED_OBJECTS = new Set(['body', 'origin']);
 
-/** Fields that the service reads: they stay, even where a person is called so. Other keys are the client's. */
-const FIELDS = new Set([
+/** Field names that the service defines. They are kept even if a person has such a name. All other names are the client's. */
+const SERVICE_FIELDS = new Set([
   ...['text', 'decision', 'rationale', 'constraints', 'alternatives', 'consequences', 'title', 'details', 'task_id', 'version'],
   ...['subject', 'unit', 'value', 'contradicts', 'priority', 'to_agent', 'problem', 'decisions', 'open_questions', 'refs'],
   ...['id', 'pinned', 'importance', 'tags', 'metadata', 'valid_from', 'valid_to', 'expires_at', 'superseded_by', 'patch'],
@@ -32,12 +32,12 @@ export interface Parts {
   fields: Json;
   content: Json;
   metadata: unknown;
-  /** Of each: ordinal, text, header. */
+  /** Each: ordinal, text, header. */
   chunks: [number, string, string][];
   overlay: { content: Json | null; base: unknown } | null;
-  /** Of each: id, reason, patch, passages. */
+  /** Each: id, reason, patch, passages. */
   edits: [string, string, Json, unknown][];
-  /** What other nouns have of it: documents, in which keys are the client’s too. */
+  /** The data of other nouns: documents whose keys are the client's too. */
   [other: string]: unknown;
 }
 interface Passage {
@@ -45,10 +45,10 @@ interface Passage {
   header: string;
 }
 
-/** Replaces each of `names` by `by`, whatever its case. */
+/** Returns a function that replaces each of `names` by `by`, ignoring case. */
 export function replaceNames(names: string[], by: string): (parts: Parts) => Parts {
   const pattern = patternOf(names);
-  // a header has the parts of joined names as words of their own
+  // a header contains the parts of compound names as separate words
   const parts = patternOf(names.flatMap(partsOf));
   const text = (value: string): string => (pattern ? value.replace(pattern, () => by) : value);
   const header = (value: unknown): string => (parts ? text(String(value)).replace(parts, '') : text(String(value)));
@@ -63,13 +63,13 @@ export function replaceNames(names: string[], by: string): (parts: Parts) => Par
   const members = (value: Json, walkIn: (key: string, each: unknown) => unknown): Json =>
     Object.fromEntries(
       Object.entries(value).map(([key, each]) => {
-        if (OWN.has(key)) return [key, each];
-        return [FIELDS.has(key) || PARTS_OF_CONTENT.has(key) ? key : text(key), walkIn(key, each)];
+        if (FIXED_VALUES.has(key)) return [key, each];
+        return [SERVICE_FIELDS.has(key) || NESTED_OBJECTS.has(key) ? key : text(key), walkIn(key, each)];
       }),
     );
   const inPart = (_: string, each: unknown) => walk(each, true);
   const content = (value: Json): Json =>
-    members(value, (key, each) => (PARTS_OF_CONTENT.has(key) && isObject(each) ? members(each, inPart) : walk(each, true)));
+    members(value, (key, each) => (NESTED_OBJECTS.has(key) && isObject(each) ? members(each, inPart) : walk(each, true)));
   return ({ fields, content: own, metadata, chunks, overlay, edits, ...others }) => ({
     ...Object.fromEntries(Object.entries(others).map(([noun, each]) => [noun, walk(each, true)])),
     fields: walk(fields, false) as Json,
@@ -77,11 +77,11 @@ export function replaceNames(names: string[], by: string): (parts: Parts) => Par
     metadata: walk(metadata, true),
     chunks: chunks.map(([ordinal, passage, surroundings]) => [ordinal, text(passage), header(surroundings)]),
     overlay: overlay && { content: overlay.content && content(overlay.content), base: passages(overlay.base) },
-    edits: edits.map(([id, reason, patch, said]) => [id, text(reason), members(patch, inPart), passages(said)]),
+    edits: edits.map(([id, reason, patch, base]) => [id, text(reason), members(patch, inPart), passages(base)]),
   });
 }
 
-/** As the index splits them (src/passages/header.ts). */
+/** Splits a name as the header of a passage does (src/passages/header.ts). */
 const partsOf = (name: string) =>
   name.split(/[^\p{L}\p{M}\p{N}]+|(?<=[a-z0-9])(?=[A-Z])/u).filter((part, _, all) => all.length > 1 && part.length > 1);
 
@@ -90,7 +90,7 @@ const isObject = (value: unknown): value is Json => typeof value === 'object' &&
 function patternOf(names: string[]): RegExp | undefined {
   const forms = new Set(names.flatMap((name) => [name, name.normalize('NFC'), name.normalize('NFD')]));
   forms.delete('');
-  // the longest first: an e-mail address may begin with the user name
+  // longest first: an e-mail address can begin with the username
   const any = [...forms].sort((a, b) => b.length - a.length).map(quoted);
   return any.length > 0 ? new RegExp(`(?<!${WORD})(?:${any.join('|')})(?!${WORD})`, 'giu') : undefined;
 }

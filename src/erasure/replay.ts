@@ -8,30 +8,30 @@ export interface ReplayNeeds {
   tenants: Tenants;
   jobs: Jobs;
   seal: Seal;
-  /** Deletes a tenant with all that it holds. */
+  /** Deletes the tenant and all of its data. */
   remove(tenant: Tenant): Promise<void>;
 }
 
-/** The job that erases again, which the caller waits for; or what there is to say instead. */
+/** The job of the repeated erasure, for which the caller waits, or the outcome if no job was needed. */
 export type ReplayOutcome = { job_id: string } | { outcome: string };
 
-/** Does again what a ledger says was erased, in the tenant that it was erased in: another may have its name by now. */
+/** Repeats an erasure of the ledger, if the tenant is still the same: another one may have taken its name. */
 export async function replayErasures({ tenants, jobs, seal, remove }: ReplayNeeds, entry: LedgerEntry): Promise<ReplayOutcome> {
   const { at, tenant_id, job_id, kind, upto_seq, keep_shared, subject } = entry;
   const tenant = tenants(tenant_id);
-  const found = await findTenant(tenant, at);
-  if (!found) return { outcome: 'no such tenant' };
-  if (!found.is_same) return { outcome: 'skipped: the tenant of this name was registered later' };
+  const current = await findTenant(tenant, at);
+  if (!current) return { outcome: 'no such tenant' };
+  if (!current.is_same) return { outcome: 'skipped: the tenant of this name was registered later' };
   const id = seal.open(subject, PURPOSE, `${tenant_id}/${job_id}`).toString();
   if (kind === 'tenant') {
-    if (id !== tenant_id) throw new Error('it names another tenant');
-    // a crash between the two: whoever asked was not answered
-    if (entry.state !== 'completed' && found.state !== 'deleting')
-      throw new Error('the tenant was about to be deleted, and whether it was is not known: delete it, or ask its owner');
+    if (id !== tenant_id) throw new Error('the entry names another tenant');
+    // a crash before `completed`: the client that requested the deletion got no answer
+    if (entry.state !== 'completed' && current.state !== 'deleting')
+      throw new Error('it is unknown whether the tenant was deleted; delete it, or ask its owner');
     await remove(tenant);
     return { outcome: 'the tenant is deleted again' };
   }
-  if (found.state === 'deleting') return { outcome: 'skipped: the tenant is being deleted' };
+  if (current.state === 'deleting') return { outcome: 'skipped: the tenant is being deleted' };
   const input = {
     kind,
     subject: id,

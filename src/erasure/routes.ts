@@ -9,24 +9,24 @@ import { erasureBody, preview as previewed, subjectOf } from './schemas.ts';
 import { isLastOwner } from './sql.ts';
 
 interface ErasureNeeds extends Omit<RunNeeds, 'seal' | 'ledger'> {
-  /** Undefined: there is no key, and nothing can be erased that could be proved. */
+  /** Undefined if no encryption key is configured: certificates cannot be signed then, so nothing can be erased. */
   seal: Seal | undefined;
   ledger: string;
 }
 
-/** What runs jobs of kind `erasure`. */
+/** Returns the handler of jobs of kind `erasure`. */
 export const erasureHandler =
   (needs: ErasureNeeds): Handler =>
   (job) =>
-    runErasure({ ...needs, seal: keyed(needs.seal), ledger: openLedger(needs.ledger) }, job);
+    runErasure({ ...needs, seal: requireSeal(needs.seal), ledger: openLedger(needs.ledger) }, job);
 
-/** Who erases herself loses the right to before the job has ended. */
+/** Returns whether the job erases the admin who started it, who then loses the admin role before the job ends. */
 export const erasesItsCreator = ({ input }: { input: unknown }): boolean => {
   const { name, begun_by } = input as { name?: string; begun_by?: string };
   return name !== undefined && name === begun_by;
 };
 
-/** What runs jobs of kind `erasure_preview`. */
+/** Returns the handler of jobs of kind `erasure_preview`. */
 export const previewHandler =
   (needs: PreviewNeeds): Handler =>
   (job) =>
@@ -57,10 +57,10 @@ export const erasureRoutes = (jobs: Jobs, seal: Seal | undefined) => [
     problems: ['validation', 'forbidden', 'conflict', 'unavailable'],
     handle: async ({ caller: { tenant, principal }, body, idempotency }) => {
       const subject = subjectOf(body);
-      const name = pseudonymOf(keyed(seal), tenant.id, subject);
+      const name = pseudonymOf(requireSeal(seal), tenant.id, subject);
       const kept = body.keep_shared && { keep_shared: true };
       const audit = { kind: subject.kind, subject_hash: name, ...kept };
-      // asked again by the job, which would fail
+      // checked again by the job, which would fail
       if (subject.kind === 'user_id' && (await isLastOwner(tenant, subject.id)))
         throw new Problem('conflict', 'The user is the last owner; make another user an owner first.');
       const input = { kind: subject.kind, subject: subject.id, name, ...kept };
@@ -72,17 +72,17 @@ export const erasureRoutes = (jobs: Jobs, seal: Seal | undefined) => [
           { ...input, dry_run: true },
           principal.id,
         );
-        const told = { audit, action: 'erasure.previewed' as const };
-        return found ? { status: 200, body: found, ...told } : { ...acceptedReply(job_id, false), ...told };
+        const metadata = { audit, action: 'erasure.previewed' as const };
+        return found ? { status: 200, body: found, ...metadata } : { ...acceptedReply(job_id, false), ...metadata };
       }
-      const begun_by = pseudonymOf(keyed(seal), tenant.id, { kind: 'user_id', id: principal.subject });
+      const begun_by = pseudonymOf(requireSeal(seal), tenant.id, { kind: 'user_id', id: principal.subject });
       const { job_id, replay } = await jobs.start(tenant, 'erasure', { ...input, begun_by }, principal.id, idempotency);
       return { ...acceptedReply(job_id, replay), audit };
     },
   }),
 ];
 
-function keyed(seal: Seal | undefined): Seal {
+function requireSeal(seal: Seal | undefined): Seal {
   if (seal) return seal;
   throw new Problem('unavailable', 'Erasures require an encryption key: the operator must set ENCRYPTION_KEY.', {
     headers: { 'Retry-After': '60' },

@@ -22,15 +22,15 @@ import {
 } from './sql.ts';
 import { adaptiveStepLimit } from './step_limit.ts';
 
-// An erasure goes step by step, each one short transaction that also says how far it is; between two steps the tenant’s writers have
-// the clock for themselves.
+// An erasure runs in steps. Each is a short transaction that also saves the progress. Between two steps the tenant's writers can lock the
+// clock.
 
 export const PURPOSE = 'erasures';
 const PAUSE_MS = 25;
-const MEMORIES_A_STEP = 50;
-const newEventIds = (limit: number) => Array.from({ length: Math.min(limit, MEMORIES_A_STEP) }, () => newId('evt'));
+const MEMORIES_PER_STEP = 50;
+const newEventIds = (limit: number) => Array.from({ length: Math.min(limit, MEMORIES_PER_STEP) }, () => newId('evt'));
 
-/** A subject, and the ids of its accounts. */
+/** A subject and the ids of its accounts. */
 export interface SubjectAccounts extends Subject {
   accounts: string[];
 }
@@ -38,15 +38,15 @@ export interface SubjectAccounts extends Subject {
 export interface RunNeeds {
   seal: Seal;
   ledger: Ledger;
-  /** What is known of the tenant’s credentials is asked for again. */
+  /** Drops the cached states of the tenant's credentials. */
   invalidate(tenant_id: string): void;
-  /** Blanks what the audit has of the subject; repeatable. Says how many entries. */
-  eraseAudit?(tenant: Tenant, whom: SubjectAccounts, by: { job_id: string; begun_by: string }): Promise<number>;
-  /** Told where an erasure is done that its ledger could not be told of. */
+  /** Blanks the audit entries that name the subject and returns their number. Repeatable. */
+  eraseAudit?(tenant: Tenant, subjectAccounts: SubjectAccounts, by: { job_id: string; begun_by: string }): Promise<number>;
+  /** Called if the erasure is complete but could not be recorded in the ledger. */
   warn?(fault: Record<string, unknown>, message: string): void;
 }
 
-/** What the names of a subject are replaced by: equal within a tenant, and not to be guessed without the key. */
+/** Returns the pseudonym that replaces the names of a subject: the same within a tenant, and not derivable without the key. */
 export const pseudonymOf = (seal: Seal, tenant_id: string, { kind, id }: Subject): string =>
   `erased_${seal.mac(JSON.stringify([tenant_id, kind, id]), PURPOSE).slice(0, 32)}`;
 
@@ -54,21 +54,21 @@ export async function runErasure(needs: RunNeeds, job: Job<ErasureInput, Cursor>
   let cursor = job.cursor;
   try {
     cursor ??= await begin(needs, job);
-    cursor = await walk(needs, job, cursor);
+    cursor = await runSteps(needs, job, cursor);
   } catch (error) {
-    if (!(error instanceof JobStopped) && toProblem(error).status !== 503) await refuse(needs, job);
+    if (!(error instanceof JobStopped) && toProblem(error).status !== 503) await recordRefusal(needs, job);
     throw error;
   }
-  return end(needs, job, cursor);
+  return complete(needs, job, cursor);
 }
 
-/** To the end, step by step. */
-async function walk(needs: RunNeeds, job: Job<ErasureInput, Cursor>, from: Cursor): Promise<Cursor> {
+/** Runs all steps. */
+async function runSteps(needs: RunNeeds, job: Job<ErasureInput, Cursor>, from: Cursor): Promise<Cursor> {
   let cursor = from;
   const step = adaptiveStepLimit();
   while (cursor.phase !== 'over') {
     if (job.stopped()) throw new JobStopped();
-    // before memories that stay are stated anew: their events are copied
+    // before retained memories get a new version, which copies their events
     if (cursor.phase === 'forget' && cursor.after === '' && job.input.keep_shared) cursor = await renameKept(job, cursor);
     const at = cursor;
     const next = await step((limit) => eraseStep(job, at, limit, newEventIds(limit)));
@@ -82,13 +82,13 @@ async function walk(needs: RunNeeds, job: Job<ErasureInput, Cursor>, from: Curso
 
 async function begin({ seal, ledger }: RunNeeds, job: Job<ErasureInput, Cursor>): Promise<Cursor> {
   const { upto, at } = await beginErasure(job);
-  if (job.input.replay_of === undefined) ledger.append(entry(seal, job, 'started', upto, at));
+  if (job.input.replay_of === undefined) ledger.append(ledgerEntry(seal, job, 'started', upto, at));
   const cursor = { phase: 'accounts', after: '', upto, found: 0, counts: {}, started_at: at };
   await job.report(0, undefined, cursor);
   return cursor;
 }
 
-const entry = (
+const ledgerEntry = (
   seal: Seal,
   { id, tenant, input }: Job<ErasureInput>,
   state: LedgerEntry['state'],
@@ -105,12 +105,12 @@ const entry = (
   subject: seal.seal(input.subject, PURPOSE, `${tenant.id}/${id}`),
 });
 
-/** Repeatable: the moment and the id of the event are kept, so that a second end says the same. */
-async function end({ seal, ledger, eraseAudit, warn }: RunNeeds, job: Job<ErasureInput, Cursor>, cursor: Cursor) {
+/** Issues the certificate. Repeatable: the time and the event id are saved, so that a repetition issues the same certificate. */
+async function complete({ seal, ledger, eraseAudit, warn }: RunNeeds, job: Job<ErasureInput, Cursor>, cursor: Cursor) {
   const { kind, subject, name, begun_by, replay_of } = job.input;
   if (cursor.finished_at === undefined && eraseAudit && (kind === 'user_id' || kind === 'agent_id')) {
-    const whom = { kind, id: subject, accounts: await readMarkedAccounts(job.tenant, job.id) };
-    cursor.counts.audit_entries = await eraseAudit(job.tenant, whom, { job_id: job.id, begun_by });
+    const subjectAccounts = { kind, id: subject, accounts: await readMarkedAccounts(job.tenant, job.id) };
+    cursor.counts.audit_entries = await eraseAudit(job.tenant, subjectAccounts, { job_id: job.id, begun_by });
   }
   const finished_at = cursor.finished_at ?? new Date().toISOString();
   await job.report(undefined, undefined, { ...cursor, finished_at });
@@ -127,27 +127,30 @@ async function end({ seal, ledger, eraseAudit, warn }: RunNeeds, job: Job<Erasur
   };
   const text = canonicalJson(certificate);
   const signed = { certificate, sha256: hash('sha256', text), hmac: seal.mac(text, PURPOSE), ...(replay_of && { replay_of }) };
-  await appendCompletion(job.tenant, job.id, completed(certificate, signed.sha256));
+  await appendCompletion(job.tenant, job.id, completionEvent(certificate, signed.sha256));
   await dropMarks(job.tenant, job.id);
   if (replay_of === undefined)
     try {
-      ledger.append(entry(seal, job, 'completed', cursor.upto, finished_at));
+      ledger.append(ledgerEntry(seal, job, 'completed', cursor.upto, finished_at));
     } catch (err) {
-      // it is done, and a replay goes by what was written before it began: the certificate may not be lost for this
-      warn?.({ err, tenant_id: job.tenant.id, job_id: job.id }, 'the ledger could not be told that an erasure is done');
+      // The erasure is complete, and a replay needs only the `started` entry: the certificate must not be lost because of this.
+      warn?.(
+        { err, tenant_id: job.tenant.id, job_id: job.id },
+        'the completion of an erasure could not be recorded in the ledger',
+      );
     }
   return signed;
 }
 
-/** It has failed for good. Where nothing was done yet, such as to the last owner, a replay may not do it either; half done, it should. */
-async function refuse({ seal, ledger }: RunNeeds, job: Job<ErasureInput, Cursor>): Promise<void> {
+/** Handles a permanent failure. If nothing was erased yet, records a refusal, so that a replay does not erase either. */
+async function recordRefusal({ seal, ledger }: RunNeeds, job: Job<ErasureInput, Cursor>): Promise<void> {
   const at = await readCursor(job.tenant, job.id);
   if (at?.phase === 'accounts' && job.input.replay_of === undefined)
-    ledger.append(entry(seal, job, 'refused', at.upto, new Date().toISOString()));
+    ledger.append(ledgerEntry(seal, job, 'refused', at.upto, new Date().toISOString()));
   await dropMarks(job.tenant, job.id);
 }
 
-const completed = ({ job_id, kind, subject_hash, upto_seq, counts }: Certificate, sha256: string) =>
+const completionEvent = ({ job_id, kind, subject_hash, upto_seq, counts }: Certificate, sha256: string) =>
   serviceEventOf({
     event_id: `evt_${job_id.slice(4)}`,
     session_id: job_id,

@@ -4,7 +4,7 @@ import { onAnyObject } from '../http/name.ts';
 export const subjectKinds = ['user_id', 'session_id', 'project_id', 'agent_id'] as const;
 type SubjectKind = (typeof subjectKinds)[number];
 
-// Any text: a person whom an older release recorded under a name with control characters can be erased too.
+// any text: an older release may have recorded a person under a name with control characters
 const name = (about: string) => z.string().min(1).max(255).describe(about).optional();
 
 export const erasureBody = z
@@ -31,7 +31,7 @@ export const erasureBody = z
     when: onAnyObject,
   });
 
-/** Whose data is to be forgotten. */
+/** The subject of an erasure. */
 export interface Subject {
   kind: SubjectKind;
   id: string;
@@ -61,20 +61,20 @@ export const preview = z
   .object({ kind: z.enum(subjectKinds), subject_hash: z.string(), counts, kept_shared: keptShared.optional() })
   .meta({ id: 'ErasurePreview' });
 
-/** What a job that only counts is asked. */
+/** The input of a preview job. */
 export type PreviewInput = Pick<ErasureInput, 'kind' | 'subject' | 'name' | 'keep_shared'> & { dry_run: true };
 
-/** What a job of this kind is asked. */
+/** The input of an erasure job. */
 export interface ErasureInput {
   kind: SubjectKind;
   subject: string;
-  /** What its names are replaced by. */
+  /** The pseudonym that replaces the names of the subject. */
   name: string;
-  /** Shared decisions, tasks and rules stay without the names of the person. */
+  /** Retains shared decisions, tasks and rules without the names of the person. */
   keep_shared?: boolean;
-  /** Who began it: a keyed hash, as of a subject. */
+  /** Pseudonym of the user who began the erasure. */
   begun_by: string;
-  /** Of an erasure that is done again after a restore: whose it was, up to where it reached, and when. */
+  /** For a repetition after a restore: the original job, the seq up to which it erased, and its time. */
   replay_of?: string;
   upto_seq?: number;
   before?: string;

@@ -3,7 +3,7 @@ import type { Job } from '../jobs/index.ts';
 import type { Parts } from './replace_names.ts';
 import type { Counts, ErasureInput, KeptShared } from './schemas.ts';
 
-/** Where an erasure stands; the database moves it on. */
+/** The progress of an erasure; the database advances it. */
 export interface Cursor {
   phase: string;
   after: string;
@@ -12,7 +12,7 @@ export interface Cursor {
   counts: Counts;
   started_at: string;
   finished_at?: string;
-  /** Of what `keep_shared` keeps: up to which seq names were replaced. */
+  /** With `keep_shared`: the seq up to which names were replaced. */
   renamed_upto?: number;
 }
 
@@ -32,16 +32,16 @@ export const isLastOwner = (tenant: Tenant, subject: string): Promise<boolean> =
 
 type ErasureJob = Job<Pick<ErasureInput, 'kind' | 'subject' | 'upto_seq' | 'before' | 'keep_shared'>>;
 
-/** The seq up to which it reaches, and a moment before which all up to there was recorded, by the clock that the log is written by. */
-export interface Reach {
+/** The seq up to which an erasure reaches, and a time before which all these events were recorded, by the clock of the database. */
+export interface ErasureScope {
   upto: number;
   at: string;
 }
 
-export async function beginErasure({ tenant, id, input }: ErasureJob): Promise<Reach> {
+export async function beginErasure({ tenant, id, input }: ErasureJob): Promise<ErasureScope> {
   const { upto_seq, before } = input;
-  // the moment is looked up after the seq, and rounded up: what reads it knows no microseconds
-  const [row] = await tenant.call<Reach>(
+  // reads the time after the seq and rounds it up, because it is later compared in milliseconds
+  const [row] = await tenant.call<ErasureScope>(
     `select b.upto, date_trunc('milliseconds', clock_timestamp()) + interval '1 millisecond' as at
      from begin_erasure($1, $2, $3, $4, $5, coalesce($6::timestamptz, clock_timestamp()), $7) b (upto)`,
     [
@@ -57,7 +57,7 @@ export async function beginErasure({ tenant, id, input }: ErasureJob): Promise<R
   return row!;
 }
 
-/** After an earlier restore seqs are given again: what stands under them by now may be later than what was erased there. */
+/** Returns the last seq that was recorded before the erasure. After an earlier restore, seqs were reused: the same seq can now be a newer event. */
 const lastBefore = (tenant: Tenant, upto_seq: number, before: string): Promise<number> =>
   tenant.read(async (db) => {
     const row = await db.row<{ seq: number }>(
@@ -71,7 +71,7 @@ const lastBefore = (tenant: Tenant, upto_seq: number, before: string): Promise<n
     return row?.seq ?? 0;
   });
 
-/** One short transaction. Null: another daemon has the job. `ids`: for events that it may have to write. */
+/** Runs one step in a short transaction. Returns null if another daemon has the job. `ids`: for the events that the step may append. */
 export const eraseStep = (
   { tenant, id, token, lease_ms, input }: ErasureJob,
   cursor: Cursor,
@@ -89,7 +89,7 @@ export const eraseStep = (
     ids,
   ]);
 
-/** Where it stands, as the database has it. */
+/** Returns the saved progress. */
 export const readCursor = (tenant: Tenant, job_id: string): Promise<Cursor | undefined> =>
   tenant.read(async (db) => {
     const sql = 'select cursor from jobs where tenant_id = $1 and job_id = $2';
@@ -97,7 +97,7 @@ export const readCursor = (tenant: Tenant, job_id: string): Promise<Cursor | und
     return row?.cursor ?? undefined;
   });
 
-/** The accounts of the subject, as they were named. */
+/** Returns the accounts of the subject that were marked at the beginning. */
 export const readMarkedAccounts = (tenant: Tenant, job_id: string): Promise<string[]> =>
   tenant.read(async (db) => {
     const rows = await db.rows<{ id: string }>(
@@ -107,7 +107,7 @@ export const readMarkedAccounts = (tenant: Tenant, job_id: string): Promise<stri
     return rows.map(({ id }) => id);
   });
 
-/** The accounts of a subject. */
+/** Returns the current accounts of a subject. */
 export const readAccounts = (tenant: Tenant, subject: string): Promise<string[]> =>
   tenant.read(async (db) => {
     const rows = await db.rows<{ user_id: string }>('select user_id from users where tenant_id = $1 and subject = $2', [
@@ -117,24 +117,24 @@ export const readAccounts = (tenant: Tenant, subject: string): Promise<string[]>
     return rows.map(({ user_id }) => user_id);
   });
 
-/** Appends what the log says at the end, once. */
+/** Appends the event `erasure.completed` unless it exists. */
 export const appendCompletion = (tenant: Tenant, job_id: string, event: unknown): Promise<number> =>
   one(tenant, 'select append_erasure_event($1, $2, $3) as value', [tenant.id, job_id, JSON.stringify(event)]);
 
 const LISTED_IDS = 1000;
 
-/** What stays because of `keep_shared`. */
+/** Lists the items that `keep_shared` retained. */
 export const listShared = (tenant: Tenant, job_id: string): Promise<KeptShared> =>
   one(tenant, 'select list_shared($1, $2, $3) as value', [tenant.id, job_id, LISTED_IDS]);
 
-/** An event that stays, with all that is kept of it and can hold a name. `was` is the hash by which the database knows these parts. */
+/** A retained event with all of its data that can contain a name. `was`: hash by which the database detects changes of that data. */
 export interface SharedEvent {
   seq: number;
   was: string;
   parts: Parts;
 }
 
-/** The words that stand for the subject. */
+/** Returns the names that identify the subject. */
 export const readNames = (tenant: Tenant, job_id: string): Promise<string[]> =>
   tenant.read(async (db) => {
     const rows = await db.rows<{ id: string }>(
@@ -154,27 +154,27 @@ export const readSharedEvents = (tenant: Tenant, job_id: string, after: number, 
     ]),
   );
 
-/** One short transaction. `stale`: so many were edited since they were read, and not written. */
+/** Writes a step in a short transaction. `stale`: number of events that were edited since they were read, and were not written. */
 export async function renameShared(
   { tenant, id, token, lease_ms }: ErasureJob,
   cursor: Cursor,
   docs: SharedEvent[],
-): Promise<{ held: boolean; stale: number }> {
-  const [row] = await tenant.call<{ held: boolean; stale: number }>(
-    'select held, stale from rename_shared($1, $2, $3, $4, $5, $6)',
+): Promise<{ leased: boolean; stale: number }> {
+  const [row] = await tenant.call<{ leased: boolean; stale: number }>(
+    'select held as leased, stale from rename_shared($1, $2, $3, $4, $5, $6)',
     [tenant.id, id, token, lease_ms, JSON.stringify(cursor), JSON.stringify(docs)],
   );
   return row!;
 }
 
-const MARKS_A_BATCH = 5000;
+const MARKS_PER_BATCH = 5000;
 
 export async function dropMarks(tenant: Tenant, job_id: string): Promise<void> {
-  for (let count = MARKS_A_BATCH; count === MARKS_A_BATCH; )
-    count = await one(tenant, 'select drop_marks($1, $2, $3) as value', [tenant.id, job_id, MARKS_A_BATCH]);
+  for (let count = MARKS_PER_BATCH; count === MARKS_PER_BATCH; )
+    count = await one(tenant, 'select drop_marks($1, $2, $3) as value', [tenant.id, job_id, MARKS_PER_BATCH]);
 }
 
-/** Of jobs that are over, however they ended. */
+/** Deletes the marks of jobs that have ended. */
 export const sweepMarks = (tenant: Tenant, limit: number): Promise<number> =>
   tenant.write((db) =>
     db.run(

@@ -1,18 +1,19 @@
-// A step locks the tenant's clock: it stays short whatever the rows are like and however busy the server is.
+// Adapts the size of the steps of an erasure or a trim. A step locks the tenant's clock, so it must stay short whatever the size of the rows
+// and the load of the server.
 
-/** A step that takes longer is followed by a smaller one. */
+/** After a longer step the limit is halved. */
 const LONG_STEP_MS = 120;
-const [MIN_LIMIT, FIRST, MOST] = [20, 200, 1000];
+const [MIN_LIMIT, INITIAL_LIMIT, MAX_LIMIT] = [20, 200, 1000];
 
-/** Gives each step a limit that fits how long the last one took. */
+/** Returns a function that runs a step with a limit adapted to the duration of the previous step. */
 export function adaptiveStepLimit(long_ms = LONG_STEP_MS): <T>(step: (limit: number) => Promise<T>) => Promise<T> {
-  let limit = FIRST;
+  let limit = INITIAL_LIMIT;
   return async (step) => {
     const before = performance.now();
     const result = await step(limit);
     const took = performance.now() - before;
     if (took > long_ms) limit = Math.max(MIN_LIMIT, limit >> 1);
-    else if (took < long_ms / 3) limit = Math.min(MOST, limit * 2);
+    else if (took < long_ms / 3) limit = Math.min(MAX_LIMIT, limit * 2);
     return result;
   };
 }

@@ -4,15 +4,15 @@ import { type Import, insertRows } from './sql.ts';
 
 const MAX_ROWS = 2_000;
 const MAX_BYTES = 2 * 1024 * 1024;
-/** However slowly they come: what a reader of the tenant's job sees is not older. */
+/** A batch is sent after this time even if it is small, so that the progress of the job stays current. */
 const MAX_WAIT_MS = 10_000;
 
-/** Rows on their way to the database, many at once; the next ones are collected meanwhile. */
+/** Collects imported rows and inserts them in batches. One batch is collected while the previous one is inserted. */
 export interface Batch {
   add(part: string, number: number, bytes: Buffer): Promise<void>;
-  /** Until all is there. */
+  /** Resolves when all rows are inserted. */
   flush(): Promise<void>;
-  /** What the database refuses is told with the line. */
+  /** Runs `work` and attributes a database error to the line. */
   guard(number: number, work: () => Promise<void>): Promise<void>;
 }
 
@@ -21,47 +21,52 @@ interface Waiting {
   text: string;
 }
 
-export function openBatch(tenant: Tenant, held: Import): Batch {
+export function openBatch(tenant: Tenant, importJob: Import): Batch {
   let part: string | undefined;
   let waiting: Waiting[] = [];
   let bytes = 0;
-  let sent = performance.now();
-  let going: Promise<void> = Promise.resolve();
+  let sentAt = performance.now();
+  let inFlight: Promise<void> = Promise.resolve();
 
   async function send(): Promise<void> {
-    await going;
+    await inFlight;
     if (!part || waiting.length === 0) return;
-    going = insert(part, waiting);
-    // awaited with the next ones
-    going.catch(() => undefined);
+    inFlight = insert(part, waiting);
+    // the error surfaces when the next batch awaits this one
+    inFlight.catch(() => undefined);
     waiting = [];
     bytes = 0;
-    sent = performance.now();
+    sentAt = performance.now();
   }
 
-  /** A batch that is refused is halved until the row is found. */
-  async function insert(of: string, rows: Waiting[]): Promise<void> {
+  /** Halves a rejected batch until the faulty row is found. */
+  async function insert(rowsPart: string, rows: Waiting[]): Promise<void> {
     try {
-      await insertRows(tenant, held, of, `[${rows.map(({ text }) => text).join(',')}]`);
+      await insertRows(tenant, importJob, rowsPart, `[${rows.map(({ text }) => text).join(',')}]`);
     } catch (error) {
       if (rows.length === 1 || !isRefusal(error)) throw refusal(rows[0]!.number, error);
       const middle = rows.length >> 1;
-      await insert(of, rows.slice(0, middle));
-      await insert(of, rows.slice(middle));
+      await insert(rowsPart, rows.slice(0, middle));
+      await insert(rowsPart, rows.slice(middle));
     }
   }
 
   return {
-    add: async (of, number, line) => {
-      if (of !== part || waiting.length >= MAX_ROWS || bytes + line.length > MAX_BYTES || performance.now() - sent > MAX_WAIT_MS)
+    add: async (rowsPart, number, line) => {
+      if (
+        rowsPart !== part ||
+        waiting.length >= MAX_ROWS ||
+        bytes + line.length > MAX_BYTES ||
+        performance.now() - sentAt > MAX_WAIT_MS
+      )
         await send();
-      part = of;
+      part = rowsPart;
       waiting.push({ number, text: line.toString() });
       bytes += line.length;
     },
     flush: async () => {
       await send();
-      await going;
+      await inFlight;
     },
     guard: (number, work) =>
       work().catch((error: unknown) => {
@@ -75,8 +80,5 @@ const isRefusal = (error: unknown): boolean => ['22', '23', '54'].includes(codeO
 
 function refusal(number: number, error: unknown): unknown {
   if (!isRefusal(error)) return error;
-  return lineProblem(
-    number,
-    codeOf(error) === '23505' ? 'it is there already, in an earlier line' : 'a value that cannot be stored',
-  );
+  return lineProblem(number, codeOf(error) === '23505' ? 'duplicates an earlier line' : 'contains a value that cannot be stored');
 }

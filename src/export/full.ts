@@ -6,12 +6,12 @@ import { openSpool, type Spool } from './spool.ts';
 import { listParts, type Page, type Part, pagesOf, readPiece, readTenantState, type TenantState } from './sql.ts';
 import { withoutUnreadable } from './unreadable.ts';
 
-// The tenant as lines. Everything is as of one seq: what changes is read in one snapshot that ends before the client is waited for;
-// the log up to that seq and what hangs on it are walked by their keys without one. Only a trim drops rows of these: where one came
-// between, the file has no end.
+// The export of a whole tenant, consistent as of one seq. Mutable tables are read in one snapshot, which ends before the client is waited for.
+// The log up to that seq and the tables that belong to it are then read by key without a snapshot. Only a trim removes their rows; if one
+// ran meanwhile, the file gets no end line.
 
 export const FORMAT_VERSION = 1;
-/** A multiple of 3, so that pieces of base64 join. */
+/** A multiple of 3, so that the base64 pieces can be concatenated. */
 const PIECE_BYTES = 48 * 1024;
 const PIECES_A_READ = 16;
 const PROGRESS_EVERY = 50_000;
@@ -20,26 +20,26 @@ export interface ExportStart {
   tenant_id: string;
   as_of_seq: number;
   tenantState: TenantState;
-  /** Lines of what changes. */
+  /** Lines of the mutable tables. */
   spool: Spool;
   counts: Record<string, number>;
   parts: Part[];
-  /** Lines that name a row which cannot be read. */
+  /** Number of lines that report an unreadable row. */
   unreadable: number;
 }
 
 export interface SpoolNeeds {
   spool_dir: string;
-  /** The database has one session (the embedded engine): a snapshot held over all pages keeps everyone else waiting. */
+  /** The database has one session (the embedded engine): a snapshot over all pages would block everyone else. */
   oneSession: boolean;
 }
 
-/** Times that the views are read without a snapshot before it is taken after all. */
+/** Attempts to read the mutable tables without a snapshot before one is taken after all. */
 const LOOSE_TRIES = 3;
 
 /**
- * What changes, and where the log stands, at one moment. Every change of a view appends to the log in its transaction, so pages read
- * one by one are of one moment too where the log stands at the end as it stood at the beginning.
+ * Reads the mutable tables and the state of the log at one moment. On the embedded engine, pages are read without a snapshot first: every
+ * change of these tables appends to the log in its transaction, so the pages are consistent if the state of the log is unchanged afterwards.
  */
 export async function readChangingRows(tenant: Tenant, { spool_dir, oneSession }: SpoolNeeds): Promise<ExportStart> {
   for (let i = 0; oneSession && i < LOOSE_TRIES; i += 1) {
@@ -54,22 +54,22 @@ export async function readChangingRows(tenant: Tenant, { spool_dir, oneSession }
 async function readViews(
   tenant: Tenant,
   spool_dir: string,
-  using: <T>(work: (db: Db) => Promise<T>) => Promise<T>,
+  run: <T>(work: (db: Db) => Promise<T>) => Promise<T>,
 ): Promise<ExportStart> {
   const spool = openSpool(spool_dir);
   try {
-    const tenantState = await using((db) => readTenantState(db, tenant.id));
+    const tenantState = await run((db) => readTenantState(db, tenant.id));
     if (!tenantState) throw new Problem('not-found', 'The tenant no longer exists.');
-    const parts = await using(listParts);
+    const parts = await run(listParts);
     const counts: ExportStart['counts'] = {};
     let unreadable = 0;
-    const rows = (text: string, values: unknown[]) => using((db) => db.rows<Page>(text, values));
+    const rows = (text: string, values: unknown[]) => run((db) => db.rows<Page>(text, values));
     for (const part of parts.filter(({ changes }) => changes))
       for await (const page of pagesOf(tenant.id, part, tenantState.last_seq, rows)) {
-        const { text, skipped } = await withoutUnreadable(tenant, part, page);
+        const { text, replaced } = await withoutUnreadable(tenant, part, page);
         await spool.add(text);
         counts[part.part] = (counts[part.part] ?? 0) + page.n;
-        unreadable += skipped;
+        unreadable += replaced;
       }
     return { tenant_id: tenant.id, as_of_seq: tenantState.last_seq, tenantState, spool, parts, counts, unreadable };
   } catch (error) {
@@ -78,8 +78,13 @@ async function readViews(
   }
 }
 
-/** `alive` is called now and then and throws where the export may not go on. */
-export async function writeFull(tenant: Tenant, start: ExportStart, out: Output, alive: () => Promise<void>): Promise<void> {
+/** Writes the export. `assertStillAuthorized` is called regularly and throws if the export must end. */
+export async function writeFull(
+  tenant: Tenant,
+  start: ExportStart,
+  out: Output,
+  assertStillAuthorized: () => Promise<void>,
+): Promise<void> {
   const { tenantState, as_of_seq } = start;
   const counts: Record<string, number> = { tenant: 1, ...start.counts };
   const total = tenantState.event_count;
@@ -99,35 +104,35 @@ export async function writeFull(tenant: Tenant, start: ExportStart, out: Output,
   );
   await out.write(line({ type: 'tenant', language: tenantState.language, settings: tenantState.settings }));
   for await (const bytes of start.spool.read()) await out.write(bytes);
-  let told = 0;
+  let reported = 0;
   let { unreadable } = start;
   for (const part of start.parts.filter(({ changes }) => !changes))
     for await (const page of pagesOf(tenant.id, part, as_of_seq, (text, values) => tenant.call(text, values))) {
-      await alive();
+      await assertStillAuthorized();
       if (part.has_bytes) counts.piece = (counts.piece ?? 0) + (await writeArtifacts(tenant, page.lines, out));
       else {
-        const { text, skipped } = await withoutUnreadable(tenant, part, page);
+        const { text, replaced } = await withoutUnreadable(tenant, part, page);
         await out.write(text);
-        unreadable += skipped;
+        unreadable += replaced;
       }
       counts[part.part] = (counts[part.part] ?? 0) + page.n;
-      if (part.part !== 'event' || counts.event! - told < PROGRESS_EVERY) continue;
-      told = counts.event!;
-      await out.write(line({ type: 'progress', done: told, total }));
+      if (part.part !== 'event' || counts.event! - reported < PROGRESS_EVERY) continue;
+      reported = counts.event!;
+      await out.write(line({ type: 'progress', done: reported, total }));
     }
   if (unreadable > 0) counts.unreadable = unreadable;
   const now = await tenant.read((db) => readTenantState(db, tenant.id));
-  if (!now || isTrimmed(tenantState, now)) throw new Problem('unavailable', 'The log was trimmed while it was exported.');
+  if (!now || isTrimmed(tenantState, now)) throw new Problem('unavailable', 'The log was trimmed during the export.');
   await out.write(line({ type: 'end', counts, sha256: out.digest() }));
 }
 
-/** Appends change neither of these. */
+/** Appends change neither value. */
 const isTrimmed = (was: TenantState, is: TenantState): boolean =>
   is.oldest_seq !== was.oldest_seq || is.last_seq - is.event_count !== was.last_seq - was.event_count;
 
 export const line = (value: unknown): string => `${JSON.stringify(value)}\n`;
 
-/** Each artifact, then its bytes. Returns how many pieces they were. */
+/** Writes each artifact, then its bytes. Returns the number of pieces. */
 async function writeArtifacts(tenant: Tenant, lines: string, out: Output): Promise<number> {
   let pieces = 0;
   for (const text of lines.split('\n')) {
@@ -135,8 +140,8 @@ async function writeArtifacts(tenant: Tenant, lines: string, out: Output): Promi
     await out.write(`${text}\n`);
     for (let at = 0; at < byte_count; at += PIECES_A_READ * PIECE_BYTES) {
       const bytes = await readPiece(tenant, artifact_id, at, PIECES_A_READ * PIECE_BYTES);
-      // erased meanwhile: half of an artifact is none, and the file has no end
-      if (!bytes || bytes.length === 0) throw new Problem('unavailable', 'An artifact was erased while it was exported.');
+      // erased meanwhile: the artifact is incomplete, so the file gets no end line
+      if (!bytes || bytes.length === 0) throw new Problem('unavailable', 'An artifact was erased during the export.');
       let text = '';
       for (let from = 0; from < bytes.length; from += PIECE_BYTES, pieces += 1)
         text += line({ type: 'piece', artifact_id, at: at + from, base64: bytes.toString('base64', from, from + PIECE_BYTES) });

@@ -1,4 +1,4 @@
--- Columns of a table that its lines have: all but the tenant, generated ones, and bytes that are stored outside of the row.
+-- Returns the exported columns of a table: all but the tenant, generated columns, and bytes stored out of line.
 create or replace function portable_columns(p_relation text) returns table (name text, type text, needed boolean)
 language sql stable
 begin atomic
@@ -9,8 +9,8 @@ begin atomic
   order by a.attnum;
 end;
 
--- What an export holds beside the header, in the order of the file: what changes, what has bytes outside of the row (they follow its line),
--- and what a log of a given length has for good.
+-- Returns the exported tables in the order of the file: mutable tables, tables with out-of-line bytes (which follow the line of their row), and
+-- tables whose rows are immutable up to a given seq.
 create or replace function portable_parts()
 returns table (part text, place int, relation text, keys text[], bound text, weight text, has_bytes boolean)
 language sql stable
@@ -26,7 +26,7 @@ begin atomic
   order by 2;
 end;
 
--- The same for the daemon, with the columns that hold times, and those of them that every row has.
+-- Returns the same for the daemon, with the columns of type timestamptz, and those of them that are not null.
 create or replace function list_parts() returns table (part text, keys text[], changes boolean, has_bytes boolean, times text[], needed_times text[])
 language sql stable
 begin atomic
@@ -38,7 +38,7 @@ begin atomic
   order by p.place;
 end;
 
--- A page of lines, and the place of the last. It ends at p_limit rows or where they weigh 4 MiB. As one text: a row costs the daemon nothing.
+-- Returns a page of lines and the key of the last one. It has at most p_limit rows and about 4 MiB. One text saves the daemon the cost per row.
 create or replace function export_page(p_tenant text, p_part text, p_after jsonb, p_upto bigint, p_limit int)
 returns table (lines text, n int, last jsonb)
 language plpgsql
@@ -75,7 +75,7 @@ begin
   using p_tenant, p_after, p_upto, p_limit;
 end $$;
 
--- Deletes imported rows for at most p_ms and returns whether any are left.
+-- Deletes imported rows for at most p_ms. Returns whether any are left.
 create or replace function undo_rows(p_ms int) returns boolean
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
@@ -105,7 +105,7 @@ revoke execute on function undo_rows(int) from public;
 grant execute on function undo_rows(int) to agent_memory_app;
 alter function undo_rows(int) owner to agent_memory_eraser;
 
--- Bytes whose event never came do not count.
+-- Artifacts without an event do not count.
 create or replace function is_empty_tenant(p_tenant text) returns boolean
 language plpgsql stable
 as $$
@@ -122,7 +122,7 @@ begin
   return true;
 end $$;
 
--- Marks an empty tenant, and begins the job. `p_lease_ms` from now another daemon may take it. Returns how many bytes the tenant may store.
+-- Marks an empty tenant as importing and starts the job, whose lease is p_lease_ms. Returns the bytes that the tenant may store.
 create or replace function begin_import(p_tenant text, p_import text, p_by text, p_lease_ms int) returns bigint
 language plpgsql
 as $$
@@ -146,7 +146,7 @@ begin
   return v_clock.max_bytes;
 end $$;
 
--- The clock's lock, held to the end of the transaction, and proof that the import was not given up meanwhile: nobody took its job.
+-- Locks the clock and renews the lease. Raises AM409 if the import was abandoned and another daemon took its job.
 create or replace function renew_import(p_tenant text, p_import text, p_events bigint, p_total bigint, p_lease_ms int) returns void
 language plpgsql
 as $$
@@ -158,7 +158,7 @@ begin
   end if;
 end $$;
 
--- Lines of one part as rows. What an event weighs is measured again: pages end by it.
+-- Inserts the rows of one part. The weight of an event is measured again if it is implausible, because pages are limited by it.
 create or replace function import_rows(p_tenant text, p_import text, p_part text, p_rows jsonb, p_lease_ms int) returns void
 language plpgsql
 set timezone = 'UTC'
@@ -191,7 +191,7 @@ begin
   perform keep_artifact(p_tenant, p_row, p_bytes);
 end $$;
 
--- A page of a noun's rows that were imported: the first that does not fit the log; `last` is where the next page begins.
+-- Checks a page of imported rows of a noun. Returns the fault of the first row that does not match the log; `last` is where the next page starts.
 create or replace function find_stray(p_tenant text, p_noun text, p_first bigint, p_after text, p_limit int) returns table (last text, fault text)
 language plpgsql
 as $$
@@ -200,7 +200,7 @@ begin
   return query execute format('select last, fault from %I($1, $2, $3, $4)', p_noun || '_stray') using p_tenant, p_first, p_after, p_limit;
 end $$;
 
--- All is there and was found good: from here on the tenant is like any other, but for its passages. The job goes on with them.
+-- Completes a verified import: the tenant is like any other from now on, except for its passages, which the job builds.
 create or replace function finish_import(p_tenant text, p_import text, p_clock jsonb, p_language text, p_settings jsonb) returns void
 language plpgsql
 as $$
@@ -218,7 +218,7 @@ begin
   perform hand_over_job(p_tenant, p_import, p_clock);
 end $$;
 
--- One batch of giving up, whether more is to be undone; with the last the job has failed. p_import null: one whose job is over, if any.
+-- Undoes a batch of an import. Returns whether more is left; after the last batch the job fails. p_import null: an import whose job has ended.
 create or replace function undo_import(p_tenant text, p_import text, p_ms int, p_problem jsonb) returns boolean
 language plpgsql
 as $$

@@ -7,7 +7,7 @@ import { type ImportedFile, type ImportSettings, importLines } from './import_li
 import type { Line } from './lines.ts';
 import { beginImport, type Clock, findMisfit, finishImport, renewImport, undoImport } from './sql.ts';
 
-/** The file into the empty tenant, whole or not at all. While it comes, nothing else can be recorded. */
+/** Imports a file into an empty tenant, completely or not at all. Until it ends, the tenant accepts no other writes. */
 export async function importTenant(
   tenant: Tenant,
   lines: AsyncIterable<Line>,
@@ -16,29 +16,29 @@ export async function importTenant(
   started_by: string,
 ): Promise<{ job_id: string; as_of_seq: number; counts: Record<string, number> }> {
   const job_id = newId('job');
-  const held = { id: job_id, lease_ms: settings.lease_ms };
-  const room = await beginImport(tenant, held, started_by);
-  // an import that lost its job finds out with its next rows
-  const beat = setInterval(() => void renewImport(tenant, held).catch(() => undefined), held.lease_ms / 3);
-  beat.unref();
+  const importJob = { id: job_id, lease_ms: settings.lease_ms };
+  const max_bytes = await beginImport(tenant, importJob, started_by);
+  // errors are ignored: an import that lost its job fails with its next rows
+  const renewal = setInterval(() => void renewImport(tenant, importJob).catch(() => undefined), importJob.lease_ms / 3);
+  renewal.unref();
   try {
-    const file = await importLines(tenant, held, room, lines, settings);
+    const file = await importLines(tenant, importJob, max_bytes, lines, settings);
     await verify(tenant, file.oldest_seq, file.header.as_of_seq);
-    const stray = await findMisfit(tenant, file.oldest_seq);
-    if (stray !== undefined) throw new Problem('validation', stray);
+    const misfit = await findMisfit(tenant, file.oldest_seq);
+    if (misfit !== undefined) throw new Problem('validation', misfit);
     const stored_bytes = storedBytes(file);
-    if (room !== null && stored_bytes > room)
+    if (max_bytes !== null && stored_bytes > max_bytes)
       throw new Problem('quota-exceeded', 'The import exceeds the storage quota of the tenant.');
     const { header, oldest_seq, event_count, counts } = file;
     const clock = { last_seq: header.as_of_seq, oldest_seq, event_count, stored_bytes };
-    await finishImport(tenant, held, clock, file.tenant);
+    await finishImport(tenant, importJob, clock, file.tenant);
     return { job_id, as_of_seq: header.as_of_seq, counts };
   } catch (error) {
-    // the first error is the one that counts; what cannot be undone now is undone by who takes the job
+    // reports the original error; if undoing fails now, whoever takes the job undoes the import
     await undoImport(tenant, job_id, problemOf(error, job_id)).catch(() => undefined);
     throw error;
   } finally {
-    clearInterval(beat);
+    clearInterval(renewal);
   }
 }
 
@@ -47,7 +47,7 @@ function problemOf(error: unknown, job_id: string): unknown {
   return { type, title, status, detail };
 }
 
-/** What the tenant had stored where that is about what came; else what came. */
+/** Returns the stored bytes of the header if they are plausible for the imported rows; otherwise the measured bytes. */
 function storedBytes({ header: { stored_bytes }, bytes }: ImportedFile): number {
   const slack = 64 * 1024;
   return stored_bytes > bytes / 4 - slack && stored_bytes < bytes * 3 + slack ? stored_bytes : bytes;
@@ -63,12 +63,12 @@ const runImport: Handler = async ({ tenant, id, input, report }) => {
     // the job has already failed; the returned value is discarded
     return {};
   }
-  // the passages of what was imported, from its log
+  // builds the passages from the imported log
   return { events: await rebuildTenant(tenant, (seq) => report(event_count + Math.max(0, seq - oldest_seq + 1))) };
 };
 
-// it undoes what it did, whoever began it
+// the job also outlives the authority of its starter, because it undoes the import if it failed
 export const importJobs: Handlers = { import: { run: runImport, continuesWithoutStarter: () => true } };
 
-/** Of imports whose job failed to undo them. */
+/** Undoes imports whose job failed to do so. */
 export const sweepImports = (tenant: Tenant): Promise<number> => undoImport(tenant, null, null).then(() => 0);

@@ -13,20 +13,20 @@ import { rejectSecretBytes, rejectSecrets } from './screen.ts';
 import { type Import, insertArtifact, listParts, renewImport } from './sql.ts';
 import { unreadableRow } from './unreadable.ts';
 
-// Takes the lines of an export into a tenant that is marked for it. Nothing is believed: each value by its schema, the order, that
-// seq is dense, the counts and the hash at the end.
+// Imports the lines of an export into a marked tenant. The file is untrusted: every value is checked against its schema, and so are the order
+// of the lines, the density of seqs, and the counts and hash at the end.
 
 export interface ImportLimits {
   json: JsonLimits;
-  /** What a line of each type may be. */
+  /** The schema of each type of line. */
   rows: Record<string, Portable>;
   maxArtifactBytes: number;
-  /** What the daemon holds of bodies: an artifact is counted until it is stored. */
+  /** Memory reserved for bodies: an artifact is counted until it is stored. */
   bytesInFlight: BytesInFlight;
 }
 
 export interface ImportSettings extends ImportLimits {
-  /** Of the tenant as it is, not as the file would have it. */
+  /** With the policy of the tenant, not that of the file. */
   screener: AsyncScreener;
 }
 
@@ -34,10 +34,10 @@ export interface ImportedFile {
   header: Header;
   tenant: TenantLine;
   counts: Record<string, number>;
-  /** Of the first event; without one, where the log would begin. */
+  /** Seq of the first event; without events, the beginning of the log according to the header. */
   oldest_seq: number;
   event_count: number;
-  /** About what the rows take, as appends count it: text and passages. */
+  /** Approximate bytes of the rows as appends count them: text and passages. */
   bytes: number;
 }
 
@@ -49,9 +49,9 @@ interface ArtifactLine {
 
 interface ImportProgress {
   batch: Batch;
-  /** The types of lines, in this order and no other; pieces follow their artifact. */
-  places: string[];
-  place: number;
+  /** The types of lines in their required order; pieces follow their artifact. */
+  lineTypes: string[];
+  position: number;
   counts: Record<string, number>;
   header?: Header;
   tenant?: TenantLine;
@@ -62,64 +62,78 @@ interface ImportProgress {
   ended: boolean;
 }
 
-/** `room`: how many bytes the tenant may store; null: no bound. */
+/** `max_bytes`: bytes that the tenant may still store; null: unlimited. */
 export async function importLines(
   tenant: Tenant,
-  held: Import,
-  room: number | null,
+  importJob: Import,
+  max_bytes: number | null,
   lines: AsyncIterable<Line>,
   settings: ImportSettings,
 ): Promise<ImportedFile> {
-  const places = ['header', 'tenant', ...(await tenant.read(listParts)).map(({ part }) => part), 'end'];
-  const at: ImportProgress = { batch: openBatch(tenant, held), places, place: -1, counts: {}, bytes: 0, ended: false };
+  const lineTypes = ['header', 'tenant', ...(await tenant.read(listParts)).map(({ part }) => part), 'end'];
+  const state: ImportProgress = {
+    batch: openBatch(tenant, importJob),
+    lineTypes,
+    position: -1,
+    counts: {},
+    bytes: 0,
+    ended: false,
+  };
   let number = 0;
   try {
     for await (const line of lines) {
       number = line.number;
-      await importLine(tenant, held, at, line, settings);
-      if (room !== null && at.bytes > room)
+      await importLine(tenant, importJob, state, line, settings);
+      if (max_bytes !== null && state.bytes > max_bytes)
         throw new Problem('quota-exceeded', 'The import exceeds the storage quota of the tenant.');
     }
   } catch (error) {
-    // where an earlier line was refused meanwhile, that is told
-    await at.batch.flush();
+    // an error of an earlier line takes precedence
+    await state.batch.flush();
     throw error;
   } finally {
-    at.artifact?.pieces.clear();
+    state.artifact?.pieces.clear();
   }
-  if (!at.header || !at.tenant || !at.ended) throw lineProblem(number + 1, 'the file has no end: it is cut off');
+  if (!state.header || !state.tenant || !state.ended)
+    throw lineProblem(number + 1, 'the file is incomplete: the end line is missing');
   return {
-    header: at.header,
-    tenant: at.tenant,
-    counts: at.counts,
-    oldest_seq: at.firstSeq ?? at.header.oldest_seq,
-    event_count: at.counts.event ?? 0,
-    bytes: at.bytes,
+    header: state.header,
+    tenant: state.tenant,
+    counts: state.counts,
+    oldest_seq: state.firstSeq ?? state.header.oldest_seq,
+    event_count: state.counts.event ?? 0,
+    bytes: state.bytes,
   };
 }
 
-async function importLine(tenant: Tenant, held: Import, at: ImportProgress, line: Line, settings: ImportSettings): Promise<void> {
+async function importLine(
+  tenant: Tenant,
+  importJob: Import,
+  state: ImportProgress,
+  line: Line,
+  settings: ImportSettings,
+): Promise<void> {
   const { number } = line;
-  if (at.ended) throw lineProblem(number, 'there is something after the end');
+  if (state.ended) throw lineProblem(number, 'the end line must be the last line');
   const value = read(line, settings.json);
   const { type } = value;
-  if (typeof type !== 'string') throw lineProblem(number, 'a line has a type', '/type');
-  if (at.artifact && type !== 'piece') throw lineProblem(number, 'the bytes of the artifact before are not all there');
-  if (!['progress', 'piece', 'unreadable'].includes(type)) assertOrder(at, number, type);
+  if (typeof type !== 'string') throw lineProblem(number, 'required', '/type');
+  if (state.artifact && type !== 'piece') throw lineProblem(number, 'the bytes of the previous artifact are incomplete');
+  if (!['progress', 'piece', 'unreadable'].includes(type)) assertOrder(state, number, type);
   if (type === 'header') {
-    at.header = parse(header, value, number);
-    // each event once when it comes and once when it is indexed
-    await renewImport(tenant, held, 2 * (at.header.counts.event ?? 0));
+    state.header = parse(header, value, number);
+    // each event counts twice in the progress: when it is imported and when it is indexed
+    await renewImport(tenant, importJob, 2 * (state.header.counts.event ?? 0));
   }
   if (type === 'tenant') {
-    at.tenant = parse(tenantLine, value, number);
+    state.tenant = parse(tenantLine, value, number);
     await rejectSecrets(settings.screener, number, value, []);
-  } else if (type === 'end') await verifyEnd(at, line, value);
+  } else if (type === 'end') await verifyEnd(state, line, value);
   else if (type === 'unreadable') parse(unreadableRow, value, number);
-  else if (type === 'piece') await addPiece(tenant, held, at, number, parse(piece, value, number), settings);
+  else if (type === 'piece') await addPiece(tenant, importJob, state, number, parse(piece, value, number), settings);
   else if (Object.hasOwn(settings.rows, type))
-    await importRow(tenant, held, at, line, parse(settings.rows[type]!.row, value, number), settings);
-  if (!['header', 'progress', 'end'].includes(type)) at.counts[type] = (at.counts[type] ?? 0) + 1;
+    await importRow(tenant, importJob, state, line, parse(settings.rows[type]!.row, value, number), settings);
+  if (!['header', 'progress', 'end'].includes(type)) state.counts[type] = (state.counts[type] ?? 0) + 1;
 }
 
 function read({ bytes, number }: Line, limits: JsonLimits): Record<string, unknown> {
@@ -131,7 +145,7 @@ function read({ bytes, number }: Line, limits: JsonLimits): Record<string, unkno
     const first = error.errors?.[0];
     throw lineProblem(number, first?.detail ?? error.message, first?.pointer?.slice(1) ?? '');
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw lineProblem(number, 'not an object');
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw lineProblem(number, 'must be an object');
   return value as Record<string, unknown>;
 }
 
@@ -144,116 +158,120 @@ function parse<T extends z.ZodType>(schema: T, value: unknown, number: number): 
   throw lineProblem(number, detail, path.map((part) => `/${String(part).slice(0, 200)}`).join(''));
 }
 
-/** Each type at its place in the file; the header and the tenant once. */
-function assertOrder(at: ImportProgress, number: number, type: string): void {
-  const place = at.places.indexOf(type);
-  if (place < 0) throw lineProblem(number, 'unknown line type', '/type');
-  const next = place === at.place + 1;
-  // the header, then the tenant, each once
-  if (place < at.place || (!next && (place <= 1 || at.place < 1)))
-    throw lineProblem(number, `a line of type ${type} may not stand here`, '/type');
-  at.place = place;
+/** Throws unless the type of a line is allowed at this position. The header and the tenant come once and first. */
+function assertOrder(state: ImportProgress, number: number, type: string): void {
+  const position = state.lineTypes.indexOf(type);
+  if (position < 0) throw lineProblem(number, 'unknown line type', '/type');
+  const next = position === state.position + 1;
+  if (position < state.position || (!next && (position <= 1 || state.position < 1)))
+    throw lineProblem(number, `a line of type ${type} is not allowed here`, '/type');
+  state.position = position;
 }
 
 async function importRow(
   tenant: Tenant,
-  held: Import,
-  at: ImportProgress,
+  importJob: Import,
+  state: ImportProgress,
   line: Line,
   row: Record<string, unknown>,
   settings: ImportSettings,
 ): Promise<void> {
   const { number } = line;
   await rejectSecrets(settings.screener, number, row, settings.rows[row.type as string]!.freeText ?? []);
-  const last = at.header!.as_of_seq;
+  const last = state.header!.as_of_seq;
   for (const [field, value] of Object.entries(row))
     if (/^(?:.*_)?seq$/.test(field) && typeof value === 'number' && value > last)
-      throw lineProblem(number, `a seq beyond ${last}`, `/${field}`);
-  if (row.type === 'artifact') return beginArtifact(tenant, held, at, line, row as unknown as ArtifactLine, settings);
+      throw lineProblem(number, `must be at most ${last}, the last seq of the export`, `/${field}`);
+  if (row.type === 'artifact') return beginArtifact(tenant, importJob, state, line, row as unknown as ArtifactLine, settings);
   if (row.type === 'event') {
-    assertSeq(at, number, row.seq as number, row.carried_at !== null);
-    // once as its passages
-    at.bytes += line.bytes.length;
+    assertSeq(state, number, row.seq as number, row.carried_at !== null);
+    // a second time, for its passages
+    state.bytes += line.bytes.length;
   }
-  at.bytes += line.bytes.length;
-  await at.batch.add(row.type as string, number, line.bytes);
+  state.bytes += line.bytes.length;
+  await state.batch.add(row.type as string, number, line.bytes);
 }
 
-/** What was carried comes first, in any growing order; from the log's beginning on no seq is missing. */
-function assertSeq(at: ImportProgress, number: number, seq: number, carried: boolean): void {
-  const { oldest_seq } = at.header!;
-  const before = at.lastSeq ?? 0;
-  const begun = at.firstSeq !== undefined;
+/** Throws unless carried events come first with increasing seqs, followed by the log without gaps. */
+function assertSeq(state: ImportProgress, number: number, seq: number, carried: boolean): void {
+  const { oldest_seq } = state.header!;
+  const before = state.lastSeq ?? 0;
+  const begun = state.firstSeq !== undefined;
   if (begun ? carried || seq !== before + 1 : seq <= before || (!carried && seq < oldest_seq))
-    throw lineProblem(number, `seq ${seq} does not follow ${at.lastSeq ?? oldest_seq - 1}`, '/seq');
-  if (!carried) at.firstSeq ??= seq;
-  at.lastSeq = seq;
+    throw lineProblem(number, `seq ${seq} does not follow ${state.lastSeq ?? oldest_seq - 1}`, '/seq');
+  if (!carried) state.firstSeq ??= seq;
+  state.lastSeq = seq;
 }
 
 async function beginArtifact(
   tenant: Tenant,
-  held: Import,
-  at: ImportProgress,
+  importJob: Import,
+  state: ImportProgress,
   { number, bytes }: Line,
   line: ArtifactLine,
   settings: ImportSettings,
 ): Promise<void> {
   if (line.byte_count > settings.maxArtifactBytes)
-    throw lineProblem(number, `an artifact of more than ${settings.maxArtifactBytes} bytes`, '/byte_count');
-  await at.batch.flush();
-  at.bytes += bytes.length + line.byte_count;
-  at.artifact = { line, text: bytes.toString(), pieces: openCountedBuffer(settings.bytesInFlight), hash: createHash('sha256') };
-  if (line.byte_count === 0) await storeArtifact(tenant, held, at, number, settings);
+    throw lineProblem(number, `must be at most ${settings.maxArtifactBytes} bytes`, '/byte_count');
+  await state.batch.flush();
+  state.bytes += bytes.length + line.byte_count;
+  state.artifact = {
+    line,
+    text: bytes.toString(),
+    pieces: openCountedBuffer(settings.bytesInFlight),
+    hash: createHash('sha256'),
+  };
+  if (line.byte_count === 0) await storeArtifact(tenant, importJob, state, number, settings);
 }
 
 async function addPiece(
   tenant: Tenant,
-  held: Import,
-  at: ImportProgress,
+  importJob: Import,
+  state: ImportProgress,
   number: number,
   given: z.output<typeof piece>,
   settings: ImportSettings,
 ): Promise<void> {
-  const { artifact } = at;
+  const { artifact } = state;
   if (artifact?.line.artifact_id !== given.artifact_id || given.at !== artifact.pieces.size)
-    throw lineProblem(number, 'a piece that does not belong here');
+    throw lineProblem(number, 'the piece does not continue its artifact');
   const bytes = Buffer.from(given.base64, 'base64');
   const got = artifact.pieces.size + bytes.length;
   if (bytes.length === 0 || got > artifact.line.byte_count)
-    throw lineProblem(number, 'not the bytes that the artifact has left', '/base64');
+    throw lineProblem(number, 'must contain at least one byte and not more than the artifact', '/base64');
   artifact.pieces.add(bytes);
-  // piece by piece: 32 MiB at once hold up the event loop
+  // piece by piece, because hashing 32 MiB at once would block the event loop
   artifact.hash.update(bytes);
-  if (got === artifact.line.byte_count) await storeArtifact(tenant, held, at, number, settings);
+  if (got === artifact.line.byte_count) await storeArtifact(tenant, importJob, state, number, settings);
 }
 
 async function storeArtifact(
   tenant: Tenant,
-  held: Import,
-  at: ImportProgress,
+  importJob: Import,
+  state: ImportProgress,
   number: number,
   { screener }: ImportSettings,
 ): Promise<void> {
-  const { line, text, pieces, hash } = at.artifact!;
+  const { line, text, pieces, hash } = state.artifact!;
   const bytes = pieces.join();
-  if (`\\x${hash.digest('hex')}` !== line.sha256) throw lineProblem(number, 'the artifact’s bytes are not those of its sha256');
+  if (`\\x${hash.digest('hex')}` !== line.sha256) throw lineProblem(number, 'the bytes of the artifact do not match its sha256');
   await rejectSecretBytes(screener, number, bytes);
-  await at.batch.guard(number, () => insertArtifact(tenant, held, text, bytes));
+  await state.batch.guard(number, () => insertArtifact(tenant, importJob, text, bytes));
   pieces.clear();
-  delete at.artifact;
+  delete state.artifact;
 }
 
-async function verifyEnd(at: ImportProgress, { number, before }: Line, value: unknown): Promise<void> {
-  const told = parse(end, value, number);
-  await at.batch.flush();
-  const differing = [...new Set([...Object.keys(told.counts), ...Object.keys(at.counts)])].find(
-    (type) => (told.counts[type] ?? 0) !== (at.counts[type] ?? 0),
+async function verifyEnd(state: ImportProgress, { number, before }: Line, value: unknown): Promise<void> {
+  const endLine = parse(end, value, number);
+  await state.batch.flush();
+  const differing = [...new Set([...Object.keys(endLine.counts), ...Object.keys(state.counts)])].find(
+    (type) => (endLine.counts[type] ?? 0) !== (state.counts[type] ?? 0),
   );
   if (differing !== undefined)
-    throw lineProblem(number, `not as many lines of type ${differing.slice(0, 64)} as are counted`, '/counts');
-  if (told.sha256 !== before) throw lineProblem(number, 'the lines before are not those that were exported', '/sha256');
-  const { as_of_seq, oldest_seq } = at.header!;
-  if ((at.firstSeq === undefined ? oldest_seq - 1 : at.lastSeq) !== as_of_seq)
+    throw lineProblem(number, `the number of lines of type ${differing.slice(0, 64)} does not match`, '/counts');
+  if (endLine.sha256 !== before) throw lineProblem(number, 'the preceding lines do not match the sha256', '/sha256');
+  const { as_of_seq, oldest_seq } = state.header!;
+  if ((state.firstSeq === undefined ? oldest_seq - 1 : state.lastSeq) !== as_of_seq)
     throw lineProblem(number, `the log ends before seq ${as_of_seq}`);
-  at.ended = true;
+  state.ended = true;
 }

@@ -17,7 +17,7 @@ export const feature: Feature = {
       recheck: auth.identify,
       secrets,
       verify: verifyImport,
-      begun: () => void jobs.resume().catch((err: unknown) => log.warn({ err }, 'polling for jobs failed')),
+      onJobQueued: () => void jobs.resume().catch((err: unknown) => log.warn({ err }, 'polling for jobs failed')),
     }),
   jobs: () => importJobs,
   sweeps: () => [sweepImports],

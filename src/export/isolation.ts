@@ -4,7 +4,7 @@ export const isolation: Isolation = {
   cases: {
     exportTenant: { ownAnswer: true },
     importTenant: {
-      // theirs is not hers: a file that names another tenant's ids brings them into her own, and only into an empty one
+      // A file cannot reach another tenant: all of its rows go to the caller's tenant, which must be empty.
       body: () => '{"type":"header"}\n',
       forgedOnly: true,
     },

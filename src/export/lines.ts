@@ -4,32 +4,32 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type BytesInFlight, openCountedBuffer } from '../http/body_buffer.ts';
 import { Problem } from '../http/problem.ts';
 
-// A body of lines, as it comes: nothing of it is held but the line that is being read.
+// Reads a request body as lines. Only the current line is held in memory.
 
 const NEWLINE = 0x0a;
 
 export interface LineLimits {
-  /** Of one line. */
+  /** Bytes of one line. */
   maxLine: number;
-  /** Of the whole. */
+  /** Bytes of the whole body. */
   maxBytes: number;
-  /** So long nothing may come, and so long may be waited for the first line in all. */
+  /** Longest wait for the next bytes, and for the whole first line. */
   idle_ms: number;
-  /** Who is waited for so long in all sends so much meanwhile. */
+  /** Minimum throughput: a client that is waited for `ms` in total must have sent `bytes` in that time. */
   slowest: { bytes: number; ms: number };
-  /** What the daemon holds of bodies: a line that comes in parts is counted while it does. */
+  /** Memory reserved for bodies: a line that arrives in parts is counted until it is complete. */
   bytesInFlight: BytesInFlight;
 }
 
 export interface Line {
-  /** From 1. */
+  /** Starts at 1. */
   number: number;
   bytes: Buffer;
-  /** Hex SHA-256 of all lines before this one. */
+  /** SHA-256 of all previous lines, in hex. */
   before: string | undefined;
 }
 
-/** `wantsDigest` says of which lines the hash of what came before is asked. The last line needs its end like every other. */
+/** Yields the lines of a body. `wantsDigest` selects the lines for which `before` is computed. The last line must end with a newline, too. */
 export async function* linesOf(
   req: IncomingMessage,
   limits: LineLimits,
@@ -59,30 +59,34 @@ export async function* linesOf(
       rest.add(part.subarray(from));
       if (rest.size > limits.maxLine) throw tooLong(number + 1, limits.maxLine);
     }
-    if (rest.size > 0) throw lineProblem(number + 1, 'the line has no end: the file is cut off');
+    if (rest.size > 0) throw lineProblem(number + 1, 'the line is incomplete: the file was truncated');
   } finally {
     rest.clear();
   }
 }
 
-/** Only the time in which the client is waited for counts: a slow database is not its fault. */
-async function* partsOf(req: IncomingMessage, { idle_ms, slowest }: LineLimits, hasBegun: () => boolean): AsyncGenerator<Buffer> {
+/** Yields the parts of a body. Only the time of waiting for the client counts, not the time in which the database is busy. */
+async function* partsOf(
+  req: IncomingMessage,
+  { idle_ms, slowest }: LineLimits,
+  hasFirstLine: () => boolean,
+): AsyncGenerator<Buffer> {
   const parts = req.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
   let waited = 0;
-  let came = 0;
+  let received = 0;
   try {
     for (;;) {
       const before = performance.now();
       const next = await nextWithin(parts, idle_ms);
       waited += performance.now() - before;
-      if (next === 'idle') throw tooSlow(`Nothing came for ${idle_ms} ms.`);
+      if (next === 'idle') throw tooSlow(`No bytes arrived for ${idle_ms} ms.`);
       if (next.done) return;
-      came += next.value.length;
-      if (waited > idle_ms && !hasBegun()) throw tooSlow(`The first line took longer than ${idle_ms} ms.`);
+      received += next.value.length;
+      if (waited > idle_ms && !hasFirstLine()) throw tooSlow(`The first line took longer than ${idle_ms} ms.`);
       if (waited >= slowest.ms) {
-        if (came < slowest.bytes) throw tooSlow(`Only ${came} bytes came in ${Math.round(waited)} ms.`);
+        if (received < slowest.bytes) throw tooSlow(`Only ${received} bytes arrived in ${Math.round(waited)} ms.`);
         waited = 0;
-        came = 0;
+        received = 0;
       }
       yield next.value;
     }
@@ -90,7 +94,7 @@ async function* partsOf(req: IncomingMessage, { idle_ms, slowest }: LineLimits, 
     if (cause instanceof Problem) throw cause;
     throw new Problem('malformed-request', 'The body is incomplete.', { cause });
   } finally {
-    // lets go of the body, so that what is left of it can be dropped
+    // releases the body, so that the rest of it can be discarded
     void parts.return?.().then(undefined, () => undefined);
   }
 }
@@ -112,6 +116,6 @@ const tooLong = (number: number, max: number) =>
     errors: [{ pointer: `#/${number - 1}`, detail: `longer than ${max} bytes` }],
   });
 
-/** What is wrong with a line; pointers see the file as an array of its lines. */
+/** Returns the problem of a line. Pointers treat the file as an array of lines. */
 export const lineProblem = (number: number, detail: string, inside = ''): Problem =>
   new Problem('validation', `Line ${number}: ${detail}`, { errors: [{ pointer: `#/${number - 1}${inside}`, detail }] });

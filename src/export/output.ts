@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { CHUNK_TIMEOUT_MS, writeChunked } from '../http/write_chunked.ts';
 
-// The client's end of an export: it takes as long as the client reads, and is cut off where nothing is taken any more.
+// Writes an export to the client at the speed at which the client reads. A client that stops reading is disconnected.
 
-/** The client is gone, or reads no more. */
+/** The client has disconnected or stopped reading. */
 export class ClientGone extends Error {
   constructor() {
     super('the reader of an export is gone');
@@ -13,9 +13,9 @@ export class ClientGone extends Error {
 }
 
 export interface Output {
-  /** Whole lines, each with its end. */
+  /** Writes whole lines with their newlines. */
   write(lines: string | Buffer): Promise<void>;
-  /** Hex SHA-256 of all that was written. */
+  /** Returns the SHA-256 of everything written, in hex. */
   digest(): string;
 }
 

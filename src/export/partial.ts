@@ -7,15 +7,15 @@ import type { Output } from './output.ts';
 import { unreadableLine } from './unreadable.ts';
 
 const PAGE_ROWS = 500;
-/** So much of the log is looked through in one statement: a member may see next to nothing of it. */
+/** Events that one statement scans at most, because a member may see few of them. */
 const WALK = 10_000;
 
-/** What one member may see of the log, as lists show it in the channels `within` which it may ask. It cannot be imported: much of what it rests on is not in it. */
+/** Writes the events that a member can see in lists of its channels. Such an export cannot be imported, because much of what it refers to is missing. */
 export async function writePartial(
   tenant: Tenant,
   { visibility, within }: { visibility: Visibility; within: Channel[] },
   out: Output,
-  alive: () => Promise<void>,
+  assertStillAuthorized: () => Promise<void>,
 ): Promise<void> {
   const clock = await tenant.read((db) => readLogBounds(db, tenant.id));
   if (!clock) throw new Problem('not-found', 'The tenant no longer exists.');
@@ -34,7 +34,7 @@ export async function writePartial(
   );
   const counts = { event: 0, unreadable: 0 };
   for (let after = oldest_seq - 1; after < last_seq; ) {
-    await alive();
+    await assertStillAuthorized();
     const upto = Math.min(last_seq, after + WALK);
     const stretch = { after, upto, order: 'asc', limit: PAGE_ROWS } as const;
     const { entries, more } = await tenant.read((db) => listEvents(db, tenant.id, visibility, { channels: within }, stretch));
@@ -46,6 +46,6 @@ export async function writePartial(
   await out.write(line({ type: 'end', counts: { event, ...(unreadable > 0 && { unreadable }) }, sha256: out.digest() }));
 }
 
-/** What cannot be read is named at its place. */
+/** An unreadable event is replaced by a line that reports it. */
 const lineOf = ({ seq, event, unreadable }: Entry): string =>
   event ? line({ type: 'event', ...event }) : unreadableLine('event', seq, unreadable);

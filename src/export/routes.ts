@@ -32,20 +32,20 @@ const tagged = { tag: 'Export', limit: 'v1', noTimeout: true } as const;
 const RECHECK_MS = 30_000;
 
 export interface ExportNeeds extends ImportLimits, LineLimits, SlotLimits, SpoolNeeds {
-  /** An import whose daemon says nothing for so long is given up. */
+  /** Without a renewal for this time, an import is abandoned. */
   lease_ms: number;
-  /** Authenticates the request anew; rejects when its credential is no longer good. */
+  /** Authenticates the request again. Rejects if its credential is no longer valid. */
   recheck(req: IncomingMessage): Promise<Caller>;
   secrets: Secrets;
-  /** There is a new job. */
-  begun(): void;
-  /** Throws where what was taken does not hang together. */
+  /** Called when a job was queued. */
+  onJobQueued(): void;
+  /** Throws if the imported data is inconsistent. */
   verify(tenant: Tenant, first: number, last: number): Promise<void>;
 }
 
 export function exportRoutes(needs: ExportNeeds) {
-  const once = openSlots(needs);
-  const asking = ({ tenant, principal }: Caller, req: IncomingMessage) => ({
+  const withSlot = openSlots(needs);
+  const slotRequest = ({ tenant, principal }: Caller, req: IncomingMessage) => ({
     tenant_id: tenant.id,
     admin: isAdmin(principal),
     socket: req.socket,
@@ -64,8 +64,8 @@ export function exportRoutes(needs: ExportNeeds) {
       success: { status: 200, description: 'One line per row. The last line has the type `end`', mediaType: MEDIA_TYPE },
       problems: ['validation', 'forbidden', 'not-found'],
       handle: async ({ caller, query, req, res }) => {
-        const { whole } = viewOf(caller, query);
-        return once({ ...asking(caller, req), admin: whole }, () => write(needs, caller, query, req, res));
+        const { full } = viewOf(caller, query);
+        return withSlot({ ...slotRequest(caller, req), admin: full }, () => streamExport(needs, caller, query, req, res));
       },
     }),
     route({
@@ -85,13 +85,13 @@ export function exportRoutes(needs: ExportNeeds) {
       },
       problems: ['validation', 'conflict', 'too-large', 'quota-exceeded', 'malformed-request', 'timeout', 'not-found'],
       handle: ({ caller, req }) =>
-        once(asking(caller, req), async () => {
+        withSlot(slotRequest(caller, req), async () => {
           const { tenant, principal } = caller;
           assertLines(req);
           const screener = await needs.secrets.of(tenant);
           const lines = linesOf(req, needs, (bytes) => bytes.length < 4096 && bytes.includes('"end"'));
           const outcome = await importTenant(tenant, lines, { ...needs, screener }, needs.verify, principal.id);
-          needs.begun();
+          needs.onJobQueued();
           return { body: outcome, headers: acceptedReply(outcome.job_id, false).headers };
         }),
     }),
@@ -106,20 +106,20 @@ function assertLines(req: IncomingMessage): void {
     throw new Problem('unsupported-media-type', 'Compressed bodies are not supported.');
 }
 
-/** An admin reads the whole tenant, unless on behalf of one user. */
+/** An admin exports the whole tenant, unless the request is on behalf of one user. */
 function viewOf(caller: Caller, query: Behalf) {
   const { principal } = onBehalf(caller, query);
   requireNamedSubject(principal);
-  const whole = isAdmin(principal) && principal.reading !== 'one';
+  const full = isAdmin(principal) && principal.reading !== 'one';
   const visibility = visibilityById(principal);
   return {
-    whole,
+    full,
     visibility: lacksSubject(principal) ? { ...visibility, subjects: [] } : visibility,
     within: allowedChannels(principal),
   };
 }
 
-async function write(
+async function streamExport(
   needs: ExportNeeds,
   caller: Caller,
   query: Behalf,
@@ -127,11 +127,11 @@ async function write(
   res: ServerResponse,
 ): Promise<typeof STREAMED> {
   const view = viewOf(caller, query);
-  const { whole, visibility, within } = view;
-  const start = whole ? await readChangingRows(caller.tenant, needs) : undefined;
+  const { full, visibility, within } = view;
+  const source = full ? await readChangingRows(caller.tenant, needs) : undefined;
   const out = openOutput(res);
   let checked = performance.now();
-  const alive = async () => {
+  const assertStillAuthorized = async () => {
     if (performance.now() - checked < RECHECK_MS) return;
     if (JSON.stringify(viewOf(await needs.recheck(req), query)) !== JSON.stringify(view))
       throw new Problem('forbidden', 'The permissions of the credential changed during the export.');
@@ -145,14 +145,14 @@ async function write(
       'X-Content-Type-Options': 'nosniff',
       'Content-Disposition': `attachment; filename="${caller.tenant.id}.ndjson"`,
     });
-    if (start) await writeFull(caller.tenant, start, out, alive);
-    else await writePartial(caller.tenant, { visibility, within }, out, alive);
+    if (source) await writeFull(caller.tenant, source, out, assertStillAuthorized);
+    else await writePartial(caller.tenant, { visibility, within }, out, assertStillAuthorized);
     res.end();
   } catch (error) {
     if (!(error instanceof ClientGone)) throw error;
     res.destroy();
   } finally {
-    await start?.spool.close();
+    await source?.spool.close();
   }
   return STREAMED;
 }

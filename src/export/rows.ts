@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import type { Portable } from '../portable.ts';
 
-/** The rows of all features by the type of their lines, and how events report that something was forgotten. */
+/** The rows of all features by the type of their lines, and the schemas of events that report an erasure or a retention run. */
 interface Portables {
   portable: Record<string, Portable>;
   reports: Record<string, z.ZodType>;
@@ -20,7 +20,7 @@ interface Forgetting {
   refs: string[];
 }
 
-/** What the service reports of its forgetting is never erased: such an event may say nothing else. */
+/** Checks events that report an erasure or a retention run. They are never erased, so an import must not smuggle other content into them. */
 function isAsReported(event: Forgetting, reports: Portables['reports']): boolean {
   const form = Object.hasOwn(reports, event.kind) ? reports[event.kind] : undefined;
   if (!form) return true;
@@ -35,7 +35,7 @@ function isAsReported(event: Forgetting, reports: Portables['reports']): boolean
 
 export function rowsOf({ portable, reports }: Portables): Record<string, Portable> {
   const { event } = portable;
-  if (!event) throw new Error('nobody says what an event is');
+  if (!event) throw new Error('no feature exports the part "event"');
   const row = event.row.refine(
     (given) => isAsReported(given as unknown as Forgetting, reports),
     'not in the form that the service writes',

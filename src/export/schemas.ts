@@ -4,7 +4,7 @@ import { count, idOf, name, seq } from '../portable.ts';
 import { tenantSettings } from '../tenants/index.ts';
 import { FORMAT_VERSION } from './full.ts';
 
-// The lines of an export that are nobody's rows, as an import takes them.
+// The lines of an export that are not rows of a feature.
 
 export const header = z.strictObject({
   type: z.literal('header'),

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { type AsyncScreener, decodeText } from '../secrets/index.ts';
 import { lineProblem } from './lines.ts';
 
-// A file may hold what nobody could record: a secret in clear is refused with its line. Redacting it here would leave texts that
-// differ from their hashes and from what was exported. What was redacted or blanked before it was exported holds none any more.
+// Rejects lines with secrets, which requests could not record either. Redacting them during the import would make texts differ from their hashes
+// and from the original. Secrets that were redacted or blanked before the export are no longer in the file.
 
 const base64 = z.string().regex(/^[A-Za-z0-9+/]*={0,2}$/);
 const sealed = z.strictObject({
@@ -13,7 +13,7 @@ const sealed = z.strictObject({
   tag: base64.length(24),
 });
 
-/** `free`: what clients write freely. Every other text names something, and may be a mail address whatever the policy says. */
+/** `free`: fields with free text. All other fields hold names, which may be e-mail addresses under any policy. */
 export async function rejectSecrets(
   screener: AsyncScreener,
   number: number,
@@ -28,14 +28,14 @@ export async function rejectSecrets(
   if (found) throw lineProblem(number, `contains a secret: ${found.kind}`, found.pointer);
 }
 
-/** An artifact that is text, as when it is uploaded. */
+/** Screens an artifact that is text, as an upload does. */
 export async function rejectSecretBytes(screener: AsyncScreener, number: number, bytes: Buffer): Promise<void> {
   const decoded = decodeText(bytes);
   const [found] = decoded ? await screener.findAsync(decoded.text, '', true) : [];
   if (found) throw lineProblem(number, `the artifact contains a secret: ${found.kind}`);
 }
 
-/** The copy under a key, which nobody reads without it. */
+/** Removes the encrypted copy of the secrets, which is unreadable without the key. */
 function withoutSealed(content: Record<string, unknown>): Record<string, unknown> {
   if (!sealed.safeParse(content.sealed).success) return content;
   const { sealed: _, ...rest } = content;

@@ -2,20 +2,20 @@ import { randomUUID } from 'node:crypto';
 import { type FileHandle, mkdir, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
-// Pages that are read within one snapshot, kept until the client takes them: a slow reader must not hold a snapshot of the database
-// open. What is more than a little goes to a file without a name, which is gone with its process.
+// Buffers the pages that were read in a snapshot, so that a slow client does not keep the snapshot open. Beyond a small size they go to an
+// unlinked temporary file, which disappears with the process.
 
 const IN_MEMORY_BYTES = 8 * 1024 * 1024;
 const READ_BYTES = 1024 * 1024;
 
 export interface Spool {
   add(page: string): Promise<void>;
-  /** What was added, in order; once. */
+  /** Yields what was added, in order. Can be called once. */
   read(): AsyncGenerator<Buffer>;
   close(): Promise<void>;
 }
 
-/** `dir`: where a file may be written, also where the root is read-only. */
+/** `dir`: a writable directory, which a container may need to mount because its root is read-only. */
 export function openSpool(dir: string, inMemory = IN_MEMORY_BYTES): Spool {
   let pages: Buffer[] = [];
   let held = 0;

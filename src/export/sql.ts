@@ -1,21 +1,21 @@
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 
-/** A table that is exported, a line a row, as its migration says it. */
+/** A table that is exported with one line per row, as its migration declares it. */
 export interface Part {
   part: string;
-  /** The columns by which its rows are told apart. */
+  /** The columns of its key. */
   keys: string[];
-  /** Its rows change, and are read in one snapshot. The others a log of a given length has for good. */
+  /** Its rows change, so they are read in one snapshot. Rows of other parts are immutable up to a given seq. */
   changes: boolean;
-  /** Bytes follow each line, as pieces. */
+  /** The bytes of each row follow its line as pieces. */
   has_bytes: boolean;
-  /** Columns that hold a time, and those of them that are never null. */
+  /** Columns of type timestamptz, and those of them that are not null. */
   times: string[];
   needed_times: string[];
 }
 
-/** In the order of the file. */
+/** Returns the parts in the order of the file. */
 export const listParts = (db: Db): Promise<Part[]> =>
   db.rows<Part>('select part, keys, changes, has_bytes, times, needed_times from list_parts()', []);
 
@@ -28,7 +28,7 @@ export interface Page {
   last: unknown;
 }
 
-/** The rows of a part as lines, page by page, the next one read while one is taken; `rows` runs a statement. */
+/** Yields the rows of a part as lines, page by page. The next page is read while one is consumed. `rows` runs a statement. */
 export async function* pagesOf(
   tenant_id: string,
   { part, has_bytes }: Part,
@@ -39,7 +39,7 @@ export async function* pagesOf(
   const begin = (after: unknown): Promise<Page | undefined> => {
     const values = [tenant_id, part, after === null ? null : JSON.stringify(after), upto, limit];
     const page = rows('select lines, n, last from export_page($1, $2, $3, $4, $5)', values).then(([row]) => row);
-    // awaited later, or not at all where the client is gone
+    // awaited later, or never if the client has disconnected
     page.catch(() => undefined);
     return page;
   };
@@ -50,7 +50,7 @@ export async function* pagesOf(
       yield page;
     }
   } finally {
-    // nothing runs on the connection any more
+    // waits until the connection is idle
     await coming.catch(() => undefined);
   }
 }
@@ -74,7 +74,7 @@ export const readTenantState = (db: Db, tenant_id: string): Promise<TenantState 
     [tenant_id],
   );
 
-/** A piece of an artifact; undefined where it is no longer there. */
+/** Returns a piece of an artifact; undefined if the artifact no longer exists. */
 export async function readPiece(tenant: Tenant, artifact_id: string, from: number, length: number): Promise<Buffer | undefined> {
   const row = await tenant.read((db) =>
     db.row<{ piece: Buffer }>(
@@ -85,28 +85,28 @@ export async function readPiece(tenant: Tenant, artifact_id: string, from: numbe
   return row?.piece;
 }
 
-/** The import is a job: who receives the file holds it by a lease. */
+/** An import is a job; the daemon that receives the file holds its lease. */
 export interface Import {
   id: string;
   lease_ms: number;
 }
 
-/** Marks the tenant if it is empty; AM409 otherwise. Returns how many bytes it may store; null: no bound. */
+/** Marks the tenant as importing; AM409 if it is not empty. Returns the bytes that it may store; null: unlimited. */
 export async function beginImport(tenant: Tenant, { id, lease_ms }: Import, started_by: string): Promise<number | null> {
-  const [row] = await tenant.call<{ room: number | null }>('select begin_import($1, $2, $3, $4) as room', [
+  const [row] = await tenant.call<{ max_bytes: number | null }>('select begin_import($1, $2, $3, $4) as max_bytes', [
     tenant.id,
     id,
     started_by,
     lease_ms,
   ]);
-  return row!.room;
+  return row!.max_bytes;
 }
 
-/** `total`: of its progress, where that is known now. */
+/** Renews the lease. `total`: the total of the job's progress, once it is known. */
 export const renewImport = (tenant: Tenant, { id, lease_ms }: Import, total?: number): Promise<unknown> =>
   tenant.call('select renew_import($1, $2, 0, $3, $4)', [tenant.id, id, total, lease_ms]);
 
-/** `json`: an array of lines. */
+/** `json`: an array of rows. */
 export async function insertRows(tenant: Tenant, { id, lease_ms }: Import, part: string, json: string): Promise<void> {
   await tenant.call('select import_rows($1, $2, $3, $4, $5)', [tenant.id, id, part, json, lease_ms]);
 }
@@ -117,7 +117,7 @@ export async function insertArtifact(tenant: Tenant, { id, lease_ms }: Import, l
 
 const ROWS_A_STEP = 5_000;
 
-/** What is wrong with a row that does not fit the log, as far as the log is there. */
+/** Returns the fault of the first imported row that does not match the log. */
 export async function findMisfit(tenant: Tenant, first: number): Promise<string | undefined> {
   for (const { noun } of await tenant.call<{ noun: string }>('select noun from hooks($1) noun', ['stray']))
     for (let after: string | null = ''; after !== null; ) {
@@ -138,7 +138,7 @@ export interface Clock {
   stored_bytes: number;
 }
 
-/** The tenant as imported; its job may go on with the passages: both or neither. */
+/** Ends the import and hands the job over to build the passages, in one transaction. */
 export async function finishImport(
   tenant: Tenant,
   { id }: Import,
@@ -156,7 +156,7 @@ export async function finishImport(
 
 const UNDO_BATCH_MS = 200;
 
-/** Removes what an import has brought; `id` null: one whose job is over already. `problem`: why, for the job. */
+/** Removes the imported rows. `id` null: those of an import whose job has ended. `problem`: the failure of the job. */
 export async function undoImport(tenant: Tenant, id: string | null, problem: unknown): Promise<void> {
   for (let more = true; more; ) {
     const [row] = await tenant.call<{ more: boolean }>('select undo_import($1, $2, $3, $4) as more', [

@@ -4,12 +4,12 @@ import { findUnreadable } from '../events/index.ts';
 import { parseTime } from '../time.ts';
 import type { Page, Part } from './sql.ts';
 
-// One row that cannot be read must not make a file that nobody can import. In its place stands a row of the same key that says no more
-// than that it is unreadable, and a line after it names the row and the reason.
+// An unreadable row must not make the whole export unusable. It is replaced by a row with the same key and without the unreadable values, and
+// the following line names the row and the reason.
 
 type Row = Record<string, unknown> & { type: string };
 
-/** Names the row before it, which could not be read where it was exported. */
+/** Names the row of the previous line, which was unreadable at the export. */
 export const unreadableRow = z.strictObject({
   type: z.literal('unreadable'),
   part: z.string().max(64),
@@ -17,30 +17,34 @@ export const unreadableRow = z.strictObject({
   reason: z.string().max(1000),
 });
 
-/** What an infinite time or a year that RFC 3339 has not looks like in a line. In a text it is only a reason to look closer. */
+/** Matches an infinite time or a year outside of RFC 3339. A match in a text only causes a closer look. */
 const SUSPECT = /infinity"| BC"|"\d{5,}-\d\d-\d\dT/;
 const EPOCH = '1970-01-01T00:00:00.000Z';
 
-/** The lines of a page, those of unreadable rows replaced; how many there were. */
-export async function withoutUnreadable(tenant: Tenant, part: Part, { lines }: Page): Promise<{ text: string; skipped: number }> {
+/** Returns the lines of a page with unreadable rows replaced, and their number. */
+export async function withoutUnreadable(
+  tenant: Tenant,
+  part: Part,
+  { lines }: Page,
+): Promise<{ text: string; replaced: number }> {
   if (part.part === 'event') return replaceEvents(tenant, part, lines);
-  if (!SUSPECT.test(lines)) return { text: `${lines}\n`, skipped: 0 };
+  if (!SUSPECT.test(lines)) return { text: `${lines}\n`, replaced: 0 };
   return replace(part, lines, (row) => replaceTimes(row, part));
 }
 
-async function replaceEvents(tenant: Tenant, part: Part, lines: string): Promise<{ text: string; skipped: number }> {
+async function replaceEvents(tenant: Tenant, part: Part, lines: string): Promise<{ text: string; replaced: number }> {
   const found = await findUnreadable(tenant, seqOf(lines, 0), seqOf(lines, lines.lastIndexOf('\n') + 1));
-  if (found.length === 0) return { text: `${lines}\n`, skipped: 0 };
+  if (found.length === 0) return { text: `${lines}\n`, replaced: 0 };
   const reasons = new Map(found.map(({ seq, reason }) => [seq, reason]));
   return replace(part, lines, (row) => {
     const reason = reasons.get(row.seq as number);
     if (reason === undefined) return undefined;
-    const stand_in = { content: { unreadable: true }, metadata: {}, tags: [], refs: [], chunk_count: 0 };
-    return { row: { ...(replaceTimes(row, part)?.row ?? row), ...stand_in }, reason };
+    const placeholder = { content: { unreadable: true }, metadata: {}, tags: [], refs: [], chunk_count: 0 };
+    return { row: { ...(replaceTimes(row, part)?.row ?? row), ...placeholder }, reason };
   });
 }
 
-/** `{"type":"event","seq":12,…`: the order of export_page. */
+/** Relies on the order of fields in export_page: `{"type":"event","seq":12,…`. */
 const seqOf = (lines: string, from: number): number => Number(/"seq":(\d+)/.exec(lines.slice(from, from + 200))![1]);
 
 interface Replacement {
@@ -48,19 +52,23 @@ interface Replacement {
   reason: string;
 }
 
-function replace(part: Part, lines: string, mend: (row: Row) => Replacement | undefined): { text: string; skipped: number } {
-  let skipped = 0;
-  const told = lines.split('\n').map((text) => {
-    const withoutUnreadable = mend(JSON.parse(text) as Row);
-    if (!withoutUnreadable) return `${text}\n`;
-    skipped += 1;
-    return `${JSON.stringify(withoutUnreadable.row)}\n${unreadableLine(part.part, nameOf(withoutUnreadable.row, part), withoutUnreadable.reason)}`;
+function replace(
+  part: Part,
+  lines: string,
+  replaceRow: (row: Row) => Replacement | undefined,
+): { text: string; replaced: number } {
+  let replaced = 0;
+  const rewritten = lines.split('\n').map((text) => {
+    const replacement = replaceRow(JSON.parse(text) as Row);
+    if (!replacement) return `${text}\n`;
+    replaced += 1;
+    return `${JSON.stringify(replacement.row)}\n${unreadableLine(part.part, keyOf(replacement.row, part), replacement.reason)}`;
   });
-  return { text: told.join(''), skipped };
+  return { text: rewritten.join(''), replaced };
 }
 
-/** The key, its columns joined where it has several. */
-const nameOf = (row: Row, { keys }: Part): unknown => (keys.length === 1 ? row[keys[0]!] : keys.map((key) => row[key]).join('/'));
+/** Returns the key; several columns are joined. */
+const keyOf = (row: Row, { keys }: Part): unknown => (keys.length === 1 ? row[keys[0]!] : keys.map((key) => row[key]).join('/'));
 
 export const unreadableLine = (part: string, row: unknown, reason: string): string =>
   `${JSON.stringify({ type: 'unreadable', part, row, reason })}\n`;

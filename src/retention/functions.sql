@@ -1,4 +1,4 @@
--- Up to where the policy wants the log trimmed.
+-- Returns the seq up to which the policy requests the log to be trimmed.
 create or replace function trim_target(p_tenant text, p_trim jsonb, p_now timestamptz) returns bigint
 language plpgsql stable
 as $$
@@ -9,7 +9,7 @@ begin
     else 0 end;
 end $$;
 
--- The next stretch of what was carried, after p_after and before the log's beginning p_first: at most p_limit events. No row: there are no more.
+-- Returns the next range of carried events: at most p_limit after p_after and before the beginning of the log, p_first. No row: there are none.
 create or replace function carried_range(p_tenant text, p_after bigint, p_first bigint, p_limit int) returns table (from_seq bigint, to_seq bigint, events bigint)
 language plpgsql
 as $$
@@ -21,7 +21,7 @@ begin
   having count(*) > 0;
 end $$;
 
--- What of these events something of a noun says: whether it is held, and how much it weighs.
+-- Returns the events among these for which a noun has a row: whether the row is current, and its importance.
 create or replace function held_among(p_tenant text, p_seqs bigint[]) returns table (seq bigint, live boolean, importance numeric)
 language plpgsql stable
 as $$
@@ -33,8 +33,8 @@ begin
   end loop;
 end $$;
 
--- Marks what the rules want forgotten of a stretch. A rule without an importance leaves what is held alone; with one it ends what weighs no
--- more.
+-- Marks the events of a range that the rules forget. A rule without max_importance excludes events with current rows; a rule with it includes
+-- those of at most this importance, and their rows expire.
 create or replace function mark_expired(p_tenant text, p_job text, p_rules jsonb, p_now timestamptz, p_from bigint, p_to bigint) returns void
 language plpgsql
 as $$
@@ -67,7 +67,7 @@ begin
   end loop;
 end $$;
 
--- What the rules marked of nouns ends, by the event p_by, or with p_dry is only counted.
+-- Expires the marked rows of all nouns, with the event p_by as the cause, or with p_dry only counts them.
 create or replace function expire_marked(p_tenant text, p_job text, p_by bigint, p_dry boolean) returns jsonb
 language plpgsql
 as $$
@@ -83,7 +83,7 @@ begin
   return v_counts;
 end $$;
 
--- The reader of the log that is furthest behind: {"reason", "seq", …}, the first event that it waits for, of the last week. Null: none.
+-- Returns the reader that is furthest behind in the last week: {"reason", "seq", …}, with the first event that it has yet to read. Null: none.
 create or replace function slowest_reader(p_tenant text, p_now timestamptz) returns jsonb
 language plpgsql stable
 as $$
@@ -102,7 +102,8 @@ begin
   return v_behind;
 end $$;
 
--- Up to where it may be trimmed: what a reader has yet to be told stays. What current memories and capsules need is carried (mark_needs).
+-- Returns the seq up to which the log may be trimmed: events that a reader has yet to read are kept. Events that current memories and capsules need
+-- do not limit it, because they are carried (mark_needs).
 create or replace function trim_bound(p_tenant text, p_trim jsonb, p_now timestamptz) returns bigint
 language plpgsql stable
 as $$
@@ -110,7 +111,7 @@ begin
   return least(trim_target(p_tenant, p_trim, p_now), (slowest_reader(p_tenant, p_now) ->> 'seq')::bigint - 1);
 end $$;
 
--- What a trim may not pass although the policy wants it to. Null: nothing.
+-- Returns the reader that limits the trim to less than the policy requests. Null: none.
 create or replace function trim_blocker(p_tenant text, p_trim jsonb, p_now timestamptz) returns jsonb
 language plpgsql stable
 as $$
@@ -122,8 +123,8 @@ begin
   return case when (v_behind ->> 'seq')::bigint <= trim_target(p_tenant, p_trim, p_now) then v_behind end;
 end $$;
 
--- Marks what of the log up to p_upto nouns need, each for its next p_limit rows. `needed`: the last seq that each has looked at; `done`: all have
--- come to p_until, or have no more. p_new: where the log ended when this began.
+-- Marks the events up to p_upto that nouns need, for the next p_limit rows of each noun. `needed`: the last seq that each noun has checked. `done`:
+-- all nouns have checked their rows up to p_until. p_new: end of the log when the phase began.
 create or replace function mark_needs(p_tenant text, p_job text, p_upto bigint, p_new bigint, p_needed jsonb, p_until bigint, p_limit int)
 returns table (needed jsonb, done boolean)
 language plpgsql
@@ -147,8 +148,8 @@ begin
   return next;
 end $$;
 
--- The next events of a trim, at most p_limit: all, those that stay, those of them of which the place suffices and that are not empty yet,
--- and those that go.
+-- Returns the next events of a trim, at most p_limit: `seqs` are all of them, `kept` those that are carried, `emptied` those of the carried ones
+-- that are needed without their content and are not blank yet, and `dropped` the rest.
 create or replace function next_trimmed(p_tenant text, p_job text, p_after bigint, p_upto bigint, p_limit int)
 returns table (seqs bigint[], kept bigint[], emptied bigint[], dropped bigint[])
 language sql stable
@@ -161,7 +162,7 @@ begin atomic
       select e.seq, e.event_id, e.erased_at from events e
       where e.tenant_id = p_tenant and e.seq > p_after and e.seq <= p_upto order by e.seq limit p_limit
     ) l
-    -- one by one, each is a look-up
+    -- lateral, so that each is an index lookup
     cross join lateral (
       select coalesce(bool_or(m.what = 'carry'), false) as whole, coalesce(bool_or(m.what = 'ground'), false) as ground
       from erasure_marks m where m.tenant_id = p_tenant and m.job_id = p_job and m.id = l.event_id
@@ -169,8 +170,8 @@ begin atomic
   ) e;
 end;
 
--- Drops the beginning of the log, at most p_limit events of it, with all that was derived from them; what is needed stays, carried. The clock is
--- locked.
+-- Drops up to p_limit events at the beginning of the log with all data derived from them, and carries those that are needed. The caller has locked
+-- the clock.
 create or replace function trim_step(p_tenant text, p_job text, p_after bigint, p_upto bigint, p_limit int)
 returns table (last_seq bigint, trimmed bigint, carried bigint)
 language plpgsql
@@ -205,8 +206,8 @@ begin
   return next;
 end $$;
 
--- The phases of a run, in their order; retain_step has the table. Each returns what it changes of the cursor, with what it adds to `counts`, and
--- the `total` of the job where it is known by then.
+-- The phases of a run; the table is at retain_step. Each returns the changes of the cursor, the increments of `counts` and, if it is known, the
+-- `total` of the job.
 
 create or replace function retain_pins(p_tenant text, p_job text, p_cursor jsonb, p_input jsonb) returns jsonb
 language plpgsql
@@ -229,7 +230,7 @@ language plpgsql
 as $$
 declare
   v_upto bigint := (p_cursor ->> 'upto')::bigint;
-  -- what was carried lies far apart
+  -- skips the gaps between carried events
   v_after bigint := coalesce(
     (select e.seq - 1 from events e where e.tenant_id = p_tenant and e.seq > (p_cursor ->> 'after')::bigint order by e.seq limit 1), v_upto);
   v_next bigint := least(v_upto, v_after + p_limit * 10);
@@ -250,7 +251,7 @@ declare
   v_step record;
 begin
   select * into v_step from blank_marked(p_tenant, p_job, p_cursor ->> 'after', p_limit, '{"erased": true, "retention": true}', null, null);
-  -- of a run the API counts these alone
+  -- the API reports only these counts
   return case when v_step.last is null then '{"phase": "say"}' else jsonb_build_object('after', v_step.last, 'counts', jsonb_build_object(
     'events', v_step.counts -> 'events', 'chunks', v_step.counts -> 'chunks', 'artifacts', v_step.counts -> 'artifacts')) end;
 end $$;
@@ -291,7 +292,7 @@ begin
   select * into v_step
   from mark_needs(p_tenant, p_job, (p_cursor ->> 'trim_to')::bigint, (p_cursor ->> 'new')::bigint, p_cursor -> 'needed', v_until, p_limit);
   return jsonb_build_object('needed', v_step.needed) || case when v_step.done then jsonb_build_object(
-    -- what was written meanwhile is less each time; the rest is marked while the writers wait
+    -- each round has fewer new rows; after four rounds the rest is marked while writers wait
     'phase', case when v_last = v_until or v_rounds = 4 then 'trim' else 'need' end, 'until', v_last, 'rounds', v_rounds + 1) else '{}' end;
 end $$;
 
@@ -315,18 +316,18 @@ begin
     'counts', jsonb_build_object('trimmed', v_step.trimmed, 'carried', v_step.carried));
 end $$;
 
--- One step of a retention run, as erase_step. p_input: {"rules", "trim"}; p_cursor: {"phase", "after", "now", "counts", …}; p_event: what the log
--- says at the end of what was forgotten.
+-- Runs one step of a retention run, like erase_step. p_input: {"rules", "trim"}; p_cursor: {"phase", "after", "now", "counts", …}; p_event: the event
+-- that reports what was forgotten.
 --
---   phase | walks                        | a step                                                                          | sets
---   pins  |                              | marks events that stay whatever a rule says (the hook `pin`)                    | upto
---   find  | the log up to `upto`         | marks what the rules name, but for what is held (`held`), and what ends (`lapse`) | first_seq, last_seq
---   blank | events that are marked       | blanks them, with what nouns have about them (`clear`)                          |
---   say   |                              | says so in the log; what was marked of nouns ends (`expire`)                    |
---   bound |                              | decides up to where to trim (`awaits`). What was carried may have become needless | trim_to, new, until, rounds
---   need  | rows of nouns, by their seqs | marks what of the log they need (`needs`)                                       | needed
---   trim  | the log up to `trim_to`      | marks what was written since, under the clock's lock; drops the rest (`clear`, `trim`) | needed
---   over  |                              |                                                                                 |
+--   phase | iterates over        | step                                                                                        | sets
+--   pins  |                      | marks events that no rule may forget (the hook `pin`)                                        | upto
+--   find  | the log up to `upto` | marks events that the rules forget, except those that are held (`held`), and what expires (`lapse`) | first_seq, last_seq
+--   blank | marked events        | blanks them and clears the data of nouns about them (`clear`)                                |
+--   say   |                      | appends the report; marked rows expire (`expire`)                                            |
+--   bound |                      | decides where to trim (`awaits`)                                                             | trim_to, new, until, rounds
+--   need  | rows of nouns by seq | marks the events that they need (`needs`); an event that was carried before may not be needed now | needed
+--   trim  | the log to `trim_to` | with the clock locked, marks what newer rows need and drops the rest (`clear`, `trim`)       | needed
+--   over  |                      |                                                                                              |
 create or replace function retain_step(p_tenant text, p_job text, p_token int, p_lease_ms int, p_limit int, p_cursor jsonb, p_input jsonb, p_event jsonb)
 returns jsonb
 language plpgsql
@@ -354,7 +355,7 @@ begin
   return p_cursor;
 end $$;
 
--- Whether the daily run is due, which it then is not for another day.
+-- Returns the policy if its daily run is due, and sets the time of the last run, so that it is not due for another day.
 create or replace function claim_due_retention(p_tenant text) returns jsonb
 language plpgsql
 as $$
@@ -364,13 +365,13 @@ begin
   perform enter_tenant(p_tenant);
   update retention_policies p set last_run_at = clock_timestamp()
   where p.tenant_id = p_tenant and coalesce(p.last_run_at < clock_timestamp() - interval '1 day', true)
-    -- not what has only half come
+    -- not during an import
     and not is_importing()
   returning * into v_policy;
   return case when v_policy.tenant_id is not null then jsonb_build_object('rules', v_policy.rules, 'trim', v_policy.trim) end;
 end $$;
 
--- One page of what a run would blank, by the ids of its events: counts and times by kind.
+-- Returns counts and times by kind for one page of the events that a run would blank. The page is ordered by id.
 create or replace function count_marked(p_tenant text, p_job text, p_after text, p_limit int)
 returns table (last_id text, kind text, events bigint, oldest timestamptz, newest timestamptz)
 language plpgsql stable
@@ -392,7 +393,7 @@ begin
   group by e.kind;
 end $$;
 
--- What else the preview says, after everything was found and what is needed was marked.
+-- Returns the remaining figures of the preview, after the phases `find` and `need`.
 create or replace function estimate_retention(p_tenant text, p_job text, p_trim jsonb, p_now timestamptz) returns jsonb
 language plpgsql
 as $$

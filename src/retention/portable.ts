@@ -14,7 +14,7 @@ export const portableOf = (kinds: string[]): Record<string, Portable> => {
   return { retention_policy: { row, freeText: ['rules'] } };
 };
 
-/** The event `retention.forgot`. */
+/** The schema of the event `retention.forgot`. */
 export const reportsOf = (kinds: string[]) => ({
   'retention.forgot': z.strictObject({
     counts: z.record(z.string().regex(/^[a-z_]{1,40}$/), count),

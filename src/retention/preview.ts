@@ -4,21 +4,21 @@ import { compareTimes } from '../time.ts';
 import type { PolicyBody, Preview } from './schemas.ts';
 import { type Cursor, countMarked, estimateRun, retainStep } from './sql.ts';
 
-// A preview finds what the run would find, in the same short steps, and stops before anything is changed. It is a job: a long log takes
-// longer than a request may.
+// A preview runs the same short steps as a retention run, up to the first one that would change something. It is a job, because a long log can
+// take longer than a request may.
 
-/** It locks nothing that others wait for. */
+/** Longer than for a run, because a preview holds no lock that others wait for. */
 const LONG_STEP_MS = 400;
-const COUNTED_A_STEP = 5_000;
+const COUNTED_PER_STEP = 5_000;
 
-/** What runs jobs of kind `retention_preview`. */
+/** Handles jobs of kind `retention_preview`. */
 export async function previewHandler(job: Job<PolicyBody, Cursor>) {
   const { tenant, id, input } = job;
   let cursor: Cursor = job.cursor ?? { phase: 'pins', after: '', now: new Date().toISOString(), counts: {} };
   const step = adaptiveStepLimit(LONG_STEP_MS);
   while (cursor.phase !== 'trim') {
     if (job.stopped()) throw new JobStopped();
-    // where the run would begin to change something, the preview goes on to what a trim would need
+    // skips the phases that change something and continues with what a trim would keep
     if (cursor.phase === 'blank') cursor = { ...cursor, phase: 'bound' };
     if (cursor.phase === 'bound' && !input.trim) break;
     const at: Cursor = cursor;
@@ -36,7 +36,7 @@ async function count({ tenant, id, stopped }: Job<PolicyBody, Cursor>) {
   let [events, oldest, newest]: [number, string | null, string | null] = [0, null, null];
   for (let after = ''; ; ) {
     if (stopped()) throw new JobStopped();
-    const page = await countMarked(tenant, id, after, COUNTED_A_STEP);
+    const page = await countMarked(tenant, id, after, COUNTED_PER_STEP);
     if (page.length === 0) return { events, by_kind, oldest, newest };
     for (const counted of page) {
       by_kind[counted.kind] = (by_kind[counted.kind] ?? 0) + counted.events;

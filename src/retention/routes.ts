@@ -9,7 +9,7 @@ import { lockPolicy, readPolicy, writePolicy } from './sql.ts';
 
 const tagged = { tag: 'Retention', limit: 'v1', access: 'admin' } as const;
 
-/** `kinds` of events and memories. */
+/** `kinds`: all kinds of events and memories. */
 export function retentionRoutes(jobs: Jobs, kinds: string[]) {
   const policy = policyOf(kinds);
   const policyBody = policyBodyOf(kinds);

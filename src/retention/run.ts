@@ -6,12 +6,12 @@ import { type Job, JobStopped, type Jobs } from '../jobs/index.ts';
 import type { PolicyBody } from './schemas.ts';
 import { type Cursor, claimDuePolicy, readOldest, readTrimBlocker, retainStep } from './sql.ts';
 
-// A run forgets what the policy of its beginning names, step by step as an erasure does.
+// A retention run applies the policy as it was when the run started, in steps like those of an erasure.
 
 const PAUSE_MS = 25;
 
 export interface RetentionNeeds {
-  /** The audit. */
+  /** Writes an audit entry. */
   record(
     tenant_id: string,
     entry: { action: 'retention.trimmed'; route: string; principal_id: string; about: Record<string, unknown> },
@@ -19,14 +19,14 @@ export interface RetentionNeeds {
   count: Count;
 }
 
-/** Counts events that were dropped, and those before the log's beginning that stay, because something needs them. */
+/** Counts the events that a trim dropped, and those before the beginning of the log that it carried because something needs them. */
 export type Count = (of: { what: 'trimmed' | 'carried' }, by: number) => void;
 
-/** What runs jobs of kind `retention`. */
+/** Returns the handler of jobs of kind `retention`. */
 export const retentionHandler =
   ({ record, count }: RetentionNeeds) =>
   async (job: Job<PolicyBody, Cursor>) => {
-    const cursor = await walk(job);
+    const cursor = await runSteps(job);
     const { tenant, id, input } = job;
     const held_by = await readTrimBlocker(tenant, input, cursor.now);
     await dropMarks(tenant, id);
@@ -42,13 +42,13 @@ export const retentionHandler =
     return { counts, oldest_seq, ...(held_by && { held_by }) };
   };
 
-async function walk(job: Job<PolicyBody, Cursor>): Promise<Cursor> {
+async function runSteps(job: Job<PolicyBody, Cursor>): Promise<Cursor> {
   let cursor: Cursor = job.cursor ?? { phase: 'pins', after: '', now: new Date().toISOString(), counts: {} };
   const step = adaptiveStepLimit();
   while (cursor.phase !== 'over') {
     if (job.stopped()) throw new JobStopped();
     const at: Cursor = cursor;
-    const next: Cursor | null = await step((limit) => retainStep(job, at, limit, forgot(job, at)));
+    const next: Cursor | null = await step((limit) => retainStep(job, at, limit, reportEvent(job, at)));
     if (!next) throw new JobStopped();
     cursor = next;
     await sleep(PAUSE_MS);
@@ -56,7 +56,7 @@ async function walk(job: Job<PolicyBody, Cursor>): Promise<Cursor> {
   return cursor;
 }
 
-const forgot = ({ id, input }: Job<PolicyBody>, { counts, first_seq, last_seq }: Cursor) =>
+const reportEvent = ({ id, input }: Job<PolicyBody>, { counts, first_seq, last_seq }: Cursor) =>
   serviceEventOf({
     session_id: id,
     channel: 'team',
@@ -67,7 +67,7 @@ const forgot = ({ id, input }: Job<PolicyBody>, { counts, first_seq, last_seq }:
     content: { counts, first_seq: first_seq ?? null, last_seq: last_seq ?? null, rules: input.rules },
   });
 
-/** Queues the run of a tenant whose policy is due: once a day, whichever daemon comes by. */
+/** Queues a run for a tenant whose policy is due. Runs are at least a day apart, however many daemons sweep. */
 export const sweepRetention = (jobs: Jobs): Sweep => {
   const startRetention: Sweep = async (tenant) => {
     const policy = await claimDuePolicy(tenant);

@@ -3,7 +3,7 @@ import { channels } from '../auth/index.ts';
 
 const days = (about: string) => z.number().min(0).max(36_500).describe(about);
 
-/** `kinds`: what events and memories can be; a rule for anything else would never forget. */
+/** `kinds`: all kinds of events and memories. Other kinds are rejected, because a rule for one would never match. */
 const ruleOf = (kinds: string[]) =>
   z.strictObject({
     kind: z.enum(kinds).optional().describe('Kind of the event or of the memory that it created. The default is every kind.'),
@@ -56,14 +56,14 @@ export const policyOf = (kinds: string[]) =>
     .meta({ id: 'RetentionPolicy' });
 export type Policy = z.output<ReturnType<typeof policyOf>>;
 
-const hold = z
+const trimBlocker = z
   .object({
     reason: z.literal('webhook'),
     seq: z.int().describe('Position of the first event that is not yet delivered.'),
     webhook_id: z.string(),
   })
   .describe('What prevents the trim from removing as much as the policy allows, for at most one week.');
-export type TrimBlocker = z.output<typeof hold>;
+export type TrimBlocker = z.output<typeof trimBlocker>;
 
 export const preview = z
   .object({
@@ -76,7 +76,7 @@ export const preview = z
     trimmed: z.int().describe('Number of events that the trim would remove.'),
     carried: z.int().describe('Number of events before `oldest_seq` that remain because a memory or a capsule needs them.'),
     oldest_seq: z.int().describe('The first position that would remain in the log.'),
-    held_by: hold.nullable(),
+    held_by: trimBlocker.nullable(),
   })
   .meta({ id: 'RetentionPreview' });
 export type Preview = z.output<typeof preview>;

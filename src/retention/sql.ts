@@ -5,13 +5,13 @@ import type { Policy, PolicyBody, Preview, TrimBlocker } from './schemas.ts';
 
 const columns = 'rules, trim, version, updated_at, last_run_at';
 
-/** A tenant without a policy has version 0: nothing is forgotten. */
+/** Returns version 0 without rules if the tenant has no policy. */
 export async function readPolicy(db: Db, tenant_id: string): Promise<Policy> {
   const row = await db.row<Policy>(`select ${columns} from retention_policies where tenant_id = $1`, [tenant_id]);
   return row ?? { rules: [], trim: null, version: 0, updated_at: null, last_run_at: null };
 }
 
-/** Locks the tenant first, so that the first policy too is written by one at a time. */
+/** Locks the tenant, so that concurrent writes of the first policy are serialized too. */
 export const lockPolicy = async (db: Db, tenant_id: string): Promise<Policy> => {
   await db.run('select from tenants where tenant_id = $1 for no key update', [tenant_id]);
   return readPolicy(db, tenant_id);
@@ -30,12 +30,12 @@ async function one<T>(tenant: Tenant, text: string, values: unknown[]): Promise<
   return row!.value;
 }
 
-/** Of one kind, so many in a page of what a run would blank. */
+/** Number of events of one kind in a page of the events that a run would blank. */
 export interface KindCount {
   last_id: string;
   kind: string;
   events: number;
-  /** Null where the time of none can be read. */
+  /** Null if no time in the page is readable. */
   oldest: string | null;
   newest: string | null;
 }
@@ -53,7 +53,7 @@ type PreviewFigures = Pick<Preview, 'memories' | 'sample' | 'trimmed' | 'carried
 export const estimateRun = (tenant: Tenant, job_id: string, { trim }: PolicyBody, now: string): Promise<PreviewFigures> =>
   one(tenant, 'select estimate_retention($1, $2, $3, $4) as value', [tenant.id, job_id, trim && JSON.stringify(trim), now]);
 
-/** What kept trim from dropping as much as the policy wants. */
+/** Returns what prevented the trim from dropping as much as the policy requests. */
 export const readTrimBlocker = (tenant: Tenant, { trim }: PolicyBody, now: string): Promise<TrimBlocker | null> =>
   one(tenant, 'select trim_blocker($1, $2, $3) as value', [tenant.id, trim && JSON.stringify(trim), now]);
 
@@ -66,7 +66,7 @@ export interface Cursor {
   last_seq?: number | null;
 }
 
-/** One short transaction. Null: another daemon has the job. */
+/** Runs one step in a short transaction. Returns null if another daemon has the job. */
 export const retainStep = (
   { tenant, id, token, lease_ms, input }: Job<PolicyBody>,
   cursor: Cursor,
@@ -84,7 +84,7 @@ export const retainStep = (
     JSON.stringify(event),
   ]);
 
-/** The policy of a tenant whose daily run is due, once a day. */
+/** Returns the policy of the tenant if its daily run is due, and marks it as run. */
 export const claimDuePolicy = (tenant: Tenant): Promise<PolicyBody | null> =>
   one(tenant, 'select claim_due_retention($1) as value', [tenant.id]);
 

@@ -19,7 +19,7 @@ import type { Webhook, WebhookBody, WebhookPatch } from './schemas.ts';
 import { makeSigningSecret, SEAL_PURPOSE } from './sign.ts';
 import { insertWebhook, lockWebhook, MAX_WEBHOOKS, updateSecret, updateWebhook, type WebhookSettings } from './sql.ts';
 
-// What an admin decides about a webhook: where it goes, and what it may be told of.
+// Creating and changing webhooks.
 
 export const noWebhook = () => new Problem('not-found', 'There is no webhook with this id.');
 
@@ -33,7 +33,7 @@ export async function createWebhook(
   needs: WebhookNeeds,
 ): Promise<Webhook & { secret: string }> {
   const seal = sealOf(needs);
-  const kept = checked(
+  const settings = validated(
     principal,
     settingsOf(body, body.user_ids ?? (coversAllSubjects(principal) ? [] : [principal.subject])),
     needs,
@@ -41,9 +41,9 @@ export async function createWebhook(
   const webhook_id = newId('whk');
   const secret = makeSigningSecret();
   const sealed = seal.seal(secret, SEAL_PURPOSE, `${tenant.id}/${webhook_id}`);
-  const made = await tenant.write(async (db) => {
+  const created = await tenant.write(async (db) => {
     if (await isReplay(db, tenant.id, idempotency)) throw shownOnce();
-    const row = await insertWebhook(db, tenant.id, kept, {
+    const row = await insertWebhook(db, tenant.id, settings, {
       webhook_id,
       secret: sealed,
       created_by: principal.user_id,
@@ -51,11 +51,11 @@ export async function createWebhook(
     });
     if (!row) throw new Problem('conflict', `A tenant can have at most ${MAX_WEBHOOKS} webhooks; delete one first.`);
     if (body.after !== undefined && body.after > row.cursor)
-      throw refused('#/after', `must be at most ${row.cursor}, the end of the log`);
+      throw invalid('#/after', `must be at most ${row.cursor}, the end of the log`);
     if (idempotency) await rememberKey(db, tenant.id, idempotency);
     return row;
   });
-  return { ...made, secret };
+  return { ...created, secret };
 }
 
 const shownOnce = () =>
@@ -66,7 +66,7 @@ function sealOf({ seal }: WebhookNeeds): Seal {
   throw new Problem('conflict', 'Webhooks require an encryption key: the operator must set ENCRYPTION_KEY.');
 }
 
-const levels = ['none', 'low', 'high'] as const;
+const SENSITIVITY_LEVELS = ['none', 'low', 'high'] as const;
 type WebhookFields = Omit<WebhookBody, 'user_ids' | 'after'>;
 
 const settingsOf = (
@@ -77,27 +77,30 @@ const settingsOf = (
   description,
   filter,
   channels: [...new Set(channels)],
-  sensitivities: levels.slice(0, levels.indexOf(sensitivity) + 1),
+  sensitivities: SENSITIVITY_LEVELS.slice(0, SENSITIVITY_LEVELS.indexOf(sensitivity) + 1),
   user_ids: [...new Set(user_ids)],
   active,
 });
 
-/** A receiver is told what its admin may see, and what is of high sensitivity only from where it may be seen at all. */
-function checked(principal: Principal, kept: WebhookSettings, { reach }: WebhookNeeds): WebhookSettings {
-  const normal = normalUrl(kept.url, reach);
-  if ('fault' in normal) throw refused('#/url', normal.fault);
-  for (const channel of allChannels) if (kept.channels.includes(channel)) requireChannel(principal, channel);
-  if (kept.user_ids.includes(ALL_SUBJECTS) || (kept.user_ids.length === 0 && kept.channels.includes('private')))
-    throw refused('#/user_ids', 'required of a key for all subjects: the users whose private events it sends');
-  if (kept.sensitivities.includes('high') && !kept.channels.some((channel) => channel === 'team' || channel === 'private'))
-    throw refused('#/sensitivity', 'must be none or low without the channel team or private');
-  return { ...kept, url: normal.url };
+/** Throws if the receiver would get events that the caller cannot see, or private or highly sensitive events without the channels for them. */
+function validated(principal: Principal, settings: WebhookSettings, { reach }: WebhookNeeds): WebhookSettings {
+  const normal = normalUrl(settings.url, reach);
+  if ('fault' in normal) throw invalid('#/url', normal.fault);
+  for (const channel of allChannels) if (settings.channels.includes(channel)) requireChannel(principal, channel);
+  if (settings.user_ids.includes(ALL_SUBJECTS) || (settings.user_ids.length === 0 && settings.channels.includes('private')))
+    throw invalid('#/user_ids', 'required for a key for all subjects: the users whose private events are sent');
+  if (
+    settings.sensitivities.includes('high') &&
+    !settings.channels.some((channel) => channel === 'team' || channel === 'private')
+  )
+    throw invalid('#/sensitivity', 'must be "none" or "low" unless the channels include "team" or "private"');
+  return { ...settings, url: normal.url };
 }
 
-const refused = (pointer: string, detail: string) =>
+const invalid = (pointer: string, detail: string) =>
   new Problem('validation', `${pointer}: ${detail}`, { errors: [{ pointer, detail }] });
 
-/** Whether it was a retry. */
+/** Returns whether the request was an idempotent replay. */
 export function changeWebhook(
   { tenant, principal }: Caller,
   webhook_id: string,
@@ -107,23 +110,25 @@ export function changeWebhook(
   needs: WebhookNeeds,
 ): Promise<boolean> {
   return tenant.write(async (db) => {
-    const found = await lockWebhook(db, tenant.id, webhook_id);
-    if (!found) throw noWebhook();
+    const current = await lockWebhook(db, tenant.id, webhook_id);
+    if (!current) throw noWebhook();
     if (await isReplay(db, tenant.id, idempotency)) return true;
-    assertVersion(match, found, 'webhook');
-    const { version: _, ...before } = found;
-    const { filter, sensitivity, user_ids, ...given } = patch;
+    assertVersion(match, current, 'webhook');
+    const { version: _, ...before } = current;
+    const { filter, sensitivity, user_ids, ...rest } = patch;
     await updateWebhook(
       db,
       tenant.id,
       webhook_id,
-      checked(
+      validated(
         principal,
         {
           ...before,
-          ...given,
+          ...rest,
           ...(filter !== undefined && { filter }),
-          ...(sensitivity !== undefined && { sensitivities: levels.slice(0, levels.indexOf(sensitivity) + 1) }),
+          ...(sensitivity !== undefined && {
+            sensitivities: SENSITIVITY_LEVELS.slice(0, SENSITIVITY_LEVELS.indexOf(sensitivity) + 1),
+          }),
           ...(user_ids !== undefined && { user_ids }),
         },
         needs,

@@ -6,7 +6,7 @@ import { type Attempt, post } from './send.ts';
 import { SEAL_PURPOSE, signatures } from './sign.ts';
 import { endReplays, type LeasedWebhook, listReplays, settleAttempt } from './sql.ts';
 
-// What happens under the lease of one subscription. No connection to the database is held while a receiver is waited for.
+// Deliveries under the lease of one webhook. No database connection is held while a receiver is being waited for.
 
 type Event = NonNullable<Entry['event']>;
 
@@ -14,65 +14,65 @@ export interface DeliveryContext extends DispatchNeeds {
   tenant: Tenant;
   webhook: LeasedWebhook;
   leaseMs: number;
-  /** Opened when first needed. */
+  /** Decrypted when first needed. */
   secrets: string[] | undefined;
   stopping: AbortSignal;
   isStopping(): boolean;
-  /** The turn is: others wait. One attempt is made in each. */
+  /** Returns whether the turn must end, because other webhooks wait. A turn makes at least one attempt. */
   isOver(): boolean;
-  /** The longest attempt so far. */
-  took_ms: number;
+  /** Duration of the longest attempt of the turn. */
+  longest_ms: number;
 }
 
 const BATCH = 100;
-/** A filter that matches next to nothing does not walk the whole log in one statement. */
+/** Events that one statement scans at most, so that a filter with few matches does not scan the whole log at once. */
 const SCAN_EVENTS = 10_000;
 const REPLAYS = 100;
 const LONGEST_RETRY_MS = 3_600_000;
-/** A receiver may ask for a longer pause than that, up to this one. */
+/** Upper limit of a longer pause that a receiver requests with Retry-After. */
 const LONGEST_PAUSE_MS = 86_400_000;
 const GONE = 410;
 
 interface TurnResult {
-  /** The lease is still ours. */
-  held: boolean;
+  /** This daemon still has the lease. */
+  leased: boolean;
   more: boolean;
-  /** The event failed and is tried again after so long. */
+  /** The event failed and is due again after this time. */
   retry_ms?: number;
 }
 
-/** Delivers the next events in order, up to the first that fails. */
-export async function deliverNext(at: DeliveryContext): Promise<TurnResult> {
-  const { tenant, webhook } = at;
-  const { entries, upto, head } = await readNextEvents(at);
+/** Delivers the next events in order until one fails. */
+export async function deliverNext(context: DeliveryContext): Promise<TurnResult> {
+  const { tenant, webhook } = context;
+  const { entries, upto, head } = await readNextEvents(context);
   for (const entry of entries) {
-    if (at.isStopping() || (entry !== entries[0] && at.isOver())) return { held: true, more: false };
-    const settled = await deliverOne(at, entry);
+    if (context.isStopping() || (entry !== entries[0] && context.isOver())) return { leased: true, more: false };
+    const settled = await deliverOne(context, entry);
     if (!settled.done) return settled.next;
     webhook.cursor = entry.seq;
     webhook.attempts = 0;
   }
   if (upto > webhook.cursor) {
-    if (!(await settleAttempt(tenant, webhook, at.leaseMs, { cursor: upto, retry_ms: null, delivery: null, disable: null })))
-      return { held: false, more: false };
+    if (!(await settleAttempt(tenant, webhook, context.leaseMs, { cursor: upto, retry_ms: null, delivery: null, disable: null })))
+      return { leased: false, more: false };
     webhook.cursor = upto;
   }
-  return { held: true, more: webhook.cursor < head };
+  return { leased: true, more: webhook.cursor < head };
 }
 
-async function deliverOne(at: DeliveryContext, entry: Entry): Promise<{ done: true } | { done: false; next: TurnResult }> {
-  const attempt = entry.event ? await attemptOf(at, entry.event) : undefined;
-  // broken off by the end of the daemon: not the receiver's fault, nothing is written
-  if (at.stopping.aborted) return { done: false, next: { held: true, more: false } };
-  const { retry_ms, ...settlement } = entry.event ? settlementOf(at, entry.event, attempt!) : skip(entry);
-  at.onAttempt(settlement.disable === null ? settlement.delivery.state : 'gone', attempt?.duration_ms ?? 0);
-  if (!(await settleAttempt(at.tenant, at.webhook, at.leaseMs, { ...settlement, retry_ms })))
-    return { done: false, next: { held: false, more: false } };
+async function deliverOne(context: DeliveryContext, entry: Entry): Promise<{ done: true } | { done: false; next: TurnResult }> {
+  const attempt = entry.event ? await attemptOf(context, entry.event) : undefined;
+  // aborted by the shutdown: not a failure of the receiver, so nothing is recorded
+  if (context.stopping.aborted) return { done: false, next: { leased: true, more: false } };
+  const { retry_ms, ...settlement } = entry.event ? settlementOf(context, entry.event, attempt!) : skip(entry);
+  context.onAttempt(settlement.disable === null ? settlement.delivery.state : 'gone', attempt?.duration_ms ?? 0);
+  if (!(await settleAttempt(context.tenant, context.webhook, context.leaseMs, { ...settlement, retry_ms })))
+    return { done: false, next: { leased: false, more: false } };
   if (settlement.cursor !== null) return { done: true };
-  return { done: false, next: { held: true, more: false, ...(retry_ms !== null && { retry_ms }) } };
+  return { done: false, next: { leased: true, more: false, ...(retry_ms !== null && { retry_ms }) } };
 }
 
-/** What cannot be read is not sent: its delivery is dead, says why, and can be replayed once the row is repaired. */
+/** Records an unreadable event as a dead letter with the reason. It can be replayed once the row is repaired. */
 const skip = (entry: Extract<Entry, { unreadable: string }>) => ({
   cursor: entry.seq,
   retry_ms: null,
@@ -84,7 +84,7 @@ const skip = (entry: Extract<Entry, { unreadable: string }>) => ({
 });
 const unreadable = (entry: Entry) => `the row cannot be read (${entry.unreadable})`;
 
-/** What follows the cursor and may be told; all up to `upto` has been looked at then. */
+/** Reads the next events that the receiver may get. All events up to `upto` have been considered then. */
 function readNextEvents({ tenant, webhook }: DeliveryContext) {
   return tenant.read(async (db) => {
     const head = (await readLogBounds(db, tenant.id))?.last_seq ?? webhook.cursor;
@@ -100,7 +100,7 @@ const visibilityOf = ({ channels, sensitivities, user_ids }: LeasedWebhook): Vis
   sensitivities,
   subjects: user_ids,
 });
-/** An edit withholds in channels of requests: this is the one in which a request would see what the receiver does. */
+/** Edits withhold items by the channel of a request. Returns the channel whose visibility corresponds to that of the receiver. */
 const channelOf = ({ channels }: LeasedWebhook): LeasedWebhook['channels'][number] =>
   (['private', 'team', 'agent'] as const).find((each) => channels.includes(each)) ?? 'public';
 const filterOf = (webhook: LeasedWebhook) => ({
@@ -108,13 +108,13 @@ const filterOf = (webhook: LeasedWebhook) => ({
   ...(webhook.filter !== null && { filter: webhook.filter }),
 });
 
-/** The same body whenever the event is delivered; Webhook-Id is the event's, so that a receiver knows a repetition. */
-async function attemptOf(at: DeliveryContext, event: Event): Promise<Attempt> {
-  const { webhook, tenant, seal, send, stopping } = at;
+/** Sends an event. Body and Webhook-Id are the same in each attempt, so that receivers can recognize a repetition. */
+async function attemptOf(context: DeliveryContext, event: Event): Promise<Attempt> {
+  const { webhook, tenant, seal, send, stopping } = context;
   try {
     const bound = `${tenant.id}/${webhook.webhook_id}`;
     const sealed = webhook.old_secret ? [webhook.secret, webhook.old_secret] : [webhook.secret];
-    at.secrets ??= sealed.map((each) => seal.open(each, SEAL_PURPOSE, bound).toString());
+    context.secrets ??= sealed.map((each) => seal.open(each, SEAL_PURPOSE, bound).toString());
   } catch (error) {
     return { status_code: null, error: `${(error as Error).message}`, duration_ms: 0 };
   }
@@ -126,14 +126,14 @@ async function attemptOf(at: DeliveryContext, event: Event): Promise<Attempt> {
     'User-Agent': 'agent-memory-webhooks',
     'Webhook-Id': event.event_id,
     'Webhook-Timestamp': String(timestamp_s),
-    'Webhook-Signature': signatures(at.secrets, event.event_id, timestamp_s, body),
+    'Webhook-Signature': signatures(context.secrets, event.event_id, timestamp_s, body),
   };
   const attempt = await post(webhook.url, headers, body, send, stopping);
-  at.took_ms = Math.max(at.took_ms, attempt.duration_ms);
+  context.longest_ms = Math.max(context.longest_ms, attempt.duration_ms);
   return attempt;
 }
 
-/** Full jitter: receivers that failed together are not asked together again. */
+/** Exponential backoff with full jitter, so that receivers that failed together are not retried together. */
 export const backoffOf = (attempts: number, base_ms: number, random = Math.random()): number =>
   Math.ceil(random * Math.min(LONGEST_RETRY_MS, base_ms * 2 ** (attempts - 1)));
 
@@ -160,29 +160,29 @@ function settlementOf({ webhook, maxAttempts, retryMs }: DeliveryContext, event:
   webhook.attempts += 1;
   if (webhook.attempts >= maxAttempts)
     return { cursor: event.seq, retry_ms: null, disable: null, delivery: { ...row, state: 'dead' as const } };
-  const asked_ms = Math.min(attempt.retry_after_ms ?? 0, LONGEST_PAUSE_MS);
-  const retry_ms = Math.max(backoffOf(webhook.attempts, retryMs), asked_ms);
+  const requested_ms = Math.min(attempt.retry_after_ms ?? 0, LONGEST_PAUSE_MS);
+  const retry_ms = Math.max(backoffOf(webhook.attempts, retryMs), requested_ms);
   return { cursor: null, retry_ms, disable: null, delivery: { ...row, state: 'retrying' as const } };
 }
 
-/** One attempt each, as the events look today. False where the lease was lost. */
-export async function deliverReplays(at: DeliveryContext): Promise<boolean> {
-  const { tenant, webhook } = at;
+/** Makes one attempt for each replay, with the current content of its event. Returns false if the lease was lost. */
+export async function deliverReplays(context: DeliveryContext): Promise<boolean> {
+  const { tenant, webhook } = context;
   for (const [i, { seq, event_id, kind }] of (await listReplays(tenant, webhook.webhook_id, REPLAYS)).entries()) {
-    if (at.isStopping() || (i > 0 && at.isOver())) break;
+    if (context.isStopping() || (i > 0 && context.isOver())) break;
     const stretch = { after: seq - 1, upto: seq, order: 'asc', limit: 1 } as const;
     const { entries } = await tenant.read((db) =>
       listEvents(db, tenant.id, visibilityOf(webhook), { channel: channelOf(webhook) }, stretch),
     );
     const [entry] = entries;
     const attempt = entry?.event
-      ? await attemptOf(at, entry.event)
-      : { status_code: null, error: entry ? unreadable(entry) : 'the event may no longer be delivered', duration_ms: 0 };
-    if (at.stopping.aborted) return true;
+      ? await attemptOf(context, entry.event)
+      : { status_code: null, error: entry ? unreadable(entry) : 'the receiver may no longer get this event', duration_ms: 0 };
+    if (context.stopping.aborted) return true;
     const state = attempt.error === null ? 'delivered' : 'dead';
-    at.onAttempt(state, attempt.duration_ms);
+    context.onAttempt(state, attempt.duration_ms);
     const delivery = { ...logOf({ event_id, seq, kind }, attempt), state } as const;
-    if (!(await settleAttempt(tenant, webhook, at.leaseMs, { cursor: null, retry_ms: null, disable: null, delivery })))
+    if (!(await settleAttempt(tenant, webhook, context.leaseMs, { cursor: null, retry_ms: null, disable: null, delivery })))
       return false;
   }
   await endReplays(tenant, webhook);

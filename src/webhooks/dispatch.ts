@@ -8,26 +8,26 @@ import type { SendSettings } from './send.ts';
 import { assignSlots, PER_TENANT, webhookKey } from './slots.ts';
 import { type DueWebhook, leaseWebhook, listDue, markDue, releaseWebhook } from './sql.ts';
 
-// Brings the log to the subscriptions. Where a log has grown its subscriptions are marked as due, by the daemon that wrote and every
-// other that hears of it. A daemon takes the lease of one that is due, delivers in order and puts it down. A look at what is due finds
-// what nobody said (retries, leases of daemons that died), and a slow one at all logs what nobody marked.
+// Schedules the deliveries. When a log grows, its webhooks are marked as due, both by the daemon that wrote and by every daemon that is
+// notified. A daemon leases a due webhook, delivers its events in order and releases it. A poll of the due webhooks finds those that no
+// notification announced (retries, leases of daemons that died). A slower scan of all logs finds webhooks that nobody marked.
 
 const POLL_MS = 2_000;
 const COALESCE_MS = 50;
-/** Looks, too, take at most so much of the time: where thousands are due every turn that ends asks for one. */
+/** Polls take at most a tenth of the time. With thousands of due webhooks, each turn that ends requests one. */
 const POLL_SHARE = 10;
-/** All logs against all subscriptions: at first, and then so that it takes at most a hundredth of the time. */
+/** Interval of the scan that compares all logs with all webhooks. It is extended so that scans take at most a hundredth of the time. */
 const SCAN_MS = 10_000;
 const SCAN_SHARE = 100;
-/** Receivers that take longer than this are slow. */
+/** A receiver that takes longer counts as slow. */
 const SLOW_MS = 1_000;
 const DUE_PER_POLL = 100;
-/** How long one may keep its place: while nobody waits for it, and otherwise. The attempt under way is always finished. */
+/** Longest turn if no other webhook waits, and if others wait. An attempt in flight is always completed. */
 const TURN_MS = 20_000;
 const CROWDED_TURN_MS = 1_000;
-/** What a delivery may still take when the daemon stops; then it is broken off, and made again by another. */
+/** Time for attempts in flight at shutdown. After that they are aborted, and another daemon repeats them. */
 const LAST_MS = 2_000;
-/** A lease outlasts one attempt by this; each settlement renews it. What a daemon held that died waits as long. */
+/** A lease outlasts one attempt by this time; each settlement renews it. The webhooks of a daemon that died wait as long. */
 const SPARE_MS = 10_000;
 
 export interface DispatchNeeds {
@@ -37,20 +37,20 @@ export interface DispatchNeeds {
   send: SendSettings;
   maxAttempts: number;
   retryMs: number;
-  /** Told of each attempt at a receiver. */
+  /** Called after each attempt. */
   onAttempt(outcome: Outcome, ms: number): void;
   log: Logger;
 }
 
-/** `gone`: the receiver said so, and the subscription was switched off. */
+/** `gone`: the receiver answered 410, and the webhook was deactivated. */
 export const outcomes = ['delivered', 'retrying', 'dead', 'gone'] as const;
 export type Outcome = (typeof outcomes)[number];
 
 export interface Dispatcher {
   start(): void;
-  /** Something of the tenant may be due. */
+  /** Marks the webhooks of the tenant as due if its log has grown. */
   wake(tenant_id: string): void;
-  /** Subscriptions being delivered for, and those that found no place at the last look (of the first hundred that are due). */
+  /** Webhooks in delivery, those of the first 100 due ones that got no slot in the last poll, and stuck ones. */
   figures(): { running: number; unassigned: number; stuck: number };
   stop(): Promise<void>;
 }
@@ -64,18 +64,18 @@ interface Running {
 export function openDispatcher(needs: DispatchNeeds): Dispatcher {
   const { tenants, watch, log } = needs;
   const running = new Map<string, Running>();
-  /** Tenants with subscriptions, as far as is known; what the logs of others do is of no interest. */
+  /** Tenants known to have webhooks. Notifications about other tenants are ignored. */
   const known = new Set<string>();
-  /** Since the survey began. */
+  /** Tenants that were woken since the scan started. */
   const woken = new Set<string>();
   const grown = new Set<string>();
   const failures = openFailures();
   const stopping = new AbortController();
   const leaseMs = needs.send.timeoutMs + SPARE_MS;
   let stopped = false;
-  /** So many found no place at the last look. */
+  /** Due webhooks that got no slot in the last poll. */
   let unassigned = 0;
-  /** How long the last look took. */
+  /** Duration of the last poll. */
   let poll_ms = 0;
   let pollTimer: NodeJS.Timeout | undefined;
   let scanTimer: NodeJS.Timeout | undefined;
@@ -95,52 +95,52 @@ export function openDispatcher(needs: DispatchNeeds): Dispatcher {
 
   async function pollDue(): Promise<void> {
     pollTimer = undefined;
-    const begun = performance.now();
-    const of = [...grown];
+    const started = performance.now();
+    const tenant_ids = [...grown];
     grown.clear();
     try {
-      if (of.length > 0) await markDue(tenants(''), of);
+      if (tenant_ids.length > 0) await markDue(tenants(''), tenant_ids);
       startDue(await listDue(tenants(''), PER_TENANT, DUE_PER_POLL));
-      poll_ms = Math.min(performance.now() - begun, POLL_MS / POLL_SHARE);
+      poll_ms = Math.min(performance.now() - started, POLL_MS / POLL_SHARE);
     } catch (err) {
-      if (!stopped) log.debug({ err }, 'due webhooks could not be listed; the next look finds them');
-      for (const tenant_id of of) grown.add(tenant_id);
+      if (!stopped) log.debug({ err }, 'due webhooks could not be listed; retrying with the next poll');
+      for (const tenant_id of tenant_ids) grown.add(tenant_id);
     }
   }
 
   function startDue(due: DueWebhook[]): void {
     const choice = assignSlots(due, running);
     unassigned = choice.unassigned;
-    if (!stopped) for (const one of choice.start) startTurn(one);
+    if (!stopped) for (const webhook of choice.start) startTurn(webhook);
   }
 
-  function startTurn(one: DueWebhook): void {
-    const { tenant_id, webhook_id, slow } = one;
+  function startTurn(webhook: DueWebhook): void {
+    const { tenant_id, webhook_id, slow } = webhook;
     const work = runTurn(tenants(tenant_id), webhook_id).then(
       () => {
-        running.delete(webhookKey(one));
-        failures.ended(webhookKey(one));
-        // what was committed while the lease was held; and who found no place before
+        running.delete(webhookKey(webhook));
+        failures.ended(webhookKey(webhook));
+        // finds events committed during the lease, and webhooks that got no slot before
         wake(tenant_id);
       },
       (err) => {
-        running.delete(webhookKey(one));
+        running.delete(webhookKey(webhook));
         if (stopped) return;
-        const { isStuckNow, ...often } = failures.failed(webhookKey(one));
-        const where = { err, tenant: tenant_id, webhook: webhook_id, ...often };
-        if (isStuckNow) log.error(where, 'a webhook is stuck: its turns fail before an attempt');
-        else log.warn(where, 'delivery was interrupted; the next turn resumes it');
+        const { isStuckNow, ...often } = failures.failed(webhookKey(webhook));
+        const fields = { err, tenant: tenant_id, webhook: webhook_id, ...often };
+        if (isStuckNow) log.error(fields, 'a webhook is stuck: its turns fail before an attempt');
+        else log.warn(fields, 'delivery was interrupted; the next turn resumes it');
       },
     );
-    running.set(webhookKey(one), { tenant_id, slow, work });
+    running.set(webhookKey(webhook), { tenant_id, slow, work });
   }
 
   async function runTurn(tenant: Tenant, webhook_id: string): Promise<void> {
     const webhook = await leaseWebhook(tenant, webhook_id, leaseMs);
     if (!webhook) return;
-    const begun = performance.now();
-    const isOver = () => performance.now() - begun >= (unassigned > 0 ? CROWDED_TURN_MS : TURN_MS);
-    const at: DeliveryContext = {
+    const started = performance.now();
+    const isOver = () => performance.now() - started >= (unassigned > 0 ? CROWDED_TURN_MS : TURN_MS);
+    const context: DeliveryContext = {
       ...needs,
       leaseMs,
       tenant,
@@ -149,21 +149,21 @@ export function openDispatcher(needs: DispatchNeeds): Dispatcher {
       stopping: stopping.signal,
       isStopping: () => stopped,
       isOver,
-      took_ms: 0,
+      longest_ms: 0,
     };
-    let held = webhook.replaying ? await deliverReplays(at) : true;
-    while (held && !webhook.waiting && !stopped && !isOver()) {
-      const next = await deliverNext(at);
-      held = next.held;
-      // later ones are found by the poll
+    let leased = webhook.replaying ? await deliverReplays(context) : true;
+    while (leased && !webhook.waiting && !stopped && !isOver()) {
+      const next = await deliverNext(context);
+      leased = next.leased;
+      // longer waits are found by the poll
       if (next.retry_ms !== undefined && next.retry_ms < POLL_MS) setTimeout(schedulePoll, next.retry_ms).unref();
       if (!next.more) break;
     }
-    if (held) await releaseWebhook(tenant, webhook, at.took_ms > SLOW_MS);
+    if (leased) await releaseWebhook(tenant, webhook, context.longest_ms > SLOW_MS);
   }
 
   async function scanAll(): Promise<void> {
-    const begun = performance.now();
+    const started = performance.now();
     try {
       woken.clear();
       const all = await markDue(tenants(''), null);
@@ -171,9 +171,9 @@ export function openDispatcher(needs: DispatchNeeds): Dispatcher {
       for (const tenant_id of [...all, ...woken]) known.add(tenant_id);
       schedulePoll();
     } catch (err) {
-      if (!stopped) log.debug({ err }, 'the logs could not be surveyed for webhooks; the next time will do');
+      if (!stopped) log.debug({ err }, 'the logs could not be scanned for due webhooks; retrying with the next scan');
     }
-    const pause = Math.max(SCAN_MS, SCAN_SHARE * (performance.now() - begun));
+    const pause = Math.max(SCAN_MS, SCAN_SHARE * (performance.now() - started));
     if (!stopped) scanTimer = setTimeout(() => void scanAll(), pause).unref();
   }
 
@@ -193,9 +193,9 @@ export function openDispatcher(needs: DispatchNeeds): Dispatcher {
       clearInterval(pollInterval);
       clearTimeout(pollTimer);
       clearTimeout(scanTimer);
-      const last = setTimeout(() => stopping.abort(new Error('the daemon is stopping')), LAST_MS);
+      const abortTimer = setTimeout(() => stopping.abort(new Error('the daemon is stopping')), LAST_MS);
       await Promise.all([...running.values()].map(({ work }) => work));
-      clearTimeout(last);
+      clearTimeout(abortTimer);
     },
   };
 }

@@ -1,10 +1,10 @@
-/** Turns that failed one after another. */
+/** Number of consecutive failed turns after which a webhook is stuck. */
 const STUCK_AFTER = 2;
 const FORGET_MS = 600_000;
 
-/** Webhooks whose turns fail before an attempt. */
+/** Tracks webhooks whose turns fail before an attempt. */
 export interface Failures {
-  /** How often this one has failed in a row now, and whether it is stuck since this time. */
+  /** Counts a failed turn. Returns the number of consecutive failures, and whether the webhook became stuck with this one. */
   failed(name: string): { failures: number; isStuckNow: boolean };
   ended(name: string): void;
   countStuck(): number;
@@ -20,7 +20,7 @@ export function openFailures(): Failures {
     },
     ended: (name) => void failing.delete(name),
     countStuck: () => {
-      // one that was deleted, or that another daemon delivers for, is tried no more
+      // deleted webhooks, and those that another daemon delivers, fail here no more
       for (const [name, { last }] of failing) if (performance.now() - last > FORGET_MS) failing.delete(name);
       return [...failing.values()].filter(({ times }) => times >= STUCK_AFTER).length;
     },

@@ -1,5 +1,5 @@
--- What one attempt came to, the place in the log and the lease, in one statement. p_delivery null: nothing on the way there was to be
--- told. Nothing is written, and false, where another daemon has taken over.
+-- Records an attempt, the position in the log and the extension of the lease in one statement. p_delivery is null if no event was sent, because
+-- none up to p_cursor matched. Returns false and writes nothing if another daemon has the lease.
 create or replace function settle_webhook(
   p_tenant text, p_webhook_id text, p_lease_id bigint, p_lease_ms int, p_cursor bigint, p_retry_ms float8, p_delivery jsonb, p_disable text)
 returns boolean
@@ -35,7 +35,7 @@ begin
   return true;
 end $$;
 
--- A turn is over: when the next is due. What is committed meanwhile is marked by who committed it, and by the daemon whose turn it was.
+-- Ends a turn and sets when the next one is due. Events committed meanwhile are marked by the daemon that wrote them, and by this one.
 create or replace function release_webhook(p_tenant text, p_webhook_id text, p_lease_id bigint, p_slow boolean) returns void
 language plpgsql
 as $$
@@ -50,7 +50,7 @@ begin
   where w.tenant_id = p_tenant and w.webhook_id = p_webhook_id and w.lease_id = p_lease_id;
 end $$;
 
--- The subscriptions that a log has outgrown, of some tenants or of all; null for a tenant that has some and nothing to tell them.
+-- Returns the tenants with webhooks, and for each the webhooks whose log has grown (null: none). p_tenants null: all tenants.
 create or replace function list_lagging_webhooks(p_tenants text[]) returns table (tenant_id text, grown text[])
 language plpgsql stable security definer set search_path = pg_catalog, public, pg_temp set plan_cache_mode = force_custom_plan
 as $$
@@ -68,8 +68,8 @@ revoke execute on function list_lagging_webhooks(text[]) from public;
 grant execute on function list_lagging_webhooks(text[]) to agent_memory_app;
 alter function list_lagging_webhooks(text[]) owner to agent_memory_overseer;
 
--- Marks them as due, and says which tenants have any. A row that is locked is being served or marked: to wait for it would be a deadlock
--- of two that mark all.
+-- Marks these webhooks as due and returns the tenants that have webhooks. Skips locked rows: they are being delivered or marked, and two
+-- daemons that waited for each other's rows would deadlock.
 create or replace function mark_due_webhooks(p_tenants text[]) returns setof text
 language plpgsql
 as $$
@@ -89,8 +89,8 @@ begin
   end loop;
 end $$;
 
--- Subscriptions with work and nobody at it, those that have waited longest first, of a tenant so many. Those whose receivers are slow are
--- found apart, so that they cannot hide the others. A look reads the beginning of an index, however many tenants there are.
+-- Returns due webhooks without a lease, those that have waited longest first, at most p_per_tenant of a tenant. Webhooks with slow receivers are
+-- read separately, so that they cannot hide the others. Reads only the beginning of an index, however many tenants there are.
 create or replace function list_due_webhooks(p_per_tenant int, p_limit int) returns table (tenant_id text, webhook_id text, slow boolean)
 language sql stable security definer set search_path = pg_catalog, public, pg_temp
 as $$
@@ -119,14 +119,14 @@ revoke execute on function list_due_webhooks(int, int) from public;
 grant execute on function list_due_webhooks(int, int) to agent_memory_app;
 alter function list_due_webhooks(int, int) owner to agent_memory_overseer;
 
--- Of an erasure, a trim and a rule of retention: what was delivered of events goes with their content.
+-- Deletes the deliveries of events whose content is erased, trimmed or forgotten by a retention rule.
 create or replace function webhooks_clear(p_tenant text, p_seqs bigint[], p_dry boolean) returns jsonb
 language plpgsql
 as $$
 declare
   v_count bigint;
 begin
-  -- in one look: no index begins with the seq
+  -- one scan for all: no index starts with the seq
   if p_dry then
     select count(*) into v_count from webhook_deliveries d where d.tenant_id = p_tenant and d.seq = any (p_seqs);
   else
@@ -136,7 +136,7 @@ begin
   return jsonb_build_object('webhook_deliveries', v_count);
 end $$;
 
--- Of an erasure: a subscription that filters by the subject goes (without its filter it would tell more), and the subject's name in the others.
+-- Erases a subject: deletes webhooks whose filter names it (without the filter they would send more), and removes its name from the others.
 create or replace function webhooks_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
 returns table (last text, counts jsonb)
 language plpgsql
@@ -145,7 +145,7 @@ declare
   v_kind text := p_erasure ->> 'kind';
   v_subject text := p_erasure ->> 'subject';
   v_users text[] := array(select jsonb_array_elements_text(p_erasure -> 'users'));
-  -- equal to a name is also a kind or a tag
+  -- other fields can have equal values, such as a kind or a tag
   v_fields text[] := array[v_kind, 'refs'] || case when v_kind in ('user_id', 'agent_id') then array['actor.id'] end;
   v_filtered text[] := array(
     select w.webhook_id
@@ -173,8 +173,8 @@ begin
   return next;
 end $$;
 
--- Of a trim: the first event that a subscription has yet to deliver stays, and what comes after it. p_floor: up to there nothing is waited for,
--- so that a receiver that never catches up does not keep a log for ever.
+-- Returns the first event that a webhook has yet to deliver; a trim keeps the log from there. Events up to p_floor are not waited for, so that
+-- a receiver that never catches up cannot hold the log indefinitely.
 create or replace function webhooks_awaits(p_tenant text, p_floor bigint) returns jsonb
 language sql stable
 begin atomic

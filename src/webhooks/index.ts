@@ -10,7 +10,7 @@ import { sweepDeliveries } from './sql.ts';
 
 interface Webhooks {
   reach: Reach;
-  /** Undefined without a seal: then none can be made, and none is delivered. */
+  /** Undefined without an encryption key: webhooks can then be neither created nor delivered. */
   dispatcher: Dispatcher | undefined;
 }
 

@@ -5,7 +5,7 @@ const RECEIVER_BUCKETS_S = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60];
 
 type Metrics = Parts['metrics'];
 
-/** What a dispatcher tells of. */
+/** Registers the metrics of attempts. Returns a function that records an attempt. */
 export function attemptMetrics(metrics: Metrics): (outcome: Outcome, ms: number) => void {
   const seconds = metrics.histogram('webhook_seconds', 'Time that a receiver of webhooks took', RECEIVER_BUCKETS_S);
   const deliveries = metrics.counter('webhook_deliveries_total', 'Attempts to deliver an event to a webhook', ['outcome']);

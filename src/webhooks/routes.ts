@@ -26,16 +26,20 @@ import { deleteWebhook, findWebhook, listDeliveries, listWebhooks, lockWebhook, 
 const tagged = { tag: 'Webhooks', limit: 'v1', access: 'admin' } as const;
 
 export interface WebhookNeeds {
-  /** Undefined where the operator gave no key. */
+  /** Undefined if no encryption key is configured. */
   seal: Seal | undefined;
   reach: Reach;
-  /** Something of the tenant may be due for delivery. */
+  /** Called after a change that can make deliveries of the tenant due. */
   wake(tenant_id: string): void;
 }
 
-export const webhookRoutes = (needs: WebhookNeeds) => [...made(needs), ...changed(needs), ...delivered(needs)];
+export const webhookRoutes = (needs: WebhookNeeds) => [
+  ...createAndReadRoutes(needs),
+  ...updateRoutes(needs),
+  ...deliveryRoutes(needs),
+];
 
-const made = (needs: WebhookNeeds) => [
+const createAndReadRoutes = (needs: WebhookNeeds) => [
   route({
     ...tagged,
     method: 'POST',
@@ -51,9 +55,9 @@ const made = (needs: WebhookNeeds) => [
     success: { status: 201, description: 'The webhook. Its secret is shown only in this response', schema: newWebhook },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'conflict'],
     handle: async ({ caller, body, idempotency }) => {
-      const made = await createWebhook(caller, body, idempotency, needs);
+      const created = await createWebhook(caller, body, idempotency, needs);
       needs.wake(caller.tenant.id);
-      return { body: made, headers: { Location: `/v1/webhooks/${made.webhook_id}`, ETag: etagOf(made) } };
+      return { body: created, headers: { Location: `/v1/webhooks/${created.webhook_id}`, ETag: etagOf(created) } };
     },
   }),
   route({
@@ -83,7 +87,7 @@ const made = (needs: WebhookNeeds) => [
   }),
 ];
 
-const changed = (needs: WebhookNeeds) => [
+const updateRoutes = (needs: WebhookNeeds) => [
   route({
     ...tagged,
     method: 'PATCH',
@@ -144,7 +148,7 @@ const changed = (needs: WebhookNeeds) => [
   }),
 ];
 
-const delivered = ({ wake }: WebhookNeeds) => [
+const deliveryRoutes = ({ wake }: WebhookNeeds) => [
   route({
     ...tagged,
     method: 'GET',
@@ -160,8 +164,8 @@ const delivered = ({ wake }: WebhookNeeds) => [
       const { tenant } = caller;
       await read(caller, params.webhook_id);
       const before = query.cursor ? Number(decodeCursor(query.cursor, ['number'])[0]) : undefined;
-      const asked = { state: query.state, before, limit: query.limit + 1 };
-      const rows = await tenant.read((db) => listDeliveries(db, tenant.id, params.webhook_id, asked));
+      const page = { state: query.state, before, limit: query.limit + 1 };
+      const rows = await tenant.read((db) => listDeliveries(db, tenant.id, params.webhook_id, page));
       return { body: toPage(rows, query.limit, (row) => [row.seq]) };
     },
   }),

@@ -3,12 +3,12 @@ import { request as httpsRequest } from 'node:https';
 import type { LookupFunction } from 'node:net';
 import { type Address, type Reach, type Resolve, resolveAllowed } from './address.ts';
 
-/** What an attempt came to: an answer, or why there was none. */
+/** The result of an attempt: a response, or the reason why there was none. */
 export interface Attempt {
   status_code: number | null;
   error: string | null;
   duration_ms: number;
-  /** Of a Retry-After in the answer, in ms from now. */
+  /** Milliseconds until the time that the response requested with Retry-After. */
   retry_after_ms?: number;
 }
 
@@ -18,10 +18,10 @@ export interface SendSettings {
   resolve: Resolve;
 }
 
-/** So much of an answer is read to be polite; nothing of it is kept. */
+/** Bytes of a response that are read and discarded before the connection is closed. */
 const MAX_ANSWER_BYTES = 65_536;
 
-/** One POST: no redirect is followed, the answer's body is dropped. Never throws. */
+/** Sends one POST. Follows no redirects and discards the response body. Never throws. */
 export async function post(
   url: string,
   headers: Record<string, string>,
@@ -29,35 +29,35 @@ export async function post(
   { reach, timeoutMs, resolve }: SendSettings,
   stopping: AbortSignal,
 ): Promise<Attempt> {
-  const begun = performance.now();
+  const started = performance.now();
   const timeout = AbortSignal.timeout(timeoutMs);
   const signal = AbortSignal.any([timeout, stopping]);
-  const done = (status_code: number | null, error: string | null): Attempt => ({
+  const resultOf = (status_code: number | null, error: string | null): Attempt => ({
     status_code,
     error,
-    duration_ms: Math.round(performance.now() - begun),
+    duration_ms: Math.round(performance.now() - started),
   });
   try {
     const address = await orAborted(resolveAllowed(new URL(url).hostname, reach, resolve), signal);
     const { status, retry_after_ms } = await exchange(url, headers, body, address, signal);
-    if (status >= 200 && status < 300) return done(status, null);
-    return { ...done(status, `answered ${status}`), ...(retry_after_ms !== undefined && { retry_after_ms }) };
+    if (status >= 200 && status < 300) return resultOf(status, null);
+    return { ...resultOf(status, `answered ${status}`), ...(retry_after_ms !== undefined && { retry_after_ms }) };
   } catch (error) {
-    return done(null, timeout.aborted ? `no answer within ${timeoutMs} ms` : reasonOf(error));
+    return resultOf(null, timeout.aborted ? `no answer within ${timeoutMs} ms` : reasonOf(error));
   }
 }
 
-/** The text of a system error names the address that was tried: of these only the code is told. */
+/** Returns the error message. For a system error, whose message contains the resolved address, only the code. */
 const reasonOf = (error: unknown): string => {
   const { code, message, syscall } = error as { code?: string; message?: string; syscall?: string };
   if (syscall !== undefined) return `the connection failed (${code})`;
   return (code === undefined || message?.includes(code) ? String(message) : `${message} (${code})`).slice(0, 200);
 };
 
-/** Date.parse alone would take `-5` for a year. */
+/** Needed because Date.parse accepts `-5` as a year. */
 const HTTP_DATE = /^\s*(?:Mon|Tues?|Wed|Wednes|Thu|Thurs|Fri|Sat|Satur|Sun)(?:day)?,? /;
 
-/** Retry-After as RFC 9110, 10.2.3 has it: seconds or a date. Undefined where it is neither. */
+/** Parses Retry-After (RFC 9110, section 10.2.3), which is in seconds or a date. Returns undefined if it is neither. */
 export function retryAfterMs(header: string | undefined, now_ms = Date.now()): number | undefined {
   if (header === undefined) return undefined;
   if (/^\s*\d{1,9}\s*$/.test(header)) return Number(header) * 1000;
@@ -65,7 +65,7 @@ export function retryAfterMs(header: string | undefined, now_ms = Date.now()): n
   return Number.isNaN(date_ms) ? undefined : Math.max(0, date_ms - now_ms);
 }
 
-/** A name server that does not answer is not waited for. */
+/** Rejects when the signal aborts, so that an unresponsive name server is not waited for. */
 function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason);
@@ -93,19 +93,19 @@ function exchange(
   };
   const send = url.startsWith('https:') ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
-    // a connection of its own: a kept one would have been made to the address of another time
-    const sent: ClientRequest = send(url, { method: 'POST', headers, lookup, agent: false, signal }, (answer) =>
-      drop(answer, () => {
+    // a new connection each time: a reused one could lead to an address that was resolved earlier
+    const request: ClientRequest = send(url, { method: 'POST', headers, lookup, agent: false, signal }, (answer) =>
+      discard(answer, () => {
         resolve({ status: answer.statusCode ?? 0, retry_after_ms: retryAfterMs(answer.headers['retry-after']) });
-        sent.destroy();
+        request.destroy();
       }),
     );
-    sent.on('error', reject);
-    sent.end(body);
+    request.on('error', reject);
+    request.end(body);
   });
 }
 
-function drop(answer: IncomingMessage, done: () => void): void {
+function discard(answer: IncomingMessage, done: () => void): void {
   let bytes = 0;
   answer.on('data', (part: Buffer) => {
     bytes += part.length;

@@ -1,14 +1,14 @@
 import { createHmac, randomBytes } from 'node:crypto';
 
-// Signatures as https://www.standardwebhooks.com has them, so that its libraries verify them.
+// Signatures in the format of https://www.standardwebhooks.com, so that its libraries can verify them.
 
 const PREFIX = 'whsec_';
-/** What the secrets of webhooks are sealed for: nothing else opens them. */
+/** The purpose that binds the encryption of webhook secrets. */
 export const SEAL_PURPOSE = 'webhooks';
 
 export const makeSigningSecret = (): string => PREFIX + randomBytes(32).toString('base64');
 
-/** `Webhook-Signature`: one for each secret that is good, the newest first. */
+/** Returns the value of `Webhook-Signature`: one signature for each valid secret, newest first. */
 export const signatures = (secrets: string[], id: string, timestamp_s: number, body: string): string =>
   secrets
     .map((secret) => {

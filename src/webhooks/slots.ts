@@ -1,10 +1,10 @@
 import type { DueWebhook } from './sql.ts';
 
-// Who may be delivered for now. One daemon delivers for so many subscriptions at once; mostly it waits for receivers.
+// The slots of a daemon. It delivers to a limited number of webhooks at once, mostly waiting for receivers.
 
 const PARALLEL = 32;
 export const PER_TENANT = 4;
-/** Of slow receivers, few tenants or many, at most half of the places wait. */
+/** Slow receivers can occupy at most half of the slots. */
 const PARALLEL_SLOW = PARALLEL / 2;
 
 export const webhookKey = ({ tenant_id, webhook_id }: Pick<DueWebhook, 'tenant_id' | 'webhook_id'>): string =>
@@ -12,28 +12,28 @@ export const webhookKey = ({ tenant_id, webhook_id }: Pick<DueWebhook, 'tenant_i
 
 interface Assignment {
   start: DueWebhook[];
-  /** So many found no place. */
+  /** Number of due webhooks that got no slot. */
   unassigned: number;
 }
 
 /**
- * Which of those that are due begin beside those that run, which are named by `webhookKey`. The tenant with the fewest turns comes first, among
- * equals the one that has waited longest.
+ * Chooses the due webhooks to start. `running` has those in delivery, by `webhookKey`. The tenant with the fewest running webhooks comes
+ * first, and of its webhooks the one that has waited longest.
  */
 export function assignSlots(due: DueWebhook[], running: ReadonlyMap<string, Pick<DueWebhook, 'tenant_id' | 'slow'>>): Assignment {
-  const taken = [...running.values()];
-  const turns = new Map(due.map(({ tenant_id: own }) => [own, taken.filter(({ tenant_id }) => tenant_id === own).length]));
+  const occupied = [...running.values()];
+  const turns = new Map(due.map(({ tenant_id: own }) => [own, occupied.filter(({ tenant_id }) => tenant_id === own).length]));
   const waiting = due.filter((one) => !running.has(webhookKey(one)));
   const start = new Set<DueWebhook>();
   const unassigned = new Set<DueWebhook>();
   for (let most = 0; most < PER_TENANT; most += 1)
     for (const one of waiting) {
       if (turns.get(one.tenant_id) !== most || start.has(one)) continue;
-      const full = taken.length >= PARALLEL || (one.slow && taken.filter(({ slow }) => slow).length >= PARALLEL_SLOW);
+      const full = occupied.length >= PARALLEL || (one.slow && occupied.filter(({ slow }) => slow).length >= PARALLEL_SLOW);
       if (full) unassigned.add(one);
       else {
         start.add(one);
-        taken.push(one);
+        occupied.push(one);
         turns.set(one.tenant_id, most + 1);
       }
     }

@@ -11,7 +11,7 @@ const deliveryColumns = 'd.event_id, d.seq, d.kind, d.state, d.attempts, d.statu
 
 export const MAX_WEBHOOKS = 20;
 
-/** A webhook as it is kept, besides its place in the log. */
+/** The settings of a webhook, without its position in the log. */
 export interface WebhookSettings {
   url: string;
   description: string;
@@ -22,12 +22,12 @@ export interface WebhookSettings {
   active: boolean;
 }
 
-/** Undefined where there are too many. The tenant's row is locked, so that two at once do not both find room. */
+/** Returns undefined if the tenant has too many webhooks. Locks the tenant's row, so that concurrent inserts cannot exceed the limit. */
 export async function insertWebhook(
   db: Db,
   tenant_id: string,
-  kept: WebhookSettings,
-  made: { webhook_id: string; secret: Sealed; created_by: string; after: number | undefined },
+  settings: WebhookSettings,
+  created: { webhook_id: string; secret: Sealed; created_by: string; after: number | undefined },
 ): Promise<Webhook | undefined> {
   await db.run('select from tenants where tenant_id = $1 for no key update', [tenant_id]);
   return db.row(
@@ -37,18 +37,18 @@ export async function insertWebhook(
      from tenant_clocks c
      where c.tenant_id = $1 and (select count(*) from webhooks where tenant_id = $1) < ${MAX_WEBHOOKS}
      returning ${columns}`,
-    [tenant_id, made.webhook_id, ...settingsValues(kept), made.secret, made.created_by, made.after],
+    [tenant_id, created.webhook_id, ...settingsValues(settings), created.secret, created.created_by, created.after],
   );
 }
 
-const settingsValues = (kept: WebhookSettings): unknown[] => [
-  kept.url,
-  kept.description,
-  kept.filter,
-  kept.channels,
-  kept.sensitivities,
-  kept.user_ids,
-  kept.active,
+const settingsValues = (settings: WebhookSettings): unknown[] => [
+  settings.url,
+  settings.description,
+  settings.filter,
+  settings.channels,
+  settings.sensitivities,
+  settings.user_ids,
+  settings.active,
 ];
 
 export const listWebhooks = (db: Db, tenant_id: string, after: string, limit: number): Promise<Webhook[]> =>
@@ -72,21 +72,21 @@ export const lockWebhook = (
     [tenant_id, webhook_id],
   );
 
-/** Who delivers by the old terms has lost the lease; what failed is tried again at once. */
-export const updateWebhook = (db: Db, tenant_id: string, webhook_id: string, kept: WebhookSettings): Promise<number> =>
+/** Ends the lease, so that no daemon continues with the old settings. A failed event is retried at once. */
+export const updateWebhook = (db: Db, tenant_id: string, webhook_id: string, settings: WebhookSettings): Promise<number> =>
   db.run(
     `update webhooks set
        url = $3, description = $4, filter = $5::jsonb, channels = $6::text[], sensitivities = $7::text[],
        user_ids = $8::text[], active = $9, disabled_reason = case when $9 then null else disabled_reason end,
        attempts = 0, retry_at = null, due_at = now(), lease_id = lease_id + 1, lease_until = null, version = version + 1, updated_at = now()
      where tenant_id = $1 and webhook_id = $2`,
-    [tenant_id, webhook_id, ...settingsValues(kept)],
+    [tenant_id, webhook_id, ...settingsValues(settings)],
   );
 
 export const deleteWebhook = (db: Db, tenant_id: string, webhook_id: string): Promise<number> =>
   db.run('delete from webhooks where tenant_id = $1 and webhook_id = $2', [tenant_id, webhook_id]);
 
-/** The secret before it signs too for a day, so that receivers can change over. */
+/** The previous secret also signs for a day, so that receivers can switch. */
 export const updateSecret = (db: Db, tenant_id: string, webhook_id: string, secret: Sealed): Promise<number> =>
   db.run(
     `update webhooks set
@@ -110,15 +110,15 @@ export const listDeliveries = (
     [tenant_id, webhook_id, state, before, limit],
   );
 
-/** Marks what is done with, delivered or not, to be delivered again. The webhook is locked; `asIs`: only reads it, for a retry. */
+/** Marks a completed or dead delivery for replay. The caller has locked the webhook. `readOnly`: only reads it, for an idempotent replay. */
 export async function replayDelivery(
   db: Db,
   tenant_id: string,
   webhook_id: string,
   event_id: string,
-  asIs: boolean,
+  readOnly: boolean,
 ): Promise<Delivery | undefined> {
-  if (asIs)
+  if (readOnly)
     return db.row(
       `select ${deliveryColumns} from webhook_deliveries d where d.tenant_id = $1 and d.webhook_id = $2 and d.event_id = $3`,
       [tenant_id, webhook_id, event_id],
@@ -137,7 +137,7 @@ export async function replayDelivery(
   return replayed;
 }
 
-/** A subscription that this daemon delivers for now. */
+/** A webhook that this daemon has leased. */
 export interface LeasedWebhook {
   webhook_id: string;
   url: string;
@@ -150,7 +150,7 @@ export interface LeasedWebhook {
   cursor: number;
   attempts: number;
   replaying: boolean;
-  /** It waits for the time of its next attempt; only repetitions are due. */
+  /** The next attempt is not due yet; only replays are. */
   waiting: boolean;
   lease_id: number;
 }
@@ -158,15 +158,15 @@ export interface LeasedWebhook {
 export interface DueWebhook {
   tenant_id: string;
   webhook_id: string;
-  /** Its receiver took long the last time. */
+  /** Its receiver took long in the last turn. */
   slow: boolean;
 }
 
-/** Any tenant's door leads to the function: it tells names alone. */
+/** Any tenant can call the function: it reads the due webhooks of all tenants and returns only their ids. */
 export const listDue = (any: Tenant, per_tenant: number, limit: number): Promise<DueWebhook[]> =>
   any.call('select tenant_id, webhook_id, slow from list_due_webhooks($1, $2)', [per_tenant, limit]);
 
-/** Marks what the logs of these tenants, or of all, have outgrown. Returns those of them that have webhooks. */
+/** Marks webhooks whose log has grown, of these tenants or of all. Returns the tenants among them that have webhooks. */
 export async function markDue(any: Tenant, tenants: string[] | null): Promise<string[]> {
   const rows = await any.call<{ tenant_id: string }>('select m as tenant_id from mark_due_webhooks($1) m', [tenants]);
   return rows.map(({ tenant_id }) => tenant_id);
@@ -186,7 +186,7 @@ export const leaseWebhook = async (tenant: Tenant, webhook_id: string, lease_ms:
       [tenant.id, webhook_id, lease_ms],
     ),
   );
-  // as this release writes it, whichever release kept it
+  // compiled anew, because an older release may have stored the filter
   return leased && { ...leased, filter: leased.filter && compileFilter(leased.filter.given) };
 };
 
@@ -194,21 +194,21 @@ export const releaseWebhook = (tenant: Tenant, { webhook_id, lease_id }: LeasedW
   tenant.call('select release_webhook($1, $2, $3, $4)', [tenant.id, webhook_id, lease_id, slow]);
 
 export interface Settlement {
-  /** Done with up to here; null: the place stays. */
+  /** The event is completed; null: the position is unchanged. */
   cursor: number | null;
   retry_ms: number | null;
   delivery: Omit<Delivery, 'attempts' | 'attempted_at'> | null;
   disable: string | null;
 }
 
-/** False where another daemon has the lease now: then nothing was written. */
+/** Returns false if another daemon has the lease. Nothing was written then. */
 export async function settleAttempt(
   tenant: Tenant,
   { webhook_id, lease_id }: LeasedWebhook,
   lease_ms: number,
   to: Settlement,
 ): Promise<boolean> {
-  const [row] = await tenant.call<{ held: boolean }>('select settle_webhook($1, $2, $3, $4, $5, $6, $7::jsonb, $8) as held', [
+  const [row] = await tenant.call<{ leased: boolean }>('select settle_webhook($1, $2, $3, $4, $5, $6, $7::jsonb, $8) as leased', [
     tenant.id,
     webhook_id,
     lease_id,
@@ -218,7 +218,7 @@ export async function settleAttempt(
     to.delivery && JSON.stringify(to.delivery),
     to.disable,
   ]);
-  return row!.held;
+  return row!.leased;
 }
 
 export const listReplays = (
@@ -234,7 +234,7 @@ export const listReplays = (
     ),
   );
 
-/** The row is locked first, so that a repetition asked for meanwhile is seen. */
+/** Locks the row first, so that a replay requested meanwhile is seen. */
 export const endReplays = (tenant: Tenant, { webhook_id, lease_id }: LeasedWebhook): Promise<number> =>
   tenant.write(async (db) => {
     await db.run('select from webhooks where tenant_id = $1 and webhook_id = $2 for update', [tenant.id, webhook_id]);
@@ -246,7 +246,7 @@ export const endReplays = (tenant: Tenant, { webhook_id, lease_id }: LeasedWebho
     );
   });
 
-/** Delivered ones are kept for a week, others for a month, of each subscription the newest ten thousand. */
+/** Keeps delivered ones for a week and others for a month, but at most the newest 10,000 of each webhook. */
 export const sweepDeliveries = (tenant: Tenant, limit: number): Promise<number> =>
   tenant.write((db) =>
     db.run(

@@ -229,11 +229,14 @@ testOnServer('a second connection takes a right away')(
     await asSuperuser('revoke insert on audit_entries from agent_memory_app');
     try {
       const first = await invite();
-      expect([first.status, first.body.detail]).toEqual([503, 'It was done, but could not be put on the audit record yet.']);
+      expect([first.status, first.body.detail]).toEqual([
+        503,
+        'The operation was performed, but its audit entry has not been written yet.',
+      ]);
       const second = await invite();
       expect([second.status, second.body.detail]).toEqual([
         503,
-        'The audit cannot be written at the moment, so nothing was done.',
+        'Audit entries cannot be written at the moment, so the operation was not performed.',
       ]);
       expect((await alice.ask('POST', '/v1/events', { body: message('still works') })).status).toBe(201);
     } finally {

@@ -129,11 +129,11 @@ test('a tail cut off together with the clock is found by the heads that were kep
     [tenant.id],
   );
   expect(await faultsOf(tenant.id)).toEqual([]);
-  expect(await faultsOf(tenant.id, [kept])).toEqual([{ seq: ENTRIES, fault: 'missing: it was there before' }]);
+  expect(await faultsOf(tenant.id, [kept])).toEqual([{ seq: ENTRIES, fault: 'missing, but listed in the saved heads' }]);
   const appender = createAppender(world.database.tenants, () => keys, log);
   await Promise.all(Array.from({ length: 6 }, (_, i) => appender.append(tenant.id, inputOf(i))));
   expect(await faultsOf(tenant.id)).toEqual([]);
-  expect(await faultsOf(tenant.id, [kept])).toEqual([{ seq: ENTRIES, fault: 'not the entry that was there' }]);
+  expect(await faultsOf(tenant.id, [kept])).toEqual([{ seq: ENTRIES, fault: 'differs from the saved head' }]);
 });
 
 test('entries of another tenant, and entries made with another key, do not pass', async () => {
@@ -148,7 +148,7 @@ test('entries of another tenant, and entries made with another key, do not pass'
   const forger = openKeys([Buffer.alloc(32, 'guessed').toString('base64')]);
   const { tenant } = await newStream(0);
   await createAppender(world.database.tenants, () => forger, log).append(tenant.id, inputOf(1));
-  expect((await faultsOf(tenant.id))[0]!.fault).toContain('which is not given');
+  expect((await faultsOf(tenant.id))[0]!.fault).toContain('which is not configured');
 });
 
 test('after a change of the key, old entries are verified with the old one', async () => {
@@ -180,7 +180,7 @@ test('erasing a subject blanks what names it, and the chain still holds', async 
 test('blanking through the service’s own role without saying so is found; nothing else can be changed by it', async () => {
   const { tenant } = await newStream(3);
   await tenant.write((db) => db.run('select blank_audit($1, array[2])', [tenant.id]));
-  expect(await faultsOf(tenant.id)).toEqual([{ seq: 2, fault: 'blank, and no audit.erased names it' }]);
+  expect(await faultsOf(tenant.id)).toEqual([{ seq: 2, fault: 'blanked, but no audit.erased entry lists it' }]);
   await expect(tenant.write((db) => db.run('update audit_entries set count = 2'))).rejects.toMatchObject({ code: '42501' });
   await expect(tenant.write((db) => db.run('delete from audit_entries'))).rejects.toMatchObject({ code: '42501' });
   const other = await newStream(2);

@@ -83,7 +83,7 @@ testOnServer('the command alone may open it, and would have to cut off the entri
     expect(await run('audit', ['verify'])).toMatchObject({ code: 0 });
     expect(await run('audit', ['verify', '--heads', file])).toMatchObject({
       code: 1,
-      out: `${tenant}  5 entries  INVALID\n${tenant}  seq 6: missing: it was there before\n`,
+      out: `${tenant}  5 entries  INVALID\n${tenant}  seq 6: missing, but listed in the saved heads\n`,
     });
   },
   120_000,

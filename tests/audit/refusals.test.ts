@@ -20,18 +20,18 @@ test('strangers from any number of addresses make a bounded number of entries, a
     refusalCounts.add(
       refusal({ address: `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, route: `GET /v1/${i % 50}`, status: i % 2 ? 401 : 429 }),
     );
-  const [tenant, inputs] = refusalCounts.take(acme, acme)[0]!;
+  const [tenant, inputs] = refusalCounts.drain(acme, acme)[0]!;
   expect([tenant, inputs.length]).toEqual(['acme', MAX_UNKNOWN_SOURCES + 2]);
   expect(inputs.reduce((sum, { count }) => sum + count, 0)).toBe(100_000);
   expect(inputs.filter(({ route }) => route === '*')).toHaveLength(2);
-  expect(refusalCounts.take(acme, acme)).toEqual([]);
+  expect(refusalCounts.drain(acme, acme)).toEqual([]);
 });
 
 test('they take no place from those who are known, who are bounded too', () => {
   const refusalCounts = createRefusalCounts();
   for (let i = 0; i < 1000; i += 1) refusalCounts.add(refusal({ address: `10.0.0.${i}` }));
   for (let i = 0; i < 1000; i += 1) refusalCounts.add(refusal({ principal: principal(i), status: 403 }));
-  const [, inputs] = refusalCounts.take(none, none)[0]!;
+  const [, inputs] = refusalCounts.drain(none, none)[0]!;
   const kinds = inputs.map(({ payload }) => payload.principal_kind);
   expect(kinds.filter((kind) => kind === 'user')).toHaveLength(MAX_PRINCIPALS);
   expect(kinds.filter((kind) => kind === 'others')).toHaveLength(1);
@@ -42,10 +42,10 @@ test('tenants that only strangers name are asked for, and what came after the qu
   const refusalCounts = createRefusalCounts();
   refusalCounts.add(refusal());
   refusalCounts.add(refusal({ tenant: 'made-up' }));
-  const asked = new Set(refusalCounts.unverifiedTenants());
-  expect(asked).toEqual(new Set(['acme', 'made-up']));
+  const checked = new Set(refusalCounts.unverifiedTenants());
+  expect(checked).toEqual(new Set(['acme', 'made-up']));
   refusalCounts.add(refusal({ tenant: 'later' }));
-  expect(refusalCounts.take(asked, acme).map(([tenant]) => tenant)).toEqual(['acme']);
+  expect(refusalCounts.drain(checked, acme).map(([tenant]) => tenant)).toEqual(['acme']);
   expect(refusalCounts.unverifiedTenants()).toEqual(['later']);
 });
 
@@ -54,5 +54,5 @@ test('names of tenants beyond bounds are not remembered', () => {
   for (let i = 0; i < 50_000; i += 1) refusalCounts.add(refusal({ tenant: `t${i}` }));
   expect(refusalCounts.unverifiedTenants().length).toBe(10_000);
   refusalCounts.add(refusal({ tenant: 'real', principal: principal(1) }));
-  expect(refusalCounts.take(none, none).map(([tenant]) => tenant)).toEqual(['real']);
+  expect(refusalCounts.drain(none, none).map(([tenant]) => tenant)).toEqual(['real']);
 });

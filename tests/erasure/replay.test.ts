@@ -146,7 +146,7 @@ onServer('a replay', () => {
     );
     const client = await newTenant(again!.url, owner.tenant_id);
     await age(client, 0);
-    expect(await replay(restored!.env, file)).toEqual({ code: 1, out: expect.stringContaining('whether it was is not known') });
+    expect(await replay(restored!.env, file)).toEqual({ code: 1, out: expect.stringContaining('it is unknown whether') });
     expect(await login(again!.url, client)).toBe(200);
   }, 90_000);
 
@@ -166,7 +166,7 @@ onServer('a replay', () => {
       owner.tenant_id,
       new Date().toISOString(),
     )();
-    expect(told).toEqual([expect.stringContaining('without ENCRYPTION_KEY')]);
+    expect(told).toEqual([expect.stringContaining('ENCRYPTION_KEY is not set')]);
     expect(() => readLedger(file)).toThrow('There is no ledger');
   }, 60_000);
 });

@@ -36,7 +36,7 @@ test('a body that trickles is broken off, at its first line and later', async ()
   const [without, slow] = [new PassThrough(), new PassThrough()];
   const sending = [send(without, 'a', 40, 50), send(slow, 'a\n', 40, 50)];
   await expect(read(without)).rejects.toMatchObject({ type: 'timeout', message: expect.stringContaining('first line') });
-  await expect(read(slow)).rejects.toMatchObject({ type: 'timeout', message: expect.stringContaining('bytes came') });
+  await expect(read(slow)).rejects.toMatchObject({ type: 'timeout', message: expect.stringContaining('bytes arrived') });
   await Promise.all(sending);
   expect(limits.bytesInFlight.bytes).toBe(0);
 });
@@ -60,10 +60,10 @@ describe('places', () => {
     socket: socket as unknown as Socket,
   });
   const forEver = () => new Promise<never>(() => {});
-  const fair = { after_ms: 100, bytes_s: 1000 };
+  const eviction = { after_ms: 100, bytes_s: 1000 };
 
   test('members take none from admins, and a tenant has one of each', async () => {
-    const take = openSlots({ parallel: 2, fair: { after_ms: 60_000, bytes_s: 1000 } });
+    const take = openSlots({ parallel: 2, eviction: { after_ms: 60_000, bytes_s: 1000 } });
     for (const tenant of ['a', 'b']) void take(ask(tenant, false), forEver);
     await expect(take(ask('c', false), forEver)).rejects.toMatchObject({ type: 'rate-limited' });
     expect(await take(ask('a', true), async () => 'taken')).toBe('taken');
@@ -72,7 +72,7 @@ describe('places', () => {
   });
 
   test('the slowest makes room when another comes; who moves stays', async () => {
-    const take = openSlots({ parallel: 2, fair });
+    const take = openSlots({ parallel: 2, eviction });
     const [slow, fast] = [socketOf(), socketOf()];
     void take(ask('a', true, slow), forEver);
     void take(ask('b', true, fast), forEver);
