@@ -27,7 +27,7 @@ async function audit(query = '', client = alice): Promise<AuditEntry[]> {
 const actions = async (query = '', client = alice) => (await audit(query, client)).map(({ action }) => action);
 const counted = () => new Promise((resolve) => setTimeout(resolve, 2.5 * WINDOW_MS));
 
-/** What is counted, when it is all there. */
+/** Waits until the expected number of refusals is written. */
 async function refusals(expected: number, client = alice): Promise<AuditEntry[]> {
   for (let tries = 0; ; tries += 1) {
     await counted();
@@ -36,7 +36,7 @@ async function refusals(expected: number, client = alice): Promise<AuditEntry[]>
   }
 }
 
-test('every write of an admin and under /auth says what the audit calls it', () => {
+test('every admin write and every write under /auth declares its audit action', () => {
   const silent = daemon.routes.filter(
     ({ method, access, path, audit: action }) =>
       method !== 'GET' && (access === 'admin' || path.startsWith('/auth/')) && action === undefined,
@@ -48,7 +48,7 @@ test('every write of an admin and under /auth says what the audit calls it', () 
   expect(unnamed.map(({ operation }) => operation)).toEqual([]);
 });
 
-test('every action is known by its name, and docs/audit.md says when', async () => {
+test('every action is declared by a feature and documented in docs/audit.md', async () => {
   const ofRoutes = daemon.routes.flatMap(({ audit: action }) => action || []);
   expect(ofRoutes.filter((action) => !known.some((one) => one === action))).toEqual([]);
   const page = readFileSync(join(import.meta.dirname, '../../docs/audit.md'), 'utf8');
@@ -58,7 +58,7 @@ test('every action is known by its name, and docs/audit.md says when', async () 
   expect([status, body.errors[0].parameter, body.errors[0].detail]).toEqual([422, 'action', expect.stringContaining('refused')]);
 });
 
-test('every entry names what was acted on', async () => {
+test('every entry names the ids that the operation concerned', async () => {
   const job = async (path: string, body?: unknown) => (await alice.ask('POST', path, { body })).body.job_id as string;
   const { webhook_id } = (await alice.ask('POST', '/v1/webhooks', { body: { url: 'https://hooks.example/x' } })).body;
   const seen = await alice.ask('POST', '/v1/erasures', { body: { session_id: 's9', dry_run: true } });
@@ -79,7 +79,7 @@ test('every entry names what was acted on', async () => {
   ]);
 });
 
-test('what is administered stands in the audit: who, what, from where, and never a secret', async () => {
+test('administrative operations are audited with principal, operation and address, and without secrets', async () => {
   const bob = await newColleague(alice);
   const key = await alice.ask('POST', '/auth/api-keys', { body: { name: 'hunter2', role: 'member', scopes: ['read'] } });
   await alice.ask('PATCH', `/auth/users/${bob.user_id}`, { body: { role: 'reader' } });
@@ -120,7 +120,7 @@ test('what is administered stands in the audit: who, what, from where, and never
   expect(secrets.filter((secret) => text.includes(secret))).toEqual([]);
 });
 
-test('plain work leaves no entry, and entries leave no gap in the seq that members see', async () => {
+test('ordinary requests leave no entry, and entries leave no gap in the seqs of the log', async () => {
   for (let i = 0; i < 3; i += 1) {
     await alice.ask('POST', '/v1/events', { body: message(`m${i}`) });
     await alice.ask('POST', '/auth/invites', { body: { role: 'member' } });
@@ -130,13 +130,13 @@ test('plain work leaves no entry, and entries leave no gap in the seq that membe
   expect(await actions()).toEqual(['user.registered', 'invite.made', 'invite.made', 'invite.made']);
 });
 
-test('members cannot read it, not with any filter', async () => {
+test('a member gets 403, with any filter', async () => {
   const bob = await newColleague(alice);
   for (const query of ['', '?action=refused', `?principal=${bob.user_id}`])
     expect((await bob.ask('GET', `/v1/audit${query}`)).status).toBe(403);
 });
 
-test('filters by action, principal and time, and pages both ways', async () => {
+test('the list filters by action, principal and time, and pages in both directions', async () => {
   const bob = await newColleague(alice, 'bob', 'admin');
   for (let i = 0; i < 3; i += 1) await bob.ask('POST', '/auth/invites', { body: { role: 'member' } });
   expect(await actions('&action=invite.made')).toHaveLength(4);
@@ -158,20 +158,20 @@ test('filters by action, principal and time, and pages both ways', async () => {
   expect(pages).toEqual(all.map(({ seq }) => seq).reverse());
 });
 
-test('a thousand refusals of one principal are counted in few entries', async () => {
+test('a thousand refusals of one principal are aggregated into few entries', async () => {
   const bob = await newColleague(alice);
   for (let i = 0; i < 10; i += 1)
     await Promise.all(Array.from({ length: 100 }, () => bob.ask('GET', i % 2 ? '/auth/users' : '/v1/audit')));
   const found = await refusals(1000);
   expect(found.reduce((sum, { count }) => sum + count, 0)).toBe(1000);
-  // two of each window, of which a slow machine takes more
+  // two per window; a slow machine takes more windows
   expect(found.length).toBeLessThan(250);
   expect(new Set(found.map(({ route, status, principal_id }) => `${route} ${status} ${principal_id}`))).toEqual(
     new Set([`GET /auth/users 403 ${bob.user_id}`, `GET /v1/audit 403 ${bob.user_id}`]),
   );
 });
 
-test('what was counted of a person before they were erased, and of their tokens after, names nobody', async () => {
+test('refusals of an erased person, before and after the erasure, name nobody', async () => {
   const carol = await newColleague(alice, 'carol');
   await carol.ask('GET', '/v1/audit');
   const { job_id } = (await alice.ask('POST', '/v1/erasures', { body: { user_id: 'carol' } })).body;
@@ -184,7 +184,7 @@ test('what was counted of a person before they were erased, and of their tokens 
   expect(JSON.stringify(entries)).not.toMatch(new RegExp(`${carol.user_id}|carol`));
 });
 
-test('wrong passwords, dead keys and forged tokens are told of the tenant that they name, if there is one', async () => {
+test('wrong passwords, revoked keys and forged tokens are audited in the tenant that they name, if it exists', async () => {
   const body = { tenant_id: alice.tenant_id, username: 'my secret typed as a name', password: 'wrong password 1' };
   for (let i = 0; i < 3; i += 1) await send(daemon.url, 'POST', '/auth/login', { body });
   const key = await alice.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'] } });
@@ -201,8 +201,8 @@ test('wrong passwords, dead keys and forged tokens are told of the tenant that t
   expect(JSON.stringify(found)).not.toContain('typed as a name');
 });
 
-describeOnServer('it has one daemon', () => {
-  test('a stop writes what was counted; another daemon goes on with the same stream', async () => {
+describeOnServer('it supports only one daemon', () => {
+  test('shutdown writes the counted refusals, and another daemon continues the same stream', async () => {
     const second = await startTestDaemon({ AUDIT_WINDOW_MS: '3600000' }, daemon.env);
     const bob = await newColleague(alice);
     const elsewhere = { ...bob, url: second.url };
@@ -220,8 +220,8 @@ describeOnServer('it has one daemon', () => {
   });
 });
 
-testOnServer('a second connection takes a right away')(
-  'while the audit cannot be written, nothing is administered; what was under way is put on record later',
+testOnServer('a second connection revokes a privilege')(
+  'while audit entries cannot be written, administrative operations return 503, and the entry of an operation in flight is written later',
   async () => {
     const asSuperuser = (text: string) =>
       withClient({ ...serverConnection(), database: daemon.env.PGDATABASE! }, (client) => client.query(text));

@@ -5,7 +5,7 @@ import { headOf, openAudit, openKeys, verifyTenant } from '../../src/audit/index
 import { createLogger } from '../../src/log.ts';
 import { keys, makeTenant, openAuditDatabase } from './database.ts';
 
-// Someone who may change every row but has not the key.
+// The attacker can change every row but does not have the key.
 
 const ENTRIES = 12;
 const log = createLogger('silent');
@@ -36,7 +36,7 @@ async function newStream(entries = ENTRIES) {
 const faultsOf = async (id: string, kept = [] as Parameters<typeof verifyTenant>[2]) =>
   (await verifyTenant(world.database.tenants(id), keys, kept)).faults;
 
-test('a stream that nobody touched is whole, with entries of many batches and of concurrent daemons', async () => {
+test('an unchanged stream with entries of many batches and concurrent daemons verifies', async () => {
   const { tenant } = await newStream(0);
   const daemons = [1, 2].map(() => createAppender(world.database.tenants, () => keys, log));
   await Promise.all(daemons.flatMap((daemon) => Array.from({ length: 250 }, (_, i) => daemon.append(tenant.id, inputOf(i)))));
@@ -67,7 +67,7 @@ const columns: Record<string, string> = {
   'payload = null, salt': 'null',
 };
 
-test('any single change, deletion, insertion or swap is found, and at its place', async () => {
+test('any single change, deletion, insertion or swap is detected at its position', async () => {
   const { tenant } = await newStream();
   const seq = fc.integer({ min: 1, max: ENTRIES });
   const crime = fc.oneof(
@@ -117,7 +117,7 @@ test('any single change, deletion, insertion or swap is found, and at its place'
   expect(await faultsOf(tenant.id)).toEqual([]);
 });
 
-test('a tail cut off together with the clock is found by the heads that were kept, and so is a stream written anew', async () => {
+test('saved heads detect a tail that was cut off together with the clock, and a stream that was rewritten', async () => {
   const { tenant } = await newStream();
   const kept = await headOf(tenant);
   expect(await faultsOf(tenant.id, [kept])).toEqual([]);
@@ -136,7 +136,7 @@ test('a tail cut off together with the clock is found by the heads that were kep
   expect(await faultsOf(tenant.id, [kept])).toEqual([{ seq: ENTRIES, fault: 'differs from the saved head' }]);
 });
 
-test('entries of another tenant, and entries made with another key, do not pass', async () => {
+test('entries of another tenant, and entries signed with another key, fail verification', async () => {
   const [mine, other] = [await newStream(3), await newStream(3)];
   await world.asSuperuser('delete from audit_entries where tenant_id = $1', [mine.tenant.id]);
   await world.asSuperuser(
@@ -151,7 +151,7 @@ test('entries of another tenant, and entries made with another key, do not pass'
   expect((await faultsOf(tenant.id))[0]!.fault).toContain('which is not configured');
 });
 
-test('after a change of the key, old entries are verified with the old one', async () => {
+test('after a key rotation, old entries are verified with the previous key', async () => {
   const { tenant } = await newStream(3);
   const next = Buffer.alloc(32, 'next').toString('base64');
   await createAppender(world.database.tenants, () => openKeys([next]), log).append(tenant.id, inputOf(9));
@@ -160,7 +160,7 @@ test('after a change of the key, old entries are verified with the old one', asy
   expect((await verifyTenant(tenant, openKeys([next]))).faults.map(({ seq }) => seq)).toEqual([1, 2, 3]);
 });
 
-test('erasing a subject blanks what names it, and the chain still holds', async () => {
+test('erasing a subject blanks the entries that name it, and the chain still verifies', async () => {
   const { tenant, appender } = await newStream();
   await appender.append(tenant.id, inputOf(50, { deep: [{ user_id: 'alice' }] }));
   const audit = openAudit(() => keys, 60_000, world.database.tenants, log);
@@ -177,7 +177,7 @@ test('erasing a subject blanks what names it, and the chain still holds', async 
   await audit.stop();
 });
 
-test('blanking through the service’s own role without saying so is found; nothing else can be changed by it', async () => {
+test('the application role can only blank entries, and blanking without an entry that lists them is detected', async () => {
   const { tenant } = await newStream(3);
   await tenant.write((db) => db.run('select blank_audit($1, array[2])', [tenant.id]));
   expect(await faultsOf(tenant.id)).toEqual([{ seq: 2, fault: 'blanked, but no audit.erased entry lists it' }]);
@@ -188,14 +188,14 @@ test('blanking through the service’s own role without saying so is found; noth
   expect(await faultsOf(other.tenant.id)).toEqual([]);
 });
 
-test('an entry that waits while the database is away is written when it is back, once', async () => {
+test('an entry whose answer was lost is written exactly once', async () => {
   const { tenant } = await newStream(2);
   let away = 3;
   const flaky = (id: string) => ({
     ...world.database.tenants(id),
     call: async (...args: Parameters<typeof tenant.call>) => {
       const answer = await world.database.tenants(id).call(...args);
-      // the entry is in, its answer is lost
+      // the entry is written, but its answer is lost
       const [row] = answer as ({ appended: boolean } | undefined)[];
       if (row?.appended && away > 0) {
         away -= 1;

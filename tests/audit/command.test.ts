@@ -38,7 +38,7 @@ const run = (
     child.on('close', (code) => resolve({ ...said, code }));
   });
 
-test('the operator’s acts are in the audit, and verify finds it whole', async () => {
+test('operations of the operator are audited, and verify succeeds', async () => {
   const daemon = await startTestDaemon({}, own.env);
   const alice = await newTenant(daemon.url);
   await newColleague(alice);
@@ -68,8 +68,8 @@ test('the operator’s acts are in the audit, and verify finds it whole', async 
   });
 }, 120_000);
 
-testOnServer('the command alone may open it, and would have to cut off the entries itself')(
-  'verify finds what was cut off since the heads were kept, and says where',
+testOnServer('only the command can open the database, and the test must delete an entry')(
+  'verify detects an entry that was cut off after the heads were saved',
   async () => {
     const heads = await run('audit', ['heads']);
     const { tenant, seq } = JSON.parse(heads.out);
@@ -89,7 +89,7 @@ testOnServer('the command alone may open it, and would have to cut off the entri
   120_000,
 );
 
-test('a command that looks at what is there says where nothing is, and makes nothing', async () => {
+test('a read-only command fails without a database and does not create one', async () => {
   const nowhere = join(dir, 'nowhere');
   const env = { DATA_DIR: nowhere, PGHOST: '', DATABASE_URL: '' };
   for (const [script, ...args] of [

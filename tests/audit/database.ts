@@ -10,7 +10,7 @@ export const keys = auditKeysOf(
   loadConfig({ NODE_ENV: 'test', ENCRYPTION_KEY: Buffer.alloc(32, 'only-for-tests').toString('base64') }),
 );
 
-/** A migrated database, the service's way into it, and that of someone who may change everything. */
+/** Opens a migrated database, with the access of the service and that of a superuser. */
 export async function openAuditDatabase() {
   const own = await daemonDatabase();
   const database = await openDatabase(loadConfig({ NODE_ENV: 'test', ...own.env }), createLogger('silent'));
@@ -31,7 +31,7 @@ function superuserOf(env: Record<string, string>, database: Database): Superuser
   return (text, values) => withClient(admin, async (client) => (await client.query(text, values)).rows);
 }
 
-/** A tenant without users, for tests of the stream alone. */
+/** Creates a tenant without users. */
 export async function makeTenant(database: Database, tenant_id: string): Promise<void> {
   await database.tenants(tenant_id).write(async (db) => {
     await db.run('insert into tenants (tenant_id) values ($1)', [tenant_id]);

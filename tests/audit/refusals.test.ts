@@ -14,7 +14,7 @@ const none = new Set<string>();
 const acme = new Set(['acme']);
 const principal = (n: number) => ({ id: `usr_${n}`, kind: 'user', user_id: `usr_${n}` });
 
-test('strangers from any number of addresses make a bounded number of entries, and each refusal counts', () => {
+test('refusals from any number of unauthenticated sources yield a bounded number of entries, and each is counted', () => {
   const refusalCounts = createRefusalCounts();
   for (let i = 0; i < 100_000; i += 1)
     refusalCounts.add(
@@ -27,7 +27,7 @@ test('strangers from any number of addresses make a bounded number of entries, a
   expect(refusalCounts.drain(acme, acme)).toEqual([]);
 });
 
-test('they take no place from those who are known, who are bounded too', () => {
+test('unauthenticated sources do not displace authenticated principals, whose number is bounded too', () => {
   const refusalCounts = createRefusalCounts();
   for (let i = 0; i < 1000; i += 1) refusalCounts.add(refusal({ address: `10.0.0.${i}` }));
   for (let i = 0; i < 1000; i += 1) refusalCounts.add(refusal({ principal: principal(i), status: 403 }));
@@ -38,7 +38,7 @@ test('they take no place from those who are known, who are bounded too', () => {
   expect(kinds.filter((kind) => kind === 'unknown')).toHaveLength(MAX_UNKNOWN_SOURCES);
 });
 
-test('tenants that only strangers name are asked for, and what came after the question waits for the next', () => {
+test('tenants that only unauthenticated requests name are checked for existence, and later refusals wait for the next check', () => {
   const refusalCounts = createRefusalCounts();
   refusalCounts.add(refusal());
   refusalCounts.add(refusal({ tenant: 'made-up' }));
@@ -49,7 +49,7 @@ test('tenants that only strangers name are asked for, and what came after the qu
   expect(refusalCounts.unverifiedTenants()).toEqual(['later']);
 });
 
-test('names of tenants beyond bounds are not remembered', () => {
+test('the number of remembered tenant names is bounded', () => {
   const refusalCounts = createRefusalCounts();
   for (let i = 0; i < 50_000; i += 1) refusalCounts.add(refusal({ tenant: `t${i}` }));
   expect(refusalCounts.unverifiedTenants().length).toBe(10_000);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-// A read that shows what users recorded says on whose behalf it is made.
+// Every read route that returns recorded data accepts `user_id`.
 
 interface Operation {
   description?: string;
@@ -13,7 +13,7 @@ const document = JSON.parse(readFileSync(join(import.meta.dirname, '..', '..', '
   components: { schemas: Record<string, { properties: Record<string, unknown> }> };
 };
 
-/** They show nothing that users recorded. */
+/** Reads that return no recorded data. */
 const others = ['get /auth/api-keys', 'get /v1/tenant', 'get /v1/usage', 'get /v1/jobs', 'get /v1/jobs/{job_id}'];
 
 const reads = Object.entries(document.paths).flatMap(([path, operations]) =>
@@ -28,10 +28,10 @@ function fieldsOf({ parameters, requestBody }: Operation): string[] {
   return [...body, ...parameters.map((parameter) => parameter.name ?? '')];
 }
 
-test.each(reads.filter(([name]) => !others.includes(name)))('%s takes user_id', (_, operation) => {
+test.each(reads.filter(([name]) => !others.includes(name)))('%s accepts user_id', (_, operation) => {
   expect(fieldsOf(operation)).toContain('user_id');
 });
 
-test('what needs no user_id is a read', () => {
+test('every exception is a read route', () => {
   expect(reads.map(([name]) => name)).toEqual(expect.arrayContaining(others));
 });

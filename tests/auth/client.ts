@@ -37,14 +37,14 @@ export const clientOf =
 
 export const someTenant = (): string => `t-${randomBytes(6).toString('hex')}`;
 
-/** A new tenant's owner, logged in. */
+/** Registers a new tenant and returns its logged-in owner. */
 export async function makeOwner(call: Call, tenant_id = someTenant(), username = 'olga') {
   const { status, body } = await call('POST', '/auth/register', { body: { username, password: PASSWORD, tenant_id } });
   if (status !== 201) throw new Error(`not registered: ${status} ${JSON.stringify(body)}`);
   return { tenant_id, token: body.access_token as string, refresh_token: body.refresh_token as string, user: body.user };
 }
 
-/** Someone who joins by an invite, logged in. */
+/** Registers a user by invite and returns the logged-in user. */
 export async function makeUser(call: Call, by: { tenant_id: string; token: string }, role: string, username: string) {
   const invite = await call('POST', '/auth/invites', { token: by.token, body: { role } });
   const { status, body } = await call('POST', '/auth/register', {
@@ -60,8 +60,8 @@ export async function makeUser(call: Call, by: { tenant_id: string; token: strin
 }
 
 /**
- * Each attempt after the free ones doubles a wait that begins with a second: however slow the machine, no more than seven are let through
- * within the two minutes that a test may take.
+ * After the free attempts, each failure doubles a wait that starts with one second. However slow the machine, at most seven further attempts
+ * get through within the two minutes of a test.
  */
 export function expectThrottled(answers: { status: number }[], free: number, status = 401): void {
   const tried = answers.filter((answer) => answer.status === status).length;

@@ -23,7 +23,7 @@ test.each([
   expect(scopesWithin(role)).toEqual(scopes);
 });
 
-test('a scope that no key of the role can have is a fault of the request, whoever asks', () => {
+test('a scope that the role cannot have is a validation error for any creator', () => {
   const owner = admin({ role: 'owner' });
   expect(refused(owner, { role: 'reader', scopes: ['read', 'write'] })).toMatchObject({ status: 422, at: ['#/scopes'] });
   expect(refused(owner, { role: 'member', scopes: ['admin'] })).toMatchObject({ status: 422, at: ['#/scopes'] });
@@ -48,8 +48,8 @@ test.each<[string, Principal, Partial<Grant>]>([
   ['a limit of its own, by a member', person(), { rate_limit: { max: 1, window_ms: 1000 } }],
   ['a longer life than the maker’s', key({ expires_at: hour }), { expires_at: later }],
   ['a life without an end, by a key that ends', key({ expires_at: hour }), {}],
-])('a key cannot have %s', (_, minter, more) => {
-  expect(refused(minter, more)).toMatchObject({ status: 403 });
+])('a key cannot have %s', (_, creator, more) => {
+  expect(refused(creator, more)).toMatchObject({ status: 403 });
 });
 
 test.each<[string, Principal, Partial<Grant>]>([
@@ -66,10 +66,10 @@ test.each<[string, Principal, Partial<Grant>]>([
   ['a life beyond the token of a log-in', person({ expires_at: hour }), { expires_at: later }],
   ['no end, by a key without one', key(), {}],
 ])('a key can have %s', (_, minter, more) => {
-  expect(refused(minter, more)).toBeUndefined();
+  expect(refused(creator, more)).toBeUndefined();
 });
 
-test('people are made by people, and none above their maker', () => {
+test('only users create users, and none above their own role', () => {
   expect(refusalOf(() => assertPerson(person()))).toBeUndefined();
   expect(refusalOf(() => assertPerson(admin({ kind: 'key' })))).toMatchObject({ status: 403 });
   expect(refusalOf(() => assertNotAbove(admin(), 'admin'))).toBeUndefined();

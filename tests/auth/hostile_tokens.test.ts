@@ -30,7 +30,7 @@ const part = (value: unknown) => Buffer.from(typeof value === 'string' ? value :
 const claimsOf = (token: string): Json => JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString());
 const HEADER = { alg: 'HS256', typ: 'at+jwt', kid: kidOf(SECRET) };
 
-/** Signed with a key that is ours, whatever it says. */
+/** Signs arbitrary claims with our key. */
 function forge(
   claims: Json | string,
   header: Json | string = HEADER,
@@ -163,14 +163,14 @@ const hostile: [string, () => string][] = [
   ['nothing', () => ''],
 ];
 
-test('there are at least sixty', () => expect(hostile.length).toBeGreaterThanOrEqual(60));
+test('there are at least sixty hostile tokens', () => expect(hostile.length).toBeGreaterThanOrEqual(60));
 
-test('the token that they are made from is good', async () => {
+test('the token that they are derived from is valid', async () => {
   expect((await call('GET', '/auth/me', { token: good })).status).toBe(200);
   expect((await call('GET', '/auth/me', { token: forge(claimsOf(good)) })).status).toBe(200);
 });
 
-test.each(hostile)('a token with %s is refused', async (_, make) => {
+test.each(hostile)('a token with %s returns 401', async (_, make) => {
   const { status, headers, body } = await call('GET', '/auth/me', { token: make() });
   expect(status).toBe(401);
   expect(headers.get('www-authenticate')).toMatch(/^Bearer/);
@@ -195,9 +195,9 @@ test.each<[string, () => Promise<number>, number]>([
   ['bytes beyond ASCII', () => ask({ authorization: `Bearer ${good}é` }), 401],
   ['two tokens in one header', () => ask({ authorization: `Bearer ${good}, Bearer ${good}` }), 401],
   ['the scheme in lower case', () => ask({ authorization: `bearer ${good}` }), 200],
-])('%s: as it should be', async (_, send, status) => expect(await send()).toBe(status));
+])('%s gets the expected status', async (_, send, status) => expect(await send()).toBe(status));
 
-test('a role that is claimed is not a role that is had', async () => {
+test('the role claim of a token grants nothing', async () => {
   const owner = await makeOwner(call);
   const member = await makeUser(call, owner, 'member', 'mia');
   const token = forge({ ...claimsOf(member.token), role: 'owner' });
@@ -205,14 +205,14 @@ test('a role that is claimed is not a role that is had', async () => {
   expect((await call('GET', '/auth/users', { token })).status).toBe(403);
 });
 
-test('tokens of the next and the previous key are good, so a rotation refuses no request', async () => {
+test('tokens signed with the next or the previous key are accepted, so a key rotation rejects no request', async () => {
   for (const secret of [NEXT, PREVIOUS])
     expect(
       (await call('GET', '/auth/me', { token: forge(claimsOf(good), { ...HEADER, kid: kidOf(secret) }, secret) })).status,
     ).toBe(200);
 });
 
-test('a token dies when its time comes, also when it has been seen before', () => {
+test('a token expires even if its verification was cached', () => {
   jest.useFakeTimers({ now: Date.now() });
   const tokens = openTokens({ active: SECRET, issuer: 'i', audience: 'a', lifetime_s: 60 });
   const token = tokens.sign({

@@ -15,7 +15,7 @@ afterAll(() => daemon.stop());
 const asked = (from: string, key: string, path = '/auth/me') => call('GET', path, { key, headers: { 'x-forwarded-for': from } });
 const madeUp = () => makeSecret('key', someTenant()).text;
 
-test('made-up keys are looked up 60 times a minute and refused after that, at their address only', async () => {
+test('invented keys are looked up 60 times a minute per address and rejected with 429 after that', async () => {
   const owner = await makeOwner(call);
   const [known, fresh] = await Promise.all(
     ['a', 'b'].map(
@@ -31,7 +31,7 @@ test('made-up keys are looked up 60 times a minute and refused after that, at th
   expect(statuses).toEqual([...Array(MAX_FAILED_KEYS).fill(401), ...Array(20).fill(429)]);
   const { headers } = await asked('192.0.2.1', madeUp());
   expect(Number(headers.get('retry-after'))).toBeGreaterThan(1);
-  // neither who is known already nor who logged in pays for it
+  // cached keys and logged-in users are not affected
   expect((await asked('192.0.2.1', known)).status).toBe(200);
   const withToken = { token: owner.token, headers: { 'x-forwarded-for': '192.0.2.1' } };
   expect((await call('GET', '/auth/me', withToken)).status).toBe(200);
@@ -41,7 +41,7 @@ test('made-up keys are looked up 60 times a minute and refused after that, at th
   expect([health.status, health.body.authenticated]).toEqual([200, false]);
 });
 
-test('a thousand at once ask the database for a few', async () => {
+test('a thousand concurrent requests cause few lookups', async () => {
   const guard = openKeyGuard(() => '192.0.2.3');
   let looks = 0;
   const look = async () => {
@@ -57,7 +57,7 @@ test('a thousand at once ask the database for a few', async () => {
   expect(looks).toBeLessThanOrEqual(200);
 });
 
-test('good keys are never too many', async () => {
+test('valid keys are not limited', async () => {
   const guard = openKeyGuard(() => '192.0.2.4');
   for (let i = 0; i < 1000; i += 1) expect(await guard({} as IncomingMessage, async () => i + 1)).toBe(i + 1);
 });

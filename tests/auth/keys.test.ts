@@ -15,7 +15,7 @@ const make = (by: Ask, body: object = {}) =>
 const me = (key: string) => call('GET', '/auth/me', { key });
 const inOneHour = () => new Date(Date.now() + 3_600_000).toISOString();
 
-test('a key is shown once, works in both headers, and says what it may do', async () => {
+test('a key is shown once, works in both headers, and reports its permissions', async () => {
   const owner = await makeOwner(call);
   const { status, body, headers } = await make(owner, {
     name: 'planner',
@@ -51,13 +51,13 @@ test.each([
   ['another tenant’s name', (key: string) => key.replace(/^amk\.[^.]+/, 'amk.other')],
   ['another kind of prefix', (key: string) => key.replace('amk', 'amr')],
   ['a longer secret', (key: string) => `${key}A`],
-])('a key with %s is refused', async (_, spoil) => {
+])('a key with %s returns 401', async (_, spoil) => {
   const key = (await make(await makeOwner(call))).body.api_key;
   expect((await me(spoil(key))).status).toBe(401);
   expect((await me(key)).status).toBe(200);
 });
 
-test('members make keys for their own subject alone, readers none', async () => {
+test('members create keys only for their own subject, readers none', async () => {
   const owner = await makeOwner(call);
   const member = await makeUser(call, owner, 'member', 'mia');
   const reader = await makeUser(call, owner, 'reader', 'rita');
@@ -77,11 +77,11 @@ test.each([
   ['an expiry in the past', { expires_at: '2020-01-01T00:00:00Z' }],
   ['an unknown channel', { channels: ['secret'] }],
   ['a field that is not known', { tenant: 'x' }],
-])('a key with %s is refused', async (_, body) => {
+])('a key with %s returns 422', async (_, body) => {
   expect((await make(await makeOwner(call), body)).status).toBe(422);
 });
 
-test('a key makes keys within itself: role, scopes, subject, channels, expiry', async () => {
+test('a key creates keys only within its own role, scopes, subject, channels and expiry', async () => {
   const owner = await makeOwner(call);
   const expires_at = inOneHour();
   const parent = (await make(owner, { user_id: 'bob', channels: ['team', 'public'], expires_at })).body.api_key;
@@ -107,7 +107,7 @@ test('a key makes keys within itself: role, scopes, subject, channels, expiry', 
   expect((await make({ key: admin }, { role: 'owner' })).status).toBe(403);
 });
 
-test('revoking a key ends all that came from it', async () => {
+test('revoking a key also revokes the keys created with it', async () => {
   const owner = await makeOwner(call);
   const parent = (await make(owner)).body;
   const child = (await make({ key: parent.api_key })).body;
@@ -120,7 +120,7 @@ test('revoking a key ends all that came from it', async () => {
   expect((await call('DELETE', `/auth/api-keys/${parent.key_id}`, { token: owner.token })).status).toBe(404);
 });
 
-test('members see and revoke their own keys, admins every one of the tenant not above them, nobody another tenant’s', async () => {
+test('members see and revoke their own keys, admins all keys of the tenant that are not above them', async () => {
   const owner = await makeOwner(call);
   const admin = await makeUser(call, owner, 'admin', 'adam');
   const member = await makeUser(call, owner, 'member', 'mia');
@@ -140,7 +140,7 @@ test('members see and revoke their own keys, admins every one of the tenant not 
   expect(await revoke({ token: admin.token }, members)).toBe(204);
 });
 
-test('a key shrinks with who made it, and stops where it acts for others and its maker no longer may', async () => {
+test('a key is demoted with its creator, and stops if it acts for other subjects and its creator no longer may', async () => {
   const owner = await makeOwner(call);
   const admin = await makeUser(call, owner, 'admin', 'adam');
   const own = (await make(admin, { role: 'admin', scopes: ['read', 'write', 'admin'] })).body.api_key;
@@ -151,7 +151,7 @@ test('a key shrinks with who made it, and stops where it acts for others and its
   expect((await me(forAll)).status).toBe(401);
 });
 
-test('a key expires by itself', async () => {
+test('a key expires', async () => {
   const owner = await makeOwner(call);
   const ending = async (in_ms: number) =>
     (await make(owner, { expires_at: new Date(Date.now() + in_ms).toISOString() })).body.api_key;

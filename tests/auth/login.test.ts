@@ -12,8 +12,8 @@ afterAll(() => daemon.stop());
 const register = (over: object) => call('POST', '/auth/register', { body: { username: 'olga', password: PASSWORD, ...over } });
 const login = (over: object) => call('POST', '/auth/login', { body: { username: 'olga', password: PASSWORD, ...over } });
 
-describe('registering', () => {
-  test('a new tenant gives its first user as owner, with tokens that work', async () => {
+describe('registration', () => {
+  test('of a new tenant makes the user its owner and returns valid tokens', async () => {
     const tenant_id = someTenant();
     const { status, body } = await register({ username: 'admin', password: 'SecurePass123!', tenant_id });
     expect(status).toBe(201);
@@ -38,7 +38,7 @@ describe('registering', () => {
     });
   });
 
-  test('of twenty who race for a tenant one becomes its owner, the others are uninvited', async () => {
+  test('by twenty racing clients makes one the owner, and the others get 403', async () => {
     const tenant_id = someTenant();
     const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => register({ username: `racer${i}`, tenant_id })));
     expect(answers.map(({ status }) => status).sort()).toEqual([201, ...Array(19).fill(403)]);
@@ -48,7 +48,7 @@ describe('registering', () => {
     expect(new Set(refusals).size).toBe(1);
   });
 
-  test('a tenant whose name differs only by case is not a new one', async () => {
+  test('of a tenant id that differs from an existing one only by case returns 403', async () => {
     const { tenant_id } = await makeOwner(call);
     expect((await register({ tenant_id: tenant_id.toUpperCase() })).status).toBe(403);
   });
@@ -89,13 +89,13 @@ describe('registering', () => {
     expect((await register({ tenant_id: someTenant(), username })).status).toBe(422);
   });
 
-  test('a field that is not known is refused', async () => {
+  test('with an unknown field returns 422', async () => {
     expect((await register({ tenant_id: someTenant(), role: 'owner' })).status).toBe(422);
   });
 });
 
-describe('logging in', () => {
-  test('is 401 with one body for every wrong combination', async () => {
+describe('log-in', () => {
+  test('returns 401 with the same body for every wrong combination', async () => {
     const { tenant_id } = await makeOwner(call);
     const wrong = [
       { tenant_id, password: 'not-the-password' },
@@ -110,16 +110,16 @@ describe('logging in', () => {
     expect(answers[0]!.headers.get('www-authenticate')).toMatch(/^Bearer/);
   });
 
-  test('takes the username in any case', async () => {
+  test('accepts the username in any case', async () => {
     const { tenant_id } = await makeOwner(call);
     expect((await login({ tenant_id, username: 'OLGA' })).status).toBe(200);
   });
 });
 
-describe('refreshing', () => {
+describe('refresh', () => {
   const refresh = (refresh_token: string) => call('POST', '/auth/refresh', { body: { refresh_token } });
 
-  test('gives a new pair', async () => {
+  test('returns a new token pair', async () => {
     const { refresh_token, user } = await makeOwner(call);
     const { status, body } = await refresh(refresh_token);
     expect(status).toBe(200);
@@ -129,7 +129,7 @@ describe('refreshing', () => {
     expect((await refresh(body.refresh_token)).status).toBe(200);
   });
 
-  test('in parallel gives every caller the same successor, which works', async () => {
+  test('in parallel returns the same valid successor to every caller', async () => {
     const { refresh_token } = await makeOwner(call);
     const answers = await Promise.all(Array.from({ length: 20 }, () => refresh(refresh_token)));
     expect(answers.map(({ status }) => status)).toEqual(Array(20).fill(200));
@@ -146,22 +146,22 @@ describe('refreshing', () => {
     },
   );
 
-  test('with the right id and a wrong secret is 401 and ends nothing', async () => {
+  test('with a valid id and a wrong secret returns 401 and ends nothing', async () => {
     const { refresh_token, token } = await makeOwner(call);
     expect((await refresh(refresh_token.slice(0, -43) + 'A'.repeat(43))).status).toBe(401);
     expect((await call('GET', '/auth/me', { token })).status).toBe(200);
     expect((await refresh(refresh_token)).status).toBe(200);
   });
 
-  test('is not for a token of another tenant’s name', async () => {
+  test('with the name of another tenant in the token returns 401', async () => {
     const { refresh_token, tenant_id } = await makeOwner(call);
     const other = await makeOwner(call);
     expect((await refresh(refresh_token.replace(tenant_id, other.tenant_id))).status).toBe(401);
   });
 });
 
-describe('logging out', () => {
-  test('ends the session at once, and answers the same again and for anything', async () => {
+describe('log-out', () => {
+  test('ends the session at once, and returns 204 also for an ended session and an invalid token', async () => {
     const { refresh_token, token } = await makeOwner(call);
     const logout = (refresh_token: string) => call('POST', '/auth/logout', { body: { refresh_token } });
     expect((await call('GET', '/auth/me', { token })).status).toBe(200);

@@ -18,7 +18,7 @@ test.each([
   ['five characters again and again', 'x9$Qw'.repeat(3), 'must not be one of the most common passwords'],
   ['the same with one more at the end', `${'x9$Qw'.repeat(3)}!`, 'must not be one of the most common passwords'],
   ['a common one', 'Password123', 'must not be one of the most common passwords'],
-])('%s is no password', (_, password, fault) => {
+])('a password with %s is rejected', (_, password, fault) => {
   expect(faultOf(password)).toBe(fault);
 });
 
@@ -29,11 +29,11 @@ test.each([
   ['the username and more', 'alice likes tea'],
   ['six characters twice', 'x9$Qwe'.repeat(2)],
   ['a repetition with two more at the end', `${'x9$Qw'.repeat(2)}!?`],
-])('%s is one', (_, password) => {
+])('a password with %s is accepted', (_, password) => {
   expect(faultOf(password)).toBeUndefined();
 });
 
-test('a refusal names the field', () => {
+test('the error points to the field', () => {
   expect(refusalOf(() => requirePassword('short', 'alice', 'new_password'))).toMatchObject({
     status: 422,
     at: ['#/new_password'],
@@ -41,7 +41,7 @@ test('a refusal names the field', () => {
   expect(refusalOf(() => requirePassword('correct horse battery', 'alice', 'password'))).toBeUndefined();
 });
 
-test('a password is the same however Unicode spells it, and no more than bcrypt reads', async () => {
+test('a password matches in any Unicode normalization, and not beyond the bytes that bcrypt reads', async () => {
   const hasher = openHasher(COST, 1, 10);
   const hash = await hasher.hash('caf\u00e9 au lait');
   const longest = 'x1'.repeat(36);
@@ -50,14 +50,14 @@ test('a password is the same however Unicode spells it, and no more than bcrypt 
     await verify('cafe\u0301 au lait', hash),
     await verify('cafe au lait', hash),
     await verify(longest, full),
-    // bcrypt alone would say that this matches
+    // bcrypt alone would accept this
     await verify(`${longest}y`, full),
     await verify('whatever it is', null),
   ]);
   expect({ same, other, whole, longer, none }).toEqual({ same: true, other: false, whole: true, longer: false, none: false });
 });
 
-test('a hash made with less work is outdated', async () => {
+test('a hash with a lower cost is outdated', async () => {
   const hasher = openHasher(COST + 1, 1, 1);
   expect(hasher.outdated(await bcrypt.hash('x', COST))).toBe(true);
   expect(hasher.outdated(await bcrypt.hash('x', COST + 1))).toBe(false);
@@ -71,7 +71,7 @@ const openGate = () => {
   return { open, opened };
 };
 
-test('so many are let in as may run and wait; the next is told to come again; a place is given back, after a failure too', async () => {
+test('attempts beyond the slots and the queue get 503, and slots are released, also after an error', async () => {
   const hasher = openHasher(COST, 1, 2);
   const gate = openGate();
   const held = Array.from({ length: 3 }, (_, i) =>
@@ -89,7 +89,7 @@ test('so many are let in as may run and wait; the next is told to come again; a 
   expect(await Promise.all(Array.from({ length: 3 }, (_, i) => hasher.withSlot(async () => i)))).toEqual([0, 1, 2]);
 });
 
-test('no more hashes run at once than are allowed, and those that wait are all made', async () => {
+test('at most the allowed number of hashes runs at once, and waiting ones are completed', async () => {
   let [running, most] = [0, 0];
   const compare = jest.spyOn(bcrypt, 'hash').mockImplementation(async () => {
     running += 1;
@@ -100,12 +100,12 @@ test('no more hashes run at once than are allowed, and those that wait are all m
   });
   try {
     const hasher = openHasher(COST, 2, 100);
-    // the dummy of the hasher itself
+    // the dummy hash of the hasher
     await new Promise((resolve) => setImmediate(resolve));
     [running, most] = [0, 0];
     const first = await Promise.all(Array.from({ length: 9 }, () => hasher.hash('x')));
     expect([first.length, most]).toEqual([9, 2]);
-    // all turns were given back
+    // all slots were released
     most = 0;
     await Promise.all(Array.from({ length: 5 }, () => hasher.hash('x')));
     expect(most).toBe(2);

@@ -16,13 +16,13 @@ import { admin, key, keyForAll, person, refusalOf } from './principals.ts';
 
 const forbidden = { status: 403 };
 
-test('owner > admin > member > reader, and none above itself', () => {
+test('owner > admin > member > reader, and no role outranks itself', () => {
   const roles: Role[] = ['reader', 'member', 'admin', 'owner'];
   for (const [i, a] of roles.entries())
     for (const [j, b] of roles.entries()) expect([a, b, outranks(a, b)]).toEqual([a, b, i > j]);
 });
 
-test('admin rights need the role and the scope', () => {
+test('an admin needs both the role and the scope', () => {
   expect(isAdmin(admin())).toBe(true);
   expect(isAdmin(admin({ scopes: ['read', 'write'] }))).toBe(false);
   expect(isAdmin(person({ scopes: ['admin'] }))).toBe(false);
@@ -32,16 +32,16 @@ test.each<[Principal, Scope[]]>([
   [person(), ['read', 'write']],
   [person({ scopes: ['read'] }), ['read']],
   [person({ scopes: ['write'] }), ['write']],
-  // demoted since the credential was made
+  // demoted after the credential was created
   [person({ role: 'reader' }), ['read']],
   [person({ scopes: ['read', 'write', 'admin'] }), ['read', 'write']],
   [admin(), ['read', 'write', 'admin']],
-])('a credential does what its role and scopes allow (%#)', (principal, allowed) => {
+])('a credential may do what both its role and its scopes allow (%#)', (principal, allowed) => {
   const may = (scope: Scope) => refusalOf(() => authorize({ principal, tenant: {} as Tenant }, scope)) === undefined;
   expect((['read', 'write', 'admin'] as const).filter(may)).toEqual(allowed);
 });
 
-test('who acts for a subject: itself, an admin, a key for all', () => {
+test('a principal acts for its own subject; an admin and a key for all subjects act for any', () => {
   expect(refusalOf(() => requireSubject(person(), 'ann'))).toBeUndefined();
   expect(refusalOf(() => requireSubject(admin(), 'bob'))).toBeUndefined();
   expect(refusalOf(() => requireSubject(keyForAll(), 'bob'))).toBeUndefined();
@@ -51,7 +51,7 @@ test('who acts for a subject: itself, an admin, a key for all', () => {
   });
 });
 
-test('a write is about whom it names, else about the credential’s own subject where it must be about someone', () => {
+test('a write is about the named subject, or the principal’s own if the item must have one', () => {
   const at = { pointer: '#/user_id' };
   expect(subjectOf(person(), undefined, false, at)).toBeUndefined();
   expect(subjectOf(person(), undefined, true, at)).toBe('ann');
@@ -62,7 +62,7 @@ test('a write is about whom it names, else about the credential’s own subject 
   expect(refusalOf(() => subjectOf(keyForAll(), '*', false, at))).toMatchObject({ status: 422, at: ['#/user_id'] });
 });
 
-test('a key of one agent acts as that agent alone', () => {
+test('a key of one agent acts only as that agent', () => {
   const bound = key({ agent_id: 'indexer' });
   expect([agentOf(bound), agentOf(bound, 'indexer'), agentOf(person(), 'any'), agentOf(person())]).toEqual([
     'indexer',
@@ -74,16 +74,16 @@ test('a key of one agent acts as that agent alone', () => {
   expect(refusalOf(() => actorOf(bound, undefined, { type: 'agent', id: 'planner' }))).toMatchObject(forbidden);
 });
 
-test('who acts is whom the request names, or the agent it names, or the caller', () => {
+test('the actor is the one that the request names, or the named agent, or the caller', () => {
   const tool = { type: 'tool', id: 'planner' } as const;
   expect(actorOf(key({ agent_id: 'indexer' }), 'indexer', tool)).toEqual(tool);
   expect(actorOf(key(), 'planner')).toEqual({ type: 'agent', id: 'planner' });
   expect(actorOf(key())).toEqual({ type: 'agent', id: 'indexer' });
-  // a person stays the one who acts, whatever agent helps
+  // a person remains the actor if an agent is named
   expect(actorOf(person(), 'planner')).toEqual({ type: 'human', id: 'ann' });
 });
 
-test('a credential for some channels uses no other', () => {
+test('a credential for some channels gets 403 for the others', () => {
   const some = key({ channels: ['team'] });
   expect(refusalOf(() => requireChannel(some, 'team'))).toBeUndefined();
   expect(refusalOf(() => requireChannel(some, 'private'))).toMatchObject(forbidden);

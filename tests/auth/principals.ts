@@ -1,7 +1,7 @@
 import type { Principal } from '../../src/auth/principal.ts';
 import { Problem } from '../../src/http/problem.ts';
 
-/** A member who is logged in. */
+/** Returns a logged-in member. */
 export const person = (more: Partial<Principal> = {}): Principal => ({
   tenant_id: 'acme',
   kind: 'user',
@@ -22,10 +22,10 @@ export const admin = (more: Partial<Principal> = {}) => person({ role: 'admin', 
 export const key = (more: Partial<Principal> = {}) =>
   person({ kind: 'key', id: 'key_1', actor: { type: 'agent', id: 'indexer' }, ...more });
 
-/** A key for all subjects. */
+/** Returns a key for all subjects. */
 export const keyForAll = (more: Partial<Principal> = {}) => key({ subject: '*', subjects: null, ...more });
 
-/** The status of a refusal, its text, and where it points; undefined where nothing is refused. */
+/** Returns the status, detail and locations of the problem that `work` throws; undefined if it throws none. */
 export function refusalOf(work: () => unknown): { status: number; detail: string; at: unknown[] } | undefined {
   try {
     work();

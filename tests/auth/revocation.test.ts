@@ -17,7 +17,7 @@ afterAll(() => first.stop());
 const refresh = (refresh_token: string, by = call) => by('POST', '/auth/refresh', { body: { refresh_token } });
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** The grace of a token that was used is over (GRACE_S); the embedded engine takes no second connection, so there it is waited for. */
+/** Ends the grace period of used tokens (GRACE_S). The embedded engine has no second connection, so the test waits there. */
 async function endGrace(tenant_id: string): Promise<void> {
   if (onEmbedded()) return void (await sleep(10_200));
   await withClient({ ...serverConnection(), database: first.env.PGDATABASE! }, (client) =>
@@ -25,7 +25,7 @@ async function endGrace(tenant_id: string): Promise<void> {
   );
 }
 
-test('a refresh token used again after its grace ends the whole session, and that lasts although the request is refused', async () => {
+test('reuse of a refresh token after its grace period ends the session, although the request itself is rejected', async () => {
   const { tenant_id, refresh_token } = await makeOwner(call);
   const next = (await refresh(refresh_token)).body;
   expect((await call('GET', '/auth/me', { token: next.access_token })).status).toBe(200);
@@ -35,7 +35,7 @@ test('a refresh token used again after its grace ends the whole session, and tha
   expect((await refresh(next.refresh_token)).status).toBe(401);
 });
 
-/** Two daemons share a database only where it takes more than one connection. */
+/** Only a server lets two daemons share a database. */
 const onTwoDaemons = test.each<[string, (owner: Person, member: Person, key: Key) => Promise<unknown>]>([
   ['a log-out', (_, { refresh_token }) => call('POST', '/auth/logout', { body: { refresh_token } })],
   ['a disabled user', ({ token }, { user }) => call('PATCH', `/auth/users/${user.user_id}`, { token, body: { disabled: true } })],
@@ -61,8 +61,8 @@ async function people() {
   return { owner, member, key };
 }
 
-describeOnServer('it has one daemon', () => {
-  onTwoDaemons('%s is obeyed by another daemon within the time it trusts what it knows', async (_, revoke) =>
+describeOnServer('it supports only one daemon', () => {
+  onTwoDaemons('another daemon applies %s within CREDENTIAL_TTL_MS', async (_, revoke) =>
     twoDaemons(async (elsewhere) => {
       const { owner, member, key } = await people();
       const seen = async () => (await elsewhere('GET', '/auth/me', { token: member.token })).status;
@@ -75,8 +75,8 @@ describeOnServer('it has one daemon', () => {
   );
 });
 
-testOnServer('it has one daemon')(
-  'so are a revoked key, a changed role, and a new password, whose new token works there at once',
+testOnServer('it supports only one daemon')(
+  'another daemon applies a revoked key, a changed role and a new password, and accepts a new token at once',
   async () =>
     twoDaemons(async (elsewhere) => {
       const { owner, member, key } = await people();
@@ -110,7 +110,7 @@ testOnServer('it has one daemon')('daemons share the back-off, refresh each othe
       ),
     );
     expectThrottled(guesses, FREE_PER_ACCOUNT);
-    // each further guess lengthens the back-off: however slow the machine, each daemon soon refuses what the other counted
+    // each further guess lengthens the backoff, so each daemon soon rejects what the other counted
     for (const daemon of [call, elsewhere])
       await eventually(
         async () =>

@@ -29,28 +29,28 @@ test.each<[string, ZodType, (n: number) => unknown, number, number]>([
   ['channels', keyBody, (n) => keyOf({ channels: Array(n).fill('team') }), 1, 4],
   ['requests of a key', keyBody, (max) => keyOf({ rate_limit: { max, window_ms: 1000 } }), 1, 100_000_000],
   ['milliseconds of its window', keyBody, (window_ms) => keyOf({ rate_limit: { max: 1, window_ms } }), 1000, 86_400_000],
-])('%s has its bounds', (_, schema, make, least, most) => {
+])('%s has its limits', (_, schema, make, least, most) => {
   expect([least - 1, least, most, most + 1].map((n) => takes(schema, make(n)))).toEqual([false, true, true, false]);
 });
 
-test('a cursor and an address of mail have an upper bound', () => {
+test('a cursor and an e-mail address have a maximum length', () => {
   expect([1000, 1001].map((n) => takes(listQuery, { cursor: 'a'.repeat(n) }))).toEqual([true, false]);
   const mail = (n: number) => `${'a'.repeat(n - '@b.example'.length)}@b.example`;
   expect([254, 255].map((n) => takes(registerBody, register({ email: mail(n) })))).toEqual([true, false]);
 });
 
-test('what is left out', () => {
+test('omitted fields have defaults', () => {
   expect(listQuery.parse({})).toEqual({ limit: 50 });
   expect(inviteBody.parse({ role: 'member' })).toEqual({ role: 'member', expires_in: 3 * 86_400 });
 });
 
-test('scopes and channels are said once', () => {
+test('duplicate scopes and channels are removed', () => {
   expect(keyBody.parse(keyOf({ scopes: ['read', 'read'], channels: ['team', 'public', 'team'] }))).toEqual(
     keyOf({ scopes: ['read'], channels: ['team', 'public'] }),
   );
 });
 
-test('a change of a user changes something', () => {
+test('an empty change of a user is rejected', () => {
   expect(
     [{}, { role: 'member' }, { disabled: false }, { role: 'member', disabled: true }].map((one) => takes(userPatch, one)),
   ).toEqual([false, true, true, true]);

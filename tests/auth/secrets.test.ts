@@ -2,7 +2,7 @@ import { deriveSuccessor, looksLikeKey, makeSecret, readSecret } from '../../src
 
 const kinds = ['key', 'ref', 'inv', 'rst'] as const;
 
-test.each(kinds)('a secret of the kind %s is read back, as that kind alone', (kind) => {
+test.each(kinds)('a secret of the kind %s is parsed only as that kind', (kind) => {
   const made = makeSecret(kind, 'acme');
   expect(made.text).toMatch(/^am[krip]\.acme\.[a-z]{3}_[0-9a-z]{26}\.[A-Za-z0-9_-]{43}$/);
   expect(made.text.slice(0, 3)).toBe({ key: 'amk', ref: 'amr', inv: 'ami', rst: 'amp' }[kind]);
@@ -12,7 +12,7 @@ test.each(kinds)('a secret of the kind %s is read back, as that kind alone', (ki
   expect(makeSecret(kind, 'acme').text).not.toBe(made.text);
 });
 
-test('what this service cannot have made is no secret', () => {
+test('a text that this service cannot have issued is not parsed', () => {
   const { text, id } = makeSecret('key', 'acme');
   const alike = [
     '',
@@ -28,7 +28,7 @@ test('what this service cannot have made is no secret', () => {
   expect(readSecret('key', longest.text)).toEqual(longest);
 });
 
-test('a token has one successor for each nonce of the database, which only its holder can tell', () => {
+test('a token has one successor per nonce, which only its holder can derive', () => {
   const parent = makeSecret('ref', 'acme');
   const nonce = Buffer.from('nonce');
   const id = `ref_${'0'.repeat(26)}`;
@@ -37,6 +37,6 @@ test('a token has one successor for each nonce of the database, which only its h
   expect(deriveSuccessor(parent, id, nonce)).toEqual(next);
   expect(deriveSuccessor(parent, id, Buffer.from('other')).text).not.toBe(next.text);
   expect(deriveSuccessor(makeSecret('ref', 'acme'), id, nonce).text).not.toBe(next.text);
-  // made from the secret alone
+  // depends only on the secret
   expect(deriveSuccessor({ ...parent, text: parent.text.replace('acme', 'other') }, id, nonce).hash).toEqual(next.hash);
 });

@@ -9,7 +9,7 @@ const later = <T>() => {
   return { promise, resolve };
 };
 
-test('many who ask for one credential at once ask the database once', async () => {
+test('concurrent requests for one credential share one query', async () => {
   const cache = openStateCache<{ n: number }>(1000);
   const load = jest.fn(async () => state(1));
   const answers = await Promise.all(Array.from({ length: 50 }, () => cache.get('t.a', load)));
@@ -17,7 +17,7 @@ test('many who ask for one credential at once ask the database once', async () =
   expect(load).toHaveBeenCalledTimes(1);
 });
 
-test('an unknown credential is remembered as unknown, for a short while', async () => {
+test('an unknown credential is cached as unknown for a short time', async () => {
   const now = performance.now();
   const clock = jest.spyOn(performance, 'now').mockReturnValue(now);
   const cache = openStateCache<{ n: number }>(100);
@@ -26,14 +26,14 @@ test('an unknown credential is remembered as unknown, for a short while', async 
   expect(await cache.get('t.a', load)).toBeUndefined();
   expect(load).toHaveBeenCalledTimes(1);
   clock.mockReturnValue(now + 101);
-  // lru-cache looks at the clock once a millisecond
+  // lru-cache reads the time once per millisecond
   await new Promise((resolve) => setTimeout(resolve, 10));
   await cache.get('t.a', load);
   expect(load).toHaveBeenCalledTimes(2);
   clock.mockRestore();
 });
 
-test('what was read before a change is not kept after it', async () => {
+test('a result that was queried before an invalidation is not cached', async () => {
   const cache = openStateCache<{ n: number }>(10_000);
   const old = later<{ n: number }>();
   const reading = cache.get('t.a', () => old.promise);
@@ -45,7 +45,7 @@ test('what was read before a change is not kept after it', async () => {
   expect(await cache.get('t.a', async () => state(3))).toEqual(state(2));
 });
 
-test('forgetting a tenant leaves the others, also one whose name begins the same', async () => {
+test('invalidating a tenant keeps others, including one whose name has it as a prefix', async () => {
   const cache = openStateCache<{ n: number }>(10_000);
   for (const key of ['t.a', 'tt.a']) await cache.get(key, async () => state(1));
   cache.invalidate('t.');
@@ -53,7 +53,7 @@ test('forgetting a tenant leaves the others, also one whose name begins the same
   expect(await cache.get('tt.a', async () => state(2))).toEqual(state(1));
 });
 
-test('a failure is not remembered', async () => {
+test('a failure is not cached', async () => {
   const cache = openStateCache<{ n: number }>(10_000);
   await expect(cache.get('t.a', () => Promise.reject(new Error('away')))).rejects.toThrow('away');
   expect(await cache.get('t.a', async () => state(1))).toEqual(state(1));

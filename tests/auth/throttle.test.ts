@@ -19,7 +19,7 @@ const attempt = (from: string, tenant_id: string, password: string, username = '
 const guess = (from: string, tenant_id: string, i: number, username?: string) =>
   attempt(from, tenant_id, `guess-number-${i}`, username);
 const statusesOf = (answers: { status: number }[]) => answers.map(({ status }) => status).sort();
-test('guesses in parallel are counted before a password is looked at; more than are free are 429', async () => {
+test('parallel guesses are counted before a password is verified, and excess ones return 429', async () => {
   const { tenant_id } = await makeOwner(call);
   const answers = await Promise.all(Array.from({ length: 40 }, (_, i) => guess('192.0.2.1', tenant_id, i)));
   expectThrottled(answers, FREE_PER_ACCOUNT);
@@ -27,12 +27,12 @@ test('guesses in parallel are counted before a password is looked at; more than 
   expect(limited.headers.get('retry-after')).toMatch(/^\d+$/);
 });
 
-describeOnServer('a test has no connection of its own', () => {
+describeOnServer('a test cannot open a second connection', () => {
   const inDatabase = <T extends QueryResultRow>(text: string, values: unknown[] = []) =>
     withClient({ ...serverConnection(), database: daemon.env.PGDATABASE! }, (client) => client.query<T>(text, values));
   const moveWaits = (by: string) => inDatabase(`update login_failures set blocked_until = blocked_until + $1::interval`, [by]);
 
-  test('while an account backs off, its owner gets in from another address, and the right password is not tried from there', async () => {
+  test('during the backoff of an account, its owner can log in from another address, but not from the throttled one', async () => {
     const { tenant_id } = await makeOwner(call);
     for (let i = 0; i < FREE_PER_ACCOUNT; i += 1) await guess('192.0.2.2', tenant_id, i);
     await moveWaits('1 hour');
@@ -40,13 +40,13 @@ describeOnServer('a test has no connection of its own', () => {
     expect((await attempt('198.51.100.2', tenant_id, PASSWORD)).status).toBe(200);
   });
 
-  test('each failure after the free ones doubles the wait, up to a minute; success ends it', async () => {
+  test('each failure after the free ones doubles the wait, up to a minute; a success ends it', async () => {
     const { tenant_id } = await makeOwner(call);
     const { account } = throttleKeys(tenant_id, 'olga', '192.0.2.3');
     const waits: (number | null)[] = [];
     for (let i = 0; i < FREE_PER_ACCOUNT + 8; i += 1) {
       expect((await guess('192.0.2.3', tenant_id, i)).status).toBe(401);
-      // both are set by the same statement
+      // one statement sets both
       const { rows } = await inDatabase<{ wait_s: number | null }>(
         `select round(extract(epoch from blocked_until - expires_at + interval '15 minutes'))::int as wait_s
          from login_failures where key_hash = $1`,
@@ -61,7 +61,7 @@ describeOnServer('a test has no connection of its own', () => {
     expect((await attempt('192.0.2.3', tenant_id, PASSWORD)).status).toBe(200);
   });
 
-  test('the wait that is told is what is left of it', async () => {
+  test('Retry-After is the remaining wait', async () => {
     const { tenant_id } = await makeOwner(call);
     for (let i = 0; i < FREE_PER_ACCOUNT; i += 1) await guess('192.0.2.11', tenant_id, i);
     await moveWaits('1 hour');
@@ -73,7 +73,7 @@ describeOnServer('a test has no connection of its own', () => {
     ]);
   });
 
-  test('an attempt whose address is due to be swept does not wait in a circle with another of the account', async () => {
+  test('an attempt that sweeps its own address does not deadlock with another attempt on the account', async () => {
     const { connection } = await workerDatabase();
     const [one, other] = [new Client(connection), new Client(connection)];
     await Promise.all([one.connect(), other.connect()]);
@@ -92,7 +92,7 @@ describeOnServer('a test has no connection of its own', () => {
   });
 });
 
-test('users and tenants that do not exist are counted the same', async () => {
+test('unknown users and tenants are throttled the same way', async () => {
   const { tenant_id } = await makeOwner(call);
   for (const [from, tenant, username] of [
     ['192.0.2.4', tenant_id, 'nobody'],
@@ -103,15 +103,15 @@ test('users and tenants that do not exist are counted the same', async () => {
   }
 });
 
-test('a name that only the database would fold to the user’s is nobody’s, and is counted', async () => {
+test('a name that only the database folds to a username matches nobody and is counted', async () => {
   const { tenant_id } = await makeOwner(call, undefined, 'kim');
-  // U+212A KELVIN SIGN, whose lower case is k
+  // the lower case of U+212A KELVIN SIGN is k
   const answers = await Promise.all(Array.from({ length: 20 }, () => attempt('192.0.2.9', tenant_id, PASSWORD, '\u212aim')));
   expectThrottled(answers, FREE_PER_ACCOUNT);
   expect((await attempt('198.51.100.9', tenant_id, PASSWORD, 'KIM')).status).toBe(200);
 });
 
-test('log-ins that are shed for want of a place are not counted', async () => {
+test('log-ins that get no slot are not counted', async () => {
   const busy = await startTestDaemon({ TRUST_PROXY_HOPS: '1', BCRYPT_CONCURRENCY: '1', BCRYPT_QUEUE: '1', BCRYPT_COST: '8' });
   const ask = clientOf(busy.url);
   const { tenant_id } = await makeOwner(ask);
@@ -125,7 +125,7 @@ test('log-ins that are shed for want of a place are not counted', async () => {
   await busy.stop();
 });
 
-test('an address that tries many accounts backs off too, and the others do not', async () => {
+test('an address that tries many accounts is throttled, other addresses are not', async () => {
   const tenant_id = someTenant();
   const tries = FREE_PER_ADDRESS + 20;
   for (let at = 0; at < tries; at += 20) {
@@ -136,7 +136,7 @@ test('an address that tries many accounts backs off too, and the others do not',
   expect((await guess('192.0.2.7', tenant_id, 0, 'user0')).status).toBe(401);
 });
 
-test('guessing the own password with a stolen access token is counted like a log-in', async () => {
+test('guesses of the current password with a stolen access token are counted like log-ins', async () => {
   const { token } = await makeOwner(call);
   const answers = await Promise.all(
     Array.from({ length: 20 }, (_, i) =>
@@ -150,7 +150,7 @@ test('guessing the own password with a stolen access token is counted like a log
   expectThrottled(answers, FREE_PER_ACCOUNT, 403);
 });
 
-test('an IPv6 network counts as one address, and an IPv4 address as itself however it is written', () => {
+test('an IPv6 /64 counts as one address, and an IPv4 address as itself in any notation', () => {
   expect(networkOf('2001:db8:1:2:3::1')).toBe(networkOf('2001:db8:1:2:ffff::9'));
   expect(networkOf('2001:db8:1:2::1')).not.toBe(networkOf('2001:db8:1:3::1'));
   expect(networkOf('::ffff:192.0.2.1')).toBe(networkOf('192.0.2.1'));

@@ -15,7 +15,7 @@ const settings: TokenSettings = { active: SECRET, next: NEXT, previous: PREVIOUS
 const own = { sub: `usr_${'0'.repeat(26)}`, tid: 'acme', role: 'member', sid: `ses_${'0'.repeat(26)}`, ver: 1 } as const;
 const whole = { ...own, iss: 'i', aud: 'a', jti: `jti_${'0'.repeat(26)}`, iat: NOW, exp: NOW + 60 };
 
-/** Signed by the key that is ours, whatever it says. */
+/** Signs claims with our key. */
 function signed(over: Record<string, unknown>, header: Record<string, unknown> = {}, secret = SECRET): string {
   const kid = createHash('sha256').update(`agent-memory kid\n${secret}`).digest('base64url').slice(0, 12);
   const claims = Object.fromEntries(Object.entries({ ...whole, ...over }).filter(([, value]) => value !== undefined));
@@ -26,12 +26,12 @@ function signed(over: Record<string, unknown>, header: Record<string, unknown> =
 }
 const verify = (token: string, more: Partial<TokenSettings> = {}) => openTokens({ ...settings, ...more }).verify(token);
 
-test('a token that was signed here is read back while it lives', () => {
+test('a signed token is verified until it expires', () => {
   const tokens = openTokens(settings);
   const token = tokens.sign(own);
   const claims = { ...own, iss: 'i', aud: 'a', iat: NOW, exp: NOW + 60, jti: expect.stringMatching(/^jti_[0-9a-z]{26}$/) };
   expect(tokens.verify(token)).toEqual(claims);
-  // and from the cache
+  // from the cache
   expect(tokens.verify(token)).toEqual(claims);
   expect(openTokens(settings).verify(token)).toEqual(claims);
   jest.setSystemTime((NOW + 59) * 1000);
@@ -41,7 +41,7 @@ test('a token that was signed here is read back while it lives', () => {
   expect(openTokens(settings).verify(token)).toBeUndefined();
 });
 
-test('tokens of the next and the previous key are taken, of no other', () => {
+test('tokens of the active, next and previous key are accepted, others are not', () => {
   for (const secret of [SECRET, NEXT, PREVIOUS]) expect(verify(signed({}, {}, secret))).toMatchObject(own);
   expect(verify(signed({}, {}, PREVIOUS), { previous: undefined })).toBeUndefined();
   expect(verify(signed({}, {}, NEXT), { next: undefined })).toBeUndefined();
@@ -50,7 +50,7 @@ test('tokens of the next and the previous key are taken, of no other', () => {
 test.each<[string, Record<string, unknown>, boolean]>([
   ['made a little ahead of our clock', { iat: NOW + 30, exp: NOW + 60 }, true],
   ['made further ahead of it', { iat: NOW + 31, exp: NOW + 60 }, false],
-  // of a daemon with the longer setting that was in force before
+  // from a daemon that still has a longer lifetime configured
   ['that lives a day', { exp: NOW + DAY_S }, true],
   ['that lives longer', { exp: NOW + DAY_S + 1 }, false],
   ['that lives for no time', { iat: NOW + 20, exp: NOW + 20 }, false],
@@ -64,18 +64,18 @@ test.each<[string, Record<string, unknown>, boolean]>([
   expect(verify(signed(over)) !== undefined).toBe(taken);
 });
 
-test('a lifetime of more than a day is that long', () => {
+test('a lifetime above one day is accepted if it is configured', () => {
   expect(verify(signed({ exp: NOW + 2 * DAY_S }), { lifetime_s: 2 * DAY_S })).toBeDefined();
 });
 
 test.each<[string, Record<string, unknown>]>([
   ['another type', { typ: 'JWT' }],
   ['one member more', { crit: ['x'] }],
-])('a header with %s is none of ours', (_, header) => {
+])('a header with %s is rejected', (_, header) => {
   expect(verify(signed({}, header))).toBeUndefined();
 });
 
-test('what a token names is read from whoever wrote it, if it is short', () => {
+test('the claimed identity is read without verification, up to the maximum length', () => {
   const token = signed({}, {}, 'someone-else-0123456789abcdefghijklmnop');
   expect(claimedIdentityIn(token)).toEqual({ tenant_id: 'acme', id: own.sid });
   expect(claimedIdentityIn('no token')).toBeUndefined();

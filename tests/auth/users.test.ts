@@ -15,7 +15,7 @@ const login = (tenant_id: string, username: string, password = PASSWORD) =>
   call('POST', '/auth/login', { body: { tenant_id, username, password } });
 const isGood = async (token: string) => (await call('GET', '/auth/me', { token })).status === 200;
 
-test('admins list users in pages, members and readers may not', async () => {
+test('admins list users in pages; members and readers get 403', async () => {
   const owner = await makeOwner(call);
   const admin = await makeUser(call, owner, 'admin', 'adam');
   const member = await makeUser(call, owner, 'member', 'mia');
@@ -36,7 +36,7 @@ test('admins list users in pages, members and readers may not', async () => {
   }
 });
 
-test('nobody acts on, makes or invites someone above themselves', async () => {
+test('nobody can change, create or invite a user above their own role', async () => {
   const owner = await makeOwner(call);
   const admin = await makeUser(call, owner, 'admin', 'adam');
   const member = await makeUser(call, owner, 'member', 'mia');
@@ -50,7 +50,7 @@ test('nobody acts on, makes or invites someone above themselves', async () => {
   expect((await patch(admin, member.user, { role: 'admin' })).status).toBe(200);
 });
 
-test('no key makes an invite or a reset or changes a user, whatever it may otherwise', async () => {
+test('a key can neither create an invite or reset nor change a user', async () => {
   const owner = await makeOwner(call);
   const member = await makeUser(call, owner, 'member', 'mia');
   const wanted = { name: 'k', role: 'owner', scopes: ['read', 'write', 'admin'] };
@@ -62,7 +62,7 @@ test('no key makes an invite or a reset or changes a user, whatever it may other
   expect((await call('PATCH', path, { key, body: { role: 'admin' } })).status).toBe(403);
 });
 
-test('an invite dies with its maker’s right to make it', async () => {
+test('an invite becomes invalid when its creator loses the right to create it', async () => {
   const owner = await makeOwner(call);
   const admin = await makeUser(call, owner, 'admin', 'adam');
   const { invite } = (await call('POST', '/auth/invites', { token: admin.token, body: { role: 'admin' } })).body;
@@ -78,14 +78,14 @@ test('an invite dies with its maker’s right to make it', async () => {
   expect((await join()).status).toBe(201);
 });
 
-test('another tenant’s user is not found', async () => {
+test('a user of another tenant returns 404', async () => {
   const owner = await makeOwner(call);
   const other = await makeOwner(call);
   expect((await patch(owner, other.user, { role: 'reader' })).status).toBe(404);
   expect((await call('POST', `/auth/users/${other.user.user_id}/password-reset`, { token: owner.token })).status).toBe(404);
 });
 
-test('a role that is changed is the role at once, with the same token', async () => {
+test('a changed role applies at once to an existing token', async () => {
   const owner = await makeOwner(call);
   const admin = await makeUser(call, owner, 'admin', 'adam');
   expect((await call('GET', '/auth/users', { token: admin.token })).status).toBe(200);
@@ -94,7 +94,7 @@ test('a role that is changed is the role at once, with the same token', async ()
   expect((await call('GET', '/auth/users', { token: admin.token })).status).toBe(403);
 });
 
-test('a disabled user is out at once: tokens, log-in, refresh, keys; enabled again, old tokens stay dead', async () => {
+test('a disabled user loses tokens, log-in, refresh and keys at once; old tokens stay invalid after the user is enabled again', async () => {
   const owner = await makeOwner(call);
   const member = await makeUser(call, owner, 'member', 'mia');
   const key = (
@@ -119,7 +119,7 @@ test('the last owner can be neither demoted nor disabled', async () => {
   expect((await patch(owner, owner.user, { disabled: true })).status).toBe(409);
 });
 
-test('of owners who demote each other at once, one stays', async () => {
+test('one owner remains after several owners demote each other at once', async () => {
   const owner = await makeOwner(call);
   const owners = [owner, ...(await Promise.all(['otto', 'oona', 'orla'].map((name) => makeUser(call, owner, 'owner', name))))];
   const demote = owners.map((one, i) => patch(one, owners[(i + 1) % owners.length]!.user, { role: 'member' }));
@@ -131,7 +131,7 @@ test('of owners who demote each other at once, one stays', async () => {
   expect(left).toContain('owner');
 });
 
-test('the own password is changed with the old one, and every other session ends', async () => {
+test('changing the password requires the current one and ends all other sessions', async () => {
   const owner = await makeOwner(call);
   const elsewhere = (await login(owner.tenant_id, 'olga')).body;
   const change = (current_password: string, new_password: string) =>
@@ -145,7 +145,7 @@ test('the own password is changed with the old one, and every other session ends
   expect((await login(owner.tenant_id, 'olga', 'Another-good-one-7')).status).toBe(200);
 });
 
-test('the own sessions are listed and ended, one or all others', async () => {
+test('a user lists their sessions and ends one or all others', async () => {
   const owner = await makeOwner(call);
   const [second, third, fourth] = await Promise.all(
     Array.from({ length: 3 }, async () => (await login(owner.tenant_id, 'olga')).body),
@@ -170,7 +170,7 @@ test('the own sessions are listed and ended, one or all others', async () => {
   expect(await list()).toHaveLength(1);
 });
 
-test('a reset token sets a new password once, ends every session, and the newest is the only one', async () => {
+test('a reset token works once and ends every session, and only the latest is valid', async () => {
   const owner = await makeOwner(call);
   const member = await makeUser(call, owner, 'member', 'mia');
   const make = async () =>

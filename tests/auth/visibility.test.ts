@@ -22,15 +22,15 @@ test.each<[Channel, string[], string[]]>([
   ['agent', ['public', 'agent'], ['none', 'low']],
   ['team', ['public', 'team'], ['none', 'low', 'high']],
   ['private', ['private', 'public', 'team', 'agent'], ['none', 'low', 'high']],
-])('a request in %s sees %j up to the sensitivity it is trusted with', (channel, seen, sensitivities) => {
+])('a request in %s sees %j and the sensitivities %j', (channel, seen, sensitivities) => {
   expect(visibilityIn(person(), channel)).toEqual({ channels: seen, sensitivities, subjects: ['ann'] });
 });
 
-test('a request is made only in a channel that the credential may use', () => {
+test('a request in a channel that the credential may not use returns 403', () => {
   expect(refusalOf(() => visibilityIn(key({ channels: ['team'] }), 'private'))).toMatchObject({ status: 403 });
 });
 
-test('a key for all subjects names whom it reads for, unless nothing private is in reach', () => {
+test('a key for all subjects must name a user unless no private items are in reach', () => {
   const unnamed = { status: 422, at: ['#/user_id'] };
   expect(refusalOf(() => visibilityIn(keyForAll(), 'private', { pointer: '#/user_id' }))).toMatchObject(unnamed);
   expect(visibilityIn(keyForAll(), 'team').subjects).toEqual([]);
@@ -44,7 +44,7 @@ test('a key for all subjects names whom it reads for, unless nothing private is 
   expect(refusalOf(() => requireSubjectFor(person(), { channel: 'private' }))).toBeUndefined();
 });
 
-test('a look-up by id reaches all channels of the credential, and tombstones', () => {
+test('a lookup by id covers all channels of the credential, and tombstones', () => {
   expect(visibilityById(person())).toEqual({
     channels: ['private', 'public', 'team', 'agent'],
     sensitivities: ['none', 'low', 'high', 'secret'],
@@ -60,12 +60,12 @@ test('a look-up by id reaches all channels of the credential, and tombstones', (
     expect(visibilityById(key({ channels: [channel] })).sensitivities).toContain('high');
 });
 
-test('an admin looks up anyone’s and what was retracted; on behalf of one user only that user’s', () => {
+test('an admin looks up items of all users and retracted ones; on behalf of a user only those of that user', () => {
   expect(visibilityById(admin())).toMatchObject({ subjects: null, byId: { retracted: true } });
   expect(visibilityById(reader(admin(), { user_id: 'bob' })).subjects).toEqual(['bob']);
 });
 
-test('on whose behalf a read may be made', () => {
+test('reads on behalf of others require the right to act for them', () => {
   const caller = callerOf(person());
   expect(onBehalf(caller, {})).toBe(caller);
   expect(onBehalf(caller, { all_users: false })).toBe(caller);
@@ -81,7 +81,7 @@ test('on whose behalf a read may be made', () => {
   expect([person(), admin(), keyForAll()].map(mayReadAll)).toEqual([false, true, true]);
 });
 
-test('a key for all subjects writes with the sight of the user that it names, anyone else with its own', () => {
+test('a key for all subjects writes with the visibility of the named user, others with their own', () => {
   expect(actingFor(callerOf(keyForAll()), 'bob').principal).toMatchObject({ subject: 'bob', subjects: ['bob'], reading: 'one' });
   const all = keyForAll();
   expect(actingFor(callerOf(all), undefined).principal).toBe(all);
@@ -89,25 +89,25 @@ test('a key for all subjects writes with the sight of the user that it names, an
   expect(actingFor(callerOf(boss), 'bob').principal).toBe(boss);
 });
 
-test('what is blocked in every channel that the credential asks in is not found by id; what is quarantined is', () => {
+test('an item that is blocked in all channels of the credential is hidden by id; a quarantined one is not', () => {
   expect(isHiddenById(null, ['team'])).toBe(false);
   expect(isHiddenById(['team'], ['team'])).toBe(true);
   expect(isHiddenById(['team'], ['team', 'private'])).toBe(false);
   expect(isHiddenById([...channels], ['team'])).toBe(false);
 });
 
-test('what is blocked wherever a list would show it is hidden in lists', () => {
+test('an item that is blocked in every channel that would list it is hidden in lists', () => {
   const ofTeam = { channel: 'team', sensitivity: 'none' } as const;
   expect(isHiddenInLists(null, ['team'], ofTeam)).toBe(false);
   expect(isHiddenInLists(['team'], ['team'], ofTeam)).toBe(true);
-  // the list of `private` shows it still
+  // the list of `private` still shows it
   expect(isHiddenInLists(['team'], ['team', 'private'], ofTeam)).toBe(false);
-  // `public` and `agent` never show what is of the team, nor what is highly sensitive
+  // `public` and `agent` never show team items or highly sensitive ones
   expect(isHiddenInLists(['team'], ['team', 'public', 'agent'], ofTeam)).toBe(true);
   expect(isHiddenInLists(['team'], ['team', 'public'], { channel: 'public', sensitivity: 'high' })).toBe(true);
 });
 
-test('the values that a statement binds', () => {
+test('the parameters of a statement', () => {
   const visibility = visibilityById(key({ channels: ['team'] }));
   expect(visibilityValues(visibility)).toEqual([['public', 'team'], ['ann'], ['none', 'low', 'high', 'secret']]);
   expect(byIdValues(visibility)).toEqual([false, ['team']]);

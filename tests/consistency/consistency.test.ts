@@ -45,7 +45,7 @@ async function repair(): Promise<{ repaired: string[]; remaining: string[] }> {
   return job.result as { repaired: string[]; remaining: string[] };
 }
 
-/** By a superuser, whom no wall keeps. */
+/** Changes rows as a superuser, whom row-level security does not restrict. */
 async function damage(statement: string): Promise<void> {
   const engine = testEngine();
   if (engine.kind !== 'postgres') throw new Error('a second connection is needed');
@@ -56,7 +56,7 @@ async function damage(statement: string): Promise<void> {
   expect(rowCount).toBeGreaterThan(0);
 }
 
-test('a tenant that was only written to is consistent, and a repair finds nothing to do', async () => {
+test('an undamaged tenant is consistent, and a repair changes nothing', async () => {
   const { body } = await alice.ask('GET', '/v1/consistency');
   expect([body.ok, body.as_of_seq, body.checks.filter(({ ok }: Check) => !ok)]).toEqual([true, 5, []]);
   expect(body.checks.map(({ name }: Check) => name)).toEqual([
@@ -79,13 +79,13 @@ test('a tenant that was only written to is consistent, and a repair finds nothin
   expect(await repair()).toMatchObject({ repaired: [], remaining: [] });
 });
 
-test('only an admin may ask', async () => {
+test('a member gets 403', async () => {
   const bob = await newColleague(alice);
   const answers = [await bob.ask('GET', '/v1/consistency'), await bob.ask('POST', '/v1/consistency/repair')];
   expect(answers.map(({ status }) => status)).toEqual([403, 403]);
 });
 
-test('of a large tenant a check is a job, one at a time, whose result is the report', async () => {
+test('the check of a large tenant is a job, one at a time, whose result is the report', async () => {
   const strict = await startTestDaemon({ CONSISTENCY_AT_ONCE: '2' }, onEmbedded() ? undefined : daemon.env);
   const asked = onEmbedded() ? await newTenant(strict.url) : alice;
   try {
@@ -169,7 +169,7 @@ describeOnServer(WHY, () => {
     ['a memory that is gone', `delete from memories ${oneMemory}`, 'memory_versions', { fault: 'no such memory' }],
     ['bytes that are gone', `update artifacts set bytes = '\\x00' ${where}`, 'artifacts', { fault: 'not all its bytes' }],
     ['an artifact that is gone', `delete from artifacts ${where}`, 'artifacts', { fault: 'no such artifact' }],
-  ])('%s is found, and a repair says that it cannot', async (_, statement, name, what) => {
+  ])('%s is found, and a repair reports that it remains', async (_, statement, name, what) => {
     await damage(statement);
     const found = (await wrong()).find((one) => one.name === name)!;
     if (typeof what === 'object') expect(found.sample[0]).toMatchObject(what as object);

@@ -25,12 +25,12 @@ async function wrong(): Promise<unknown[]> {
 
 const note = (text: string, more: object = {}) => ({ kind: 'note', text, channel: 'team', session_id: 's1', ...more });
 
-test('a fact that was said thousands of times is checked within the time of a request', async () => {
+test('a fact with thousands of repetitions is checked within the time of a request', async () => {
   for (let batch = 0; batch < 28; batch += 1) await remember(Array.from({ length: 500 }, () => note('the tide comes at six')));
   expect(await wrong()).toEqual([]);
 }, 240_000);
 
-test('so are thousands of memories, of which some took the place of others', async () => {
+test('thousands of memories, some of which were superseded, are checked within the time of a request', async () => {
   const old: { memory_id: string }[] = [];
   for (let batch = 0; batch < 16; batch += 1)
     old.push(...(await remember(Array.from({ length: 250 }, (_, i) => note(`old ${batch} ${i}`)))));

@@ -2,7 +2,7 @@ import { message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { erase, finished } from './support.ts';
 
-// On whichever engine the run is on, over HTTP alone.
+// Uses only HTTP, so it runs on both engines.
 
 let daemon: TestDaemon;
 beforeAll(async () => {
@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-test('a person is erased from the log, the search and the accounts; others stay; a policy forgets and trims', async () => {
+test('an erasure removes a person from the log, the search and the accounts, and keeps others; a policy blanks and trims', async () => {
   const owner = await newTenant(daemon.url);
   const carol = await newColleague(owner, 'carol');
   const record = (client: typeof owner, text: string) =>

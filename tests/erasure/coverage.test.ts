@@ -2,9 +2,9 @@ import { Client } from 'pg';
 import { workerDatabase } from '../support/database.ts';
 import { callsIn, functionFolders, routines, tablesIn } from '../support/routines.ts';
 
-// A table made tomorrow fails here until someone has decided what an erasure does with it.
+// A new table fails this test until its erasure is decided.
 
-/** Tables that no hook of an erasure writes, and how they are erased from. */
+/** Tables that no erasure hook writes, and how they are erased. */
 const otherwise: Record<string, string> = {
   audit_entries: 'by the service: their chain has a key that the database does not have',
   erasure_marks: 'they go with the job that made them',
@@ -12,7 +12,7 @@ const otherwise: Record<string, string> = {
   refresh_tokens: 'they go with their session',
   sessions: 'they go with their user',
 };
-/** What holds nothing of a subject, and why. */
+/** Tables without data about a subject. */
 const exempt: Record<string, string> = {
   audit_clocks: 'a count, a time and a mac',
   chunk_rebuilds: 'a seq',
@@ -23,7 +23,7 @@ const exempt: Record<string, string> = {
 
 const bodies = new Map(routines.map(({ name, sql }) => [name, sql]));
 
-/** The tables that a function writes, itself or by others of its folder. */
+/** Returns the tables that a function writes, directly or through functions of its folder. */
 function writtenBy(name: string, seen = new Set<string>()): string[] {
   if (seen.has(name)) return [];
   seen.add(name);
@@ -32,7 +32,7 @@ function writtenBy(name: string, seen = new Set<string>()): string[] {
   return [...tablesIn(sql), ...within.flatMap((other) => writtenBy(other, seen))];
 }
 
-test('every table of tenants with texts or documents is erased from, or exempt for a reason', async () => {
+test('every tenant table with texts or documents is erased, or exempt for a reason', async () => {
   const client = new Client((await workerDatabase()).connection);
   await client.connect();
   const names = async (text: string, values: unknown[] = []) =>

@@ -2,7 +2,7 @@ import { newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { erase, finished } from './support.ts';
 
-/** `DRY_RUN_DECISIONS=9000 npx jest tests/erasure/dry_run` measures; it says the figures on stderr. */
+/** `DRY_RUN_DECISIONS=9000 npx jest tests/erasure/dry_run` measures, and prints the durations to stderr. */
 const DECISIONS = Number(process.env.DRY_RUN_DECISIONS ?? 1_000);
 
 let daemon: TestDaemon;
@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-test('a dry run of thousands of memories is answered, at once or by its job, as the erasure then counts', async () => {
+test('a dry run of thousands of memories returns the counts of the erasure, directly or through its job', async () => {
   const owner = await newTenant(daemon.url);
   for (let i = 0; i < DECISIONS; i += 500) {
     const events = Array.from({ length: 500 }, (_, j) => ({
@@ -31,7 +31,7 @@ test('a dry run of thousands of memories is answered, at once or by its job, as 
   const found = asked.status === 200 ? asked.body : (await finished(owner, asked.body.job_id, 120_000)).result;
   const middle = performance.now();
   expect(found.counts).toMatchObject({ events: DECISIONS, memories: DECISIONS, memory_versions: DECISIONS });
-  // one begun meanwhile would wait for its turn: this one leaves nothing behind
+  // the erasure would wait for an unfinished dry run; it has left no marks
   const { result } = await erase(owner, { agent_id: 'scribe' });
   expect(result.certificate.counts).toMatchObject(found.counts);
   if (process.env.DRY_RUN_DECISIONS)

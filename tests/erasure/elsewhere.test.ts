@@ -7,9 +7,9 @@ import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { daemonDatabase, describeOnServer } from '../support/database.ts';
 import { dumpOf, erase } from './support.ts';
 
-// What other features keep of a subject, written as they write it: by the statements of their tables.
+// Data of other features about a subject, inserted directly into their tables.
 const onServer = (name: string, tests: () => void) =>
-  describeOnServer('a test has no connection beside the daemon', () => describe(name, tests));
+  describeOnServer('a test cannot open a second connection', () => describe(name, tests));
 
 onServer('an erasure', () => {
   let given: Awaited<ReturnType<typeof daemonDatabase>>;
@@ -26,7 +26,7 @@ onServer('an erasure', () => {
     await given.release();
   });
 
-  test('whose step waits for a writer longer than its lease blanks all that its certificate says', async () => {
+  test('blanks everything that its certificate counts, even if a step waits for a writer longer than its lease', async () => {
     const hasty = await startTestDaemon({ LOG_LEVEL: 'error', JOB_LEASE_MS: '1000' }, given.env);
     const owner = await newTenant(hasty.url);
     const events = Array.from({ length: 50 }, (_, i) => message(`words of erika ${i}`, { user_id: 'erika', channel: 'team' }));
@@ -43,10 +43,10 @@ onServer('an erasure', () => {
     await hasty.stop();
   }, 60_000);
 
-  test('blanks what a trim beside it has left, also behind a page of events that the trim has dropped', async () => {
+  test('blanks the events that a concurrent trim has left, also after a page of events that the trim dropped', async () => {
     const owner = await newTenant(daemon.url);
     const events = Array.from({ length: 100 }, (_, i) => message(`words of frida ${i}`, { user_id: 'frida', channel: 'team' }));
-    // two requests: ids sort by time, those of one request in any order
+    // two requests, because ids are ordered between requests but not within one
     for (const some of [events.slice(0, 60), events.slice(60)])
       expect((await owner.ask('POST', '/v1/events', { body: { events: some } })).status).toBe(201);
     const tenant = database.tenants(owner.tenant_id);
@@ -74,7 +74,7 @@ onServer('an erasure', () => {
     expect(await dumpOf(tenant)).not.toContain('frida');
   });
 
-  test('reaches edits, capsules and subscriptions, and counts them as its dry run does', async () => {
+  test('covers edits, capsules and webhooks, and its dry run returns the same counts', async () => {
     const owner = await newTenant(daemon.url);
     const dora = await newColleague(owner, 'dora-of-denmark');
     const record = async (client: typeof owner, text: string) =>

@@ -14,9 +14,9 @@ import { daemonDatabase, describeOnServer } from '../support/database.ts';
 import { testEngine } from '../support/engine.ts';
 import { dumpOf, erase, makeMemory, memoryRow } from './support.ts';
 
-// On PostgreSQL: a second pool looks at the rows beside the daemon. The embedded engine has one session; its erasures are in embedded.test.ts.
+// Reads the tables through a second connection. On the embedded engine, which has one session, anywhere.test.ts covers erasures.
 const onServer = (name: string, tests: () => void) =>
-  describeOnServer('a test has no connection beside the daemon', () => describe(name, tests));
+  describeOnServer('a test cannot open a second connection', () => describe(name, tests));
 
 onServer('an erasure', () => {
   let given: Awaited<ReturnType<typeof daemonDatabase>>;
@@ -50,7 +50,7 @@ onServer('an erasure', () => {
   const counts = async (client: Client, subject: Record<string, string>) =>
     (await client.ask('POST', '/v1/erasures', { body: { ...subject, dry_run: true } })).body.counts;
 
-  /** Carol and the others, who rest on each other. */
+  /** Records events and memories of Carol and of others that cite each other. */
   async function fill({ owner, carol, tenant }: { owner: Client; carol: Client; tenant: Tenant }) {
     const secret = `fjord-${randomBytes(6).toString('hex')}`;
     const actor = { type: 'human', id: 'carol-of-norway' };
@@ -88,7 +88,7 @@ onServer('an erasure', () => {
     return { secret, hers, long, decided, uploaded: uploaded.body, others, act, only, chained, both, free };
   }
 
-  test('removes a person from every table; a dump holds nothing of them; what others hold stays', async () => {
+  test('removes a person from every table and from a dump, and keeps the data of others', async () => {
     const it = await world();
     const { owner, tenant } = it;
     const made = await fill(it);
@@ -121,7 +121,7 @@ onServer('an erasure', () => {
     expect([after.events, after.last_seq]).toEqual([before.events + 3, before.last_seq + 3]);
   }, 60_000);
 
-  test('leaves a tombstone in its place, and marks what has lost a part of its evidence', async () => {
+  test('leaves a tombstone, and marks memories that lost a part of their sources', async () => {
     const it = await world();
     const { owner, tenant } = it;
     const made = await fill(it);
@@ -172,7 +172,7 @@ onServer('an erasure', () => {
     expect((await it.carol.ask('GET', '/auth/me')).status).toBe(401);
   }, 60_000);
 
-  test('of a session, a project or an agent takes what is theirs and leaves the same person’s other words', async () => {
+  test('of a session, a project or an agent removes its events and keeps the person’s other events', async () => {
     const { owner, tenant } = await world();
     await record(owner, team('in the session', { session_id: 'doomed' }));
     await record(owner, team('in the project', { project_id: 'doomed' }));
@@ -194,7 +194,7 @@ onServer('an erasure', () => {
     expect(rows).toContain('apart');
   }, 60_000);
 
-  test('a memory that two sessions say stands on the one that is left', async () => {
+  test('of one of two sessions that state a memory keeps the memory with the other source', async () => {
     const { owner, tenant } = await world();
     const say = (session_id: string) =>
       record(owner, { ...team('', { session_id }), kind: 'decision', content: { decision: 'tabs, not spaces' } });
@@ -212,7 +212,7 @@ onServer('an erasure', () => {
     expect(await dumpOf(tenant)).not.toContain('tabs, not spaces');
   }, 60_000);
 
-  test('is refused to members, for two subjects, for the last owner, and begins once under one key', async () => {
+  test('returns 403 to members, 422 for two subjects, 409 for the last owner, and starts once per Idempotency-Key', async () => {
     const { owner, carol } = await world();
     const status = async (client: Client, body: unknown) => (await client.ask('POST', '/v1/erasures', { body })).status;
     expect(await status(carol, { user_id: 'x' })).toBe(403);
@@ -226,7 +226,7 @@ onServer('an erasure', () => {
     expect((await owner.ask('POST', '/v1/erasures', { body: { session_id: 'other' }, headers })).status).toBe(409);
   }, 60_000);
 
-  test('is told in the ledger before and after, the subject sealed', async () => {
+  test('is recorded in the ledger at its start and end, with an encrypted subject', async () => {
     const { owner } = await world();
     const { job_id } = await erase(owner, { session_id: 'a-name-in-clear' });
     const text = readFileSync(ledger, 'utf8');
@@ -244,7 +244,7 @@ function pgDump(env: Record<string, string>): Buffer {
   if (engine.kind !== 'postgres') throw new Error('this needs a server');
   const { admin } = engine.cluster;
   return execFileSync('pg_dump', ['--data-only', '--inserts'], {
-    // the owner of the tables cannot look past their policies, which is as it should be: backups are made by a superuser
+    // row-level security also binds the owner of the tables; backups are made by a superuser
     env: {
       ...process.env,
       ...env,

@@ -51,7 +51,7 @@ const record = async (client: Client, body: Record<string, unknown>) => {
   return answer.body as Record<string, any>;
 };
 
-/** What the person decided with others, and what is theirs alone. */
+/** Records decisions, a task and a rule that the person shares with others, and events that are only theirs. */
 async function fill(owner: Client) {
   const zoe = await newPerson(owner);
   const actor = { type: 'human', id: names[0]! };
@@ -83,7 +83,7 @@ async function fill(owner: Client) {
   return { zoe, said, decision, task, rule: rule.body, hidden };
 }
 
-test('keep_shared keeps decisions, tasks and rules of the team without the names of the person', async () => {
+test('keep_shared keeps decisions, tasks and rules of the team, with the names of the person replaced', async () => {
   const owner = await newTenant(daemon.url);
   const made = await fill(owner);
   const edit = await owner.ask('POST', '/v1/edits', {
@@ -124,7 +124,7 @@ test('keep_shared keeps decisions, tasks and rules of the team without the names
   expect(found.length).toBeGreaterThanOrEqual(3);
   for (const word of ['heliotrope', 'Ann'])
     expect((await owner.ask('POST', '/v1/search', { body: { query: word } })).body.data).toEqual([]);
-  // what is theirs alone is a tombstone
+  // events that are only theirs become tombstones
   for (const { event_id } of [made.said, made.hidden])
     expect((await owner.ask('GET', `/v1/events/${event_id}`)).body).toMatchObject({
       event_id,
@@ -136,7 +136,7 @@ test('keep_shared keeps decisions, tasks and rules of the team without the names
   expect((await owner.ask('GET', '/v1/consistency')).body.checks.filter(({ ok }: { ok: boolean }) => !ok)).toEqual([]);
 });
 
-testOnServer('a second connection reads its tables')('with keep_shared nothing of the person is left in any table', async () => {
+testOnServer('a second connection reads its tables')('with keep_shared no table contains the person', async () => {
   const database: Database = await openDatabase(loadConfig({ ...given.env, NODE_ENV: 'test' }), createLogger('silent'));
   try {
     const owner = await newTenant(daemon.url);
@@ -164,7 +164,7 @@ testOnServer('a second connection reads its tables')('with keep_shared nothing o
   }
 });
 
-test('without keep_shared they go, and it is refused where the subject is no person', async () => {
+test('without keep_shared the shared items are erased; for a subject that is not a person it returns 422', async () => {
   const owner = await newTenant(daemon.url);
   await fill(owner);
   const job = await erase(owner, { user_id: names[0] });
@@ -174,7 +174,7 @@ test('without keep_shared they go, and it is refused where the subject is no per
   expect([refused.status, JSON.stringify(refused.body)]).toEqual([422, expect.stringContaining('keep_shared')]);
 });
 
-test('two decisions that differ by the case of the name alone, and the same person erased twice', async () => {
+test('two decisions that differ only in the case of a name merge, and the same person can be erased twice', async () => {
   const owner = await newTenant(daemon.url);
   for (let time = 0; time < 2; time += 1) {
     for (const decision of ['Ask Ken first', 'Ask ken first'])

@@ -7,11 +7,11 @@ import { type SpawnedDaemon, spawnDaemon } from '../support/daemon.ts';
 import { daemonDatabase, describeOnServer } from '../support/database.ts';
 import { dumpOf, finished } from './support.ts';
 
-// A subject of ten thousand events, while others write; and daemons that die on the way. It needs connections beside the daemon's.
-/** `ERASURE_EVENTS=100000 npx jest tests/erasure/large -t 'other writers'` measures; it says the figures on stderr. */
+// A subject with ten thousand events while others write, and daemons that are killed. Needs a second connection.
+/** `ERASURE_EVENTS=100000 npx jest tests/erasure/large -t 'other writers'` measures, and prints the durations to stderr. */
 const EVENTS = Number(process.env.ERASURE_EVENTS ?? 10_000);
 const onServer = (name: string, tests: () => void) =>
-  describeOnServer('a test has no connection beside the daemon', () => describe(name, tests));
+  describeOnServer('a test cannot open a second connection', () => describe(name, tests));
 
 onServer('a large erasure', () => {
   let given: Awaited<ReturnType<typeof daemonDatabase>>;
@@ -43,7 +43,7 @@ onServer('a large erasure', () => {
     }
   }
 
-  test('lets other writers of the tenant through between its steps', async () => {
+  test('lets other writers of the tenant proceed between its steps', async () => {
     const { url } = await spawn();
     const owner = await newTenant(url);
     await fill(owner, 'subject-of-many', EVENTS);
@@ -70,13 +70,13 @@ onServer('a large erasure', () => {
       process.stderr.write(
         `${EVENTS} events in ${Math.round(took)} ms; ${waits.length} writes beside it, the longest ${Math.round(Math.max(...waits))} ms\n`,
       );
-    // a step takes a thousand at most, and who waits for the clock goes before the next one
+    // a step covers at most a thousand events, and a waiting writer precedes the next step
     expect(waits.length).toBeGreaterThanOrEqual(EVENTS / 1000 - 1);
     const rows = await dumpOf(database.tenants(owner.tenant_id));
     expect([rows.includes('subject-of-many'), rows.includes('beside 3')]).toEqual([false, true]);
   }, 900_000);
 
-  test('goes on after a kill -9 of its daemon, and counts each row once', async () => {
+  test('continues after its daemon is killed, and counts each row once', async () => {
     const first = await spawn();
     const owner = await newTenant(first.url);
     await fill(owner, 'killed-halfway', 20_000);
@@ -89,7 +89,7 @@ onServer('a large erasure', () => {
         ask: (method: string, path: string) => send<any>(daemon.url, method, path, {}, owner.token),
       } as Client;
       for (const before = done; done <= before; await sleep(10)) {
-        // a busy machine may refuse one
+        // a busy machine may reject a request
         const { status, body: job } = await client.ask('GET', `/v1/jobs/${body.job_id}`);
         if (status === 200) done = job.progress.done;
       }

@@ -12,7 +12,7 @@ import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { daemonDatabase, describeOnServer } from '../support/database.ts';
 import { erase, finished } from './support.ts';
 
-// A ledger is a file on a disk that fills up, and daemons are killed while they write to it.
+// The ledger is a file on a disk that can fill up, and daemons are killed while they write to it.
 
 const dir = mkdtempSync(join(tmpdir(), 'ledger-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -26,7 +26,7 @@ const entry = (job_id: string, state: 'started' | 'completed' | 'refused' = 'sta
   subject: { v: 1, kid: 'a', data: 'b' } as never,
 });
 
-test('what follows a line that was cut off is read; the cut one is told', () => {
+test('entries after a truncated line are read, and the truncated line is reported', () => {
   const file = join(dir, 'cut.ndjson');
   const { append } = openLedger(file);
   append(entry('job_1'));
@@ -41,7 +41,7 @@ test('what follows a line that was cut off is read; the cut one is told', () => 
 });
 
 const onServer = (name: string, tests: () => void) =>
-  describeOnServer('a test has no connection beside the daemon', () => describe(name, tests));
+  describeOnServer('a test cannot open a second connection', () => describe(name, tests));
 
 onServer('a daemon', () => {
   const ledger = join(dir, 'daemon.ndjson');
@@ -59,7 +59,7 @@ onServer('a daemon', () => {
     await daemon.stop();
     await given.release();
   });
-  /** The disk is full. */
+  /** Simulates a full disk. */
   const fill = () => {
     writeFileSync(ledger, '', { flag: 'a' });
     renameSync(ledger, aside);
@@ -77,7 +77,7 @@ onServer('a daemon', () => {
   const marks = (tenant_id: string) =>
     database.tenants(tenant_id).read(async (db) => (await db.rows('select from erasure_marks')).length);
 
-  test('waits with an erasure until its ledger can be written', async () => {
+  test('delays an erasure until its ledger can be written', async () => {
     const owner = await newTenant(daemon.url);
     await owner.ask('POST', '/v1/events', { body: message('said', { session_id: 'gone', channel: 'team' }) });
     fill();
@@ -93,7 +93,7 @@ onServer('a daemon', () => {
     ]);
   }, 60_000);
 
-  test('keeps the certificate of an erasure whose end its ledger could not be told', async () => {
+  test('keeps the certificate of an erasure whose completion could not be recorded in the ledger', async () => {
     const owner = await newTenant(daemon.url);
     for (let i = 0; i < 5; i += 1) {
       const events = Array.from({ length: 400 }, (_, j) => message(`${i} ${j}`, { session_id: 'gone', channel: 'team' }));
@@ -108,14 +108,14 @@ onServer('a daemon', () => {
     expect([statesOf(body.job_id), await marks(owner.tenant_id)]).toEqual([['started'], 0]);
   }, 60_000);
 
-  test('says of an erasure that was refused after it began that it was, and leaves no marks', async () => {
+  test('records the refusal of an erasure that had started, and leaves no marks', async () => {
     const owner = await newTenant(daemon.url);
     const second = await newColleague(owner, 'second');
     await owner.ask('PATCH', `/auth/users/${second.user_id}`, { body: { role: 'owner' } });
     const tenant = database.tenants(owner.tenant_id);
     const { body } = await owner.ask('POST', '/v1/erasures', { body: { session_id: 'none' } });
     await finished(owner, body.job_id);
-    // the other owner is gone between the beginning and the accounts
+    // the other owner is disabled between the start and the phase `accounts`
     const job_id = 'job_01m7z10b4vee9y0hxhrngnmszn';
     await tenant.write(async (db) => {
       await db.run(`insert into erasure_marks (tenant_id, job_id, what, id) values ($1, $2, 'user', $3)`, [
@@ -139,7 +139,7 @@ onServer('a daemon', () => {
     expect([job.state, job.problem.status, statesOf(job_id), await marks(tenant.id)]).toEqual(['failed', 409, ['refused'], 0]);
   }, 60_000);
 
-  test('the replay tells what it cannot read, goes on, and exits 1', async () => {
+  test('reports unreadable entries during a replay, continues, and exits with 1', async () => {
     const owner = await newTenant(daemon.url);
     await erase(owner, { session_id: 'first' });
     const lines = readFileSync(ledger, 'utf8').split('\n');

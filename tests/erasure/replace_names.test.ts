@@ -12,16 +12,16 @@ test.each([
   ['иван', 'Иван решил; ивановы остаются', 'X решил; ивановы остаются'],
   ['a.b+c@x.org', 'write to a.b+c@x.org, not to aab+c@x.org', 'write to X, not to aab+c@x.org'],
   ['$1', 'costs $1, not $10', 'costs X, not $10'],
-])('%s as a whole word', (name, text, expected) => {
+])('%s is replaced as a whole word', (name, text, expected) => {
   expect(said([name], text)).toBe(expected);
 });
 
-test('the longest of several names is replaced, and what replaces it is taken literally', () => {
+test('the longest of several names is replaced, and the replacement is literal', () => {
   expect(said(['bob', 'bob@example.org'], 'bob@example.org is bob')).toBe('X is X');
   expect(replaceNames(['bob'], '$&')({ ...empty, content: { text: 'bob' } }).content.text).toBe('$&');
 });
 
-test('keys of clients are replaced, words of the service are not', () => {
+test('keys of clients are replaced, fields and values of the service are not', () => {
   const rename = replaceNames(['active', 'text', 'body'], 'X');
   const content = { text: 'active', status: 'active', body: { status: 'active', text: 'body', owners: { active: ['text'] } } };
   expect(rename({ ...empty, content, metadata: { active: 1 } })).toMatchObject({
@@ -30,7 +30,7 @@ test('keys of clients are replaced, words of the service are not', () => {
   });
 });
 
-test('keys that a client puts beside the fields of the service are replaced too', () => {
+test('client keys beside the fields of the service are replaced', () => {
   const content = { decision: 'x', ann: 1, body: { rationale: ['ann'], ann: { ann: 2 } } };
   expect(replaceNames(['ann'], 'X')({ ...empty, content }).content).toEqual({
     decision: 'x',
@@ -39,7 +39,7 @@ test('keys that a client puts beside the fields of the service are replaced too'
   });
 });
 
-test('what other nouns have of an event is replaced too, keys and all', () => {
+test('data of other nouns is replaced, including its keys', () => {
   const states = [{ key: 'ann', value: { ann: ['by Ann'] } }];
   expect(replaceNames(['ann'], 'X')({ ...empty, states }).states).toEqual([{ key: 'X', value: { X: ['by X'] } }]);
 });

@@ -17,10 +17,10 @@ import { daemonDatabase, describeOnServer } from '../support/database.ts';
 import { testEngine } from '../support/engine.ts';
 import { erase } from './support.ts';
 
-// A restored database holds what was erased, and perhaps others under the same names and seqs, whom the ledger does not mean.
+// A restored database contains erased data, and may contain newer data under the same names and seqs, which a replay must not erase.
 const TEST_KEY = Buffer.alloc(32, 'only-for-tests').toString('base64');
 const onServer = (name: string, tests: () => void) =>
-  describeOnServer('a test has no connection beside the daemon', () => describe(name, tests));
+  describeOnServer('a test cannot open a second connection', () => describe(name, tests));
 
 onServer('a replay', () => {
   let [given, restored]: Awaited<ReturnType<typeof daemonDatabase>>[] = [];
@@ -54,7 +54,7 @@ onServer('a replay', () => {
   const remove = ({ tenant_id, ask }: Client) => ask('DELETE', '/v1/tenant', { body: { confirm: tenant_id } });
   const login = async (url: string, { tenant_id, username }: Client) =>
     (await send(url, 'POST', '/auth/login', { body: { tenant_id, username, password: PASSWORD } })).status;
-  /** What was there when the ledger was written: a tenant and the events up to a seq. */
+  /** Makes the tenant and its events up to a seq older than the ledger. */
   async function age({ tenant_id }: Client, upto_seq: number) {
     await withClient({ ...theServer(), database: restored!.env.PGDATABASE! }, async (client) => {
       await client.query(`update tenants set created_at = created_at - interval '1 year' where tenant_id = $1`, [tenant_id]);
@@ -78,7 +78,7 @@ onServer('a replay', () => {
   }
   const replayOf = ({ tenant_id }: Client, env = restored!.env) => replay(env, ledger, '--tenant', tenant_id);
 
-  test('erases what was recorded before the erasure, and not what has its seqs since an earlier restore', async () => {
+  test('erases events from before the erasure, but not newer events that reuse their seqs after an earlier restore', async () => {
     const owner = await newTenant(daemon!.url);
     for (const text of ['long gone', 'and gone']) await record(owner, text);
     await erase(owner, { agent_id: 'planner' });
@@ -92,13 +92,13 @@ onServer('a replay', () => {
     expect(await textsOf(client)).toEqual(['a new beginning']);
   }, 90_000);
 
-  test('leaves alone who has the name of a tenant that was deleted', async () => {
+  test('skips a new tenant with the name of a deleted one', async () => {
     const owner = await newTenant(daemon!.url);
     for (const text of ['one', 'two', 'three']) await record(owner, text);
     await erase(owner, { agent_id: 'planner' });
     expect((await remove(owner)).status).toBe(202);
     const tenant = database.tenants(owner.tenant_id);
-    // at once what takes five minutes
+    // without the delay of five minutes
     while ((await eraseBatch(tenant, 1000, 0)) !== 'gone') await sleep(20);
     const other = await newTenant(daemon!.url, owner.tenant_id, 'bob');
     await record(other, 'of somebody else');
@@ -108,7 +108,7 @@ onServer('a replay', () => {
     expect([await textsOf(other), await login(daemon!.url, other)]).toEqual([['of somebody else'], 200]);
   }, 90_000);
 
-  test('deletes again a tenant that was deleted', async () => {
+  test('deletes a deleted tenant again', async () => {
     const owner = await newTenant(daemon!.url);
     await record(owner, 'long gone');
     expect((await remove(owner)).status).toBe(202);
@@ -134,7 +134,7 @@ onServer('a replay', () => {
     expect((await replayOf(owner)).code).toBe(0);
   }, 90_000);
 
-  test('asks the operator where it is not known whether a tenant was deleted', async () => {
+  test('fails if it is unknown whether a tenant was deleted', async () => {
     const owner = await newTenant(daemon!.url);
     await remove(owner);
     const file = join(dir, 'cut.ndjson');
@@ -150,7 +150,7 @@ onServer('a replay', () => {
     expect(await login(again!.url, client)).toBe(200);
   }, 90_000);
 
-  test('a tenant is not deleted while the ledger cannot be written, and is without a key, which is told', async () => {
+  test('deleting a tenant fails while the ledger cannot be written, and succeeds with a warning without a key', async () => {
     const owner = await newTenant(daemon!.url);
     writeFileSync(ledger, '', { flag: 'a' });
     renameSync(ledger, join(dir, 'aside'));
@@ -177,7 +177,7 @@ function theServer() {
   return engine.cluster.admin;
 }
 
-test('an erasure that began twice is done again as far as it reached the last time', () => {
+test('an erasure that started twice is replayed up to the seq of its latest start', () => {
   const dir = mkdtempSync(join(tmpdir(), 'twice-'));
   const file = join(dir, 'erasures.ndjson');
   const entry = (state: 'started' | 'completed', upto_seq: number) => ({

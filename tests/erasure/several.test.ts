@@ -2,7 +2,7 @@ import { type Client, message, newColleague, newTenant } from '../support/client
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { erase } from './support.ts';
 
-// What several people said or moved together, of whom one is erased.
+// Items that several people contributed to, one of whom is erased.
 
 let daemon: TestDaemon;
 beforeAll(async () => {
@@ -34,7 +34,7 @@ const erased = async (client: Client, more = {}) => {
 };
 
 test.each(['az', 'aza', 'zaz', 'azaz', 'zza'])(
-  'a task moved by %s: once z is erased, each passage ends where the next version begins, then and now',
+  'a task updated by %s: after z is erased, each passage ends where the next version begins, as before',
   async (moves) => {
     const owner = await newTenant(daemon.url);
     const people = { a: ['amy', await newColleague(owner, 'amy')], z: ['zed', await newColleague(owner, 'zed')] } as const;
@@ -52,7 +52,7 @@ test.each(['az', 'aza', 'zaz', 'azaz', 'zza'])(
   },
 );
 
-test('the version that states a decision anew does not cite the erased name', async () => {
+test('the new version of a decision does not cite the erased name', async () => {
   const owner = await newTenant(daemon.url);
   const [amy, zed] = [await newColleague(owner, 'amy'), await newColleague(owner, 'zed')];
   const said = await record(zed, { actor: { type: 'human', id: 'zed' }, content: { text: 'lavender' } });
@@ -68,7 +68,7 @@ test('the version that states a decision anew does not cite the erased name', as
   }
 });
 
-test('keep_shared: no version of what stays names the person, whoever said it, nor does what the log says of its edits', async () => {
+test('keep_shared: neither a version of a retained item nor the events about its edits name the person', async () => {
   const owner = await newTenant(daemon.url);
   const [amy, zed] = [await newColleague(owner, 'amy'), await newColleague(owner, 'zed')];
   const first = await move(zed, 'zed', 'open');

@@ -5,7 +5,7 @@ import { type MemoryEffect, sha256Hex, withMemory } from '../../src/memories/eff
 import { withPassages } from '../../src/passages/index.ts';
 import type { Client } from '../support/client.ts';
 
-/** The job's view once it is over. */
+/** Waits until the job has ended, and returns it. */
 export async function finished(client: Client, job_id: string, ms = 60_000) {
   for (const end = Date.now() + ms; Date.now() < end; await sleep(50)) {
     const { body } = await client.ask('GET', `/v1/jobs/${job_id}`);
@@ -20,7 +20,7 @@ export async function erase(client: Client, body: Record<string, unknown>) {
   return finished(client, answer.body.job_id);
 }
 
-/** Every row of the tenant, of every table, as text. */
+/** Returns all rows of the tenant in all tables as text. */
 export async function dumpOf(tenant: Tenant): Promise<string> {
   return tenant.read(async (db) => {
     const tables = await db.rows<{ name: string }>(
@@ -36,7 +36,7 @@ export async function dumpOf(tenant: Tenant): Promise<string> {
   });
 }
 
-/** A memory of another kind than what events make, as POST /v1/memories makes it. */
+/** Creates a memory as POST /v1/memories does, of a kind that no event creates. */
 export async function makeMemory(
   tenant: Tenant,
   {

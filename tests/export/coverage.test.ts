@@ -2,9 +2,9 @@ import { Client } from 'pg';
 import { registry } from '../../src/registry.ts';
 import { workerDatabase } from '../support/database.ts';
 
-// Asks the catalog: a table or a column made tomorrow is exported, or said not to be.
+// Compares the exported parts with the catalog: a new table or column must be exported or listed here.
 
-/** Tables of tenants that no export holds, each with the reason. */
+/** Tenant tables that are not exported, and why. */
 const left: Record<string, string> = {
   api_keys: 'a credential',
   audit_clocks: 'as audit_entries',
@@ -37,7 +37,7 @@ afterAll(() => client.end());
 const names = async (text: string, values: unknown[] = []) =>
   (await client.query<{ name: string }>(text, values)).rows.map(({ name }) => name);
 
-test('every table of tenants is exported, or left out with a reason', async () => {
+test('every tenant table is exported, or left out for a reason', async () => {
   const tables = await names(
     `select c.relname as name from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
      where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') order by 1`,
@@ -46,7 +46,7 @@ test('every table of tenants is exported, or left out with a reason', async () =
   expect(tables.filter((name) => !exported.includes(name) && !left[name])).toEqual([]);
 });
 
-test('the order of the lines is that of every earlier export', async () => {
+test('the lines have the same order as in earlier exports', async () => {
   const parts = await names('select part as name from portable_parts() order by place');
   const before = [
     'memory',
@@ -63,7 +63,7 @@ test('the order of the lines is that of every earlier export', async () => {
   expect(Object.keys(rows).sort()).toEqual(parts.sort());
 });
 
-test.each(Object.keys(rows))('each column of the part %s has its rule in an import', async (part) => {
+test.each(Object.keys(rows))('each column of the part %s has a schema for imports', async (part) => {
   const columns = await names(
     'select c.name from portable_parts() p cross join lateral portable_columns(p.relation) c where p.part = $1 order by 1',
     [part],

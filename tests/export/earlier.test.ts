@@ -5,7 +5,7 @@ import { newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { bringIn, exported, faultsOf, jobDone, withoutHeader } from './file.ts';
 
-// Exports that earlier releases made. The files stay as those releases wrote them.
+// Exports of earlier releases. The files must not be changed.
 
 let daemon: TestDaemon;
 beforeAll(async () => {
@@ -13,14 +13,14 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-/** What the earlier release knew. What later ones added says nothing of it. */
+/** Returns the fields that the earlier release had. Fields that were added later must be null. */
 function keptOf(line: Record<string, unknown>, before: Record<string, unknown>): Record<string, unknown> {
   const added = Object.keys(line).filter((name) => !(name in before));
   expect(added.filter((name) => line[name] !== null)).toEqual([]);
   return Object.fromEntries(Object.entries(line).filter(([name]) => !added.includes(name)));
 }
 
-test.each(['0.1.0'])('an export made by release %s comes in whole, and goes out as it was', async (release) => {
+test.each(['0.1.0'])('an export of release %s is imported completely and exported unchanged', async (release) => {
   const file = gunzipSync(readFileSync(join(import.meta.dirname, 'fixtures', `${release}.ndjson.gz`))).toString();
   const copy = await newTenant(daemon.url);
   const { status, body } = await bringIn(copy, file);

@@ -27,7 +27,7 @@ export async function jobDone(client: Client, job_id: string): Promise<Record<st
   }
 }
 
-/** The lines as a file again, with an end that fits them. */
+/** Returns the lines as a file with a valid end line. */
 export function fileOf(lines: Line[]): string {
   const body = lines.filter(({ type }) => type !== 'end');
   const text = body.map((line) => `${JSON.stringify(line)}\n`).join('');
@@ -36,14 +36,14 @@ export function fileOf(lines: Line[]): string {
   return `${text}${JSON.stringify({ type: 'end', counts, sha256: createHash('sha256').update(text).digest('hex') })}\n`;
 }
 
-/** The checks that are wrong, each with what it found. */
+/** Returns the failed checks with their findings. */
 export async function faultsOf(client: Client): Promise<unknown[]> {
   const { status, body } = await client.ask('GET', '/v1/consistency');
   const { checks } = status === 202 ? (await jobDone(client, body.job_id)).result : body;
   return checks.filter(({ ok }: { ok: boolean }) => !ok);
 }
 
-/** What two exports of the same log have in common: all but whose it is, when it was made, and its hash. */
+/** Returns the lines without what differs between exports of the same log: tenant, time and hash. */
 export const withoutHeader = (file: string) =>
   linesOf(file).map((line) =>
     line.type === 'header' || line.type === 'end' ? { ...line, tenant_id: '', created_at: '', sha256: '' } : line,

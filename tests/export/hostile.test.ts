@@ -2,7 +2,7 @@ import { type Client, message, newColleague, newTenant } from '../support/client
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { bringIn, exported, fileOf, type Line, linesOf } from './file.ts';
 
-// A file is trusted as little as any request: what is broken is refused with its line, and nothing of it stays.
+// A file is as untrusted as any request: an invalid line is rejected with its number, and nothing of the file remains.
 
 let daemon: TestDaemon;
 let file: string;
@@ -22,7 +22,7 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-/** The file with something done to its lines, and an end that fits. */
+/** Returns the file with changed lines and a valid end line. */
 const changed = (change: (lines: Line[]) => Line[]): string => fileOf(change(linesOf(file)));
 const at = (type: string, change: (line: Line) => Line, nth = 0) => {
   let seen = -1;
@@ -103,9 +103,9 @@ const broken: [string, () => string, number, string?][] = [
   ['settings that are none', () => at('tenant', (line) => ({ ...line, settings: { admin: true } })), 422, '#/1/settings/admin'],
 ];
 
-// a row without its fourth would make jest wait for a callback
+// with a missing fourth element, jest would wait for a callback
 test.each(broken.map(([name, make, status, pointer]) => [name, make, status, pointer ?? ''] as const))(
-  '%s is refused and leaves the tenant empty',
+  '%s is rejected and leaves the tenant empty',
   async (_, make, status, pointer) => {
     const answer = await bringIn(target, make());
     expect([answer.status, answer.body.title]).toEqual([status, answer.body.title]);
@@ -128,7 +128,7 @@ describe('edits', () => {
   const withEdit = (change: (line: Line) => Line) =>
     fileOf(linesOf(edited).map((line) => (line.type === 'edit' ? change(line) : line)));
 
-  test('about another event than stands there, or before the log begins, are refused', async () => {
+  test('that refer to another event, or to one before the beginning of the log, are rejected', async () => {
     const copy = await newTenant(daemon.url);
     for (const file of [
       withEdit((line) => ({ ...line, event_id: 'evt_x' })),
@@ -141,7 +141,7 @@ describe('edits', () => {
     expect((await bringIn(copy, edited)).status).toBe(202);
   });
 
-  test('count for what the tenant may store', async () => {
+  test('count towards the storage quota', async () => {
     const small = await startTestDaemon({ MAX_TENANT_BYTES: '20000' });
     try {
       const grown = withEdit((line) => ({ ...line, patch: { text: 'long '.repeat(10_000) } }));
@@ -154,12 +154,12 @@ describe('edits', () => {
   });
 });
 
-test('after all this the file is taken', async () => {
+test('the unchanged file is accepted after all of these', async () => {
   expect((await bringIn(target, file)).status).toBe(202);
   expect((await target.ask('GET', '/v1/usage')).body.last_seq).toBe(1002);
 });
 
-test('only an admin imports, only lines are taken, and only into an empty tenant', async () => {
+test('an import requires an admin, lines of JSON and an empty tenant', async () => {
   const alice = await newTenant(daemon.url);
   const bob = await newColleague(alice);
   expect((await bringIn(bob, file)).status).toBe(403);

@@ -4,7 +4,7 @@ import { type SpawnedDaemon, spawnDaemon, startTestDaemon, type TestDaemon } fro
 import { testOnServer } from '../support/database.ts';
 import { bringIn, exported, faultsOf, jobDone, linesOf } from './file.ts';
 
-// An import is a job from its first byte on; who dies with it leaves the job to another daemon, which empties the tenant.
+// An import is a job from its first byte on. If its daemon dies, another daemon takes the job and empties the tenant.
 
 const EVENTS = 6_000;
 const PARTS = 3;
@@ -32,7 +32,7 @@ async function until<T>(what: () => Promise<T | undefined | false>): Promise<T> 
   }
 }
 
-/** Sends most of the file and then nothing. */
+/** Sends most of the file and then pauses. */
 function beginTo(url: string, client: Client): { goOn(): void; answer: Promise<Response | undefined> } {
   const bytes = Buffer.from(file);
   const most = Math.floor((bytes.length * (PARTS - 1)) / PARTS);
@@ -56,7 +56,7 @@ function beginTo(url: string, client: Client): { goOn(): void; answer: Promise<R
   return { goOn: () => goOn(), answer };
 }
 
-test('how far an import has come is told while it comes, and its job goes on with the passages', async () => {
+test('the progress of an import is visible while it runs, and its job continues with the passages', async () => {
   const copy = await newTenant(daemon.url);
   const sending = beginTo(daemon.url, copy);
   const job = await until(async () => {
@@ -65,7 +65,7 @@ test('how far an import has come is told while it comes, and its job goes on wit
   });
   expect(job).toMatchObject({ kind: 'import', state: 'running', progress: { total: 2 * EVENTS } });
   expect((await copy.ask('POST', '/v1/events', { body: message('meanwhile') })).status).toBe(409);
-  // longer than the lease: it is renewed where nothing comes
+  // longer than the lease, which is renewed even without data
   await sleep(3_000);
   sending.goOn();
   const response = (await sending.answer)!;
@@ -78,17 +78,17 @@ test('how far an import has come is told while it comes, and its job goes on wit
   expect(await faultsOf(copy)).toEqual([]);
 });
 
-test('a refused import is a failed job that says why', async () => {
+test('a rejected import is a failed job with the problem', async () => {
   const copy = await newTenant(daemon.url);
   const { status } = await bringIn(copy, file.replace('"tide 3500"', '"tide 35oo"'));
   expect([status, await importJob(copy)]).toMatchObject([422, { state: 'failed', problem: { status: 422 } }]);
 });
 
-// the embedded engine has one session, which the daemon holds
-const onPostgres = testOnServer('it has one daemon');
+// the daemon occupies the only session of the embedded engine
+const onPostgres = testOnServer('it supports only one daemon');
 
 onPostgres(
-  'when the daemon is killed in the middle, another empties the tenant, and the file can come again',
+  'after the daemon is killed during an import, another empties the tenant, and the file can be imported again',
   async () => {
     const copy = await newTenant(daemon.url);
     const other: SpawnedDaemon = await spawnDaemon(daemon.env, { JOB_LEASE_MS: '1500' });

@@ -76,7 +76,7 @@ async function fill(client: Client): Promise<void> {
   await forget(client);
 }
 
-/** The same questions to two tenants. */
+/** Sends the same requests to a tenant. */
 async function answers(client: Client): Promise<unknown[]> {
   const asked = [
     client.ask('GET', '/v1/events?limit=200'),
@@ -89,7 +89,7 @@ async function answers(client: Client): Promise<unknown[]> {
   return (await Promise.all(asked)).map(({ status, body }) => [status, { ...body, context_id: '' }]);
 }
 
-/** Some of it forgotten, and a rule for the rest. */
+/** Sets a retention policy and erases a session. */
 async function forget(client: Client): Promise<void> {
   const policy = { rules: [{ kind: 'message', older_than_days: 36_000 }], trim: { keep_days: 36_000 } };
   const { status } = await client.ask('PUT', '/v1/retention', { body: policy });
@@ -99,7 +99,7 @@ async function forget(client: Client): Promise<void> {
   if (job.state !== 'done') throw new Error(JSON.stringify(job));
 }
 
-test('an export says all and proves that it does', async () => {
+test('an export is complete and ends with valid counts and a valid hash', async () => {
   const file = await exported(alice);
   const lines = linesOf(file);
   expect(lines[0]).toMatchObject({
@@ -128,7 +128,7 @@ test('an export says all and proves that it does', async () => {
   expect(file).not.toMatch(/nobody may know|q8Zr|secret_hash|access_token/);
 });
 
-test('an import brings the same seqs, ids and times, and the same answers', async () => {
+test('an import preserves seqs, ids, times and responses', async () => {
   const file = await exported(alice);
   const copy = await newTenant(daemon.url);
   const before = await answers(alice);
@@ -145,7 +145,7 @@ test('an import brings the same seqs, ids and times, and the same answers', asyn
   expect(await faultsOf(copy)).toEqual([]);
 });
 
-test('the copy goes on where the original ended, and takes no second import', async () => {
+test('the copy continues where the original ended, and a second import returns 409', async () => {
   const copy = await newTenant(daemon.url);
   const file = await exported(alice);
   const { body } = await bringIn(copy, file);
@@ -156,7 +156,7 @@ test('the copy goes on where the original ended, and takes no second import', as
   expect(await faultsOf(copy)).toEqual([]);
 });
 
-test('a member gets what it may see of the log, which cannot be imported', async () => {
+test('a member exports the events that it can see, and that file cannot be imported', async () => {
   const bob = await newColleague(alice);
   const file = await exported(bob);
   const lines = linesOf(file);
@@ -168,7 +168,7 @@ test('a member gets what it may see of the log, which cannot be imported', async
   expect((await bringIn(await newTenant(daemon.url), file)).body.errors[0].pointer).toBe('#/0/partial');
 });
 
-test('an empty tenant is exported and imported too', async () => {
+test('an empty tenant can be exported and imported', async () => {
   const file = await exported(await newTenant(daemon.url));
   const copy = await newTenant(daemon.url);
   const { status, body } = await bringIn(copy, file);

@@ -4,7 +4,7 @@ import { type Client, message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { bringIn, exported, fileOf, jobDone, type Line, linesOf } from './file.ts';
 
-// What nobody can record is not brought in by a file either; what was recorded with its secrets cut out is.
+// A file with a secret that requests cannot record is rejected. A file whose secrets were redacted or encrypted before is accepted.
 
 let daemon: TestDaemon;
 beforeAll(async () => {
@@ -28,7 +28,7 @@ async function tenantWith(settings: object): Promise<Client> {
   return alice;
 }
 
-test.each(['redact', 'encrypt'])('a tenant that keeps its secrets by %s is imported as it was', async (mode) => {
+test.each(['redact', 'encrypt'])('an export of a tenant with the secret mode %s is imported unchanged', async (mode) => {
   const file = await exported(await tenantWith({ secrets: { mode } }));
   const { status, body } = await bringIn(await newTenant(daemon.url), file);
   expect([status, body.detail]).toEqual([202, undefined]);
@@ -61,7 +61,7 @@ describe('in clear', () => {
     ['event', ['session_id']],
     ['edit', ['reason']],
     ['edit', ['patch', 'text']],
-  ])('a secret in the %s at %j is refused with its place, and never said', async (type, path) => {
+  ])('a secret in the %s at %j is rejected with its pointer and not repeated', async (type, path) => {
     const copy = await newTenant(daemon.url);
     const { text, secret } = tokenSamples()[0]!;
     const given = put(type, path, text);
@@ -71,7 +71,7 @@ describe('in clear', () => {
     expect((await copy.ask('GET', '/v1/usage')).body.events).toBe(0);
   });
 
-  test('every kind is refused', async () => {
+  test('every kind of secret is rejected', async () => {
     const copy = await newTenant(daemon.url);
     const taken: string[] = [];
     for (const { kind, text } of samples)
@@ -79,7 +79,7 @@ describe('in clear', () => {
     expect(taken).toEqual([]);
   });
 
-  test('what calls itself sealed or erased is looked at like everything else', async () => {
+  test('content that claims to be sealed or erased is screened, too', async () => {
     const copy = await newTenant(daemon.url);
     const { text } = tokenSamples()[4]!;
     for (const content of [
@@ -92,7 +92,7 @@ describe('in clear', () => {
     }
   });
 
-  test('a text that is an artifact is refused', async () => {
+  test('a text artifact with a secret is rejected', async () => {
     const bytes = Buffer.from(tokenSamples()[0]!.text);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     const lines = linesOf(file).map((line: Line) => {

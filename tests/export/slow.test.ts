@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { linesOf } from '../../src/export/lines.ts';
 import { openSlots } from '../../src/export/slots.ts';
 
-// Who trickles denies nobody else an export or an import.
+// A slow client cannot keep others from exporting or importing.
 
 const limits = {
   maxLine: 1000,
@@ -32,7 +32,7 @@ async function send(body: PassThrough, text: string, times: number, every_ms: nu
   body.end();
 }
 
-test('a body that trickles is broken off, at its first line and later', async () => {
+test('a body below the minimum throughput is aborted, during its first line and later', async () => {
   const [without, slow] = [new PassThrough(), new PassThrough()];
   const sending = [send(without, 'a', 40, 50), send(slow, 'a\n', 40, 50)];
   await expect(read(without)).rejects.toMatchObject({ type: 'timeout', message: expect.stringContaining('first line') });
@@ -41,7 +41,7 @@ test('a body that trickles is broken off, at its first line and later', async ()
   expect(limits.bytesInFlight.bytes).toBe(0);
 });
 
-test('one that is fast enough is taken, and so is one that waits for us', async () => {
+test('a body that is fast enough is read completely, and so is one that waits for a slow reader', async () => {
   const [fast, held] = [new PassThrough(), new PassThrough()];
   const sending = [send(fast, `${'x'.repeat(499)}\n`, 30, 50), send(held, 'a\n', 10, 0)];
   expect(await read(fast)).toBe(30);
@@ -49,7 +49,7 @@ test('one that is fast enough is taken, and so is one that waits for us', async 
   await Promise.all(sending);
 });
 
-describe('places', () => {
+describe('slots', () => {
   const socketOf = () => {
     const socket = { bytesRead: 0, bytesWritten: 0, destroyed: false, destroy: () => Object.assign(socket, { destroyed: true }) };
     return socket;
@@ -62,7 +62,7 @@ describe('places', () => {
   const forEver = () => new Promise<never>(() => {});
   const eviction = { after_ms: 100, bytes_s: 1000 };
 
-  test('members take none from admins, and a tenant has one of each', async () => {
+  test('members and admins have separate slots, and a tenant can occupy one of each', async () => {
     const take = openSlots({ parallel: 2, eviction: { after_ms: 60_000, bytes_s: 1000 } });
     for (const tenant of ['a', 'b']) void take(ask(tenant, false), forEver);
     await expect(take(ask('c', false), forEver)).rejects.toMatchObject({ type: 'rate-limited' });
@@ -71,7 +71,7 @@ describe('places', () => {
     await expect(take(ask('a', true), forEver)).rejects.toMatchObject({ type: 'rate-limited' });
   });
 
-  test('the slowest makes room when another comes; who moves stays', async () => {
+  test('the slowest transfer is evicted for a new one; a fast one is not', async () => {
     const take = openSlots({ parallel: 2, eviction });
     const [slow, fast] = [socketOf(), socketOf()];
     void take(ask('a', true, slow), forEver);

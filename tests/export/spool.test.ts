@@ -6,7 +6,7 @@ import type { Tenant } from '../../src/db/tenant.ts';
 import { readChangingRows } from '../../src/export/full.ts';
 import { openSpool } from '../../src/export/spool.ts';
 
-// What an export keeps until its client takes it.
+// The buffer between the database and the client of an export.
 
 let dir: string;
 beforeEach(() => {
@@ -14,7 +14,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(join(dir, '..'), { recursive: true, force: true }));
 
-test('what is more than a little goes to a nameless file in the directory it is given', async () => {
+test('pages beyond a small size go to an unlinked file in the given directory', async () => {
   const spool = openSpool(dir, 10);
   for (const page of ['one\n', 'a longer page\n', 'last\n']) await spool.add(page);
   let text = '';
@@ -24,7 +24,7 @@ test('what is more than a little goes to a nameless file in the directory it is 
   await spool.close();
 });
 
-/** A log that moves at the first so many readings of a page. */
+/** Returns a tenant whose log changes during the first reads of a page. */
 function tenantThatMoves(times: number) {
   const used: string[] = [];
   let last_seq = 1;
@@ -44,7 +44,7 @@ function tenantThatMoves(times: number) {
   return { used, tenant: { id: 't', read: by('read'), snapshot: by('snapshot') } as unknown as Tenant };
 }
 
-test('on one session no transaction is held over the pages, and all are of one moment', async () => {
+test('on one session no transaction is held across pages, and all pages are consistent', async () => {
   for (const [moves, snapshots, as_of_seq] of [
     [0, 0, 1],
     [2, 0, 3],

@@ -8,9 +8,9 @@ import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { daemonDatabase, describeOnServer } from '../support/database.ts';
 import { linesOf } from './file.ts';
 
-// What happens to the log while an export walks it.
+// Changes of the log during an export.
 
-describeOnServer('a test has no connection beside the daemon', () => {
+describeOnServer('a test cannot open a second connection', () => {
   let given: Awaited<ReturnType<typeof daemonDatabase>>;
   let daemon: TestDaemon;
   let database: Database;
@@ -25,7 +25,7 @@ describeOnServer('a test has no connection beside the daemon', () => {
     await given.release();
   });
 
-  /** The lines that were written, where `meanwhile` comes after the views and before the log; and what stopped them. */
+  /** Runs `meanwhile` between the mutable tables and the log. Returns the written lines and the error. */
   async function exportWhile(client: Client, meanwhile: () => Promise<unknown>) {
     const tenant = database.tenants(client.tenant_id);
     const start = await readChangingRows(tenant, { spool_dir: '/tmp', oneSession: false });
@@ -48,7 +48,7 @@ describeOnServer('a test has no connection beside the daemon', () => {
     return owner;
   }
 
-  test('appends do not stop it, nor are they in it', async () => {
+  test('appends do not affect the export', async () => {
     const owner = await filled();
     const { types, failure } = await exportWhile(owner, () => talk(owner, 3));
     expect([failure, types.at(-1), types.filter((type) => type === 'event').length]).toEqual([undefined, 'end', 10]);
@@ -56,7 +56,7 @@ describeOnServer('a test has no connection beside the daemon', () => {
 
   const stopped = { failure: expect.objectContaining({ type: 'unavailable' }), types: expect.not.arrayContaining(['end']) };
 
-  test('a trim stops it, and so does one that drops only what an earlier one carried', async () => {
+  test('a trim aborts the export, even if it drops only carried events', async () => {
     const owner = await filled();
     expect(await exportWhile(owner, () => trim(owner, 6))).toEqual(stopped);
     const { oldest_seq } = await usage(owner);

@@ -4,7 +4,7 @@ import { type Client, message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { done, everyMemory, foresee, get, type Row, say, talk, trim, usage } from './support.ts';
 
-// A trim passes what current memories and capsules need: it carries those events, and every answer about them is as before.
+// A trim carries the events that current memories and capsules need, so that every response about them stays the same.
 
 const SEED = Number(process.env.CARRIED_SEED ?? Date.now() % 2 ** 31);
 const RUNS = Number(process.env.CARRIED_RUNS ?? 4);
@@ -17,7 +17,7 @@ afterAll(() => daemon.stop());
 
 const HELD = ['active', 'proposed'];
 
-/** What is said of each memory that is held, by each door. */
+/** Returns what each route returns about each current memory. */
 async function readEverything(client: Client): Promise<Record<string, Row>> {
   const held = (await everyMemory(client)).filter(
     ({ status, kind, body }) => HELD.includes(status) && !(kind === 'task' && body.status === 'done'),
@@ -43,7 +43,7 @@ async function readEverything(client: Client): Promise<Record<string, Row>> {
   return all;
 }
 
-/** As before, but for ids of what the trim dropped. */
+/** Compares the responses, except for ids of dropped events. */
 function expectAsBefore(before: Record<string, Row>, after: Record<string, Row>): void {
   expect(Object.keys(after).sort()).toEqual(Object.keys(before).sort());
   for (const [id, was] of Object.entries(before)) {
@@ -118,7 +118,7 @@ function cited({ events, artifacts, memories }: World, cites: string, refs: numb
   });
 }
 
-/** What an old id means may be gone by then. */
+/** Sends a request that may fail, because an old id may no longer exist. */
 async function attempt(world: World, method: string, path: string, body?: Row): Promise<Row | undefined> {
   const answer = await world.owner.ask(method, path, body && { body });
   if (answer.status >= 300) expect([404, 409, 410, 422]).toContain(answer.status);
@@ -192,7 +192,7 @@ async function take(world: World, given: Step): Promise<void> {
   }
 }
 
-test('every memory that is held is read, found and stated after a trim as before, also by an import and after a rebuild', async () => {
+test('every current memory is read, found and stated after a trim as before, also after an import of its export', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 12, maxLength: 30 }), async (steps) => {
       const owner = await newTenant(daemon.url);
@@ -213,7 +213,7 @@ test('every memory that is held is read, found and stated after a trim as before
       const log = (await done(owner, 'GET', '/v1/events?channel=team&order=asc&limit=1000')).data;
       expect(log.map(({ seq }: Row) => seq)).toEqual([...Array(5)].map((_, i) => oldest_seq + i));
       expect(await faultsOf(owner)).toEqual([]);
-      // nothing more to do
+      // a second trim does nothing
       const again = await trim(owner, 5);
       expect([again.counts.trimmed, again.counts.carried]).toEqual([0, told.counts.carried]);
       const copy = await newTenant(daemon.url);

@@ -4,7 +4,7 @@ import { message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { done, everyMemory, get, hold, type Row, say, talk, trim, usage } from './support.ts';
 
-// What a trim keeps before the log's beginning, and for how long.
+// The events that a trim carries, and for how long.
 
 let daemon: TestDaemon;
 beforeAll(async () => {
@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-test('what a claim rests on keeps its place without its payload, and an erasure still finds it', async () => {
+test('a carried source keeps its position without its payload, and an erasure still finds it', async () => {
   const owner = await newTenant(daemon.url);
   await done(owner, 'PATCH', '/v1/tenant', { settings: { require_sources: 'all' } });
   const said = await say(owner, 'The crane broke on Monday.', { session_id: 'monday', tags: ['crane'] });
@@ -38,7 +38,7 @@ test('what a claim rests on keeps its place without its payload, and an erasure 
   expect(await faultsOf(owner)).toEqual([]);
 }, 60_000);
 
-test('a log of memories that end is bounded: the next trim drops what was carried for them', async () => {
+test('the next trim drops the events that it carried for memories that have ended', async () => {
   const owner = await newTenant(daemon.url);
   const said = await say(owner, 'The ferry sails at six.');
   const first = await hold(owner, { kind: 'fact', text: 'The ferry sails at six.', refs: [said.event_id] });
@@ -66,7 +66,7 @@ test('a log of memories that end is bounded: the next trim drops what was carrie
   expect(await faultsOf(owner)).toEqual([]);
 }, 60_000);
 
-test('a capsule in use keeps itself and what it hands over, one that was revoked nothing', async () => {
+test('an active capsule keeps its items, a revoked one does not', async () => {
   const owner = await newTenant(daemon.url);
   const reader = await newColleague(owner);
   const said = await say(owner, 'The harbour closes at dusk.');
@@ -96,7 +96,7 @@ test('a capsule in use keeps itself and what it hands over, one that was revoked
   expect(await faultsOf(owner)).toEqual([]);
 }, 60_000);
 
-test('the audit and the metrics say how much a trim dropped and carried', async () => {
+test('the audit and the metrics report how many events a trim dropped and carried', async () => {
   const owner = await newTenant(daemon.url);
   const counted = async () => {
     const text = (await owner.ask<string>('GET', '/metrics')).body;
@@ -116,7 +116,7 @@ test('the audit and the metrics say how much a trim dropped and carried', async 
   ]);
 }, 60_000);
 
-test('a retry whose events were trimmed meanwhile, or one of them, is told that they are gone', async () => {
+test('a replay of a request whose events were trimmed returns 410', async () => {
   const owner = await newTenant(daemon.url);
   const send = (key: string, body: unknown) => owner.ask('POST', '/v1/events', { body, headers: { 'idempotency-key': key } });
   const one = message('The tide turns.', { channel: 'team' });
@@ -133,7 +133,7 @@ test('a retry whose events were trimmed meanwhile, or one of them, is told that 
   expect([again.status, again.headers.get('idempotent-replay'), again.body]).toEqual([201, 'true', kept]);
 }, 60_000);
 
-test('the last events of a session are those that lists show: none that a trim carried', async () => {
+test('the recent window of a context contains no carried events', async () => {
   const owner = await newTenant(daemon.url);
   const said = await say(owner, 'The crane broke on Monday.', { session_id: 'monday' });
   await hold(owner, { kind: 'rule', text: 'Nobody lifts with the crane.', pinned: true, refs: [said.event_id] });

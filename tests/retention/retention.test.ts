@@ -17,9 +17,9 @@ import { type Client, message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { daemonDatabase, describeOnServer } from '../support/database.ts';
 
-// Time passes by moving what was recorded back, for which the tests need the database beside the daemon.
+// Backdates recorded events, for which the tests need a second connection.
 const onServer = (name: string, tests: () => void) =>
-  describeOnServer('a test has no connection beside the daemon', () => describe(name, tests));
+  describeOnServer('a test cannot open a second connection', () => describe(name, tests));
 
 onServer('retention', () => {
   let given: Awaited<ReturnType<typeof daemonDatabase>>;
@@ -36,7 +36,7 @@ onServer('retention', () => {
     await given.release();
   });
 
-  test('every kind that clients send, memories have or the service writes can be forgotten', () => {
+  test('rules accept every kind of event and memory', () => {
     const src = join(import.meta.dirname, '../../src');
     const code = readdirSync(src, { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.ts'))
@@ -62,7 +62,7 @@ onServer('retention', () => {
   const run = async (client: Client) => finished(client, (await client.ask('POST', '/v1/retention/runs')).body.job_id);
   const contentOf = async (client: Client, id: string) => (await client.ask('GET', `/v1/events/${id}`)).body.content;
 
-  test('a policy is read, set with its version, and refused where it makes no sense', async () => {
+  test('a policy is read, set with If-Match, and rejected with 422 if it is invalid', async () => {
     const owner = await newTenant(daemon.url);
     expect((await owner.ask('GET', '/v1/retention')).body).toMatchObject({ rules: [], trim: null, version: 0 });
     const rules = [{ kind: 'tool_result', older_than_days: 30, max_importance: 0.5 }];
@@ -81,7 +81,7 @@ onServer('retention', () => {
     expect(await put({ rules: [] }, { 'if-match': '"1"' })).toBe(200);
   });
 
-  test('what a rule names is blanked in its place, as the preview said; the rest and what is pinned stays', async () => {
+  test('matching events are blanked as the preview announced; other events and pinned memories are kept', async () => {
     const owner = await newTenant(daemon.url);
     const tenant = database.tenants(owner.tenant_id);
     const [old, cited, said] = await record(owner, result('old output'), result('cited output'), team('a word'));
@@ -116,7 +116,7 @@ onServer('retention', () => {
     );
   }, 30_000);
 
-  test('a memory that is held stays unless a rule names an importance; then it ends by the log', async () => {
+  test('a current memory is kept unless a rule has max_importance; then it expires', async () => {
     const owner = await newTenant(daemon.url);
     const tenant = database.tenants(owner.tenant_id);
     const fact = await makeMemory(tenant, { text: 'tea is at four', user_id: 'alice', refs: ['x'] });
@@ -130,7 +130,7 @@ onServer('retention', () => {
     expect(await dumpOf(tenant)).not.toContain('tea is at four');
   }, 30_000);
 
-  test('trim drops the beginning and carries what is held; who asks for what is gone is told where the log begins', async () => {
+  test('trim drops the beginning and carries needed events; a request for a dropped seq returns 410 with the beginning of the log', async () => {
     const owner = await newTenant(daemon.url);
     const tenant = database.tenants(owner.tenant_id);
     await record(owner, ...Array.from({ length: 30 }, (_, i) => team(`early ${i}`)));
@@ -161,7 +161,7 @@ onServer('retention', () => {
     expect([log.length, log[0].seq]).toEqual([10, oldest_seq]);
   }, 30_000);
 
-  test('what is written while a trim goes on keeps what it needs, wherever the run is stopped and taken up again', async () => {
+  test('items that are written during a trim keep what they need, wherever the run is interrupted', async () => {
     const owner = await newTenant(daemon.url);
     const tenant = database.tenants(owner.tenant_id);
     const early = await record(owner, ...Array.from({ length: 40 }, (_, i) => team(`early ${i}`)));
@@ -178,7 +178,7 @@ onServer('retention', () => {
     const facts: string[] = [];
     let cursor: Cursor | null = { phase: 'pins', after: '', now: new Date().toISOString(), counts: {} };
     for (let steps = 0; cursor && cursor.phase !== 'over'; steps += 1) {
-      // as another daemon finds it after a crash
+      // continues as another daemon after a crash
       if (steps > 0)
         cursor = (await tenant.read((db) => db.row<{ cursor: Cursor }>('select cursor from jobs where job_id = $1', [id])))!
           .cursor;
@@ -197,11 +197,11 @@ onServer('retention', () => {
     expect(await faultsOf(owner)).toEqual([]);
   }, 30_000);
 
-  test('trim leaves what a webhook has yet to deliver, but not for ever', async () => {
+  test('trim keeps the events that a webhook has yet to deliver, for at most a week', async () => {
     const owner = await newTenant(daemon.url);
     const tenant = database.tenants(owner.tenant_id);
     await record(owner, ...Array.from({ length: 4 }, (_, i) => team(`before ${i}`)));
-    // nobody listens there
+    // nothing listens on this port
     const hook = await owner.ask('POST', '/v1/webhooks', { body: { url: 'http://127.0.0.1:1024/x' } });
     expect(hook.status).toBe(201);
     await record(owner, ...Array.from({ length: 8 }, (_, i) => team(`untold ${i}`)));
@@ -226,11 +226,11 @@ onServer('retention', () => {
     expect((await run(owner)).result.oldest_seq).toBeGreaterThan(first);
   }, 30_000);
 
-  test('a preview that takes longer than a request may is a job, whose result is the same', async () => {
+  test('a preview that takes longer than a request becomes a job with the same result', async () => {
     const owner = await newTenant(daemon.url);
     const tenant = database.tenants(owner.tenant_id);
     await record(owner, result('one'), team('two'));
-    // two jobs of the tenant are under way, so that a third one waits
+    // two running jobs of the tenant make a third one wait
     const hold = `insert into jobs (tenant_id, job_id, kind, state, input, started_by, due_at, created_at, updated_at)
       select $1, 'job_held' || i, 'consistency', 'running', '{}', 'x', now() + interval '1 hour', now(), now() from generate_series(1, 2) i`;
     await tenant.write((db) => db.run(hold, [owner.tenant_id]));
@@ -246,7 +246,7 @@ onServer('retention', () => {
     expect(await dumpOf(tenant)).not.toContain('"what":"event"');
   });
 
-  test('the sweeper begins a run once a day', async () => {
+  test('the sweep starts a run once a day', async () => {
     const owner = await newTenant(daemon.url);
     const tenant: Tenant = database.tenants(owner.tenant_id);
     const jobs = openJobs(database.tenants, createLogger('silent'), { lease_ms: 5000, parallel: 1 });

@@ -17,7 +17,7 @@ export const talk = (client: Client, count: number) =>
     events: Array.from({ length: count }, (_, i) => message(`talk ${i}`, { channel: 'team' })),
   });
 
-/** The result of a run of a policy that keeps so many events. */
+/** Runs a policy that keeps this number of events, and returns the result of the run. */
 export async function trim(client: Client, keep_events: number): Promise<Row> {
   await done(client, 'PUT', '/v1/retention', { rules: [], trim: { keep_events } });
   const job = await finished(client, (await done(client, 'POST', '/v1/retention/runs')).job_id);

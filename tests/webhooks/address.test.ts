@@ -19,7 +19,7 @@ test.each(inside)('%s is not public', (_, addresses) => {
   expect(addresses.filter(isPublic)).toEqual([]);
 });
 
-test('what belongs to the internet is public', () => {
+test('internet addresses are public', () => {
   const outside = [
     '8.8.8.8',
     '1.1.1.1',
@@ -61,7 +61,7 @@ test.each([
 
 const taken = (urls: string[], reach: Reach) => urls.map((url) => normalUrl(url, reach));
 
-test('URLs of the internet are taken, and with the setting those of any network', () => {
+test('public URLs are accepted, and with WEBHOOK_ALLOW_PRIVATE those of any network', () => {
   const fine = ['https://example.com/hook?x=1', 'https://example.com:8443/', 'https://8.8.8.8/', 'https://[2606:4700::1]/'];
   expect(taken(fine, 'internet')).toEqual(fine.map((url) => ({ url })));
   expect(taken(['http://127.0.0.1:81/', 'http://receiver.internal/'], 'anywhere')).toEqual([
@@ -70,7 +70,7 @@ test('URLs of the internet are taken, and with the setting those of any network'
   ]);
 });
 
-test('a URL is stored in the form in which it is called', () => {
+test('a URL is stored in the normalized form in which it is requested', () => {
   expect(
     taken(['HTTPS://Example.COM:443/a b?q=x y', ' https://example.com/\u00e9\n', 'https://bücher.example'], 'internet'),
   ).toEqual([
@@ -80,7 +80,7 @@ test('a URL is stored in the form in which it is called', () => {
   ]);
 });
 
-test('a daemon in development that serves its own machine alone also delivers to it, and to nothing else inside', () => {
+test('a development daemon that listens only on loopback also delivers to loopback, and to no other private address', () => {
   const of = (NODE_ENV: string, host: string, WEBHOOK_ALLOW_PRIVATE = false) =>
     reachOf({ NODE_ENV, WEBHOOK_ALLOW_PRIVATE }, host);
   expect(['127.0.0.1', '::1', 'localhost', '0.0.0.0', '10.0.0.1'].map((host) => of('development', host))).toEqual([
@@ -116,7 +116,7 @@ test.each([
   expect(retryAfterMs(header, Date.parse('2026-10-21T07:28:00Z'))).toBe(ms);
 });
 
-describe('delivering to a name', () => {
+describe('delivering to a host name', () => {
   let receiver: Receiver;
   beforeAll(async () => {
     receiver = await startReceiver();
@@ -134,7 +134,7 @@ describe('delivering to a name', () => {
   const deliver = (reach: Reach, resolve: ReturnType<typeof resolving>['resolve'], timeoutMs = 2000) =>
     post(receiver.url.replace('127.0.0.1', 'hook.example'), {}, '{}', { reach, timeoutMs, resolve }, never);
 
-  test('one bad address among good ones refuses the name; nothing is sent', async () => {
+  test('a name with one private address among public ones is refused, and nothing is sent', async () => {
     for (const addresses of [['127.0.0.1'], ['8.8.8.8', '10.0.0.1'], ['2606:4700::1', '::ffff:127.0.0.1'], []])
       await expect(resolveAllowed('hook.example', 'internet', resolving(...addresses).resolve)).rejects.toThrow(AddressRefused);
     const unknown = () => Promise.reject(Object.assign(new Error('getaddrinfo ENOTFOUND hook.example'), { code: 'ENOTFOUND' }));
@@ -143,12 +143,12 @@ describe('delivering to a name', () => {
         async (resolve) => (await deliver('internet', resolve)).error,
       ),
     );
-    // one text: whether a name exists inside is not told
+    // the same message for all, so that it does not reveal whether a private name exists
     expect(new Set(errors)).toEqual(new Set(['the host does not resolve to a public address']));
     expect(receiver.got).toEqual([]);
   });
 
-  test('the name is resolved once and the connection goes to that address: rebinding gains nothing', async () => {
+  test('the name is resolved once and the connection goes to that address, so DNS rebinding gains nothing', async () => {
     const { asked, resolve } = resolving('127.0.0.1');
     expect(await deliver('anywhere', resolve)).toMatchObject({ status_code: 204, error: null });
     expect([asked, receiver.got.at(-1)?.headers.host]).toEqual([
@@ -159,12 +159,12 @@ describe('delivering to a name', () => {
     let answers = 0;
     const rebinding = () => Promise.resolve([{ address: answers++ === 0 ? '192.0.2.1' : '127.0.0.1', family: 4 }]);
     const before = receiver.got.length;
-    // judged public as the first answer would be by a check, then connected to by that same answer: nobody is there
+    // a check would have accepted the first answer; the connection goes to that same address, where nobody listens
     expect((await deliver('anywhere', rebinding, 300)).error).not.toBeNull();
     expect([answers, receiver.got.length]).toEqual([1, before]);
   });
 
-  test('redirects are not followed, slow answers and names are given up', async () => {
+  test('redirects are not followed, and slow responses and lookups time out', async () => {
     receiver.react(() => 302);
     expect(await deliver('anywhere', resolving('127.0.0.1').resolve)).toMatchObject({ status_code: 302, error: 'answered 302' });
     receiver.react(() => new Promise(() => undefined));

@@ -7,7 +7,7 @@ import { type Receiver, startReceiver } from './receiver.ts';
 
 const settings = { WEBHOOK_ALLOW_PRIVATE: 'true', WEBHOOK_RETRY_MS: '50', WEBHOOK_TIMEOUT_MS: '1000' };
 /** Two daemons on one database need a server. */
-const onPostgres = testOnServer('it has one daemon');
+const onPostgres = testOnServer('it supports only one daemon');
 
 let receiver: Receiver;
 const open: { stop(): Promise<void> }[] = [];
@@ -53,7 +53,7 @@ onPostgres('two daemons deliver each event once and in order', async () => {
 });
 
 onPostgres(
-  'a daemon that is killed loses nothing: another goes on, in order, and repeats at most what was under way',
+  'after a daemon is killed, another continues in order, loses nothing and repeats at most the delivery in flight',
   async () => {
     const keeper = await start();
     const victim: SpawnedDaemon = await spawnDaemon(keeper.env, settings);
@@ -61,7 +61,7 @@ onPostgres(
     await subscribe(alice);
     let killed: Promise<void> | undefined;
     receiver.react(async (_, nth) => {
-      // in the middle of an answer
+      // during a response
       if (nth === 5) killed = victim.kill('SIGKILL');
       await killed;
       return 200;
@@ -70,7 +70,7 @@ onPostgres(
       for (let n = 0; n < 20; n += 1) await record(alice, keeper.url, n);
     })();
     await recording;
-    // the lease of the dead daemon lasts a minute, unless it was the keeper that had it
+    // the lease of the killed daemon lasts a minute, unless the other daemon had it
     await eventually(() => firsts().length === 20, 'all events', 90_000);
     await victim.kill('SIGKILL').catch(() => undefined);
     expect(firsts()).toEqual(firsts().toSorted((a, b) => a - b));
@@ -80,7 +80,7 @@ onPostgres(
   120_000,
 );
 
-test('a daemon stops in time although a receiver does not answer, and what was under way is not counted against it', async () => {
+test('a daemon stops in time although a receiver does not respond, and the aborted attempt is not recorded as a failure', async () => {
   const keeper = await startTestDaemon({ ...settings, WEBHOOK_TIMEOUT_MS: '60000' });
   const alice = await newTenant(keeper.url);
   receiver.react(() => new Promise(() => undefined));
@@ -89,11 +89,11 @@ test('a daemon stops in time although a receiver does not answer, and what was u
   await receiver.until(1);
   const listed = await alice.ask('GET', `/v1/webhooks/${webhook_id}/deliveries`);
   expect(listed.body.data).toEqual([]);
-  // held up, it would end with the delivery, when the test has been given up
+  // if it waited for the delivery, the test would time out
   await keeper.stop();
 }, 50_000);
 
-test('the wait doubles up to an hour, and a random part of it is waited', () => {
+test('the backoff doubles up to an hour and is fully jittered', () => {
   expect([1, 2, 3, 11, 40].map((attempts) => backoffOf(attempts, 5000, 1))).toEqual([5000, 10_000, 20_000, 3_600_000, 3_600_000]);
   expect([0, 0.5].map((random) => backoffOf(2, 5000, random))).toEqual([0, 5000]);
 });

@@ -3,7 +3,7 @@ import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Receiver, startReceiver } from './receiver.ts';
 
-// One tenant's receivers do not hold up another's deliveries, however many and slow they are.
+// The receivers of one tenant cannot delay another tenant's deliveries, however many and slow they are.
 
 let daemon: TestDaemon;
 const open: Receiver[] = [];
@@ -34,7 +34,7 @@ const record = async (who: Client, ...texts: string[]) => {
 };
 const never = () => new Promise<number>(() => undefined);
 
-test('while all receivers of a tenant hang, another tenant is served, and so is what it records later', async () => {
+test('while all receivers of one tenant hang, another tenant gets its events', async () => {
   const [mallory, alice] = [await newTenant(daemon.url), await newTenant(daemon.url)];
   const [black, mine] = [await receive(never), await receive()];
   await subscribe(mallory, black, 20);
@@ -46,11 +46,11 @@ test('while all receivers of a tenant hang, another tenant is served, and so is 
     await mine.until(n);
   }
   expect(mine.got.map(({ event }) => event.content.text)).toEqual(['n1', 'n2', 'n3']);
-  // the share of one tenant
+  // the slots of one tenant
   expect(black.got.length).toBeLessThanOrEqual(4);
 });
 
-test('slow receivers of many tenants leave places for the others', async () => {
+test('slow receivers of many tenants leave slots for others', async () => {
   const slow = await receive(() => new Promise((resolve) => setTimeout(resolve, 1_200, 200)));
   const crowd = await Promise.all(Array.from({ length: 9 }, () => newTenant(daemon.url)));
   for (const one of crowd) {
@@ -58,7 +58,7 @@ test('slow receivers of many tenants leave places for the others', async () => {
     await record(one, ...Array.from({ length: 40 }, (_, n) => `n${n}`));
   }
   await eventually(() => leastServed(slow, 36) >= 3, 'each of them has been told for slow');
-  // all that have a place keep it
+  // each occupies its slot from now on
   slow.react(never);
   const before = slow.got.length;
   const alice = await newTenant(daemon.url);
@@ -66,11 +66,11 @@ test('slow receivers of many tenants leave places for the others', async () => {
   await subscribe(alice, mine);
   await record(alice, 'at once');
   await mine.until(1);
-  // there are 32 places
+  // there are 32 slots
   expect(slow.got.length - before).toBeLessThan(32);
 });
 
-/** How many deliveries that webhook has had which had the fewest, of so many. */
+/** Returns the number of deliveries of the webhook that had the fewest; 0 until all webhooks had one. */
 function leastServed({ got }: Receiver, webhooks: number): number {
   const counts = new Map<string, number>();
   for (const { body } of got) {
@@ -80,7 +80,7 @@ function leastServed({ got }: Receiver, webhooks: number): number {
   return counts.size < webhooks ? 0 : Math.min(...counts.values());
 }
 
-test('more webhooks of a tenant than have places at once are all served, each in order', async () => {
+test('a tenant with more webhooks than slots gets all of them served, each in order', async () => {
   const alice = await newTenant(daemon.url);
   const mine = await receive();
   await subscribe(alice, mine, 12);

@@ -4,21 +4,21 @@ import type { AddressInfo } from 'node:net';
 import { Webhook, WebhookVerificationError } from 'standardwebhooks';
 import { eventually } from '../support/eventually.ts';
 
-/** A delivery as it came. */
+/** A received delivery. */
 export interface Received {
   headers: IncomingHttpHeaders;
   body: string;
   event: { event_id: string; seq: number; kind: string; content: Record<string, unknown> };
 }
 
-/** What a receiver answers with; a promise holds the answer back. */
+/** Returns the response of the receiver. A promise delays it. */
 export type Reaction = (received: Received, nth: number) => Answer | Promise<Answer>;
 type Answer = number | { status: number; headers: Record<string, string> };
 
 export interface Receiver {
   url: string;
   got: Received[];
-  /** Resolves when so many deliveries have come. */
+  /** Resolves after this number of deliveries. */
   until(count: number): Promise<Received[]>;
   react(reaction: Reaction): void;
   close(): Promise<void>;
@@ -58,7 +58,7 @@ export async function startReceiver(reaction: Reaction = () => 204): Promise<Rec
   };
 }
 
-/** As a receiver verifies it, with the library of the standard. */
+/** Verifies a signature like a receiver, with the Standard Webhooks library. */
 export function signs(secret: string, { headers, body }: Received): boolean {
   try {
     new Webhook(secret).verify(body, headers as Record<string, string>);

@@ -36,7 +36,7 @@ const texts = () => receiver.got.map(({ event }) => event.content.text);
 const deliveriesOf = async (path: string, query = '') => (await alice.ask('GET', `${path}/deliveries${query}`)).body.data;
 const stateOf = async (path: string) => (await deliveriesOf(path)).map((one: any) => [one.state, one.attempts, one.status_code]);
 
-test('events arrive signed and in order, with the same Webhook-Id as their event', async () => {
+test('events arrive signed and in order, and Webhook-Id is the event id', async () => {
   const { secret, path } = await subscribe();
   const events = [];
   for (let i = 0; i < 20; i += 1) events.push(await record(`n${i}`));
@@ -57,7 +57,7 @@ test('events arrive signed and in order, with the same Webhook-Id as their event
   });
 });
 
-test('only what was chosen is told: channels, private only where it is named, sensitivity, filter', async () => {
+test('only selected events are sent: by channel, by named users for private, by sensitivity and by filter', async () => {
   const other = await startReceiver();
   await subscribe();
   await subscribe({
@@ -80,7 +80,7 @@ test('only what was chosen is told: channels, private only where it is named, se
   await other.close();
 });
 
-test('a failure is tried again and holds up what follows; then all arrives in order', async () => {
+test('a failed event is retried and blocks the following ones; then all arrive in order', async () => {
   receiver.react((_, nth) => (nth <= 2 ? 500 : 200));
   const { path } = await subscribe();
   await record('first');
@@ -94,7 +94,7 @@ test('a failure is tried again and holds up what follows; then all arrives in or
   ]);
 });
 
-test('a receiver that asks for a pause by Retry-After gets it', async () => {
+test('Retry-After delays the next attempt', async () => {
   receiver.react(() => ({ status: 429, headers: { 'retry-after': '1800' } }));
   const { path } = await subscribe();
   await record('first');
@@ -102,11 +102,11 @@ test('a receiver that asks for a pause by Retry-After gets it', async () => {
   const retry = async () => (await alice.ask('GET', path)).body.retry_at;
   await eventually(async () => (await retry()) !== null, 'a time of the next attempt');
   const [view] = await deliveriesOf(path);
-  // WEBHOOK_RETRY_MS alone would make it 50 ms
+  // WEBHOOK_RETRY_MS alone would make the wait at most 50 ms
   expect(Date.parse(await retry()) - Date.parse(view.attempted_at)).toBeGreaterThan(1_790_000);
 });
 
-test('what fails too often is a dead letter, and the next goes on; a replay delivers it again', async () => {
+test('an event becomes a dead letter after WEBHOOK_ATTEMPTS failures, the next is delivered, and a replay delivers it again', async () => {
   receiver.react(({ event }) => (event.content.text === 'bad' ? 503 : 200));
   const { path } = await subscribe();
   const bad = await record('bad');
@@ -130,7 +130,7 @@ test('what fails too often is a dead letter, and the next goes on; a replay deli
   expect((await alice.ask('POST', `${path}/deliveries/evt_none/replay`)).status).toBe(404);
 });
 
-test('410 stops a webhook; started again it goes on with the event it stood at', async () => {
+test('410 deactivates a webhook; after reactivation it continues with the same event', async () => {
   receiver.react(() => 410);
   const { path } = await subscribe();
   await record('x');
@@ -144,7 +144,7 @@ test('410 stops a webhook; started again it goes on with the event it stood at',
   expect(texts()).toEqual(['x', 'x', 'y']);
 });
 
-test('it begins with what happens from now on, or after the seq that is named', async () => {
+test('a webhook starts with new events, or after the given seq', async () => {
   await record('before');
   const other = await startReceiver();
   await subscribe();
@@ -155,7 +155,7 @@ test('it begins with what happens from now on, or after the seq that is named', 
   await other.close();
 });
 
-test('it cannot begin after what has not happened', async () => {
+test('a start after the end of the log returns 422', async () => {
   const { status, body } = await alice.ask('POST', '/v1/webhooks', { body: { url: 'https://hooks.example/x', after: 99_999 } });
   expect([status, body.errors]).toEqual([
     422,
@@ -164,7 +164,7 @@ test('it cannot begin after what has not happened', async () => {
   expect((await alice.ask('GET', '/v1/webhooks')).body.data.map(({ url }: any) => url)).not.toContain('https://hooks.example/x');
 });
 
-test('a secret is shown once; after a rotation both sign', async () => {
+test('a secret is shown once, and after a rotation both secrets sign', async () => {
   const first = await subscribe();
   expect(JSON.stringify((await alice.ask('GET', '/v1/webhooks')).body)).not.toContain('whsec_');
   const rotated = await alice.ask('POST', `${first.path}/rotate`);
@@ -177,7 +177,7 @@ test('a secret is shown once; after a rotation both sign', async () => {
   expect((await alice.ask('POST', '/v1/webhooks', { ...key, body })).status).toBe(409);
 });
 
-test('it is changed under its ETag, and ends when it is deleted; only admins may', async () => {
+test('a webhook is changed with If-Match and ends when it is deleted; a member gets 403', async () => {
   const { path } = await subscribe();
   const changed = await alice.ask('PATCH', path, {
     body: { description: 'd', filter: { kind: 'decision' } },
@@ -194,7 +194,7 @@ test('it is changed under its ETag, and ends when it is deleted; only admins may
   expect([(await alice.ask('DELETE', path)).status, (await alice.ask('GET', path)).status]).toEqual([204, 404]);
 });
 
-test('what cannot be a webhook is refused by its field, and there are at most twenty', async () => {
+test('invalid fields return 422 with their pointer, and the twenty-first webhook returns 409', async () => {
   const refusedAt = async (body: Record<string, unknown>) => {
     const answer = await alice.ask('POST', '/v1/webhooks', { body: { url: receiver.url, ...body } });
     return [answer.status, answer.body.errors?.[0].pointer];
