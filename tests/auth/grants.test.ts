@@ -12,7 +12,7 @@ const grant = (more: Partial<Grant> = {}): Grant => ({
   rate_limit: null,
   ...more,
 });
-const refused = (minter: Principal, more: Partial<Grant> = {}) => refusalOf(() => assertGrantable(minter, grant(more)));
+const refused = (creator: Principal, more: Partial<Grant> = {}) => refusalOf(() => assertGrantable(creator, grant(more)));
 
 test.each([
   ['reader', ['read']],
@@ -65,7 +65,7 @@ test.each<[string, Principal, Partial<Grant>]>([
   ['a life to the same moment', key({ expires_at: hour }), { expires_at: hour }],
   ['a life beyond the token of a log-in', person({ expires_at: hour }), { expires_at: later }],
   ['no end, by a key without one', key(), {}],
-])('a key can have %s', (_, minter, more) => {
+])('a key can have %s', (_, creator, more) => {
   expect(refused(creator, more)).toBeUndefined();
 });
 
