@@ -134,41 +134,6 @@ CREATE TYPE public.verdict AS (
 	at timestamp with time zone
 );
 
--- Name: role_rank(text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.role_rank(p_role text) RETURNS integer
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ select array_position(array['reader', 'member', 'admin', 'owner'], p_role) $$;
-
--- Name: users; Type: TABLE; Schema: public
-
-CREATE TABLE public.users (
-    tenant_id text NOT NULL,
-    user_id text NOT NULL,
-    username text NOT NULL,
-    email text,
-    password_hash text NOT NULL,
-    role text NOT NULL,
-    subject text NOT NULL,
-    generation integer DEFAULT 1 NOT NULL,
-    disabled_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT users__role CHECK ((public.role_rank(role) IS NOT NULL))
-);
-
-ALTER TABLE ONLY public.users FORCE ROW LEVEL SECURITY;
-
--- Name: accounts_of(text, text, timestamp with time zone); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.accounts_of(p_tenant text, p_subject text, p_before timestamp with time zone) RETURNS TABLE(user_id text, words text[])
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT u.user_id,
-     array_remove(ARRAY[u.user_id, u.username, u.email], NULL::text) AS array_remove
-    FROM public.users u
-   WHERE ((u.tenant_id = accounts_of.p_tenant) AND (u.subject = accounts_of.p_subject) AND (u.created_at < accounts_of.p_before));
-END;
-
 -- Name: edit_events; Type: TABLE; Schema: public
 
 CREATE TABLE public.edit_events (
@@ -843,6 +808,30 @@ CREATE FUNCTION public.audience_rank(p_channel text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array_position(ARRAY['private'::text, 'team'::text, 'agent'::text, 'public'::text], p_channel);
 
+-- Name: role_rank(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.role_rank(p_role text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ select array_position(array['reader', 'member', 'admin', 'owner'], p_role) $$;
+
+-- Name: users; Type: TABLE; Schema: public
+
+CREATE TABLE public.users (
+    tenant_id text NOT NULL,
+    user_id text NOT NULL,
+    username text NOT NULL,
+    email text,
+    password_hash text NOT NULL,
+    role text NOT NULL,
+    subject text NOT NULL,
+    generation integer DEFAULT 1 NOT NULL,
+    disabled_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT users__role CHECK ((public.role_rank(role) IS NOT NULL))
+);
+
+ALTER TABLE ONLY public.users FORCE ROW LEVEL SECURITY;
+
 -- Name: audit_mentions(text, jsonb, text, text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.audit_mentions(p_tenant text, p_payload jsonb, p_kind text, p_subject text, p_users text[]) RETURNS boolean
@@ -902,21 +891,21 @@ CREATE FUNCTION public.begin_erasure(p_tenant text, p_job text, p_kind text, p_s
     AS $$
 declare
   v_last bigint;
-  v_words text[] := array[p_subject];
+  v_names text[] := array[p_subject];
 begin
   perform enter_tenant(p_tenant);
   if not exists (select from tenants t where t.tenant_id = p_tenant) then
     raise exception 'no such tenant' using errcode = 'AM404';
   end if;
   if p_kind = 'user_id' then
-    perform mark_ids(p_tenant, p_job, 'user', array(select a.user_id from accounts_of(p_tenant, p_subject, p_before) a));
-    v_words := v_words || array(select unnest(a.words) from accounts_of(p_tenant, p_subject, p_before) a);
+    perform mark_ids(p_tenant, p_job, 'user', array(select a.user_id from subject_accounts(p_tenant, p_subject, p_before) a));
+    v_names := v_names || array(select unnest(a.names) from subject_accounts(p_tenant, p_subject, p_before) a);
     if is_last_owner(p_tenant, marked_accounts(p_tenant, p_job)) then
       raise exception 'the user is the last owner; make another user an owner first' using errcode = 'AM409';
     end if;
   end if;
   if p_keep_shared then
-    perform mark_ids(p_tenant, p_job, 'name', array_remove(v_words, ''));
+    perform mark_ids(p_tenant, p_job, 'name', array_remove(v_names, ''));
   end if;
   select c.last_seq into v_last from tenant_clocks c where c.tenant_id = p_tenant;
   return least(v_last, p_upto);
@@ -968,8 +957,8 @@ begin
   else
     return query select greatest(1, ceil(coalesce(v_wait, 1)))::int, null::text, null::text, null::text;
   end if;
-  -- The sweep: every attempt adds two rows at most and takes away up to eight that are over. After counting, which locks the
-  -- account's row and then the address's: a sweep that held the address's already would meet another attempt halfway.
+  -- Sweeps expired rows: each attempt adds at most two rows and deletes up to eight. This must come after counting, which locks the row of the
+  -- account and then that of the address: a sweep that already held the row of the address could deadlock with another attempt.
   delete from login_failures where key_hash in (
     select key_hash from login_failures where expires_at < clock_timestamp() limit 8 for update skip locked);
 end $$;
@@ -1373,7 +1362,7 @@ begin
   perform enter_tenant(p_tenant);
   update retention_policies p set last_run_at = clock_timestamp()
   where p.tenant_id = p_tenant and coalesce(p.last_run_at < clock_timestamp() - interval '1 day', true)
-    -- not what has only half come
+    -- not during an import
     and not is_importing()
   returning * into v_policy;
   return case when v_policy.tenant_id is not null then jsonb_build_object('rules', v_policy.rules, 'trim', v_policy.trim) end;
@@ -2486,7 +2475,7 @@ begin
   end case;
   v_found := coalesce((p_cursor ->> 'found')::bigint, 0) + coalesce((v_step.counts ->> 'found')::bigint, 0);
   if v_step.last is null then
-    -- what was just found may have dependents
+    -- the rows that were just marked can have dependents
     v_phase := case when v_phase = 'mark' and v_found > 0 then 'mark' else v_phases[array_position(v_phases, v_phase) + 1] end;
     v_found := 0;
     if v_phase = 'blank' then
@@ -3658,7 +3647,7 @@ begin
   return query
   select
     k.secret_hash, k.name, k.agent_id,
-    -- an admin gave it: without one behind it the key shares its maker's
+    -- only admins set a limit: once the creator is no admin, the key shares the creator's limit
     case when k.rate_max is not null and may_administer(p_tenant, k.created_by, 'admin') then jsonb_build_object('max', k.rate_max, 'window_ms', k.rate_window_ms) end,
     n.role, k.scopes, k.user_id, k.channels, k.created_by, k.expires_at
   from api_keys k
@@ -4260,7 +4249,7 @@ declare
 begin
   select array_agg(e.seq) filter (where own), array_agg(e.seq) filter (where not own) into v_own, v_citing
   from events e
-  -- null: the event is about nobody
+  -- null: the event has no subject
   cross join lateral (select belongs_to_subject(e, v_kind, v_subject, v_users) is true) o (own)
   where e.tenant_id = p_tenant and e.seq >= v_from and e.seq <= v_to and e.kind not in ('erasure.completed', 'retention.forgot')
     and (own or v_subject = any (e.refs));
@@ -5384,7 +5373,7 @@ begin
     now() + interval '1 second' * (p_session ->> 'ttl_s')::int);
   insert into refresh_tokens (tenant_id, token_id, session_id, secret_hash)
   values (p_tenant, p_session ->> 'token_id', p_session ->> 'session_id', decode(p_session ->> 'token_hash', 'hex'));
-  -- What is over goes, and a user keeps the 200 sessions used last: log-ins cannot fill the table.
+  -- Deletes ended sessions, and all but the 200 most recently used ones of the user, so that log-ins cannot fill the table.
   delete from sessions s where s.tenant_id = p_tenant and s.session_id in (
     select o.session_id
     from sessions o
@@ -6485,7 +6474,7 @@ declare
   v_step record;
 begin
   select * into v_step from blank_marked(p_tenant, p_job, p_cursor ->> 'after', p_limit, '{"erased": true, "retention": true}', null, null);
-  -- of a run the API counts these alone
+  -- the API reports only these counts
   return case when v_step.last is null then '{"phase": "say"}' else jsonb_build_object('after', v_step.last, 'counts', jsonb_build_object(
     'events', v_step.counts -> 'events', 'chunks', v_step.counts -> 'chunks', 'artifacts', v_step.counts -> 'artifacts')) end;
 end $$;
@@ -6510,7 +6499,7 @@ CREATE FUNCTION public.retain_find(p_tenant text, p_job text, p_cursor jsonb, p_
     AS $$
 declare
   v_upto bigint := (p_cursor ->> 'upto')::bigint;
-  -- what was carried lies far apart
+  -- skips the gaps between carried events
   v_after bigint := coalesce(
     (select e.seq - 1 from events e where e.tenant_id = p_tenant and e.seq > (p_cursor ->> 'after')::bigint order by e.seq limit 1), v_upto);
   v_next bigint := least(v_upto, v_after + p_limit * 10);
@@ -6538,7 +6527,7 @@ begin
   select * into v_step
   from mark_needs(p_tenant, p_job, (p_cursor ->> 'trim_to')::bigint, (p_cursor ->> 'new')::bigint, p_cursor -> 'needed', v_until, p_limit);
   return jsonb_build_object('needed', v_step.needed) || case when v_step.done then jsonb_build_object(
-    -- what was written meanwhile is less each time; the rest is marked while the writers wait
+    -- each round has fewer new rows; after four rounds the rest is marked while writers wait
     'phase', case when v_last = v_until or v_rounds = 4 then 'trim' else 'need' end, 'until', v_last, 'rounds', v_rounds + 1) else '{}' end;
 end $$;
 
@@ -6922,7 +6911,7 @@ CREATE FUNCTION public.session_state(p_tenant text, p_session text) RETURNS TABL
 #variable_conflict use_column
 begin
   perform enter_tenant(p_tenant);
-  -- sampled: a write in five minutes, not one a request
+  -- sampled: one write in five minutes instead of one per request
   update sessions s set used_at = now()
   where s.tenant_id = p_tenant and s.session_id = p_session and s.used_at < now() - interval '5 minutes' and s.revoked_at is null;
   return query
@@ -7085,6 +7074,17 @@ begin
   end loop;
   return v_sum;
 end $_$;
+
+-- Name: subject_accounts(text, text, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.subject_accounts(p_tenant text, p_subject text, p_before timestamp with time zone) RETURNS TABLE(user_id text, names text[])
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT u.user_id,
+     array_remove(ARRAY[u.user_id, u.username, u.email], NULL::text) AS array_remove
+    FROM public.users u
+   WHERE ((u.tenant_id = subject_accounts.p_tenant) AND (u.subject = subject_accounts.p_subject) AND (u.created_at < subject_accounts.p_before));
+END;
 
 -- Name: successor_of(text, text); Type: FUNCTION; Schema: public
 
@@ -7672,7 +7672,7 @@ CREATE FUNCTION public.webhooks_clear(p_tenant text, p_seqs bigint[], p_dry bool
 declare
   v_count bigint;
 begin
-  -- in one look: no index begins with the seq
+  -- one scan for all: no index starts with the seq
   if p_dry then
     select count(*) into v_count from webhook_deliveries d where d.tenant_id = p_tenant and d.seq = any (p_seqs);
   else
@@ -7691,7 +7691,7 @@ declare
   v_kind text := p_erasure ->> 'kind';
   v_subject text := p_erasure ->> 'subject';
   v_users text[] := array(select jsonb_array_elements_text(p_erasure -> 'users'));
-  -- equal to a name is also a kind or a tag
+  -- other fields can have equal values, such as a kind or a tag
   v_fields text[] := array[v_kind, 'refs'] || case when v_kind in ('user_id', 'agent_id') then array['actor.id'] end;
   v_filtered text[] := array(
     select w.webhook_id
@@ -9205,12 +9205,6 @@ GRANT USAGE ON SCHEMA public TO agent_memory_blanker;
 GRANT USAGE ON SCHEMA public TO agent_memory_audit_eraser;
 GRANT USAGE ON SCHEMA public TO agent_memory_backup;
 
--- Name: TABLE users; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.users TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.users TO agent_memory_backup;
-
 -- Name: TABLE edit_events; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.edit_events TO agent_memory_app;
@@ -9325,6 +9319,12 @@ GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
 -- Name: COLUMN tenant_clocks.last_seq; Type: ACL; Schema: public
 
 GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
+
+-- Name: TABLE users; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.users TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.users TO agent_memory_backup;
 
 -- Name: TABLE installation; Type: ACL; Schema: public
 
