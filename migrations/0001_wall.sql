@@ -1,7 +1,7 @@
--- The wall: roles, and the mechanical row-level security of every tenant table.
+-- Roles, and the functions that enable row-level security on tenant tables.
 -- min_code: 1
 
--- Roles belong to the cluster, so another database of it may have made them already, or be making them now.
+-- Roles belong to the cluster, so another database may have created them already, or may be creating them now.
 do $$
 declare
   v_role text;
@@ -19,14 +19,14 @@ begin
   end loop;
 end $$;
 
--- Transaction-local settings read '' (not null) on a session that once had them, hence nullif.
+-- nullif, because a transaction-local setting reads as '' and not null once a session has had it.
 create function current_tenant() returns text
 language sql stable parallel safe
 as $$ select nullif(current_setting('app.tenant_id', true), '') $$;
 
--- Binds the transaction to one tenant and to the role that cannot leave it. Every access of the service starts here.
--- By assignments: as a query it cost 25 µs, a third of a look-up by key. Times are written as ISO in UTC; poolers drop startup options, so
--- the transaction says it, and a session that has it already pays nothing.
+-- Binds the transaction to a tenant and to the serving role, which cannot access other tenants. Every access of the service starts here.
+-- Uses assignments, because a query cost 25 µs, a third of a look-up by key. Times must be formatted as ISO in UTC. Poolers drop startup
+-- options, so they are set here, unless the session has them already.
 create function enter_tenant(p_tenant text) returns text
 language plpgsql
 as $$
@@ -42,14 +42,15 @@ begin
   return set_config('app.tenant_id', p_tenant, true);
 end $$;
 
--- Without the policy a dump would be empty where the wall stands: scripts/backup.sh refuses a database with a table that lacks it.
+-- Lets the backup role read a table. Without the policy, a dump of a table with row-level security would be empty; scripts/backup.sh refuses a
+-- database with such a table.
 create function let_back_up(p_table regclass) returns void
 language plpgsql
 as $$
 begin
   execute format('grant select on %s to agent_memory_backup', p_table);
   if exists (select from pg_class c where c.oid = p_table and c.relrowsecurity) then
-    -- A policy counts for all who inherit its role, so for the owner too, who is to stay behind the wall until the role is taken on.
+    -- A policy applies to all members of its role, including the owner, who must not bypass row-level security without `set role`.
     execute format(
       'create policy backup_reads on %s for select to agent_memory_backup using ((select current_user) = ''agent_memory_backup'')', p_table);
   end if;
@@ -57,7 +58,7 @@ end $$;
 revoke execute on function let_back_up(regclass) from public;
 select let_back_up(c.oid) from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind = 'r';
 
--- The policy of `tenants` cannot ask `tenants` again, so there the row itself is asked.
+-- Lets the eraser role delete the rows of a tenant that is being deleted. The policy of `tenants` cannot query `tenants`, so it checks the row.
 create function let_erase(p_table regclass) returns void
 language plpgsql
 as $$
@@ -73,8 +74,8 @@ begin
 end $$;
 revoke execute on function let_erase(regclass) from public;
 
--- Puts a table behind the wall: forced row-level security, one policy, the named rights for the serving role. Its rows can be removed
--- with a tenant that is being deleted, and they are in every backup.
+-- Enables forced row-level security on a tenant table with one policy, and grants the serving role these privileges. Also lets the eraser
+-- delete its rows with a tenant, and the backup role read them.
 create function wall(p_table regclass, p_rights text) returns void
 language plpgsql
 as $$
@@ -90,36 +91,35 @@ begin
 end $$;
 revoke execute on function wall(regclass, text) from public;
 
--- The nouns of the service, in the order of their migrations, so each after those it depends on. Whoever forgets, trims, exports, checks or
--- repairs walks them and calls the hooks of each: hooks() in src/db/functions.sql has the table of their signatures. Outside the wall: it says
--- nothing of any tenant.
+-- The nouns of the service in the order of their migrations, which is their dependency order. Erasure, trim, export, checks and repair call
+-- the hooks of each noun; hooks() in src/db/functions.sql lists the signatures. No row-level security, because the table has no tenant data.
 create table nouns (
   noun text not null,
   place int not null,
-  -- of its ids, without the underscore; null: its rows have no ids that others cite
+  -- prefix of its ids, without the underscore; null if its rows have no ids that others cite
   id_prefix text,
-  -- hooks that it does without, where the others of its kind are required; its migration says why
+  -- hooks that it does not need although other nouns do; the migration gives the reason
   without text[] not null default '{}',
   constraint nouns_pkey primary key (noun),
   constraint nouns__place unique (place),
   constraint nouns__id_prefix unique (id_prefix)
 );
 
--- definer functions walk them too
+-- for definer functions too
 grant select on nouns to public;
 
 select let_back_up('nouns');
 
--- Tables that an export holds, in the order of their migrations. A row is a line of the type `part`.
+-- Tables in exports, in the order of their migrations. A row becomes a line of the type `part`.
 create table portable_tables (
   part text not null,
   place int not null,
   relation text not null,
-  -- by which its rows are walked
+  -- columns of the keyset pagination
   keys text[] not null,
-  -- A predicate over `t`: which rows belong to a log that ends at $3. Null: the rows change, so all of them are read in one snapshot.
+  -- Predicate over `t`: the rows that belong to a log that ends at $3. Null: rows change, so all of them are read in one snapshot.
   bound text,
-  -- an expression over `t`: what a row weighs, where rows may be large
+  -- expression over `t`: the size of a row, if rows may be large
   weight text,
   constraint portable_tables_pkey primary key (part),
   constraint portable_tables__place unique (place),
@@ -130,7 +130,7 @@ grant select on portable_tables to public;
 
 select let_back_up('portable_tables');
 
--- What an import brought is removed again by the eraser, and only while the tenant is marked.
+-- Lets the eraser role delete the rows of a failed import, only while the tenant is marked as importing.
 create function let_undo(p_table regclass) returns void
 language plpgsql
 as $$
@@ -142,7 +142,7 @@ begin
 end $$;
 revoke execute on function let_undo(regclass) from public;
 
--- Puts a table that is behind the wall into exports.
+-- Includes a tenant table in exports.
 create function portable(p_table regclass, part text, keys text[], bound text default null, weight text default null) returns void
 language plpgsql
 as $$
@@ -154,7 +154,7 @@ begin
 end $$;
 revoke execute on function portable(regclass, text, text[], text, text) from public;
 
--- Registers a noun. With `part` and `keys` its table, which has its name, is in exports; others of its tables are by `portable`.
+-- Registers a noun. With `part` and `keys`, the table of the same name is included in exports; `portable` includes other tables.
 create function noun(p_noun text, prefix text default null, part text default null, keys text[] default null, without text[] default '{}') returns void
 language plpgsql
 as $$

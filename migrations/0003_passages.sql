@@ -1,11 +1,11 @@
--- Passages of the log, and finding them under the wall in time that does not grow with the tenant.
+-- Passages of the log, and their search index, which works under row-level security in a time that does not grow with the tenant.
 -- min_code: 1
 
--- A passage before it is a row of chunks.
+-- A passage before it is inserted into chunks.
 create type passage as (seq bigint, ordinal smallint, text text, header text, token_count int, traits smallint, terms int[]);
 
--- Where a passage lies, as keys a search can intersect with its words: the tenant, a stretch of 16,384 positions of the log, the scopes, the audience.
--- Every key names the tenant ('/' cannot be in its id), so one tenant's lists never hold another's rows.
+-- Returns keys that a search can intersect with its terms: the tenant, a section of 16,384 seqs of the log, the scopes, the audience. Every key
+-- contains the tenant id, in which '/' is not allowed, so that the posting lists of tenants are disjoint.
 create function place_key(p_tenant text, p_kind text, p_value text) returns uuid
 language sql immutable parallel safe
 return md5(p_tenant || '/' || p_kind || '/' || p_value)::uuid;
@@ -22,23 +22,22 @@ return array_remove(array[
   place_key(p_tenant, 'agent', p_agent),
   place_key(p_tenant, 'project', p_project)], null);
 
--- Terms as the index reads them: arrays have no operator for "this, and one of these".
+-- Converts terms for the index, because arrays have no operator for "contains this and one of these".
 create function term_vector(p_terms int[]) returns tsvector
 language sql immutable parallel safe
 return array_to_tsvector(p_terms::text[]);
 
--- Passages, derived from the log and disposable. Scope and visibility are repeated here, so that a search filters without a join.
--- A chunk's id is its event's id and its ordinal: rebuilding gives the same ids. Columns of a fixed width come first: nothing is lost to
--- alignment.
+-- Passages, derived from the log and disposable. Scope and visibility are copied, so that a search filters without a join. The id of a passage
+-- is the id of its event with its ordinal, so that a rebuild produces the same ids. Fixed-width columns come first to avoid padding.
 create table chunks (
   seq bigint not null,
   occurred_at timestamptz not null,
-  -- about: counting exactly would cost more than the insert
+  -- an estimate, because an exact count would cost more than the insert
   token_count int not null,
   -- actor_key() of the event's actor
   actor int not null default 0,
   ordinal smallint not null,
-  -- bits: the text ends with a question (1), holds a date expression (2), a number (4), a proper name (8)
+  -- bits: the text ends with a question (1), contains a date (2), a number (4), a proper name (8)
   traits smallint not null default 0,
   tenant_id text not null,
   kind text not null,
@@ -48,12 +47,12 @@ create table chunks (
   user_id text,
   agent_id text,
   project_id text,
-  -- what a question may use beside the passage: speaker, tags, parts of names
+  -- additional searchable text: speaker, tags, parts of names
   header text not null,
   -- null: said_in() of the event's content
   text text,
   terms int[] not null,
-  -- of a memory: until when it was current, and when it is valid; of edits: how much it counts, and in which channels it is not shown
+  -- For a memory: until when it was current, and its validity. From edits: its weight, and the channels in which it is hidden.
   until_seq bigint,
   until_at timestamptz,
   valid tstzrange,
@@ -62,20 +61,20 @@ create table chunks (
   constraint chunks_pkey primary key (tenant_id, seq, ordinal) with (fillfactor = 100),
   constraint chunks__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade
 )
--- rows stay whole in their page: a search reads `terms` for every term of the question
+-- no TOAST, because a search reads `terms` for every term of the query
 with (toast_tuple_target = 8160);
 
--- One short list of the unmerged at a time: every search reads it once for each scan.
+-- a small pending list, because every scan reads all of it
 create index chunks__search on chunks
   using gin (chunk_places(tenant_id, seq, session_id, channel, user_id, agent_id, project_id), term_vector(terms))
   with (gin_pending_list_limit = 256);
 
 select wall('chunks', 'select, insert, update, delete');
 
--- Passages hold nothing that their events do not, nothing rests on them, and `npm run rebuild` makes them again.
+-- Passages have no data that their events lack, no other rows depend on them, and `npm run rebuild` rebuilds them.
 select noun('passages', prefix => 'chk', without => '{forget,held,needs,repair}');
 
--- How far a rebuild of a tenant's passages has come. While there is a row, answers say that not every passage can be found.
+-- The progress of a rebuild of passages. While a tenant has a row, responses report that search is incomplete.
 create table chunk_rebuilds (
   tenant_id text not null,
   rebuilt_to bigint not null default 0,

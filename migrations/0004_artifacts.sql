@@ -1,7 +1,7 @@
--- Bytes too large for an event.
+-- Artifacts.
 -- min_code: 1
 
--- Bytes too large for an event. `event_id` is set in the event's own transaction: without one it is unseen and swept.
+-- Bytes too large for an event. `event_id` is set in the transaction of the event. Without an event an artifact is invisible and gets swept.
 create table artifacts (
   tenant_id text not null,
   artifact_id text not null,
@@ -18,18 +18,18 @@ create table artifacts (
   constraint artifacts__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade
 );
 
--- ranges are read as slices, which a compressed value would have to be unpacked for
+-- uncompressed, so that ranges can be read as slices
 alter table artifacts alter column bytes set storage external;
 
--- the sweeper of uploads whose event never came
+-- for the sweeper of uploads without an event
 create index artifacts__unlinked on artifacts (tenant_id, created_at) where event_id is null;
 
 select wall('artifacts', 'select, insert, update, delete');
 
--- An artifact goes, and stays, with the event that names it.
+-- An artifact is erased and kept together with its event.
 select noun('artifacts', prefix => 'art', without => '{forget,held,needs}');
 
--- those of events that the log has by then
+-- artifacts whose event is in the log up to $3
 select portable(
   'artifacts', part => 'artifact', keys => array['artifact_id'],
   bound => 'exists (select from events e where e.tenant_id = $1 and e.event_id = t.event_id and e.seq <= $3)');

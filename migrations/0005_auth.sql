@@ -1,11 +1,11 @@
--- Who may act: users, their sessions and refresh tokens, invites, API keys, password resets; the back-off of failed log-ins.
+-- Users, sessions, refresh tokens, invites, API keys, password resets, and the backoff of failed log-ins.
 -- min_code: 1
 
 create function role_rank(p_role text) returns int
 language sql immutable parallel safe
 as $$ select array_position(array['reader', 'member', 'admin', 'owner'], p_role) $$;
 
--- users, sessions, credentials: one noun of several tables, whose ids no event cites
+-- One noun for all these tables, whose ids no event cites.
 select noun('auth');
 
 create table users (
@@ -15,20 +15,20 @@ create table users (
   email text,
   password_hash text not null,
   role text not null,
-  -- the tenant's own name for this person, as events carry it in user_id
+  -- the tenant's id of this person, as in user_id of events
   subject text not null,
-  -- raised to end every access token at once; tokens carry it as `ver`
+  -- incremented to revoke all access tokens at once; tokens contain it as `ver`
   generation int not null default 1,
   disabled_at timestamptz,
   created_at timestamptz not null default now(),
   constraint users_pkey primary key (tenant_id, user_id),
   constraint users__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade,
-  -- two users of one subject would read each other's private items
+  -- two users with the same subject would read each other's private items
   constraint users__subject unique (tenant_id, subject),
   constraint users__role check (role_rank(role) is not null)
 );
 
--- log-in; `Alice` beside `alice` would only serve to confuse
+-- for log-in; `Alice` and `alice` would be confused
 create unique index users__lower_username on users (tenant_id, lower(username));
 
 select wall('users', 'select, insert, update, delete');
@@ -47,12 +47,12 @@ create table sessions (
   constraint sessions__user foreign key (tenant_id, user_id) references users (tenant_id, user_id) on delete cascade
 );
 
--- the list of a user's own sessions, and ending them
+-- for listing and ending the sessions of a user
 create index sessions__user on sessions (tenant_id, user_id, used_at);
 
 select wall('sessions', 'select, insert, update, delete');
 
--- The chain of one session's refresh tokens. A rotated one stays, so that its reuse is noticed.
+-- The refresh tokens of a session. A rotated token is kept, so that its reuse is detected.
 create table refresh_tokens (
   tenant_id text not null,
   token_id text not null,
@@ -61,7 +61,7 @@ create table refresh_tokens (
   created_at timestamptz not null default now(),
   rotated_at timestamptz,
   replaced_by text,
-  -- with the rotated token's own secret this gives the next one's: parallel callers all get the same successor
+  -- with the secret of the rotated token it determines the secret of the next one, so that concurrent callers get the same successor
   nonce bytea,
   constraint refresh_tokens_pkey primary key (tenant_id, token_id),
   constraint refresh_tokens__session foreign key (tenant_id, session_id) references sessions (tenant_id, session_id) on delete cascade
@@ -76,7 +76,7 @@ create table invites (
   invite_id text not null,
   secret_hash bytea not null,
   role text not null,
-  -- only this name may be taken with it
+  -- the only username that it can be used for
   username text,
   created_by text not null,
   created_at timestamptz not null default now(),
@@ -97,16 +97,16 @@ create table api_keys (
   secret_hash bytea not null,
   role text not null,
   scopes text[] not null,
-  -- the subject it acts for, or * for every one
+  -- the subject that it acts for, or * for all
   user_id text not null,
-  -- the one agent that it acts as
+  -- the agent that it acts as
   agent_id text,
   -- null: all
   channels text[],
-  -- its own allowance of requests; without one it shares its maker's
+  -- its own rate limit; without one it shares its owner's
   rate_max int,
   rate_window_ms int,
-  -- the user whose authority it carries, and the key that made it where one did
+  -- the user whose authority it has, and the API key that created it, if any
   created_by text not null,
   created_with text,
   created_at timestamptz not null default now(),
@@ -120,7 +120,7 @@ create table api_keys (
   constraint api_keys__rate check ((rate_max is null) = (rate_window_ms is null) and rate_max > 0 and rate_window_ms > 0)
 );
 
--- revoking what a key has minted
+-- for revoking the keys that a key has created
 create index api_keys__parent on api_keys (tenant_id, created_with) where created_with is not null;
 
 select wall('api_keys', 'select, insert, update, delete');
@@ -142,8 +142,8 @@ create index password_resets__user on password_resets (tenant_id, user_id);
 
 select wall('password_resets', 'select, insert, update, delete');
 
--- Failed log-ins, counted alike for tenants and users that do not exist, or the count would tell which do. So it cannot be a
--- tenant's table: there may be no tenant to refer to. A row is a hash and a number; nobody's data stands in it.
+-- Failed log-ins. They are also counted for tenants and users that do not exist, or the count would reveal which exist. It cannot be a tenant
+-- table, because there may be no such tenant. A row is a hash and a number, without personal data.
 create table login_failures (
   key_hash bytea not null,
   failures int not null,
@@ -152,7 +152,7 @@ create table login_failures (
   constraint login_failures_pkey primary key (key_hash)
 ) with (fillfactor = 70);
 
--- the sweep
+-- for the sweeper
 create index login_failures__expires_at on login_failures (expires_at);
 
 grant select, insert, update, delete on login_failures to agent_memory_app;

@@ -1,18 +1,18 @@
--- Rate limits that all daemons share where there is no Redis: tokens are taken from here in blocks.
+-- Rate limits shared by all daemons without Redis: daemons take tokens in blocks.
 -- min_code: 1
 
--- Outside the wall: one statement takes for several tenants at once. A row names nobody, its key is a digest, and it is gone soon
--- after its window. Unlogged: taking waits for no disk, and a crash of the server merely opens new windows.
+-- No row-level security, because one statement takes tokens for several tenants. A row identifies nobody: its key is a digest, and it is deleted
+-- soon after its window. Unlogged, so that taking tokens does not wait for the disk; a server crash only starts new windows.
 create unlogged table rate_windows (
   key text not null,
   used bigint not null,
-  -- by the last call: `returning` cannot tell what a row was before
+  -- tokens granted by the last call, because `returning` cannot return old values
   granted int not null,
   ends_at timestamptz not null,
   constraint rate_windows_pkey primary key (key)
 ) with (fillfactor = 50);
 
--- the sweeper; updates within a window leave it alone and stay in their page
+-- for the sweeper; updates within a window do not change it and stay in their page
 create index rate_windows__ends_at on rate_windows (ends_at);
 
 grant select, insert, update, delete on rate_windows to agent_memory_app;

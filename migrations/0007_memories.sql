@@ -1,7 +1,7 @@
--- Memories: what is held to be true now. A version of a memory is an event; these tables say which, and what stands.
+-- Memories: statements that currently hold. A version of a memory is an event; these tables have the current state and the events of versions.
 -- min_code: 1
 
--- Whom a memory must be about to be the same as another: nobody in particular, where it is a task outside private channels.
+-- Returns the subject that two equal memories must share; shared tasks are equal regardless of their subject.
 create function same_subject(p_kind text, p_channel text, p_user_id text) returns text
 language sql immutable parallel safe
 return case when p_kind = 'task' and p_channel <> 'private' then '' else p_user_id end;
@@ -11,12 +11,12 @@ create table memories (
   memory_id text not null,
   kind text not null,
   scope text not null,
-  -- what the scope is of: a project, a session, a user
+  -- the id that the scope refers to: of a project, a session or a user
   scope_id text,
-  -- `expired` is also what an active one is past its `expires_at`, whether the sweeper has come by or not
+  -- an active memory past its `expires_at` also counts as `expired`, before the sweeper has updated it
   status text not null,
   version int not null,
-  -- the event whose content the newest version has, and the event of the newest version
+  -- the event with the content of the newest version, and the event of the newest version
   content_seq bigint not null,
   last_seq bigint not null,
   user_id text,
@@ -25,11 +25,11 @@ create table memories (
   project_id text,
   channel text not null,
   sensitivity text not null,
-  -- sha256 of the text; of a task: of what its updates name it by
+  -- sha256 of the text; for a task, of the key that its updates use
   text_hash bytea not null,
   importance real not null,
   pinned boolean not null,
-  -- how often its text was said again since it stands; at `worn` more of it is only counted
+  -- how often its text was repeated; once `worn`, repetitions are only counted
   repeats int not null default 0,
   worn boolean not null generated always as (repeats >= 256) stored,
   tags text[] not null,
@@ -38,9 +38,9 @@ create table memories (
   expires_at timestamptz,
   superseded_by text,
   task_status text,
-  -- the agent of a task in work, where the tenant allows each agent one
+  -- the agent of a task in progress, if the tenant allows each agent only one
   doing_agent text,
-  -- what became of what it rests on: `evidence_erased`
+  -- changes of its sources: `evidence_erased`
   marks text[] not null default '{}',
   created_at timestamptz not null,
   updated_at timestamptz not null,
@@ -53,36 +53,37 @@ create table memories (
   constraint memories__sensitivity check (sensitivity in ('none', 'low', 'high', 'secret'))
 );
 
--- One active memory says the same thing. A task is the same task however sensitive an update is, and shared, whoever moves it.
+-- At most one active memory has the same content. A task is the same regardless of the sensitivity of an update and, if it is shared, of the
+-- user who updates it.
 create unique index memories__same on memories (
   tenant_id, text_hash, kind, scope, scope_id, same_subject(kind, channel, user_id), channel, (case when kind = 'task' then '' else sensitivity end))
   nulls not distinct where status = 'active';
 
--- An agent's one task in work. Private ones are counted by subject: nobody is refused for what is not shown to them.
+-- An agent has one task in progress. Private tasks count per subject, so that nobody is refused because of a task that they cannot see.
 create unique index memories__one_doing on memories (tenant_id, doing_agent, (case when channel = 'private' then user_id else '' end))
   where doing_agent is not null;
 
--- whether anything is said too often: nearly always nothing
+-- for finding worn memories, of which there are nearly always none
 create index memories__worn on memories (tenant_id) where worn;
 
--- The sections of a context. The kind leads: led by the tenant it cost about as much as the index of equal texts while there were few,
--- and each new memory then read all of them.
+-- For the sections of a context. The kind comes first: with the tenant first the planner chose it instead of the unique index while there were few
+-- memories, and each new memory then read all of them.
 create index memories__kind on memories (kind, status, tenant_id, content_seq);
 
--- the sweeper, and a text that may be said again
+-- for the sweeper, and for recording the same text again after expiry
 create index memories__expires on memories (tenant_id, expires_at) where status = 'active' and expires_at is not null;
 
--- What superseded what; and the tasks that are not done, of however many that are.
+-- for superseded memories
 create index memories__superseded on memories (tenant_id, kind, content_seq) where status = 'superseded';
 
--- what a memory took the place of, and so the way back along a chain
+-- for the predecessors of a memory
 create index memories__superseded_by on memories (tenant_id, superseded_by) where superseded_by is not null;
 
 create index memories__open_tasks on memories (tenant_id, content_seq) where status = 'active' and kind = 'task' and task_status <> 'done';
 
 select wall('memories', 'select, insert, update, delete');
 
--- What becomes of a memory whose events lose their content is decided by its other versions and what it rests on: `mark` and `lapse`.
+-- No `clear` hook: whether a memory survives the erasure of its events depends on its other versions and its sources, in `mark` and `lapse`.
 select noun('memories', prefix => 'mem', part => 'memory', keys => array['memory_id'], without => '{clear}');
 
 -- What an event asks for, as match_wishes finds it beside what is held. `id`: the memory that it makes, moves or says again; `memory_id` is the
@@ -94,7 +95,7 @@ create type wish as (
   user_id text, agent_id text, session_id text, project_id text, tags text[], ended text, counted boolean, only_new boolean,
   held_version int, held_content_seq bigint, held_at tid, nth int, versions int, said int, first_seq bigint);
 
--- Version by version, which event made it and which holds its content. Citations are the refs of the events from `content_seq` on.
+-- The event of each version, and the event with its content. Citations are the refs of the events from `content_seq` on.
 create table memory_versions (
   tenant_id text not null,
   memory_id text not null,
@@ -106,14 +107,14 @@ create table memory_versions (
   constraint memory_versions__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade
 );
 
--- which memory an event made
+-- for finding the memory of an event
 create index memory_versions__seq on memory_versions (tenant_id, seq);
 
 select wall('memory_versions', 'select, insert, update, delete');
 
 select portable('memory_versions', part => 'memory_version', keys => array['memory_id', 'version'], bound => 't.seq <= $3');
 
--- A search filter reads the passage's event and the memory that the event made.
+-- Search filters read the event of a passage and its memory.
 grant select on events, memories, memory_versions to agent_memory_searcher;
 
 create policy searcher_reads on memories for select to agent_memory_searcher using (true);

@@ -1,13 +1,13 @@
--- Edits: approved overlays on what the log says. Events stay as they were; how they and their passages read is derived from the edits.
+-- Edits: approved overlays on events. Events do not change; the displayed content of events and passages is derived from the edits.
 -- min_code: 1
 
--- An edit is about the event `seq`, or one passage of it. Whom it concerns is copied from that event, so that who may see the one may see the other.
+-- An edit of the event `seq` or one of its passages. Visibility is copied from the event, so that whoever sees the event sees the edit.
 create table edits (
   tenant_id text not null,
   edit_id text not null,
   status text not null,
   version int not null default 1,
-  -- as the client named it: evt_…, chk_… or mem_…
+  -- id given by the client: evt_…, chk_… or mem_…
   target text not null,
   seq bigint not null,
   event_id text not null,
@@ -17,7 +17,7 @@ create table edits (
   op text not null,
   reason text not null,
   patch jsonb not null,
-  -- of an amendment: its text as passages, [{"text","header","token_count"}]
+  -- passages of an amendment: [{"text","header","token_count"}]
   passages jsonb,
   session_id text not null,
   channel text not null,
@@ -30,7 +30,7 @@ create table edits (
   principal text not null,
   decided_by jsonb,
   proposed_seq bigint not null,
-  -- approved edits combine in this order
+  -- order in which approved edits are applied
   approved_seq bigint,
   last_seq bigint not null,
   created_at timestamptz not null,
@@ -42,18 +42,18 @@ create table edits (
   constraint edits__passages check ((op = 'amend') = (passages is not null))
 );
 
--- lists
+-- for lists
 create unique index edits__proposed on edits (tenant_id, proposed_seq);
 
--- how many wait or hold for one event, and what replaced what
+-- for the pending and approved edits of an event
 create index edits__seq on edits (tenant_id, seq);
 
 select wall('edits', 'select, insert, update, delete');
 
--- An edit stays with the event that it is about; what is derived from edits is compared and made again with the passages.
+-- An edit is kept with its event. Data derived from edits is checked and rebuilt with the passages.
 select noun('edits', prefix => 'edt', part => 'edit', keys => array['edit_id'], without => '{held,needs,check,repair}');
 
--- The events that an approved edit is applied to: its own, and of a memory those that say the same.
+-- The events that an approved edit applies to: its target, and for a memory the events with the same content.
 create table edit_events (
   tenant_id text not null,
   seq bigint not null,
@@ -68,16 +68,16 @@ select wall('edit_events', 'select, insert, delete');
 
 select portable('edit_events', part => 'edit_event', keys => array['seq', 'edit_id']);
 
--- How an event reads under its edits; derived. An event without edits has no row.
+-- The edited form of an event; derived. An event without edits has no row.
 create table overlays (
   tenant_id text not null,
   seq bigint not null,
-  -- instead of the event's own; {"withheld": true} where nothing of it may be read; null: as it was
+  -- replaces the content of the event; {"withheld": true} if nothing may be read; null if unchanged
   content jsonb,
-  -- requests in these channels do not see it; all four where it is quarantined or retracted
+  -- channels in which it is hidden; all four if it is quarantined or retracted
   blocked_in text[],
   chunk_count smallint not null,
-  -- how much its passages count beside others: the least of them
+  -- lowest weight of its passages
   weight real,
   edit_ids text[] not null,
   -- its passages before any edit
@@ -90,7 +90,7 @@ select wall('overlays', 'select, insert, update, delete');
 
 select portable('overlays', part => 'overlay', keys => array['seq'], weight => 'pg_column_size(t.content) + pg_column_size(t.base)');
 
--- A search filter reads only what the request may see.
+-- Search filters only read what the request may see.
 grant select (tenant_id, seq, blocked_in) on overlays to agent_memory_searcher;
 
 create policy searcher_reads on overlays for select to agent_memory_searcher using (true);

@@ -1,10 +1,10 @@
--- Capsules: what one author hands to others, until it expires or is revoked.
+-- Capsules: items that an author shares with others until the capsule expires or is revoked.
 -- min_code: 1
 
 create table capsules (
   tenant_id text not null,
   capsule_id text not null,
-  -- the event that made it; its content says title and risks, which stand nowhere else
+  -- the event that created it; its content has title and risks, which are stored nowhere else
   seq bigint not null,
   -- the author's subject
   user_id text,
@@ -16,7 +16,7 @@ create table capsules (
   audience_users text[] not null,
   audience_agents text[] not null,
   items text[] not null,
-  -- what the author could see when it was made, of what a capsule may show: items are looked at through this, as of now
+  -- visibility of the author when it was created, limited to what a capsule may show; items are read with it
   item_channels text[] not null,
   item_sensitivities text[] not null,
   created_at timestamptz not null,
@@ -30,13 +30,13 @@ create table capsules (
   constraint capsules__all check (not for_all or channel <> 'private')
 );
 
--- the sweeper
+-- for the sweeper
 create index capsules__expires on capsules (tenant_id, expires_at);
 
--- the walk of mark_needs
+-- for mark_needs
 create index capsules__seq on capsules (tenant_id, seq);
 
 select wall('capsules', 'select, insert, update, delete');
 
--- A rule of retention that names its event ends a capsule. Nothing in it is derived.
+-- A retention rule that matches its event expires a capsule. A capsule has no derived data.
 select noun('capsules', prefix => 'cap', part => 'capsule', keys => array['capsule_id'], without => '{held,check,repair}');

@@ -1,4 +1,4 @@
--- Long work: what is to be done, how far it has come, and which daemon is at it.
+-- Jobs: long work with its input, progress and lease.
 -- min_code: 1
 
 create table jobs (
@@ -9,17 +9,17 @@ create table jobs (
   done bigint not null default 0,
   -- null: not known yet
   total bigint,
-  -- What was asked for, and where to go on. Both are emptied when it is over: they may name someone who is to be forgotten.
+  -- Cleared when the job ends, because they may name a person who is erased.
   input jsonb not null,
   cursor jsonb,
   result jsonb,
   problem jsonb,
   started_by text not null,
-  -- The lease: a daemon holds the job until `due_at` with the token it was given. Each holder gets a larger token, so a daemon
-  -- that was stopped and resumes cannot act for the one that took over. Past `due_at` any daemon may take it.
+  -- The lease: a daemon has the job until `due_at`, with this token. Each claim increments the token, so that a daemon that was suspended and
+  -- resumes cannot act for its successor. After `due_at` any daemon may claim the job.
   token int not null default 0,
   due_at timestamptz not null,
-  -- tries since it last came further
+  -- attempts since the last progress
   tries int not null default 0,
   created_at timestamptz not null,
   updated_at timestamptz not null,
@@ -29,17 +29,17 @@ create table jobs (
   constraint jobs__state check (state in ('queued', 'running', 'done', 'failed'))
 );
 
--- what a daemon looks for: few rows, whatever the number of tenants
+-- for finding due jobs: few rows, regardless of the number of tenants
 create index jobs__due on jobs (due_at) where state in ('queued', 'running');
 
--- the sweeper
+-- for the sweeper
 create index jobs__finished on jobs (tenant_id, finished_at) where finished_at is not null;
 
 select wall('jobs', 'select, insert, update, delete');
 
 select noun('jobs', prefix => 'job');
 
--- Of all tenants' jobs the overseer sees which are due, and not what they are about.
+-- The overseer role sees which jobs of all tenants are due, but not their content.
 grant select (tenant_id, job_id, state, due_at, token) on jobs to agent_memory_overseer;
 
 create policy overseer_reads on jobs for select to agent_memory_overseer using (true);

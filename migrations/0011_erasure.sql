@@ -1,8 +1,8 @@
--- Forgetting: a subject on request.
+-- Erasure of a subject on request.
 -- min_code: 1
 
--- The log is append-only for the serving role. Another role blanks the forgotten rows. It can do nothing else, acts only through
--- its own functions, and only while a job of the bound tenant that forgets is held by a daemon.
+-- The log is append-only for the serving role. Another role blanks erased events. It has no other privileges, acts only through its own
+-- functions, and only while an erasure or retention job of the tenant is running.
 grant select (tenant_id, kind, state) on jobs to agent_memory_blanker;
 
 create policy blanker_reads on jobs for select to agent_memory_blanker using (tenant_id = (select current_tenant()));

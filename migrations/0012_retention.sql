@@ -1,4 +1,4 @@
--- What a tenant wants forgotten by itself. One policy a tenant.
+-- Retention policies, one per tenant.
 -- min_code: 1
 
 create table retention_policies (
@@ -16,5 +16,5 @@ select wall('retention_policies', 'select, insert, update, delete');
 
 select noun('retention');
 
--- one row
+-- one row per tenant
 select portable('retention_policies', part => 'retention_policy', keys => array['version']);

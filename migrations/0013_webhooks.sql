@@ -1,4 +1,4 @@
--- Webhooks: the log told to others over HTTP. The log is the outbox: a subscription has its place in it, and nothing else is queued.
+-- Webhooks deliver events over HTTP. The log is the outbox: a webhook has a cursor into it, and there is no other queue.
 -- min_code: 1
 
 create table webhooks (
@@ -6,30 +6,30 @@ create table webhooks (
   webhook_id text not null,
   url text not null,
   description text not null,
-  -- as event_matches takes it, with what was given
+  -- the compiled filter for event_matches, with the original one
   filter jsonb,
-  -- what it may be told of, chosen by the admin who made it
+  -- events that it may receive, chosen by the admin who created it
   channels text[] not null,
   sensitivities text[] not null,
   user_ids text[] not null,
   active boolean not null default true,
   disabled_reason text,
-  -- sealed under a key that is not in the database; the one before it signs too until then
+  -- encrypted with a key that is not in the database; the previous secret also signs until `old_secret_until`
   secret jsonb not null,
   old_secret jsonb,
   old_secret_until timestamptz,
-  -- the last event that is done with
+  -- the last event that has been processed
   cursor bigint not null,
-  -- failed attempts at the one after it, and when to try again
+  -- failed attempts to deliver the next event, and when to retry
   attempts int not null default 0,
   retry_at timestamptz,
-  -- there are deliveries to repeat
+  -- there are deliveries to replay
   replaying boolean not null default false,
-  -- since when there is something to do, or when there will be: an attempt, the end of a lease; null: nothing is known of
+  -- when there is something to do, such as an attempt or the end of a lease; null if nothing is pending
   due_at timestamptz,
-  -- the receiver took long the last time
+  -- the last request to the receiver took long
   slow boolean not null default false,
-  -- one daemon delivers, so that the order is kept; what a former one still reports is told by its number
+  -- One daemon delivers at a time, to keep the order. The number identifies late reports of a former one.
   lease_id bigint not null default 0,
   lease_until timestamptz,
   version int not null default 1,
@@ -40,15 +40,15 @@ create table webhooks (
   constraint webhooks__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade
 );
 
--- who has waited longest
+-- for finding the longest waiting webhook
 create index webhooks__due on webhooks (slow, due_at) where active and due_at is not null;
 
 select wall('webhooks', 'select, insert, update, delete');
 
--- A delivery that has yet to be made bounds a trim (`awaits`). What was delivered is told nowhere else.
+-- A pending delivery limits a trim (`awaits`). Deliveries have no derived data.
 select noun('webhooks', prefix => 'whk', without => '{held,needs,check,repair}');
 
--- What became of each event: one row, however often it was tried. Bounded by the sweeper.
+-- The delivery of each event, in one row for all attempts. The sweeper deletes old rows.
 create table webhook_deliveries (
   tenant_id text not null,
   webhook_id text not null,
@@ -66,15 +66,15 @@ create table webhook_deliveries (
   constraint webhook_deliveries__state check (state in ('delivered', 'retrying', 'dead', 'replaying'))
 );
 
--- dead letters, and what is to be repeated
+-- for the dead-letter queue and replays
 create index webhook_deliveries__open on webhook_deliveries (tenant_id, webhook_id, state, seq) where state <> 'delivered';
 
--- the sweeper
+-- for the sweeper
 create index webhook_deliveries__attempted on webhook_deliveries (tenant_id, attempted_at);
 
 select wall('webhook_deliveries', 'select, insert, update, delete');
 
--- Of every subscription the overseer sees whether there is something to do, and neither whom it tells nor what.
+-- The overseer role sees which webhooks of all tenants have something to do, but neither receivers nor content.
 grant select (tenant_id, webhook_id, active, cursor, slow, due_at, lease_until) on webhooks to agent_memory_overseer;
 
 create policy overseer_reads on webhooks for select to agent_memory_overseer using (true);

@@ -1,12 +1,12 @@
--- Audit: who was let in or refused, and what was administered; a stream beside the log with a seq of its own, chained by a key that
--- is not in the database. Why it is so: docs/decisions/audit-chain.md.
+-- The audit stream: log-ins, refusals and administrative actions, with its own seq, in a hash chain whose key is not in the database. Reasons:
+-- docs/decisions/audit-chain.md.
 -- min_code: 1
 
--- Where the stream of a tenant stands; made with its first entry.
+-- The end of a tenant's audit stream; created with the first entry.
 create table audit_clocks (
   tenant_id text not null,
   last_seq bigint not null default 0,
-  -- of the entry last_seq; nothing before the first
+  -- MAC of the entry last_seq; empty before the first
   last_mac bytea not null default '',
   last_at timestamptz(3),
   constraint audit_clocks_pkey primary key (tenant_id),
@@ -18,15 +18,15 @@ select wall('audit_clocks', 'select, insert, update');
 create table audit_entries (
   tenant_id text not null,
   seq bigint not null,
-  -- times to the millisecond: what the chain vouches for, the column can hold and nothing finer
+  -- in milliseconds, the precision that the chain covers
   at timestamptz(3) not null,
-  -- of counted refusals: the first of them
+  -- for aggregated refusals: time of the first
   first_at timestamptz(3) not null,
   action text not null,
   route text not null,
   status smallint not null,
   count int not null,
-  -- what may name a person is here and nowhere else; null with its salt: erased
+  -- the only column that may contain personal data; null, with its salt, if erased
   payload jsonb,
   salt bytea,
   principal_id text generated always as (payload ->> 'principal_id') stored,
@@ -37,7 +37,7 @@ create table audit_entries (
   constraint audit_entries__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade
 );
 
--- filters of a list
+-- for the filters of lists
 create index audit_entries__action on audit_entries (tenant_id, action, seq);
 
 create index audit_entries__principal on audit_entries (tenant_id, principal_id, seq);
@@ -46,11 +46,11 @@ create index audit_entries__at on audit_entries (tenant_id, at);
 
 select wall('audit_entries', 'select, insert');
 
--- Its seqs are of a stream of its own. A chain by a key that the database does not have is checked, and erased from, by the service.
+-- The stream has its own seqs. The service checks the chain and erases entries, because the database does not have the key.
 select noun('audit', without => '{clear,forget,held,needs,check,repair}');
 
--- Erasing a subject. The stream is append-only for the serving role, so payloads are blanked by another one, which can do nothing else. An
--- erasure is an entry itself (`audit.erased`, naming the seqs): a blank that no entry names is found by `npm run audit:verify`.
+-- The stream is append-only for the serving role. Another role blanks payloads to erase a subject and has no other privileges. An erasure is an
+-- entry itself (`audit.erased`, with the seqs): `npm run audit:verify` finds a blank payload that no entry lists.
 grant select (tenant_id, seq, action), update (payload, salt) on audit_entries to agent_memory_audit_eraser;
 
 create policy eraser_of_audit on audit_entries to agent_memory_audit_eraser

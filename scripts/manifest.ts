@@ -109,12 +109,12 @@ async function check(file: string, dump: string, { target, prepare }: { target?:
   const found = await fileOf(dump);
   if (found.sha256 !== manifest.dump.sha256)
     throw new Error(`The dump does not belong to the manifest: ${found.bytes} bytes, SHA-256 ${found.sha256}.`);
-  const fault = backup.schemaFault(manifest, await readMigrations(thisRelease.migrations));
+  const fault = backup.schemaMismatch(manifest, await readMigrations(thisRelease.migrations));
   if (fault) throw new Error(fault);
   refuse('The dump does not match its manifest', backup.rowDifferences(manifest, await readRows()));
   if (!target) return;
   await onDatabase(async ({ db }) => {
-    const inTheWay = await backup.targetFault(db, manifest);
+    const inTheWay = await backup.targetProblem(db, manifest);
     if (inTheWay) throw new Error(inTheWay);
     if (prepare) await backup.prepareTarget(db, manifest);
   });

@@ -2,7 +2,7 @@ import type { Fingerprint, Manifest } from './schemas.ts';
 
 type Named = Record<string, unknown>;
 
-/** What differs between what a manifest says and what a database has, a line each. */
+/** Lists the differences between a manifest and a database, one line each. */
 export function differences(expected: Fingerprint, found: Fingerprint): string[] {
   return [
     ...differencesOf('table', 'name', expected.tables, found.tables),
@@ -17,32 +17,30 @@ function differencesOf(what: string, key: string, expected: Named[], found: Name
     rest.delete(one[key]);
     if (!other) return `${what} ${one[key]} is missing`;
     const fields = Object.keys(one).filter((field) => one[field] !== other[field]);
-    return fields.map((field) => `${what} ${one[key]}: ${field} is ${other[field]}, the manifest says ${one[field]}`);
+    return fields.map((field) => `${what} ${one[key]}: ${field} is ${other[field]}, the manifest has ${one[field]}`);
   });
   return [...lines, ...[...rest.keys()].map((name) => `${what} ${name} is not in the manifest`)];
 }
 
-/** `rows`: how many each table has in the dump; one without rows need not be named. */
+/** Lists the differences in the row counts of a dump. `rows` has the count of each table; tables without rows may be absent. */
 export function rowDifferences({ tables }: Manifest, rows: Map<string, number>): string[] {
   const known = new Set(tables.map(({ name }) => name));
   return [
     ...tables.flatMap(({ name, rows: expected }) => {
       const found = rows.get(name) ?? 0;
-      return found === expected ? [] : `the dump has ${found} rows of ${name}, the manifest says ${expected}`;
+      return found === expected ? [] : `the dump has ${found} rows of ${name}, the manifest has ${expected}`;
     }),
-    ...[...rows.keys()]
-      .filter((name) => !known.has(name))
-      .map((name) => `the dump has ${name}, which the manifest does not know`),
+    ...[...rows.keys()].filter((name) => !known.has(name)).map((name) => `the dump has ${name}, which is not in the manifest`),
   ];
 }
 
-/** Why this code must not restore it: a schema that it does not know, or one that was another. */
-export function schemaFault({ version, migrations }: Manifest, known: { name: string; hash: string }[]): string | undefined {
+/** Returns why this code cannot restore a backup: its schema is newer or different. */
+export function schemaMismatch({ version, migrations }: Manifest, known: { name: string; hash: string }[]): string | undefined {
   if (migrations.length > known.length)
     return (
-      `The backup is newer than this code: it was made by version ${version} and has migration ${migrations.length}, this code knows ${known.length}. ` +
+      `The backup is newer than this code: it was made by version ${version} and has migration ${migrations.length}, this code has ${known.length}. ` +
       'Restore it with the release that made it.'
     );
   const other = migrations.find(({ hash }, i) => hash !== known[i]!.hash);
-  return other && `The backup's schema is not that of this code: migration ${other.name} was another one.`;
+  return other && `The schema of the backup is different from that of this code: migration ${other.name} differs.`;
 }

@@ -1,5 +1,5 @@
--- What a manifest says of each table, and a restored database has to be again: the sum of its rows' hashes knows no order. Texts are
--- made under fixed settings. Extensions bring their own tables; backups leave out unlogged tables.
+-- Returns the row count and a hash of each table, which a restored database must match. The hash is a sum over rows, so that their order does
+-- not matter. Rows are formatted under fixed settings. Tables of extensions and unlogged tables are skipped, because backups omit them.
 create or replace function fingerprint_tables() returns table (name text, rows bigint, hash numeric)
 language plpgsql stable
 set search_path = pg_catalog, public, pg_temp
@@ -27,7 +27,7 @@ end $$;
 revoke execute on function fingerprint_tables() from public;
 grant execute on function fingerprint_tables() to agent_memory_backup;
 
--- Where each tenant stands, and what its log holds.
+-- Returns the clocks of each tenant, and the hash of its log.
 create or replace function fingerprint_tenants()
 returns table (tenant_id text, last_seq bigint, oldest_seq bigint, events bigint, events_hash numeric, audit_seq bigint, audit_mac text)
 language sql stable

@@ -1,13 +1,22 @@
 import type { Db } from '../db/query.ts';
 import { type Fingerprint, FORMAT, type Manifest } from './schemas.ts';
-import { BACKUP_ROLE, forbidCreating, hasRole, listHidden, makeRole, readFingerprint, readSetting, readTarget } from './sql.ts';
+import {
+  BACKUP_ROLE,
+  createRole,
+  hasRole,
+  listHiddenTables,
+  readFingerprint,
+  readSetting,
+  readTarget,
+  revokeCreate,
+} from './sql.ts';
 
-export { differences, rowDifferences, schemaFault } from './compare.ts';
+export { differences, rowDifferences, schemaMismatch } from './compare.ts';
 export { countRows } from './rows.ts';
 export { type Fingerprint, type Manifest, manifest } from './schemas.ts';
 
-// The database's side of a backup; pg_dump and pg_restore are called by scripts/backup.sh and scripts/restore.sh. Each function gets a
-// session of the owner, outside any tenant.
+// Database access for backups; scripts/backup.sh and scripts/restore.sh call pg_dump and pg_restore. Each function needs a session of the
+// owner, outside any tenant.
 
 export interface Snapshot {
   /** For `pg_dump --snapshot`. */
@@ -16,21 +25,21 @@ export interface Snapshot {
   fingerprint(): Promise<Fingerprint>;
 }
 
-/** Everything inside sees one moment, and so does a pg_dump that is given it, as long as the work lasts. */
+/** Runs `work` in an exported snapshot, which pg_dump can use until `work` has ended. */
 export async function withSnapshot<T>(db: Db, work: (snapshot: Snapshot) => Promise<T>): Promise<T> {
   await assertBackupRole(db);
   await db.run('begin isolation level repeatable read read only');
   try {
     await db.run('set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0');
-    const hidden = await listHidden(db);
+    const hidden = await listHiddenTables(db);
     if (hidden.length > 0)
-      throw new Error(`A dump would lack rows: the role ${BACKUP_ROLE} does not see every row of ${hidden.join(', ')}.`);
+      throw new Error(`A dump would be incomplete: the role ${BACKUP_ROLE} does not see all rows of ${hidden.join(', ')}.`);
     const setting = await readSetting(db);
     await enterBackup(db);
     const { id } = (await db.row<{ id: string }>('select pg_export_snapshot() as id'))!;
     return await work({ id, setting, fingerprint: () => readFingerprint(db) });
   } finally {
-    // nothing was written; a session that died is told by the statement that failed
+    // Nothing was written. If the session died, the failed statement has reported it.
     await db.run('rollback').catch(() => undefined);
   }
 }
@@ -56,29 +65,29 @@ async function assertBackupRole(db: Db): Promise<void> {
 
 const majorOf = (server: number) => Math.floor(server / 10_000);
 
-/** Why nothing may be restored into this database, if so. */
-export async function targetFault(db: Db, { owner, server }: Manifest): Promise<string | undefined> {
+/** Returns why a backup cannot be restored into this database; undefined if it can. */
+export async function targetProblem(db: Db, { owner, server }: Manifest): Promise<string | undefined> {
   const target = await readTarget(db);
   if (target.objects > 0)
-    return `The database is not empty: it has ${target.objects} tables, functions and the like. Restore into a fresh one.`;
+    return `The database is not empty: it has ${target.objects} tables, functions and other objects. Restore into an empty one.`;
   if (target.others > 0)
     return `The database is in use by ${target.others} other sessions: stop the daemons (and psql) that are connected to it.`;
   if (majorOf(target.server) < majorOf(server))
-    return `The server is PostgreSQL ${majorOf(target.server)}, the backup was made on ${majorOf(server)}: restore on that or a newer one.`;
+    return `The server is PostgreSQL ${majorOf(target.server)}, the backup was made on ${majorOf(server)}: restore on that version or a newer one.`;
   if (target.user !== owner)
-    return `What is restored belongs to the role ${owner}, and this connection is that of ${target.user}: connect as ${owner} (PGUSER).`;
+    return `The backup belongs to the role ${owner}, and this connection is of ${target.user}: connect as ${owner} (PGUSER).`;
   return undefined;
 }
 
-/** The roles that the dump mentions: roles are no part of a dump. Those of people come back without login and password. */
+/** Creates the roles that the dump refers to, because dumps do not contain roles. Roles of people have no login and password. */
 export async function prepareTarget(db: Db, { roles }: Manifest): Promise<void> {
   await db.run('begin');
-  for (const role of roles) await makeRole(db, role);
+  for (const role of roles) await createRole(db, role);
   await db.run('commit');
 }
 
-/** After the restore, whole or not: what was granted for it is taken back. */
-export const finishTarget = (db: Db): Promise<void> => forbidCreating(db);
+/** Revokes what `prepareTarget` granted. To be called after the restore, successful or not. */
+export const finishTarget = (db: Db): Promise<void> => revokeCreate(db);
 
 export const newManifest = (
   version: string,

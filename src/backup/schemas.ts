@@ -1,8 +1,8 @@
 import { z } from 'zod';
 
-// What stands beside a dump: what it must hold, and what must be there before it can be restored.
+// The manifest beside a dump: the expected content, and the requirements of a restore.
 
-/** Of this form a restore understands all; another one it refuses. */
+/** Version of the manifest format. A restore rejects other versions. */
 export const FORMAT = 1;
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -24,16 +24,16 @@ const fingerprint = z.strictObject({ tables: z.array(table), tenants: z.array(te
 export const manifest = fingerprint.extend({
   format: z.literal(FORMAT),
   made_at: z.iso.datetime(),
-  /** Of the code that made it. */
+  /** Version of the code that made the backup. */
   version: z.string(),
   /** 150018: PostgreSQL 15.18 */
   server: z.int(),
   database: z.string(),
   owner: z.string(),
-  /** Every role that the dump mentions beside the owner. */
+  /** Roles that the dump refers to, without the owner. */
   roles: z.array(z.string()),
   migrations: z.array(z.strictObject({ version: z.int(), name: z.string(), hash: sha256 })),
-  /** The file as it lies there, encrypted or not. */
+  /** Size and hash of the dump file, encrypted or not. */
   dump: z.strictObject({ bytes: z.int(), sha256 }),
 });
 

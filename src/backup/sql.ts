@@ -1,17 +1,17 @@
 import type { Db } from '../db/query.ts';
 import type { Fingerprint, Manifest } from './schemas.ts';
 
-/** Reads every row and can do nothing else: let_back_up in migrations/0001_wall.sql. */
+/** A role that can read every row and nothing else: let_back_up in migrations/0001_wall.sql. */
 export const BACKUP_ROLE = 'agent_memory_backup';
 
-/** The policy of let_back_up in migrations/0001_wall.sql as the server writes it: every row, for the role itself and not for who may take it on. */
+/** The policy of let_back_up as the server prints it: all rows, for the role itself and not for its members. */
 const EVERY_ROW = `(( SELECT CURRENT_USER AS "current_user") = '${BACKUP_ROLE}'::name)`;
 
 /**
- * Tables of which the backup role does not see every row: row-level security would leave them out of a dump without a word. By the
- * catalog, for counting under the same policies proves nothing.
+ * Lists the tables of which the backup role does not see all rows, because row-level security would silently omit them from a dump. Checks the
+ * catalog, because a count under the same policies proves nothing.
  */
-export const listHidden = async (db: Db): Promise<string[]> => {
+export const listHiddenTables = async (db: Db): Promise<string[]> => {
   const rows = await db.rows<{ name: string }>(
     `select format('%I.%I', n.nspname, c.relname) as name
      from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -85,10 +85,10 @@ export const readTarget = async (db: Db): Promise<Target> =>
   ))!;
 
 /**
- * Within a transaction. A function keeps its owner, and who gives one away must be a member of the new owner, who must be allowed to
- * create; a superuser's role of another name gets no more than its existence.
+ * Creates a role for the restore, in the caller's transaction. To transfer the ownership of a function, the session must be a member of the new
+ * owner, which needs the privilege to create in the schema. Roles that are not of the service are only created.
  */
-export async function makeRole(db: Db, role: string): Promise<void> {
+export async function createRole(db: Db, role: string): Promise<void> {
   await db.run("select set_config('backup.role', $1, true)", [role]);
   await db.run(`
     do $$
@@ -108,8 +108,8 @@ export async function makeRole(db: Db, role: string): Promise<void> {
     end $$`);
 }
 
-/** What makeRole granted for the time of the restore. */
-export async function forbidCreating(db: Db): Promise<void> {
+/** Revokes the privilege that createRole granted for the restore. */
+export async function revokeCreate(db: Db): Promise<void> {
   await db.run(`
     do $$
     declare

@@ -1,5 +1,5 @@
--- What a filter is asked of, as one document; src/filter/compile.ts writes the predicate. Times are texts, which know microseconds.
--- What is absent has no key, an empty list is absent. These are written so that the planner takes them in: only fields are read, no content.
+-- Returns the document that filters are applied to; src/filter/compile.ts compiles the predicate. Times are texts, to keep microseconds. Absent
+-- values and empty lists have no key. The function is written so that the planner inlines it: it reads only fields, no content.
 create or replace function event_doc(p_event events) returns jsonb
 language sql stable parallel safe
 as $$ select jsonb_strip_nulls(jsonb_build_object(
@@ -13,14 +13,14 @@ as $$ select jsonb_strip_nulls(jsonb_build_object(
   'occurred_at', sortable_time(p_event.occurred_at), 'created_at', sortable_time(p_event.created_at)))
   || jsonb_build_object('metadata', p_event.metadata) $$;
 
--- Of one that is withheld from a request: no more than its answer shows, or a filter would read what it hides.
+-- Returns the document of an event that is withheld from a request. It has only what the answer shows, or a filter would reveal the rest.
 create or replace function withheld_doc(p_event events) returns jsonb
 language sql stable parallel safe
 as $$ select (event_doc(p_event) - array['tags', 'refs']) || jsonb_build_object(
   'kinds', case p_event.kind when 'task_update' then '["task_update", "task"]' else jsonb_build_array(p_event.kind) end, 'metadata', '{}'::jsonb) $$;
 
--- What an event has besides where it made or changed a memory; of a memory whose words are withheld from the request's channel, what stands
--- there whatever they are.
+-- Returns the additional fields of an event that made or changed a memory. If the text of the memory is withheld from the channel of the
+-- request, only fields that do not depend on the text.
 create or replace function memory_fields(p_tenant text, p_seq bigint, p_channel text) returns jsonb
 language sql stable
 begin atomic
@@ -36,7 +36,8 @@ begin atomic
     limit 1), '{}');
 end;
 
--- p_filter: {"path", "vars", "memory"}, what compileFilter makes. p_withheld: from requests in p_channel; named once, so that a subquery may be given.
+-- Returns true if an event matches. p_filter: {"path", "vars", "memory"} of compileFilter. p_withheld: the event is withheld from requests in
+-- p_channel. It is referenced once, so that it may be a subquery.
 create or replace function event_matches(p_event events, p_filter jsonb, p_withheld boolean, p_channel text) returns boolean
 language sql stable
 as $$ select coalesce(jsonb_path_match(
@@ -44,7 +45,7 @@ as $$ select coalesce(jsonb_path_match(
     || case when (p_filter ->> 'memory')::boolean then memory_fields(p_event.tenant_id, p_event.seq, p_channel) else '{}' end end,
   (p_filter ->> 'path')::jsonpath, p_filter -> 'vars', true), false) $$;
 
--- A memory, with the event that holds its content, which is not withheld. Times are texts.
+-- Returns true if a memory matches. p_event is the event with its content, which is not withheld. Times are texts.
 create or replace function memory_matches(p_memory memories, p_event events, p_filter jsonb) returns boolean
 language sql stable
 as $$ select coalesce(jsonb_path_match(

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { compileFilter, type Filter } from './compile.ts';
 
-// In a body a filter is an object, in a URL the same as JSON text. Parsed it is ready for the database.
+// A filter is an object in a body and JSON text in a URL. Parsing compiles it for the database.
 
 const about =
   'fields with operators, `and`, `or`, `not`: {"kind": "decision", "metadata.team": {"in": ["a", "b"]}, "not": {"tags": {"contains": "old"}}}';
@@ -9,8 +9,8 @@ const about =
 export const filter = z
   .record(z.string(), z.unknown())
   .transform((value, context): Filter => {
-    const { faults, ...compiled } = compileFilter(value);
-    for (const { path, message } of faults) context.issues.push({ code: 'custom', input: value, path, message });
+    const { errors, ...compiled } = compileFilter(value);
+    for (const { path, message } of errors) context.issues.push({ code: 'custom', input: value, path, message });
     return compiled;
   })
   .describe(about);
@@ -22,7 +22,7 @@ export const filterParameter = z
     try {
       return JSON.parse(text);
     } catch {
-      context.issues.push({ code: 'custom', input: text, message: 'must be a filter as JSON' });
+      context.issues.push({ code: 'custom', input: text, message: 'must be a filter in JSON' });
       return z.NEVER;
     }
   })

@@ -6,12 +6,12 @@ import type { Feature } from '../feature.ts';
 import { Problem } from '../http/problem.ts';
 import { isolation } from './isolation.ts';
 
-/** The state that the probes report. `phase` moves from starting to serving to draining. */
+/** State for the health checks. `phase` changes from starting to serving to draining. */
 export interface Health {
   phase: 'starting' | 'serving' | 'draining';
-  /** Resolves when the database answers, rejects when it does not. */
+  /** Resolves if the database answers, otherwise rejects. */
   ping(): Promise<void>;
-  /** Whether the request carries a valid credential. */
+  /** Returns true if the request has a valid credential. */
   isAuthenticated(req: IncomingMessage): Promise<boolean>;
 }
 
@@ -34,7 +34,7 @@ export const openHealth = (ping: () => Promise<unknown>, { identify }: Pick<Auth
 const PING_TIMEOUT_MS = 2000;
 const PING_KEPT_MS = 500;
 
-/** One ping at a time, kept for a moment: probes of many balancers cost the pool one connection. */
+/** Runs one ping at a time and reuses its result for a moment, so that the checks of many load balancers need one connection. */
 function sharePing(ping: () => Promise<unknown>): () => Promise<void> {
   let last: { at: number; result: Promise<void> } | undefined;
   return () => {
@@ -61,7 +61,7 @@ const answers = ({ ping }: Health): Promise<boolean> =>
     () => false,
   );
 
-/** What /ready says. */
+/** Returns true if the service accepts requests: the answer of /ready. */
 export const isReady = async (health: Health): Promise<boolean> => health.phase === 'serving' && (await answers(health));
 
 function healthRoutes(health: Health) {

@@ -1,6 +1,6 @@
 import type { Isolation } from '../feature.ts';
 
-const probe = { open: 'concerns the daemon, not a tenant' };
+const probe = { open: 'data of the daemon, not of a tenant' };
 
 export const isolation: Isolation = {
   cases: {

@@ -2,23 +2,23 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { type Meter, openMeter } from './meter.ts';
 
-// The figures of the daemon itself: its process, requests, database and limits. Features add theirs (`figures` of their doors). No label
-// names a tenant: figures of one tenant are GET /v1/usage. docs/monitoring.md lists every figure, and a test holds it against this.
+// Metrics of the daemon: its process, requests, database and limits. Features add their own (`figures` of their doors). No label contains a
+// tenant; the figures of a tenant are in GET /v1/usage. docs/monitoring.md lists every metric, and a test compares it with this code.
 
-// ms; 300, 500 and 1000 are the guide's targets
+// in ms; 300, 500 and 1000 are the targets of the deployment guide
 const LATENCY_BUCKETS_MS = [1, 2.5, 5, 10, 25, 50, 100, 200, 300, 500, 1000, 2500, 5000, 10_000];
 const COMMIT_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
 const BATCH_BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128];
 
-/** Between two looks at the event loop; a delay is what a look came late by. */
-const LOOK_MS = 10;
+/** Sampling interval of the event loop delay. */
+const SAMPLING_MS = 10;
 
 interface Build {
   version: string;
   engine: 'postgresql' | 'embedded';
 }
 
-/** Where a figure is read at each scrape. */
+/** Sources of the gauges that are read at each scrape. */
 interface Readings {
   ready(): Promise<boolean>;
   pool(): { max: number; total: number; idle: number; waiting: number; refused: number; lost: number };
@@ -32,11 +32,11 @@ interface Readings {
 
 export interface Metrics extends Meter {
   observeRequest(route: string, method: string, status: number, ms: number | undefined): void;
-  /** `by` 0 makes the series, so that a rate over it begins at zero. */
+  /** Counts a problem. With `by` 0 it only creates the series, so that a rate includes the first problem. */
   countProblem(route: string, problem: string, by?: number): void;
   observeCommit(units: number, ms: number): void;
   countUnreadableRow(): void;
-  /** What is read at each scrape of this daemon. */
+  /** Registers the gauges that are read at each scrape. */
   read(readings: Readings): void;
   text(): Promise<string>;
   contentType: string;
@@ -45,30 +45,30 @@ export interface Metrics extends Meter {
 
 export function createMetrics(build: Build): Metrics {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOK_MS });
-  // Gauges by type and counters by name: promtool refuses them.
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: SAMPLING_MS });
+  // These gauges are named like counters, which promtool rejects.
   for (const name of ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'])
     registry.removeSingleMetric(name);
   new Gauge({
     name: 'agent_memory_build_info',
-    help: 'Always 1; its labels say what runs',
+    help: 'Always 1; the labels describe the build',
     labelNames: ['version', 'node', 'engine'],
     registers: [registry],
   }).set({ ...build, node: process.version }, 1);
-  ofEventLoop(registry);
+  addEventLoopDelay(registry);
   const meter = openMeter(registry);
   return {
     ...meter,
-    ...ofRequests(registry),
-    ...ofCommits(meter),
-    read: (readings) => readAtScrape(registry, meter, readings),
+    ...requestMetrics(registry),
+    ...commitMetrics(meter),
+    read: (readings) => addScrapedGauges(registry, meter, readings),
     text: () => registry.metrics(),
     contentType: registry.contentType,
     json: () => registry.getMetricsAsJSON(),
   };
 }
 
-function ofRequests(registry: Registry) {
+function requestMetrics(registry: Registry) {
   const registers = [registry];
   const total = new Counter({
     name: 'agent_memory_total_requests',
@@ -84,7 +84,7 @@ function ofRequests(registry: Registry) {
   });
   const latency = new Histogram({
     name: 'agent_memory_latency_ms',
-    help: 'Time from a request to the end of its answer, in ms, without streams',
+    help: 'Time from a request to the end of its response, in ms, without streams',
     labelNames: ['route', 'method'],
     buckets: LATENCY_BUCKETS_MS,
     registers,
@@ -95,15 +95,15 @@ function ofRequests(registry: Registry) {
     labelNames: ['route', 'problem'],
     registers,
   });
-  // A series is there before what it counts, so that a rate over it begins at zero.
+  // Create the series before the first failure, so that a rate includes it.
   failed.inc({ route: '/health', method: 'GET' }, 0);
-  const known = new Set<string>();
+  const created = new Set<string>();
   return {
     observeRequest(route: string, method: string, status: number, ms: number | undefined): void {
       total.inc({ route, method, status });
       const name = `${method} ${route}`;
-      if (!known.has(name)) failed.inc({ route, method }, 0);
-      known.add(name);
+      if (!created.has(name)) failed.inc({ route, method }, 0);
+      created.add(name);
       if (status >= 500) failed.inc({ route, method });
       if (ms !== undefined) latency.observe({ route, method }, ms);
     },
@@ -111,10 +111,10 @@ function ofRequests(registry: Registry) {
   };
 }
 
-function ofCommits(meter: Meter) {
-  const units = meter.histogram('commit_batch_units', 'Writes that were committed together', BATCH_BUCKETS);
-  const seconds = meter.histogram('commit_seconds', 'Time of the commit of one batch', COMMIT_BUCKETS_S);
-  const skipped = meter.counter('unreadable_rows_total', 'Unreadable rows that were skipped, each counted once an hour', []);
+function commitMetrics(meter: Meter) {
+  const units = meter.histogram('commit_batch_units', 'Writes per commit', BATCH_BUCKETS);
+  const seconds = meter.histogram('commit_seconds', 'Duration of a commit', COMMIT_BUCKETS_S);
+  const skipped = meter.counter('unreadable_rows_total', 'Corrupt rows that were skipped, each counted once an hour', []);
   return {
     observeCommit(count: number, ms: number): void {
       units(count);
@@ -124,46 +124,46 @@ function ofCommits(meter: Meter) {
   };
 }
 
-/** What the default figures leave out: how late the slowest one in a thousand is. */
-function ofEventLoop(registry: Registry): void {
-  const delays = monitorEventLoopDelay({ resolution: LOOK_MS });
+/** Adds the 99.9th percentile of the event loop delay, which the default metrics lack. */
+function addEventLoopDelay(registry: Registry): void {
+  const delays = monitorEventLoopDelay({ resolution: SAMPLING_MS });
   delays.enable();
   new Gauge({
     name: 'agent_memory_event_loop_delay_p999_seconds',
     help: 'Delay of the event loop since the last scrape, 99.9th percentile',
     registers: [registry],
     collect() {
-      this.set(Math.max(0, delays.percentile(99.9) / 1e9 - LOOK_MS / 1000));
+      this.set(Math.max(0, delays.percentile(99.9) / 1e9 - SAMPLING_MS / 1000));
       delays.reset();
     },
   });
 }
 
-function readAtScrape(registry: Registry, { gauge, total }: Meter, readings: Readings): void {
-  gauge('pool_max', 'Most database connections of this daemon', () => readings.pool().max);
-  gauge('pool_connections', 'Database connections open', () => readings.pool().total);
-  gauge('pool_idle', 'Database connections idle', () => readings.pool().idle);
+function addScrapedGauges(registry: Registry, { gauge, total }: Meter, readings: Readings): void {
+  gauge('pool_max', 'Maximum number of database connections of this daemon', () => readings.pool().max);
+  gauge('pool_connections', 'Open database connections', () => readings.pool().total);
+  gauge('pool_idle', 'Idle database connections', () => readings.pool().idle);
   gauge('pool_waiting', 'Requests waiting for a database connection', () => readings.pool().waiting);
   total('pool_refused_total', 'Requests shed because too many waited for a connection', () => readings.pool().refused);
   total('pool_lost_total', 'Database connections that broke', () => readings.pool().lost);
   gauge('write_queue_units', 'Writes waiting for a commit', () => readings.writes().queued);
-  gauge('write_queue_characters', 'Size of the writes waiting', () => readings.writes().queuedChars);
-  gauge('write_batches_in_flight', 'Commits under way', () => readings.writes().inFlight);
-  gauge('requests_in_flight', 'Requests being served', () => readings.requestsInFlight());
-  gauge('body_bytes_held', 'Bytes of request bodies held', () => readings.bodyBytesInFlight());
-  gauge('worker_tasks_running', 'Large requests that a worker thread is working on', () => readings.workers().running);
+  gauge('write_queue_characters', 'Size of the writes waiting for a commit', () => readings.writes().queuedChars);
+  gauge('write_batches_in_flight', 'Commits in progress', () => readings.writes().inFlight);
+  gauge('requests_in_flight', 'Requests in progress', () => readings.requestsInFlight());
+  gauge('body_bytes_held', 'Bytes reserved for request bodies', () => readings.bodyBytesInFlight());
+  gauge('worker_tasks_running', 'Large requests that a worker thread is processing', () => readings.workers().running);
   gauge('worker_tasks_waiting', 'Large requests waiting for a worker thread', () => readings.workers().waiting);
   gauge(
     'sweep_last_success_timestamp_seconds',
-    'When expired rows of all tenants were last removed, by any daemon',
+    'Time of the last completed sweep of all tenants, by any daemon',
     () => readings.sweeps().last_success_s,
   );
-  gauge('sweep_failed_tenants', 'Tenants that the last walk could not sweep', () => readings.sweeps().failed);
-  // After the pool's figures: its question to the database waits in the pool for a moment, and is no request that waits.
-  gauge('ready', '1 while requests are taken and the database answers', async () => ((await readings.ready()) ? 1 : 0));
+  gauge('sweep_failed_tenants', 'Tenants whose last sweep failed', () => readings.sweeps().failed);
+  // After the gauges of the pool, because the ping waits for a connection for a moment and must not count as a waiting request.
+  gauge('ready', '1 while requests are accepted and the database answers', async () => ((await readings.ready()) ? 1 : 0));
   new Gauge({
     name: 'agent_memory_rate_limit_store_up',
-    help: '1 while the store that shares rate limits answers',
+    help: '1 while the shared store of the rate limits answers',
     labelNames: ['store'],
     registers: [registry],
     collect() {

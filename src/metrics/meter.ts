@@ -1,12 +1,12 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
-/** How features make their figures, without knowing prom-client. Names are given without `agent_memory_`. */
+/** Creates metrics for features, independent of prom-client. Names are without the prefix `agent_memory_`. */
 export interface Meter {
-  /** Read at each scrape; undefined: not known yet. */
+  /** A gauge that is read at each scrape; undefined if the value is not known yet. */
   gauge(name: string, help: string, read: () => number | undefined | Promise<number>): void;
-  /** A number that only grows, read at each scrape. */
+  /** A counter that is read at each scrape. */
   total(name: string, help: string, read: () => number): void;
-  /** What it returns counts; `by` 0 makes the series, so that a rate over it begins at zero. */
+  /** Returns a function that counts. With `by` 0 it only creates the series, so that a rate includes the first event. */
   counter<L extends string>(name: string, help: string, labels: L[]): (of: Record<L, string>, by?: number) => void;
   histogram(name: string, help: string, buckets: number[]): (value: number) => void;
 }
@@ -19,7 +19,7 @@ export function openMeter(registry: Registry): Meter {
         ...named(name, help),
         async collect() {
           const value = await read();
-          // no series says more than a zero where nothing is known yet
+          // An unknown value has no series, because zero would be wrong.
           if (value === undefined) this.remove();
           else this.set(value);
         },
