@@ -3669,7 +3669,7 @@ CREATE FUNCTION public.let_back_up(p_table regclass) RETURNS void
 begin
   execute format('grant select on %s to agent_memory_backup', p_table);
   if exists (select from pg_class c where c.oid = p_table and c.relrowsecurity) then
-    -- A policy counts for all who inherit its role, so for the owner too, who is to stay behind the wall until the role is taken on.
+    -- A policy applies to all members of its role, including the owner, who must not bypass row-level security without `set role`.
     execute format(
       'create policy backup_reads on %s for select to agent_memory_backup using ((select current_user) = ''agent_memory_backup'')', p_table);
   end if;
