@@ -36,7 +36,7 @@ test('each alert has its page, and each page its alert', () => {
   expect(alerts.map(({ annotations }) => annotations.runbook).sort()).toEqual(listed('docs/runbooks', '.md').sort());
   for (const { alert, annotations, labels } of alerts) {
     expect(annotations.runbook).toBe(`docs/runbooks/${alert}.md`);
-    expect(read(annotations.runbook!)).toMatch(new RegExp(`^# ${alert}\n\n\\S[^]*\n## See\n[^]*\n## Do\n`));
+    expect(read(annotations.runbook!)).toMatch(new RegExp(`^# ${alert}\n\n\\S[^]*\n## Diagnosis\n[^]*\n## Remedy\n`));
     expect(annotations.summary).toBeTruthy();
     expect(['page', 'ticket']).toContain(labels.severity);
   }
