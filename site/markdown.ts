@@ -13,7 +13,7 @@ interface Heading {
 }
 
 /** The text between one heading and the next. */
-interface Section extends Heading {
+export interface Section extends Heading {
   body: string;
 }
 

@@ -4,7 +4,15 @@ import MiniSearch from './minisearch.js';
 
 const MAX_RESULTS = 12;
 const options = { fields: ['page', 'heading', 'body'], storeFields: ['page', 'heading', 'excerpt'] };
-const matching = { prefix: true, fuzzy: 0.15, combineWith: 'AND', boost: { page: 3, heading: 4 } };
+/** Guides come before the pages that list details. */
+const DETAILS = /^\/docs\/(?:reference|decisions|runbooks|changelog)\b/;
+const matching = {
+  prefix: true,
+  fuzzy: 0.15,
+  combineWith: 'AND',
+  boost: { page: 3, heading: 4 },
+  boostDocument: (id) => (DETAILS.test(id) ? 0.5 : 1),
+};
 
 const search = document.getElementById('site-search');
 const query = document.getElementById('site-query');
@@ -46,7 +54,7 @@ function nothing() {
 function resultOf({ id, page, heading, excerpt }) {
   const link = document.createElement('a');
   link.href = id;
-  link.textContent = heading ? `${page}: ${heading}` : page;
+  link.textContent = heading === page ? page : `${page}: ${heading}`;
   const small = document.createElement('small');
   small.textContent = excerpt;
   link.append(small);

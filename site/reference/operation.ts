@@ -107,7 +107,11 @@ function contentText(mediaType: string, { schema, example }: Media, context: Con
   const isJson = mediaType === 'application/json';
   const link = schema && context.linkOf(nameOf(schema) ?? '');
   const fields = link ? [`Body: ${link}.`] : schema && isJson ? bodyText(schema, context) : [];
-  return [...(isJson ? [] : [`As ${code(mediaType)}.`]), ...fields, ...(example === undefined ? [] : [block(example)])];
+  return [
+    ...(isJson ? [] : [`As ${code(mediaType)}.`]),
+    ...fields,
+    ...(example === undefined ? [] : ['Example:', block(example)]),
+  ];
 }
 
 export const written = (example: unknown): string => (typeof example === 'string' ? example : JSON.stringify(example, null, 2));
@@ -139,7 +143,7 @@ function exampleRequest(
     ...headers.map((header) => `-H ${quoted(header)}`),
     ...(media ? [`${mediaType === 'application/json' ? '-d' : '--data-binary'} ${quoted(written(media.example))}`] : []),
   ];
-  return `\`\`\`sh\n${lines.join(' \\\n  ')}\n\`\`\``;
+  return `Example:\n\n\`\`\`sh\n${lines.join(' \\\n  ')}\n\`\`\``;
 }
 
 const quoted = (text: string) => (/^[\w./:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

@@ -52,8 +52,8 @@ function tagPage(document: OpenApi, { name, endpoints }: Tag, common: Set<string
   const objects = shared.map((component) =>
     [`## ${objectTitle(component)}`, ...bodyText(schemas[component]!, { ...page, isRequest: false })].join('\n\n'),
   );
-  const intro = `The operations of the API under ${code(name)}, with every field, limit and problem.${guideTo(name)}`;
-  return `# ${name}\n\n${NOTE}\n\n${intro}\n\n${[...endpoints.map((endpoint) => operationText(endpoint, page)), ...objects].join('\n\n')}\n`;
+  const intro = `This page lists the operations under ${code(name)} with their fields, limits, problems and examples.${guideTo(name)}`;
+  return `# ${titleOf(name)}\n\n${NOTE}\n\n${intro}\n\n${[...endpoints.map((endpoint) => operationText(endpoint, page)), ...objects].join('\n\n')}\n`;
 }
 
 /** The guides to tags that have none of their own name. */
@@ -69,6 +69,9 @@ function guideTo(tag: string): string {
   const page = guides[tag] ?? tag.toLowerCase();
   return ` [The guide](../${page}.md) explains how to use them.`;
 }
+
+/** `Events API`, which tells it from the guide to events. */
+const titleOf = (tag: string) => (tag.startsWith('API') ? tag : `${tag} API`);
 
 const objectTitle = (component: string) => `The ${component} object`;
 const anchorOf = (component: string) => objectTitle(component).toLowerCase().replaceAll(' ', '-');

@@ -145,3 +145,11 @@ test('the reference has a form for each operation, and health and metrics come l
   const isInternal = (path: string) => /^\/(?:health|ready|metrics)/.test(path);
   expect(paths.slice(paths.findIndex(isInternal)).every(isInternal)).toBe(true);
 });
+
+test('each form is filled in with the example of its operation', async () => {
+  for (const [url, html] of await crawl()) {
+    expect([url, html.match(/<input[^>]*\srequired[^>]*\svalue=""[^>]*>/g) ?? []]).toEqual([url, []]);
+    const bodies = [...html.matchAll(/<textarea[^>]*>\n(.*?)<\/textarea>/gs)].map(([, body]) => body!.trim());
+    expect([url, bodies.filter((body) => body === '' || body === '{}')]).toEqual([url, []]);
+  }
+});
