@@ -70,7 +70,7 @@ function guideTo(tag: string): string {
   return ` [The guide](../${page}.md) explains how to use them.`;
 }
 
-/** `Events API`, which tells it from the guide to events. */
+/** `Events API`, so that it differs from the title of the guide to events. */
 const titleOf = (tag: string) => (tag.startsWith('API') ? tag : `${tag} API`);
 
 const objectTitle = (component: string) => `The ${component} object`;
