@@ -99,6 +99,8 @@ export interface Feature<Own = undefined> {
   /** Audit actions of its routes (their `audit`), jobs and commands. docs/audit.md describes each. */
   audit?: string[];
   isolation?: Isolation;
+  /** Descriptions of the tags of its routes, which group operations in the documentation. */
+  tags?: Record<string, string>;
   /** Requests and responses that document its routes and that a test executes. */
   examples?(): Examples;
   /** Schemas of its rows in an export, by the `part` that the migration passes to `noun`. `kinds` are those of all features. */

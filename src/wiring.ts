@@ -122,6 +122,11 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, by
 
 const clientOf = (config: Config) => (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);
 
+function documentOf(routes: Route<Caller>[]): OpenApi {
+  const tags = Object.assign({}, ...features.map(({ tags }) => tags));
+  return withExamples(openapi(routes, version, tags), Object.assign({}, ...features.map(({ examples }) => examples?.())));
+}
+
 /** Opens all features, and collects what they contribute. */
 function assemble(parts: Parts) {
   const opened = features.map((feature) => ({ feature, own: feature.open?.(parts) }));
@@ -130,7 +135,7 @@ function assemble(parts: Parts) {
   const routes = opened.flatMap(({ feature, own }) => feature.routes?.(parts, own) ?? []) as Route<Caller>[];
   return {
     routes,
-    document: withExamples(openapi(routes, version), Object.assign({}, ...features.map(({ examples }) => examples?.()))),
+    document: documentOf(routes),
     handlers: Object.fromEntries(opened.flatMap(({ feature, own }) => Object.entries(feature.jobs?.(parts, own) ?? {}))),
     sweeps: opened.flatMap(({ feature, own }) => feature.sweeps?.(parts, own) ?? []),
     opened: opened.map(({ feature, own }) => ({

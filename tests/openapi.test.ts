@@ -47,6 +47,10 @@ test('every route is in the document and every documented operation is a route',
   expect(documented.sort()).toEqual(routes.map(nameOf).sort());
 });
 
+test('every tag has a description', () => {
+  expect(document.tags.filter(({ description }) => description === undefined)).toEqual([]);
+});
+
 test('operation ids are unique', () => {
   const ids = routes.map((route) => route.operation);
   expect(ids.filter((id, i) => ids.indexOf(id) !== i)).toEqual([]);

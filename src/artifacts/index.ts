@@ -14,6 +14,7 @@ export const feature: Feature = {
   sweeps: () => [sweepArtifacts],
   prefixes: { art: 'cited' },
   isolation,
+  tags: { Artifacts: 'Files that are too large for an event.' },
   examples: () => readExamples(import.meta.dirname),
   portable: () => portable,
 };

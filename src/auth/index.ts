@@ -48,6 +48,11 @@ export const feature: Feature = {
     'key.revoked',
   ],
   isolation,
+  tags: {
+    Authentication: 'Registration, log-in, sessions and passwords.',
+    Users: 'Users of the tenant, and invites for new ones.',
+    'API keys': 'Credentials for programs.',
+  },
   examples: () => readExamples(import.meta.dirname),
 };
 

@@ -13,6 +13,7 @@ export const feature: Feature = {
   kinds: ['capsule.created', 'capsule.revoked'],
   prefixes: { cap: 'cited' },
   isolation,
+  tags: { Capsules: 'Sets of items that are shared with named readers until they expire.' },
   examples: () => readExamples(import.meta.dirname),
   portable: () => portable,
 };

@@ -11,5 +11,6 @@ export const feature: Feature = {
   jobs: ({ registry }) => consistencyJobs(registry.unreadable),
   audit: ['consistency.repair_begun'],
   isolation,
+  tags: { Consistency: 'Checks and repairs of counters and derived data.' },
   examples: () => readExamples(import.meta.dirname),
 };

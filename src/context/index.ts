@@ -10,5 +10,6 @@ export const feature: Feature = {
   routes: ({ config }) => contextRoutes(config.TOKENIZER),
   prefixes: { ctx: 'cited' },
   isolation,
+  tags: { Context: 'The relevant items for the next model call, within a token budget.' },
   examples: () => readExamples(import.meta.dirname),
 };

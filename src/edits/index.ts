@@ -10,6 +10,10 @@ export const feature: Feature = {
   prefixes: { edt: 'cited' },
   audit: ['edit.proposed', 'edit.approved', 'edit.rejected', 'edit.reverted'],
   isolation,
+  tags: {
+    Edits:
+      'Overlays that retract, amend, quarantine, attenuate or block an item once an admin approves them. The original stays in the log.',
+  },
   examples: () => readExamples(import.meta.dirname),
   portable: () => portable,
 };

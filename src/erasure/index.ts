@@ -33,6 +33,7 @@ export const feature: Feature = {
   prefixes: { del: 'free' },
   audit: ['erasure.previewed', 'erasure.begun'],
   isolation,
+  tags: { Erasure: 'Removal of everything about a user, session, project or agent.' },
   examples: () => readExamples(import.meta.dirname),
   reports: () => reports,
 };

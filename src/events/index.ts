@@ -33,6 +33,10 @@ export const feature: Feature<Follow> = {
   prefixes: { evt: 'cited' },
   audit: ['secret.revealed'],
   isolation,
+  tags: {
+    Events:
+      'Immutable records in the append-only log: messages, tool calls and their results, decisions, task updates and artifacts.',
+  },
   examples: () => readExamples(import.meta.dirname),
   portable: () => portable,
 };

@@ -23,5 +23,6 @@ export const feature: Feature = {
   sweeps: () => [sweepImports],
   audit: ['tenant.exported', 'tenant.imported'],
   isolation,
+  tags: { Export: 'Export and import of a tenant as newline-delimited JSON.' },
   examples: () => readExamples(import.meta.dirname),
 };

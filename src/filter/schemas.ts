@@ -4,7 +4,7 @@ import { compileFilter, type Filter } from './compile.ts';
 // A filter is an object in a body and JSON text in a URL. Parsing compiles it for the database.
 
 const about =
-  'fields with operators, `and`, `or`, `not`: {"kind": "decision", "metadata.team": {"in": ["a", "b"]}, "not": {"tags": {"contains": "old"}}}';
+  'Fields with operators, combined by `and`, `or` and `not`, such as `{"kind": "decision", "metadata.team": {"in": ["a", "b"]}, "not": {"tags": {"contains": "old"}}}`.';
 
 export const filter = z
   .record(z.string(), z.unknown())

@@ -19,7 +19,7 @@ export interface Operation {
 export interface OpenApi {
   openapi: '3.1.0';
   info: { title: string; version: string; description: string };
-  tags: { name: string }[];
+  tags: { name: string; description?: string }[];
   paths: Record<string, Record<string, Operation>>;
   components: { schemas: Record<string, Json> } & Json;
   [member: string]: unknown;
@@ -30,7 +30,8 @@ const description = `One append-only log per tenant; everything else is a view o
 Requests and responses are JSON in UTF-8. Unknown fields are rejected, never ignored. Errors are problem documents (RFC 9457).
 Every write under /v1 accepts \`Idempotency-Key\`.`;
 
-export function openapi(routes: Route<never>[], version: string): OpenApi {
+/** `tagDescriptions` are by tag. */
+export function openapi(routes: Route<never>[], version: string, tagDescriptions: Record<string, string> = {}): OpenApi {
   const components = createComponents();
   const paths: OpenApi['paths'] = {};
   for (const route of routes)
@@ -39,7 +40,7 @@ export function openapi(routes: Route<never>[], version: string): OpenApi {
     openapi: '3.1.0',
     info: { title: 'Agent Memory', version, description },
     servers: [{ url: '/' }],
-    tags: [...new Set(routes.map((route) => route.tag))].map((name) => ({ name })),
+    tags: [...new Set(routes.map((route) => route.tag))].map((name) => ({ name, description: tagDescriptions[name] })),
     security: [{ bearer: [] }, { key: [] }],
     paths,
     components: {
@@ -52,7 +53,21 @@ export function openapi(routes: Route<never>[], version: string): OpenApi {
     },
   };
   const named = components.schemas();
-  return { ...components.named(document), components: { ...document.components, schemas: { ...named, ...problemSchemas() } } };
+  const schemas = { ...named, ...problemSchemas() };
+  return punctuate({ ...components.named(document), components: { ...document.components, schemas } });
+}
+
+/** Makes each description a sentence, because authors write phrases as well as sentences. */
+function punctuate<T>(node: T): T {
+  if (Array.isArray(node)) return node.map(punctuate) as T;
+  if (typeof node !== 'object' || node === null) return node;
+  const entries = Object.entries(node).map(([key, value]) => [
+    key,
+    key === 'description' && typeof value === 'string'
+      ? value.replace(/^[a-z]/, (first) => first.toUpperCase()).replace(/[^.?!]$/, '$&.')
+      : punctuate(value),
+  ]);
+  return Object.fromEntries(entries);
 }
 
 function operationOf(route: Route<never>, ref: Ref): Operation {
@@ -141,7 +156,7 @@ function responsesOf(route: Route<never>, ref: Ref): Operation['responses'] {
     const before = responses[status];
     const all = { ...before?.content, ...content };
     responses[status] = {
-      description: before ? `${before.description}; ${description}` : description,
+      description: before ? `${before.description}. ${description}` : description,
       headers: headersOf(route, status),
       ...(Object.keys(all).length > 0 && { content: all }),
     };

@@ -19,5 +19,6 @@ export const feature: Feature = {
   },
   prefixes: { job: 'cited' },
   isolation,
+  tags: { Jobs: 'Long work that survives a restart.' },
   examples: () => readExamples(import.meta.dirname),
 };

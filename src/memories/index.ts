@@ -29,6 +29,10 @@ export const feature: Feature = {
   prefixes: { mem: 'cited' },
   audit: ['memory.approved', 'memory.rejected'],
   isolation,
+  tags: {
+    Memories:
+      'Versioned statements that currently hold: decisions, tasks, facts, preferences, rules, notes, summaries and handoffs.',
+  },
   examples: () => readExamples(import.meta.dirname),
   portable: () => portable,
   unreadable: findUnreadableMemories,

@@ -23,6 +23,7 @@ export const feature: Feature<Count> = {
   kinds: ['retention.forgot'],
   audit: ['retention.changed', 'retention.previewed', 'retention.begun', 'retention.trimmed'],
   isolation,
+  tags: { Retention: 'Rules for the automatic removal of old events.' },
   examples: () => readExamples(import.meta.dirname),
   portable: portableOf,
   reports: reportsOf,

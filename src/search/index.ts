@@ -23,5 +23,6 @@ export { isReadable, type MemoryDetails, type SearchScope } from './sql.ts';
 export const feature: Feature = {
   routes: () => searchRoutes,
   isolation,
+  tags: { Search: 'Full-text search over the passages of events and memories.' },
   examples: () => readExamples(import.meta.dirname),
 };

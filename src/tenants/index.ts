@@ -20,5 +20,6 @@ export const feature: Feature<Erasures> = {
   stop: (erasures) => erasures.stop(),
   audit: ['tenant.created', 'tenant.changed', 'tenant.quota_set', 'tenant.suspended', 'tenant.resumed', 'tenant.deleted'],
   isolation,
+  tags: { Tenant: 'Settings, quotas and usage of the tenant.' },
   examples: () => readExamples(import.meta.dirname),
 };

@@ -31,5 +31,6 @@ export const feature: Feature<Webhooks> = {
   prefixes: { whk: 'free' },
   audit: ['webhook.created', 'webhook.changed', 'webhook.secret_rotated', 'webhook.replayed', 'webhook.deleted'],
   isolation,
+  tags: { Webhooks: 'Delivery of events over HTTP, signed and in order.' },
   examples: () => readExamples(import.meta.dirname),
 };

@@ -6,7 +6,7 @@ import { features } from '../../src/features.ts';
 import { describeService } from '../../src/wiring.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { type Receiver, startReceiver } from '../webhooks/receiver.ts';
-import { inOrder, storyOn } from './story.ts';
+import { storyOn } from './story.ts';
 
 // Executes the examples of the documentation. `npm run examples` runs this test with EXAMPLES=record, which writes the responses.
 
@@ -29,26 +29,30 @@ test('every operation has an example', () => {
   expect(shown.filter((operation) => !operations.includes(operation))).toEqual([]);
 });
 
-describe('executed in order', () => {
-  let daemon: TestDaemon;
-  let receiver: Receiver;
-  let execute: ReturnType<typeof storyOn>;
-  const responses = new Map<string, RecordedResponse>();
-  beforeAll(async () => {
-    daemon = await startTestDaemon({ HOST: '127.0.0.1' });
-    receiver = await startReceiver();
-    execute = storyOn(daemon.url, new URL(receiver.url).origin);
-  });
-  afterAll(async () => {
-    await daemon.stop();
-    await receiver.close();
-    if (isRecording) record();
-  });
+let daemon: TestDaemon;
+let receiver: Receiver;
+beforeAll(async () => {
+  daemon = await startTestDaemon({ HOST: '127.0.0.1' });
+  receiver = await startReceiver();
+});
+afterAll(async () => {
+  await daemon.stop();
+  await receiver.close();
+});
 
-  test.each(inOrder(examples).map(([name, example]) => [`${name}: ${example.operation}`, name, example] as const))(
+// a tenant for each folder, so that the examples of one do not change the responses of another
+describe.each([...byFolder])('%s', (folder, own) => {
+  let run: ReturnType<typeof storyOn>;
+  const responses = new Map<string, RecordedResponse>();
+  beforeAll(() => {
+    run = storyOn(examples, daemon.url, `acme-${folder}`, new URL(receiver.url).origin);
+  });
+  if (isRecording) afterAll(record);
+
+  test.each(Object.entries(own).map(([name, example]) => [`${name}: ${example.operation}`, name, example] as const))(
     '%s',
     async (_, name, example) => {
-      const response = await execute(name, example);
+      const response = await run(name);
       responses.set(name, response);
       if (!isRecording) expect(response).toEqual(example.response);
       else if (response.status >= 400) throw new Error(JSON.stringify(response));
@@ -56,12 +60,10 @@ describe('executed in order', () => {
   );
 
   function record(): void {
-    for (const [folder, own] of byFolder) {
-      const recorded = Object.entries(own).map(([name, example]) => [
-        name,
-        { ...example, response: responses.get(name) ?? example.response },
-      ]);
-      writeFileSync(join(src, folder, 'examples.json'), `${JSON.stringify(Object.fromEntries(recorded), null, 2)}\n`);
-    }
+    const recorded = Object.entries(own).map(([name, example]) => [
+      name,
+      { ...example, response: responses.get(name) ?? example.response },
+    ]);
+    writeFileSync(join(src, folder, 'examples.json'), `${JSON.stringify(Object.fromEntries(recorded), null, 2)}\n`);
   }
 });

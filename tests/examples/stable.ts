@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { RecordedResponse } from '../../src/examples.ts';
 
-// What differs between two runs of the same requests (ids, times, secrets, durations) is replaced, so that a recorded response is
-// reproducible. The story starts at a fixed time; each example takes a minute of it.
+// Replaces whatever differs between two runs of the same requests: ids, times, secrets and durations. Ids and times depend only on the
+// example that creates them, so that a new example changes no other recorded response.
 
 const STORY_START = Date.parse('2026-01-12T09:00:00Z');
 const MINUTE_MS = 60_000;
@@ -19,16 +19,19 @@ const secrets: [pattern: RegExp, replacement: string][] = [
 ];
 const figures: Record<string, number> = { duration_ms: 38, uptime_s: 86_400 };
 
-export function stabilizer(texts: [real: string, story: string][]) {
+/** `depthOf`: the longest chain of examples that must run before an example. */
+export function stabilizer(depthOf: (name: string) => number, texts: [real: string, story: string][]) {
   const shift_ms = Math.floor(Date.now() / 1000) * 1000 - STORY_START;
-  const starts: number[] = [];
+  const runs: { name: string; start: number }[] = [];
   /** Real times of the times that requests contain. */
   const given = new Set<number>();
-  const ids = new Map<string, string>();
-  /** By uuid or hash: the digest that replaces it. */
-  const digests = new Map<string, string>();
+  /** Replacements of ids, uuids and hashes. */
+  const replacements = new Map<string, string>();
   const iso = (ms: number) => new Date(ms).toISOString();
-  const storyTime = (example: number) => STORY_START + example * MINUTE_MS;
+  const current = () => runs.at(-1)!;
+  /** The example that ran at this time. */
+  const runAt = (ms: number) => (ms > Date.now() ? undefined : runs.findLast(({ start }) => start <= ms));
+  const storyTime = (name: string) => STORY_START + depthOf(name) * MINUTE_MS + (hashOf(name)[0]! % 60) * 1000;
 
   function timeOf(text: string): string {
     const story = storyTimeOf(Date.parse(text));
@@ -37,31 +40,37 @@ export function stabilizer(texts: [real: string, story: string][]) {
 
   function storyTimeOf(ms: number): string {
     if (given.has(ms)) return iso(ms - shift_ms);
-    const current = starts.length - 1;
-    const example = ms > Date.now() ? -1 : starts.findLastIndex((start) => start <= ms);
-    if (example >= 0) return iso(storyTime(example));
-    return iso(storyTime(current) + Math.round((ms - starts[current]!) / MINUTE_MS) * MINUTE_MS);
+    const run = runAt(ms);
+    if (run) return iso(storyTime(run.name));
+    const { name, start } = current();
+    return iso(storyTime(name) + Math.round((ms - start) / MINUTE_MS) * MINUTE_MS);
   }
 
   /** A date without a time: that of a time in a request, or of the run. */
   function dateOf(text: string): string {
-    const moments = [...[...given].map((ms) => [ms, ms - shift_ms] as const), ...starts.map((ms) => [ms, STORY_START] as const)];
+    const moments = [
+      ...[...given].map((ms) => [ms, ms - shift_ms] as const),
+      ...runs.map(({ start }) => [start, STORY_START] as const),
+    ];
     const found = moments.find(([real]) => iso(real).startsWith(text));
     return found === undefined ? text : iso(found[1]).slice(0, text.length);
   }
 
+  /** Returns the same replacement for the same text. `make` gets a seed that no other text of the example has. */
+  function replacementOf(text: string, name: string, make: (seed: string) => string): string {
+    for (let n = 0; !replacements.has(text); n += 1) {
+      const candidate = make(`${name} ${n}`);
+      if (![...replacements.values()].includes(candidate)) replacements.set(text, candidate);
+    }
+    return replacements.get(text)!;
+  }
+
   function idOf(text: string): string {
-    const known = ids.get(text) ?? ulidOf(storyTime(starts.length - 1), ids.size);
-    ids.set(text, known);
-    return known;
+    const { name } = runAt(timeIn(text)) ?? current();
+    return replacementOf(text, name, (seed) => ulidOf(storyTime(name), seed));
   }
 
-  function digestOf(text: string): string {
-    const known = digests.get(text) ?? createHash('sha256').update(`digest ${digests.size}`).digest('hex');
-    digests.set(text, known);
-    return known;
-  }
-
+  const digestOf = (text: string): string => replacementOf(text, current().name, (seed) => hashOf(seed).toString('hex'));
   const uuidOf = (text: string): string => digestOf(text).replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, '$1-$2-4$3-8$4-$5');
 
   const textOf = (text: string): string =>
@@ -81,7 +90,7 @@ export function stabilizer(texts: [real: string, story: string][]) {
 
   return {
     /** The next example begins. */
-    next: () => void starts.push(Date.now()),
+    next: (name: string) => void runs.push({ name, start: Date.now() }),
     /** Moves the times of a request, which belong to the story, to the time of the run. */
     toReal: (request: string) =>
       request.replaceAll(time, (text) => {
@@ -93,9 +102,13 @@ export function stabilizer(texts: [real: string, story: string][]) {
   };
 }
 
-function ulidOf(ms: number, number: number): string {
+const hashOf = (text: string): Buffer => createHash('sha256').update(text).digest();
+
+function ulidOf(ms: number, seed: string): string {
   let head = '';
   for (let rest = ms; head.length < 10; rest = Math.floor(rest / 32)) head = crockford[rest % 32] + head;
-  const tail = [...createHash('sha256').update(`id ${number}`).digest()].slice(0, 16).map((byte) => crockford[byte & 31]);
-  return head + tail.join('');
+  return head + [...hashOf(seed).subarray(0, 16)].map((byte) => crockford[byte & 31]).join('');
 }
+
+/** The time that an id starts with. */
+const timeIn = (id: string): number => [...id.slice(0, 10)].reduce((ms, digit) => ms * 32 + crockford.indexOf(digit), 0);

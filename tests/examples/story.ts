@@ -3,51 +3,62 @@ import { dependenciesOf, type Example, type Examples, type RecordedResponse, res
 import { assertConforms } from '../support/contract.ts';
 import { stabilizer } from './stable.ts';
 
-// Executes the examples of all features as one story against a daemon with an empty database.
+// Executes examples, each after those that it depends on, against a daemon.
 
-/** The receiver of webhooks in the examples. */
+/** The tenant and the receiver of webhooks in the examples. */
+const TENANT = 'acme';
+/** Not in the domain acme.example. */
+const tenantName = /\bacme\b(?!\.)/g;
 const RECEIVER = 'https://hooks.acme.example';
 const UNTIL_MS = 30_000;
 const recordedHeaders = ['Location', 'ETag', 'Content-Range', 'Content-Disposition', 'Idempotent-Replay', 'Retry-After'];
 
-/** Orders the examples: the next is always the first of those whose dependencies have run. */
-export function inOrder(examples: Examples): [name: string, example: Example][] {
-  const waiting = new Map(Object.entries(examples));
-  const ordered = new Map<string, Example>();
-  while (waiting.size > 0) {
-    const isReady = ([, example]: [string, Example]) => dependenciesOf(example).every((name) => ordered.has(name));
-    const next = [...waiting].find(isReady);
-    if (!next) throw new Error(`examples depend on each other or on one that does not exist: ${[...waiting.keys()].join(', ')}`);
-    ordered.set(...next);
-    waiting.delete(next[0]);
-  }
-  return [...ordered];
-}
-
-/** Returns a function that executes one example and returns its response as it is recorded. */
-export function storyOn(url: string, receiver: string) {
+/** Returns a function that executes the example of this name in the tenant and returns its response as it is recorded. */
+export function storyOn(examples: Examples, url: string, tenant: string, receiver: string) {
   const responses = new Map<string, RecordedResponse>();
-  const stable = stabilizer([
+  const recorded = new Map<string, RecordedResponse>();
+  const responseOf = (name: string): RecordedResponse => responses.get(name)!;
+  const stable = stabilizer(depthsIn(examples), [
     [receiver, RECEIVER],
     ['127.0.0.1', '203.0.113.7'],
+    [tenant, TENANT],
   ]);
-  const responseOf = (name: string): RecordedResponse => responses.get(name)!;
-  return async (name: string, example: Example): Promise<RecordedResponse> => {
+
+  async function run(name: string): Promise<RecordedResponse> {
+    const example = examples[name]!;
+    for (const dependency of dependenciesOf(example)) if (!recorded.has(dependency)) await run(dependency);
+    if (recorded.has(name)) return recorded.get(name)!;
     // two examples never share a millisecond
     await sleep(5);
-    stable.next();
-    const template = JSON.parse(
-      stable.toReal(JSON.stringify({ ...example, response: undefined })).replaceAll(RECEIVER, receiver),
-    );
-    const request = resolve(template as Example, responseOf);
+    stable.next(name);
+    const template = stable
+      .toReal(JSON.stringify({ ...example, response: undefined }))
+      .replaceAll(RECEIVER, receiver)
+      .replaceAll(tenantName, tenant);
+    const request = resolve(JSON.parse(template) as Example, responseOf);
     const response = await untilReady(() => execute(url, request, credentialOf(request.as, responseOf)), request.until);
     responses.set(name, response);
     await untilJobEnds(url, request, responseOf, response);
-    return stable.toStory({
-      ...response,
-      ...(response.body !== undefined && { body: excerptOf(response.body, request.excerpt) }),
-    });
+    const { body, ...rest } = response;
+    recorded.set(name, stable.toStory({ ...rest, ...(body !== undefined && { body: excerptOf(body, request.excerpt) }) }));
+    return recorded.get(name)!;
+  }
+  return run;
+}
+
+/** Returns a function that returns the length of the longest chain of examples that an example depends on. */
+function depthsIn(examples: Examples): (name: string) => number {
+  const depths = new Map<string, number>();
+  const depthOf = (name: string, path: string[] = []): number => {
+    const example = examples[name];
+    if (!example) throw new Error(`${path.at(-1)} refers to ${name}, which does not exist`);
+    if (path.includes(name)) throw new Error(`examples depend on each other: ${[...path, name].join(', ')}`);
+    const depth = depths.get(name) ?? 1 + Math.max(-1, ...dependenciesOf(example).map((one) => depthOf(one, [...path, name])));
+    depths.set(name, depth);
+    return depth;
   };
+  for (const name of Object.keys(examples)) depthOf(name);
+  return depthOf;
 }
 
 function credentialOf(as: string | undefined, responseOf: (name: string) => RecordedResponse): Record<string, string> {

@@ -1,3 +1,4 @@
+import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
 import { portable } from './portable.ts';
@@ -10,5 +11,7 @@ export const feature: Feature = {
   kinds: ['counter.set'],
   prefixes: { ctr: 'free' },
   isolation,
+  tags: { Counters: 'Named numbers that are set by compare-and-set.' },
+  examples: () => readExamples(import.meta.dirname),
   portable: () => portable,
 };
