@@ -18,7 +18,7 @@ export interface Health {
 export const feature: Feature = {
   routes: ({ health }) => healthRoutes(health),
   isolation,
-  tags: { Operations: 'Probes for load balancers and orchestrators, and metrics. They require no credential.' },
+  tags: { 'Health and metrics': 'Probes for load balancers and orchestrators, and metrics. They require no credential.' },
   examples: () => readExamples(import.meta.dirname),
 };
 

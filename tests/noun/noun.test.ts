@@ -20,7 +20,8 @@ const every = [
 let copy: string;
 beforeAll(() => {
   copy = mkdtempSync(join(tmpdir(), 'noun-'));
-  const isCopied = /^(src|migrations|scripts|site|tests|docs|bench|package\.json|openapi\.json|biome\.json|.*config.*\.json|jest\..*)$/;
+  const isCopied =
+    /^(src|migrations|scripts|site|tests|docs|bench|package\.json|openapi\.json|biome\.json|[A-Z]+\.md|.*config.*\.json|jest\..*)$/;
   for (const name of readdirSync(root).filter((one) => isCopied.test(one)))
     cpSync(join(root, name), join(copy, name), { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
