@@ -7,7 +7,7 @@ const headings: Record<string, string> = {
   decisions: 'Decisions',
   recent_window: 'This session, oldest first',
   retrieved_evidence: 'From memory, best first',
-  capsules: 'OpenedCapsule over in capsules',
+  capsules: 'Handed over in capsules',
 };
 
 // Recorded text never starts a line: only headings start with `## `, only items with `- `, and continuation lines are indented by two spaces.

@@ -62,10 +62,10 @@ create or replace function length_expression(p_size text) returns text
 language sql immutable parallel safe
 return format('(0.25 + 0.75 * greatest(1, %s / 30.0))', p_size);
 
--- Returns the number of the UTC day since 1970.
+-- Returns the number of the UTC day since 1970; 0 for an infinite time, which only a change by other means than the service can have left.
 create or replace function day_number(p_at timestamptz) returns int
 language sql immutable parallel safe
-return floor(extract(epoch from p_at) / 86400)::int;
+return case when isfinite(p_at) then floor(extract(epoch from p_at) / 86400)::int else 0 end;
 
 -- Replaces each {name} in a statement with the part of that name. Parts are SQL generated in this file, never input of a client.
 create or replace function fill_template(p_statement text, p_parts jsonb) returns text
