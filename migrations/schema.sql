@@ -1933,7 +1933,7 @@ end $$;
 
 CREATE FUNCTION public.day_number(p_at timestamp with time zone) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (floor((EXTRACT(epoch FROM p_at) / (86400)::numeric)))::integer;
+    RETURN CASE WHEN isfinite(p_at) THEN (floor((EXTRACT(epoch FROM p_at) / (86400)::numeric)))::integer ELSE 0 END;
 
 -- Name: decide_edit(text, jsonb, text, text, jsonb, integer); Type: FUNCTION; Schema: public
 
