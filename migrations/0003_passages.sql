@@ -49,7 +49,7 @@ create table chunks (
   project_id text,
   -- additional searchable text: speaker, tags, parts of names
   header text not null,
-  -- null: said_in() of the event's content
+  -- null: event_text() of the event's content
   text text,
   terms int[] not null,
   -- For a memory: until when it was current, and its validity. From edits: its weight, and the channels in which it is hidden.

@@ -86,9 +86,11 @@ select wall('memories', 'select, insert, update, delete');
 -- No `clear` hook: whether a memory survives the erasure of its events depends on its other versions and its sources, in `mark` and `lapse`.
 select noun('memories', prefix => 'mem', part => 'memory', keys => array['memory_id'], without => '{clear}');
 
--- What an event asks for, as match_wishes finds it beside what is held. `id`: the memory that it makes, moves or says again; `memory_id` is the
--- one that it would make. `ended`: what it took the place of. `counted`: said too often to make a version. `held_…`: the memory before the
--- batch, if it is there. Of the wishes of a batch for one memory: which this is, how many make versions, how many there are, and the first.
+-- A memory effect of an event, resolved against the current memories by resolve_effects(). 0015_memory_effect.sql renames the type to
+-- `memory_effect`, and some attributes. `id`: the memory that it creates, updates or repeats; `memory_id`: the id that a new memory would have.
+-- `ended`: the memory that it superseded. `counted`: repeated too often to make a version. `held_…`: the memory before the batch, if it exists.
+-- `nth`, `versions`, `said` and `first_seq`, among the effects of a batch with the same memory: the position of this one, how many make
+-- versions, how many there are, and the seq of the first.
 create type wish as (
   unit int, event int, seq bigint, id text, memory_id text, kind text, scope text, scope_id text, status text, text_hash bytea, importance real,
   pinned boolean, valid_from timestamptz, valid_to timestamptz, expires_at timestamptz, task_status text, channel text, sensitivity text,
