@@ -33,9 +33,9 @@ const extractors: [RegExp, (source: string, file: string) => Line[]][] = [
   [/\.ya?ml$/, (source) => [...comments(source, '#'), ...descriptions(source)]],
   [/\.(conf|sh|tpl|service|timer|example)$|^Dockerfile$|^\.ci\/(run|long)$/, (source) => comments(source, '#')],
 ];
-/** Generated files, data, and applied migrations, which cannot be changed. */
+/** Generated files and data. */
 const SKIPPED =
-  /^(docs\/reference\/|migrations\/(schema|00(0\d|1[0-4])_\w+)\.sql|kubernetes\/helm\/agent-memory\/(dashboards|rules)\/|package-lock\.json|tests\/.*\/(corpus|fixtures)\/)/;
+  /^(docs\/reference\/|migrations\/schema\.sql|kubernetes\/helm\/agent-memory\/(dashboards|rules)\/|package-lock\.json|tests\/.*\/(corpus|fixtures)\/)/;
 
 /** Paths relative to `root` of all files with prose: those of the folders above, and those at the root. */
 export function proseFiles(root: string): string[] {

@@ -40,7 +40,7 @@ export interface RefusalCounts {
   unverifiedTenants(): string[];
   /** Returns the ids of users and keys that the entries would name, by tenant. */
   principalIds(): [tenant: string, ids: string[]][];
-  /** Removes and returns the counts by tenant. Of the tenants in `asked`, only those in `exists` are returned. Later refusals are kept. */
+  /** Removes and returns the counts by tenant. Tenants in `asked` are returned only if they are in `exists`. Later refusals are kept. */
   drain(checked: ReadonlySet<string>, existing: ReadonlySet<string>): [tenant: string, inputs: EntryInput[]][];
 }
 

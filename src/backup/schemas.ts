@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-// The manifest beside a dump: the expected content, and the requirements of a restore.
+// The manifest of a dump: the expected content, and the requirements of a restore.
 
 /** Version of the manifest format. A restore rejects other versions. */
 export const FORMAT = 1;

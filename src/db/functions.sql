@@ -31,7 +31,7 @@
 --   revoke | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | ends the access of the subject before anything is looked for, or refuses the erasure
 --   rewritten | p_tenant text, p_from bigint, p_to bigint → setof bigint | rewritten_seqs | seqs whose passages come from the noun, not from the log
 --   stay | p_tenant text, p_seqs bigint[] → setof bigint | mark_subject_events | the events of the subject that remain if shared acts are kept
---   stored | p_tenant text → bigint | read_log_state | bytes that it keeps beside the log
+--   stored | p_tenant text → bigint | read_log_state | bytes that it stores in addition to the log
 --   stray | p_tenant text, p_first bigint, p_after text, p_limit int → table (last text, fault text) | find_stray | the fault of the first row in a page of imported rows that does not match the log, which begins at p_first; `last` is where the next page begins
 --   trim | p_tenant text, p_job text, p_seqs bigint[], p_drop bigint[] → void | trim_step | deletes the rows that end with these events; of them, p_drop leave the log
 --   words | p_event events → jsonb | nameable_parts | the data it has about an event that may contain a name

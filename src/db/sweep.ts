@@ -7,7 +7,7 @@ import type { Tenant, Tenants } from './tenant.ts';
 // sweeps all tenants. A tenant whose sweep fails is logged and counted, and the run continues with the next one.
 
 const EVERY_MS = 3_600_000;
-/** How often a daemon checks whether a run is due, or was left unfinished by a daemon that died. */
+/** Interval at which a daemon checks whether a run is due, or was left unfinished by a daemon that died. */
 const POLL_MS = 60_000;
 const LEASE_MS = 60_000;
 const RENEW_MS = 15_000;

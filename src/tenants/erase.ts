@@ -9,7 +9,7 @@ const BATCH_MS = 100;
 const PAUSE_MS = 50;
 const POLL_INTERVAL_MS = 60_000;
 const TENANTS_PER_PAGE = 1000;
-/** How long the name stays reserved: a daemon may trust a credential of the old tenant for a minute. */
+/** Time for which the name stays reserved: a daemon may trust a credential of the old tenant for a minute. */
 const KEEP_NAME_S = 300;
 
 export interface Erasures {

@@ -176,7 +176,7 @@ const deliveryRoutes = ({ wake }: WebhookNeeds) => [
     operation: 'replayWebhookDelivery',
     audit: 'webhook.replayed',
     summary: 'Redeliver an event',
-    description: 'Sends the event once more, in its current state.',
+    description: 'Sends the event again, in its current state.',
     idempotent: true,
     params: deliveryParams,
     success: { status: 202, description: 'The delivery was queued, in addition to new events', schema: deliverySchema },

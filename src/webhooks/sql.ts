@@ -186,7 +186,7 @@ export const leaseWebhook = async (tenant: Tenant, webhook_id: string, lease_ms:
       [tenant.id, webhook_id, lease_ms],
     ),
   );
-  // compiled anew, because an older release may have stored the filter
+  // compiled again, because an older release may have stored the filter
   return leased && { ...leased, filter: leased.filter && compileFilter(leased.filter.given) };
 };
 

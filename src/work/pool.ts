@@ -21,7 +21,7 @@ interface WorkerJob extends TaskMessage {
   transfer?: ArrayBuffer[];
   /** Cancels the job, whether it is queued or running. */
   signal: AbortSignal;
-  /** The job ends soon after it has been told to cancel (reads). */
+  /** Whether the job ends soon after a request to cancel it (reads). */
   cancellable?: boolean;
 }
 

@@ -30,7 +30,7 @@ test('keys of clients are replaced, fields and values of the service are not', (
   });
 });
 
-test('client keys beside the fields of the service are replaced', () => {
+test('client keys in addition to the fields of the service are replaced', () => {
   const content = { decision: 'x', ann: 1, body: { rationale: ['ann'], ann: { ann: 2 } } };
   expect(replaceNames(['ann'], 'X')({ ...empty, content }).content).toEqual({
     decision: 'x',
