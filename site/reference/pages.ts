@@ -147,8 +147,9 @@ ${NOTE}
 
 An error response is a problem document (RFC 9457) of media type \`application/problem+json\`. Its \`type\` is the address of a section of this page.
 
-\`title\` is fixed for a type, \`detail\` describes this occurrence, and \`request_id\` identifies the request in the log. A \`validation\` problem also has \`errors\`:
-a JSON pointer into the body or the name of a parameter, and a detail, for each fault.
+\`title\` is fixed for a type, \`detail\` describes this occurrence, and \`request_id\` identifies the request in the log. A problem
+with the body or a parameter, such as \`validation\`, \`malformed-json\` or \`impossible-text\`, also has \`errors\`, with one entry per fault: \`pointer\` (into the body) or \`parameter\`,
+and \`detail\`.
 
 ${sections.join('\n\n')}
 `;

@@ -136,14 +136,20 @@ export const invitePage = pageOf(invite);
 export const newInvite = invite.extend({ invite: z.string().meta({ description: 'The secret. Shown only in this response.' }) });
 export const inviteParams = z.strictObject({ invite_id: nameOf(64) });
 
+const keyFields = {
+  name: 'The label of the key in lists.',
+  role: 'The role of the key, at most the role of its creator.',
+  scopes: 'The permissions of the key, at most those of its creator.',
+};
 export const keyBody = z.strictObject({
-  name: nameOf(200),
-  role,
+  name: nameOf(200).describe(keyFields.name),
+  role: role.describe(keyFields.role),
   scopes: z
     .array(scope)
     .min(1)
     .max(3)
-    .transform((scopes) => [...new Set(scopes)]),
+    .transform((scopes) => [...new Set(scopes)])
+    .describe(keyFields.scopes),
   user_id: nameOf().optional().meta({
     description: 'The user on whose behalf the key acts, or `*` for all users. The default is the subject of the creator.',
   }),
@@ -152,7 +158,8 @@ export const keyBody = z.strictObject({
     .min(1)
     .max(4)
     .transform((given) => [...new Set(given)])
-    .optional(),
+    .optional()
+    .describe('The channels in which the key can make requests. The default is all channels.'),
   expires_at: requestTime.optional(),
   agent_id: nameOf().optional().describe('The only agent that the key can act as.'),
   rate_limit: rateLimit
@@ -164,13 +171,19 @@ export const keyBody = z.strictObject({
 export type KeyBody = z.output<typeof keyBody>;
 const apiKey = z.object({
   key_id: z.string(),
-  name: z.string(),
-  role,
-  scopes: z.array(scope),
-  user_id: z.string(),
-  channels: z.array(z.enum(channels)).nullable(),
-  created_by: z.string(),
-  created_with: z.string().nullable(),
+  name: z.string().describe(keyFields.name),
+  role: role.describe(keyFields.role),
+  scopes: z.array(scope).describe(keyFields.scopes),
+  user_id: z.string().describe('The user on whose behalf the key acts, or `*` for all users.'),
+  channels: z
+    .array(z.enum(channels))
+    .nullable()
+    .describe('The channels in which the key can make requests, or null for all channels.'),
+  created_by: z.string().describe('The `user_id` of the user who created the key, directly or with another key.'),
+  created_with: z
+    .string()
+    .nullable()
+    .describe('The `key_id` of the key that created this key, or null if it was created with a login.'),
   created_at: time,
   expires_at: time.nullable(),
   revoked_at: time.nullable(),

@@ -250,7 +250,7 @@ function problemSchemas(): Record<string, Json> {
       errors: {
         type: 'array',
         items: fault,
-        description: 'one entry per invalid field: a JSON pointer into the body, or the name of a parameter',
+        description: 'one entry per fault: `pointer` (into the body) or `parameter`, and `detail`',
       },
     },
     required: ['type', 'title', 'status', 'detail', 'request_id'],

@@ -22,7 +22,7 @@ export const problems = {
   'not-found': [
     404,
     'The resource does not exist',
-    'Check the id. Resources of other tenants and resources that you may not see get the same answer.',
+    'Check the id. The answer is the same if the resource belongs to another tenant or you may not see it.',
   ],
   'method-not-allowed': [405, 'The path does not support this method', 'Use one of the methods in `Allow`.'],
   'not-acceptable': [406, 'The media type is not available', 'Request a media type that the OpenAPI document lists.'],
@@ -30,7 +30,7 @@ export const problems = {
   conflict: [
     409,
     'The request conflicts with the current state',
-    'Read the current state. For an Idempotency-Key: use a new key, or repeat the same body.',
+    'Read the current state. If an Idempotency-Key was reused with another body, use a new key or send the original body.',
   ],
   gone: [410, 'The data is no longer stored', 'Start from data that still exists, such as `oldest_seq`.'],
   unreadable: [
@@ -60,14 +60,14 @@ export const problems = {
   unavailable: [
     503,
     'The service is temporarily unavailable',
-    'Try again after `Retry-After` seconds; repeat writes with the same Idempotency-Key.',
+    'The service is starting or overloaded, its database is not available, or the request took longer than the time limit. Try again after `Retry-After` seconds; repeat writes with the same Idempotency-Key.',
   ],
   'no-answer': [
     504,
     'The service did not answer in time',
     'The request may have been processed. Check the current state before you send it again. A write with an Idempotency-Key is safe to repeat.',
   ],
-  'storage-full': [507, 'The storage is full', 'Ask the operator for space; reads still work.'],
+  'storage-full': [507, 'The storage is full', 'Ask the operator to free or add storage; reads still work.'],
 } as const satisfies Record<string, readonly [number, string, string]>;
 
 export type ProblemType = keyof typeof problems;
