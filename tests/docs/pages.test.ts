@@ -49,7 +49,8 @@ const releases: (() => Promise<void>)[] = [];
 async function startDaemon(): Promise<SpawnedDaemon> {
   const database = await daemonDatabase();
   releases.push(database.release);
-  const daemon = await spawnDaemon(database.env);
+  // a thread that answers a context takes long to start on a crowded machine
+  const daemon = await spawnDaemon(database.env, { REQUEST_TIMEOUT_MS: '240000' });
   daemons.push(daemon);
   return daemon;
 }
