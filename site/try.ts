@@ -24,12 +24,13 @@ function formOf(endpoint: Endpoint): string {
   const inputs = parameters.map((parameter) => input(id, parameter));
   return `<details class="try"><summary>Try it<span class="unseen">: ${escapeHtml(endpoint.summary)}</span></summary>
 <form data-method="${method}" data-path="${path}"${mediaType ? ` data-type="${mediaType}"` : ''}>
-<p class="line"><code>${method} ${escapeHtml(path)}</code></p>
+<p><code>${method} ${escapeHtml(path)}</code></p>
 ${security?.length === 0 ? '' : credential(id)}
 ${inputs.length > 0 ? `<div class="inputs">\n${inputs.join('\n')}\n</div>` : ''}
 ${accepts.length > 1 ? acceptSelect(id, [...new Set(accepts)]) : ''}
 ${mediaType ? bodyArea(id, mediaType, media?.example) : ''}
-<p class="line"><button type="submit">Send</button> <button type="button" class="stop" hidden>Stop</button></p>
+<p><button type="submit">Send</button> <button type="button" class="stop" hidden>Stop</button>
+<small>Sends the request to this server.</small></p>
 <div class="answer" hidden>
 <p role="status"></p>
 <details><summary>Headers</summary><pre class="scroll"></pre></details>

@@ -27,7 +27,7 @@ function sayReady({ url, database }: Daemon): void {
   console.log(`
 === Ready ===
 API        ${url}
-Reference  ${url}/docs
+Docs       ${url}/docs
 OpenAPI    ${url}/openapi.json
 Health     ${url}/health
 Metrics    ${url}/metrics

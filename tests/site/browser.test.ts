@@ -111,6 +111,12 @@ describeInBrowser('the documentation site in Chromium', () => {
     await read.fill('[name=event_id]', event_id);
     expect(await read.send()).toMatch(/^200 /);
     expect(JSON.parse(await read.body())).toMatchObject({ event_id, content: { text: 'hello' } });
+    const list = form(page, 'GET', '/v1/events');
+    for (const name of ['channel', 'order']) await list.select(`[name=${name}]`, '');
+    for (const [name, value] of Object.entries({ session_id: '', limit: '', after: '0' }))
+      await list.fill(`[name=${name}]`, value);
+    await list.select('.accept', 'text/event-stream');
+    expect(await list.follow(event_id)).toMatch(/^200 .*\(stopped\)$/);
     expect(errors).toEqual([]);
     await page.close();
   });
@@ -137,6 +143,18 @@ function form(page: Page, method: string, path: string) {
       await opened();
       await page.click(`${selector} [type=submit]`);
       await page.locator(`${selector} [role=status]`, { hasText: /^\d{3} / }).waitFor();
+      await page.waitForSelector(`${selector} .stop`, { state: 'hidden' });
+      return (await page.textContent(`${selector} [role=status]`))!;
+    },
+    select: async (field: string, value: string) => {
+      await opened();
+      await page.selectOption(`${selector} ${field}`, value);
+    },
+    /** Stops the stream after this text has arrived, and returns the status line. */
+    follow: async (text: string) => {
+      await page.click(`${selector} [type=submit]`);
+      await page.locator(`${selector} .answer code`, { hasText: text }).waitFor();
+      await page.click(`${selector} .stop`);
       await page.waitForSelector(`${selector} .stop`, { state: 'hidden' });
       return (await page.textContent(`${selector} [role=status]`))!;
     },
