@@ -184,7 +184,7 @@ export async function refresh(login: Login, text: string) {
   return tokenPairOf(login, tenant, rotation, rotation.session_id, deriveSuccessor(token, rotation.child, rotation.nonce));
 }
 
-const wrongRefresh = () => unauthenticated('The refresh token is not valid, or no longer.');
+const wrongRefresh = () => unauthenticated('The refresh token is invalid, expired or revoked.');
 
 /** Returns the id of the session that was ended. An unknown token gets the same response, because there is nothing to end. */
 export async function logOut(login: Login, text: string): Promise<string | undefined> {
@@ -207,7 +207,7 @@ export async function resetPassword(login: Login, text: string, password: string
   return user.user_id;
 }
 
-const wrongReset = () => unauthenticated('The token is not valid, or no longer.');
+const wrongReset = () => unauthenticated('The token is invalid, expired or already used.');
 
 const newSession = (login: Login, tenant_id: string, { address, req }: Origin): NewSession => ({
   session_id: newId('ses'),

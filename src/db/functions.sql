@@ -95,7 +95,7 @@ begin
   v_prepared := prepare_effects(p_tenant, v_nouns, p_units, v_asked);
   select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
   if not found then
-    raise exception 'no such tenant' using errcode = 'AM404';
+    raise exception 'the tenant does not exist' using errcode = 'AM404';
   end if;
   v_now := clock_timestamp();
   v_verdicts := judge_units(p_tenant, p_units, v_clock);

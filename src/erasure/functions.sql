@@ -25,7 +25,7 @@ declare
 begin
   perform enter_tenant(p_tenant);
   if not exists (select from tenants t where t.tenant_id = p_tenant) then
-    raise exception 'no such tenant' using errcode = 'AM404';
+    raise exception 'the tenant does not exist' using errcode = 'AM404';
   end if;
   if p_kind = 'user_id' then
     perform mark_ids(p_tenant, p_job, 'user', array(select a.user_id from subject_accounts(p_tenant, p_subject, p_before) a));

@@ -132,7 +132,7 @@ begin
   perform enter_tenant(p_tenant);
   select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
   if not found then
-    raise exception 'no such tenant' using errcode = 'AM404';
+    raise exception 'the tenant does not exist' using errcode = 'AM404';
   end if;
   if v_clock.importing is not null then
     raise exception 'another import into the tenant is running' using errcode = 'AM409';

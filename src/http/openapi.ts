@@ -166,7 +166,7 @@ function responsesOf(route: Route<never>, ref: Ref): Operation['responses'] {
   const refusals = problemsOf(route);
   for (const status of new Set(refusals.map((type) => problems[type][0]))) {
     const types = refusals.filter((type) => problems[type][0] === status);
-    add(status, types.map((type) => problems[type][1]).join('; '), problemContent(types));
+    add(status, types.map((type) => problems[type][1]).join('. '), problemContent(types));
   }
   return responses;
 }

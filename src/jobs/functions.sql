@@ -33,7 +33,7 @@ begin
   perform enter_tenant(p_tenant);
   perform from tenants t where t.tenant_id = p_tenant for no key update;
   if not found then
-    raise exception 'no such tenant' using errcode = 'AM404';
+    raise exception 'the tenant does not exist' using errcode = 'AM404';
   end if;
   v_known := recall_key(p_tenant, p_key, p_body);
   if v_known is not null then
@@ -41,7 +41,7 @@ begin
     return;
   end if;
   if p_max_open <= (select count(*) from jobs j where j.tenant_id = p_tenant and j.finished_at is null) then
-    raise exception 'the tenant has as many unfinished jobs as are allowed' using errcode = 'AM409';
+    raise exception 'the tenant has the maximum number of unfinished jobs' using errcode = 'AM409';
   end if;
   insert into jobs (tenant_id, job_id, kind, input, started_by, due_at, created_at, updated_at)
   values (p_tenant, p_job, p_kind, p_input, p_by, clock_timestamp(), clock_timestamp(), clock_timestamp());
