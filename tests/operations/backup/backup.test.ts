@@ -156,7 +156,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
       'drop policy backup_reads on events; create policy backup_reads on events for select to agent_memory_backup using (seq < 3)',
     );
     const hidden = await sh('backup.sh', [], env);
-    expect([hidden.code, hidden.err]).toEqual([1, expect.stringContaining('does not see every row of public.events')]);
+    expect([hidden.code, hidden.err]).toEqual([1, expect.stringContaining('does not see all rows of public.events')]);
     await meddle('drop policy backup_reads on events; select let_back_up($$events$$)');
     // a truncated dump, and a dump that cannot be created
     for (const [name, script] of [

@@ -105,7 +105,7 @@ const kinds: { name: string; of?: 'encrypted'; damage: Step | Step[]; told: RegE
       });
       sign(dir);
     },
-    told: /43 rows of public\.events, the manifest has 44|42 rows of public\.events, the manifest says 43/,
+    told: /43 rows of public\.events, the manifest has 44|42 rows of public\.events, the manifest has 43/,
   },
   {
     name: 'the manifest of another backup',
