@@ -64,7 +64,7 @@ record_and_recall() {
 operators_commands() {
   compose exec -T memory-daemon node dist/scripts/migrate.js status | has applied
   compose exec -T memory-daemon node dist/scripts/tenant.js list | has production
-  compose exec -T memory-daemon node dist/scripts/audit.js verify | has whole
+  compose exec -T memory-daemon node dist/scripts/audit.js verify | has '  valid'
   { compose exec -T memory-daemon node dist/scripts/doctor.js || true; } | tee /dev/stderr | has "^ok .*PostgreSQL"
   compose run -T --rm migrate | has '0 applied'
 }
