@@ -90,7 +90,10 @@ async function type(commands: string[], directory: string, hosts: Record<string,
   // what the page left in the background
   try {
     process.kill(-shell.pid!, 'SIGKILL');
-  } catch {}
+  } catch (error) {
+    // ESRCH: nothing was left
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
   if (code !== 0) throw new Error(`exit ${code}\n${script}\n${output}`);
   return output;
 }
