@@ -895,7 +895,7 @@ declare
 begin
   perform enter_tenant(p_tenant);
   if not exists (select from tenants t where t.tenant_id = p_tenant) then
-    raise exception 'no such tenant' using errcode = 'AM404';
+    raise exception 'the tenant does not exist' using errcode = 'AM404';
   end if;
   if p_kind = 'user_id' then
     perform mark_ids(p_tenant, p_job, 'user', array(select a.user_id from subject_accounts(p_tenant, p_subject, p_before) a));
@@ -922,7 +922,7 @@ begin
   perform enter_tenant(p_tenant);
   select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
   if not found then
-    raise exception 'no such tenant' using errcode = 'AM404';
+    raise exception 'the tenant does not exist' using errcode = 'AM404';
   end if;
   if v_clock.importing is not null then
     raise exception 'another import into the tenant is running' using errcode = 'AM409';
@@ -1504,7 +1504,7 @@ begin
   v_prepared := prepare_effects(p_tenant, v_nouns, p_units, v_asked);
   select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
   if not found then
-    raise exception 'no such tenant' using errcode = 'AM404';
+    raise exception 'the tenant does not exist' using errcode = 'AM404';
   end if;
   v_now := clock_timestamp();
   v_verdicts := judge_units(p_tenant, p_units, v_clock);
@@ -7040,7 +7040,7 @@ begin
   perform enter_tenant(p_tenant);
   perform from tenants t where t.tenant_id = p_tenant for no key update;
   if not found then
-    raise exception 'no such tenant' using errcode = 'AM404';
+    raise exception 'the tenant does not exist' using errcode = 'AM404';
   end if;
   v_known := recall_key(p_tenant, p_key, p_body);
   if v_known is not null then
@@ -7048,7 +7048,7 @@ begin
     return;
   end if;
   if p_max_open <= (select count(*) from jobs j where j.tenant_id = p_tenant and j.finished_at is null) then
-    raise exception 'the tenant has as many unfinished jobs as are allowed' using errcode = 'AM409';
+    raise exception 'the tenant has the maximum number of unfinished jobs' using errcode = 'AM409';
   end if;
   insert into jobs (tenant_id, job_id, kind, input, started_by, due_at, created_at, updated_at)
   values (p_tenant, p_job, p_kind, p_input, p_by, clock_timestamp(), clock_timestamp(), clock_timestamp());
