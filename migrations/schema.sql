@@ -790,6 +790,15 @@ begin
     order by v.unit);
 end $$;
 
+-- Name: attested_agent(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.attested_agent(p_tenant text, p_key text) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select k.agent_id from api_keys k where k.tenant_id = p_tenant and k.key_id = p_key and k.agent_attested
+    and may_administer(p_tenant, k.created_by, 'admin')
+$$;
+
 -- Name: place_key(text, text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.place_key(p_tenant text, p_kind text, p_value text) RETURNS uuid
@@ -1773,6 +1782,7 @@ CREATE TABLE public.api_keys (
     expires_at timestamp with time zone,
     revoked_at timestamp with time zone,
     used_at timestamp with time zone,
+    agent_attested boolean DEFAULT false NOT NULL,
     CONSTRAINT api_keys__rate CHECK ((((rate_max IS NULL) = (rate_window_ms IS NULL)) AND (rate_max > 0) AND (rate_window_ms > 0))),
     CONSTRAINT api_keys__role CHECK ((public.role_rank(role) IS NOT NULL))
 );

@@ -242,6 +242,15 @@ begin
   where k.tenant_id = p_tenant and k.key_id = p_key and n.role is not null;
 end $$;
 
+-- Returns the agent that a key is bound to, if an admin bound it: any member can bind a key of their own to any agent. Null for a key without
+-- such an agent, and once the creator of the key is no admin.
+create or replace function attested_agent(p_tenant text, p_key text) returns text
+language sql stable
+as $$
+  select k.agent_id from api_keys k where k.tenant_id = p_tenant and k.key_id = p_key and k.agent_attested
+    and may_administer(p_tenant, k.created_by, 'admin')
+$$;
+
 -- Rotates a refresh token. Returns the status 'rotated', 'grace' (a parallel call was first; returns its successor), 'reuse' or 'refused'.
 -- On 'reuse' the session is ended; this persists although the request is rejected, because the statement commits by itself.
 create or replace function rotate_refresh_token(

@@ -86,7 +86,13 @@ async function makeKey({ tenant, principal }: Caller, body: KeyBody, tenantLimit
   if (body.rate_limit) assertBelow(body.rate_limit, tenantLimit);
   const secret = makeSecret('key', tenant.id);
   const created_with = principal.kind === 'key' ? principal.id : null;
-  const wanted = { ...grant, name: body.name, created_by: principal.user_id, created_with };
+  const wanted = {
+    ...grant,
+    name: body.name,
+    created_by: principal.user_id,
+    created_with,
+    agent_attested: grant.agent_id !== null && isAdmin(principal),
+  };
   const created = await tenant.write((db) => insertKey(db, tenant.id, secret, wanted));
   if (!created) throw new Problem('conflict', 'The tenant has too many keys. Revoke some first.');
   return { ...created, api_key: secret.text };

@@ -21,6 +21,8 @@ export interface NewKey extends Grant {
   name: string;
   created_by: string;
   created_with: string | null;
+  /** True if an admin chooses `agent_id`. A key that inherits the agent of such a key is attested, too. */
+  agent_attested: boolean;
 }
 
 /** Returns undefined if the tenant has too many keys, or if the key that creates this one has been revoked. */
@@ -39,8 +41,11 @@ export async function insertKey(db: Db, tenant_id: string, secret: Secret, key: 
   );
   return db.row(
     `insert into api_keys (
-       tenant_id, key_id, name, secret_hash, role, scopes, user_id, channels, created_by, created_with, expires_at, agent_id, rate_max, rate_window_ms)
-     select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::timestamptz, $12, $13::int, $14::int
+       tenant_id, key_id, name, secret_hash, role, scopes, user_id, channels, created_by, created_with, expires_at, agent_id, rate_max, rate_window_ms,
+       agent_attested)
+     select
+       $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::timestamptz, $12, $13::int, $14::int,
+       $15::boolean or coalesce(attested_agent($1, $10) = $12, false)
      where (select count(*) from api_keys where tenant_id = $1 and revoked_at is null) < ${MAX_KEYS}
      returning ${columns}`,
     [
@@ -58,6 +63,7 @@ export async function insertKey(db: Db, tenant_id: string, secret: Secret, key: 
       key.agent_id,
       key.rate_limit?.max,
       key.rate_limit?.window_ms,
+      key.agent_attested,
     ],
   );
 }

@@ -15,7 +15,7 @@ const names = (about: string) => z.array(nameOf()).max(100).describe(about);
 
 const audienceOf = z
   .strictObject({
-    agents: names('Subjects (`user_id`) or ids of API keys.').optional(),
+    agents: names('Subjects (`user_id`) or ids of API keys, or agents to which an admin bound a key (`agent_id`).').optional(),
     users: names('Users, as in `user_id` of events.').optional(),
   })
   .refine(({ agents = [], users = [] }) => agents.length + users.length > 0, 'must name at least one agent or user, or be "all"');

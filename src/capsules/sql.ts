@@ -38,10 +38,10 @@ export interface CapsuleRow {
   owned: boolean;
 }
 
-// Parameters from $2 on: the subjects for which the credential acts (null: all), its agent names, the channels it sees, and whether it is
-// an admin.
+// Parameters from $2 on: the subjects for which the credential acts (null: all), its agent names, the channels it sees, whether it is an
+// admin, and the id of the credential.
 const OWNED = `($5::boolean or $2::text[] is null or c.user_id = any ($2))`;
-const ADDRESSED = `(c.for_all or $2::text[] is null or c.audience_users && $2 or c.audience_agents && $3::text[])`;
+const ADDRESSED = `(c.for_all or $2::text[] is null or c.audience_users && $2 or c.audience_agents && $3::text[] or (select attested_agent($1, $6)) = any (c.audience_agents))`;
 const STATUS = `case when c.revoked_at is not null then 'revoked' when c.expires_at <= now() then 'expired' else 'active' end`;
 const READABLE = `c.channel = any ($4::text[]) and (${OWNED} or (${ADDRESSED} and c.revoked_at is null and c.expires_at > now()))`;
 const columns = `c.capsule_id, c.seq, ${STATUS} as status, e.content ->> 'title' as title, e.content -> 'risks' as risks, c.user_id, c.agent_id,
@@ -49,13 +49,14 @@ const columns = `c.capsule_id, c.seq, ${STATUS} as status, e.content ->> 'title'
   c.created_at, c.expires_at, c.revoked_at, ${OWNED} as owned`;
 
 /**
- * Returns the agent names of a credential. A request proves nothing about itself, and whoever creates a key chooses its name. Its subject
- * is reliable: only an admin can create a key for another subject.
+ * Returns the agent names of a credential that need no lookup. A request proves nothing about itself, and whoever creates a key chooses its
+ * name and its agent. Its subject is reliable: only an admin can create a key for another subject. An agent that an admin chose counts too
+ * (`attested_agent`).
  */
-function agentsOf({ kind, id, subject, reading, agent_id }: Principal): string[] {
+function agentsOf({ kind, id, subject, reading }: Principal): string[] {
   if (kind !== 'key') return [];
   // a key that acts for a user is not an agent with the user's name
-  return [id, ...(reading === 'one' ? [] : [subject]), ...(agent_id === undefined ? [] : [agent_id])];
+  return reading === 'one' ? [id] : [id, subject];
 }
 
 const readerValues = (principal: Principal, channels: Channel[]): unknown[] => [
@@ -63,6 +64,7 @@ const readerValues = (principal: Principal, channels: Channel[]): unknown[] => [
   agentsOf(principal),
   channels,
   isAdmin(principal),
+  principal.id,
 ];
 
 export const findCapsule = (
@@ -75,7 +77,7 @@ export const findCapsule = (
   db.row(
     `select ${columns}
      from capsules c join events e on e.tenant_id = c.tenant_id and e.seq = c.seq
-     where c.tenant_id = $1 and c.capsule_id = $6 and ${READABLE}`,
+     where c.tenant_id = $1 and c.capsule_id = $7 and ${READABLE}`,
     [tenant, ...readerValues(principal, channels), capsule_id],
   );
 
@@ -85,11 +87,11 @@ export const listCapsules = (db: Db, tenant: string, principal: Principal, query
     `select ${columns}
      from capsules c join events e on e.tenant_id = c.tenant_id and e.seq = c.seq
      where c.tenant_id = $1 and ${READABLE}
-       and ($6::text is null or c.capsule_id < $6)
-       and ($7::text is null or ${STATUS} = $7)
-       and ($8::boolean is null or (c.user_id = $9) = $8)
+       and ($7::text is null or c.capsule_id < $7)
+       and ($8::text is null or ${STATUS} = $8)
+       and ($9::boolean is null or (c.user_id = $10) = $9)
      order by c.capsule_id desc
-     limit $10`,
+     limit $11`,
     [
       tenant,
       ...readerValues(principal, visibilityById(principal).channels),

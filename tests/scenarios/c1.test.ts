@@ -32,7 +32,7 @@ async function keyFor(maker: Client, body: Record<string, unknown>) {
   const made = await maker.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'], ...body } });
   expect(made.status).toBe(201);
   const ask = (path: string) => send<any>(daemon.url, 'GET', path, { headers: { 'x-api-key': made.body.api_key } });
-  return { ask, key_id: made.body.key_id as string };
+  return { ask, key_id: made.body.key_id as string, api_key: made.body.api_key as string };
 }
 
 const statusFor = async (who: Client, id: string) => (await who.ask('GET', `/v1/capsules/${id}`)).status;
@@ -63,6 +63,27 @@ test('C1 the audience reads items that only the author could see; others get 404
   const dave = await newColleague(alice, 'dave');
   expect([await statusFor(dave, body.capsule_id), await statusFor(alice, body.capsule_id)]).toEqual([404, 200]);
   expect([await idsIn(dave), await idsIn(carol), await idsIn(bob)]).toEqual([[], [body.capsule_id], [body.capsule_id]]);
+});
+
+test('C1 a key that an admin bound to an agent reads what is addressed to the agent; a key that a member bound to it reads nothing', async () => {
+  const { event_id } = await record(bob, 'x');
+  const { body } = await share(bob, { items: [event_id], audience: { agents: ['scribe'] } });
+  const path = `/v1/capsules/${body.capsule_id}`;
+  const createWith = async (parent: { api_key: string }) => {
+    const key = { name: 'k', role: 'member', scopes: ['read', 'write'], agent_id: 'scribe' };
+    const created = await send<any>(daemon.url, 'POST', '/auth/api-keys', {
+      body: key,
+      headers: { 'x-api-key': parent.api_key },
+    });
+    return (await send(daemon.url, 'GET', path, { headers: { 'x-api-key': created.body.api_key } })).status;
+  };
+  const bound = { agent_id: 'scribe', scopes: ['read', 'write'] };
+  const [attested, claimed] = [await keyFor(alice, bound), await keyFor(carol, bound)];
+  expect([(await attested.ask(path)).status, (await claimed.ask(path)).status]).toEqual([200, 404]);
+  const unbound = await keyFor(alice, { scopes: ['read', 'write'] });
+  // a key inherits the agent of the key that creates it; a member's key cannot choose an agent, although an admin created it
+  expect([await createWith(attested), await createWith(claimed), await createWith(unbound)]).toEqual([200, 404, 404]);
+  expect((await attested.ask('/v1/capsules')).body.data.map((one: any) => one.capsule_id)).toContain(body.capsule_id);
 });
 
 test('C1 an agent in the audience is the key with that subject; the name of a key or an agent_id in a request grants nothing', async () => {
