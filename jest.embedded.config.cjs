@@ -1,5 +1,5 @@
 // The tests that run on both engines in .ci/run: each file whose result depends on the engine. These are the product's promises (scenarios), how
-// data is written and read (db, events, passages, search, context, memories), and for each other feature the file that executes all its statements.
+// data is written and read (db, events, passages, search, context, memories, embeddings), and for each other feature the file that executes all its statements.
 // Not included are tests without a database, and the long lists of hostile input, commands and faults, which end before a statement or concern a
 // server. `.ci/long` runs everything.
 const { readdirSync, readFileSync } = require('node:fs');
@@ -8,7 +8,7 @@ const base = require('./jest.config.cjs');
 
 process.env.TEST_ENGINE = 'embedded';
 
-const whole = ['scenarios', 'db', 'events', 'passages', 'search', 'context', 'memories'];
+const whole = ['scenarios', 'db', 'events', 'passages', 'search', 'context', 'memories', 'embeddings'];
 const one = [
   'artifacts/stage',
   'audit/audit',

@@ -20,6 +20,8 @@ export interface Daemon {
   routes: Route<Caller>[];
   /** A description of its database for people. */
   database: string;
+  /** Closes the circuit breakers of the model endpoints. */
+  resetBreakers(): void;
   /** Reports not ready, ends the streams, waits for running requests, and closes the pool. */
   stop(): Promise<void>;
   /** Registers a callback for a failure after which the daemon must end: the embedded engine died. */
@@ -55,6 +57,7 @@ export async function startDaemon(
       url: urlOf(server),
       routes: service.routes,
       database: database.description,
+      resetBreakers: service.resetBreakers,
       stop: () => (stopping ??= stop()),
       onFailure: database.onFailure,
     };

@@ -11,6 +11,7 @@ export const edges: Record<string, readonly string[]> = {
   context: ['auth', 'capsules', 'edits', 'filter', 'memories', 'passages', 'search'],
   doctor: ['limits'],
   edits: ['auth', 'passages'],
+  embeddings: ['metrics', 'passages'],
   erasure: ['auth', 'jobs'],
   events: ['artifacts', 'auth', 'filter', 'passages', 'refs', 'secrets', 'work'],
   export: ['artifacts', 'auth', 'consistency', 'events', 'jobs', 'passages', 'secrets', 'tenants'],

@@ -8,6 +8,7 @@ import type { Sweep } from './db/sweep.ts';
 import type { Tenants } from './db/tenant.ts';
 import type { EventRow, Outcome } from './db/unit.ts';
 import type { Watch } from './db/watch.ts';
+import type { OpenModels } from './embeddings/index.ts';
 import type { Examples } from './examples.ts';
 import type { Health } from './health/index.ts';
 import type { BytesInFlight } from './http/body_buffer.ts';
@@ -40,6 +41,8 @@ export interface Parts extends Store {
   secrets: Secrets;
   audit: Audit;
   jobs: Jobs;
+  /** The models that the operator has configured. */
+  models: OpenModels;
   /** Memory reserved for request bodies. */
   bytesInFlight: BytesInFlight;
   /** Fires with the tenant's id when this daemon revokes a credential of that tenant or reduces its rights. */

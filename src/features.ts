@@ -5,6 +5,7 @@ import { feature as capsules } from './capsules/index.ts';
 import { feature as consistency } from './consistency/index.ts';
 import { feature as context } from './context/index.ts';
 import { feature as edits } from './edits/index.ts';
+import { feature as embeddings } from './embeddings/index.ts';
 import { feature as erasure } from './erasure/index.ts';
 import { feature as events } from './events/index.ts';
 import { feature as exporting } from './export/index.ts';
@@ -26,6 +27,7 @@ export const features: Feature<unknown>[] = [
   events,
   artifacts,
   passages,
+  embeddings,
   memories,
   search,
   capsules,

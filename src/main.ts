@@ -53,6 +53,10 @@ function stopOnSignals(daemon: Daemon, log: Logger, forcedExitMs: number): void 
   };
   process.on('SIGTERM', () => stop('SIGTERM', 0));
   process.on('SIGINT', () => stop('SIGINT', 0));
+  process.on('SIGUSR2', () => {
+    log.info('the circuit breakers of the models are reset (SIGUSR2)');
+    daemon.resetBreakers();
+  });
   daemon.onFailure((err) => {
     log.fatal({ err }, err.message);
     stop('the database failed', 1);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { limitSettings } from './limit_settings.ts';
+import { modelSettings } from './model_settings.ts';
 import { readKey } from './seal.ts';
 import { duration, flag, list, optional, setting, whole } from './setting_types.ts';
 
@@ -244,6 +245,7 @@ export const settings = z.object({
     'Context',
     'encoding in which the tokens of context budgets are counted',
   ),
+  ...modelSettings,
 });
 export type Config = Readonly<z.output<typeof settings>>;
 
@@ -260,4 +262,6 @@ export const secretSettings = [
   'POSTGRES_PASSWORD',
   'DATABASE_URL',
   'REDIS_URL',
+  'EMBEDDINGS_API_KEY',
+  'RERANK_API_KEY',
 ] as const;

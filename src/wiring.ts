@@ -7,6 +7,7 @@ import { boundsOf, countersOf } from './bounds.ts';
 import type { Config } from './config.ts';
 import type { Database } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
+import { openModels } from './embeddings/index.ts';
 import type { Parts, Store } from './feature.ts';
 import { features } from './features.ts';
 import { gateOf } from './gate.ts';
@@ -38,6 +39,8 @@ interface Service {
   document: OpenApi;
   /** Readiness, as the probes report it. */
   health: Parts['health'];
+  /** Closes the circuit breakers of the models. */
+  resetBreakers(): void;
   /** Closes long-lived responses that would delay the shutdown. */
   drain(): void;
   stop(): Promise<void>;
@@ -72,6 +75,7 @@ export function createService(config: Config, database: Database, log: Logger, w
     routes,
     document,
     health,
+    resetBreakers: parts.models.reset,
     drain: () => {
       for (const { drain } of opened) drain();
     },
@@ -116,7 +120,8 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, by
     isStillAuthorized: async (tenant, started_by) => !isPrincipalId(started_by) || isAdminNow(tenant, started_by),
     onEnded: metrics.counter('jobs_total', 'Finished attempts of jobs', ['kind', 'outcome']),
   });
-  const made = { bounds, seal, metrics, health, workers, auth, secrets, audit, jobs, bytesInFlight, restricted, changed };
+  const models = openModels(config, metrics, log);
+  const made = { bounds, seal, metrics, health, workers, auth, secrets, audit, jobs, models, bytesInFlight, restricted, changed };
   return { ...store, ...made, registry, config, log };
 }
 

@@ -17,6 +17,7 @@ const anyMay = [
   'edges.ts',
   'examples.ts',
   'limit_settings.ts',
+  'model_settings.ts',
   'settings.ts',
   'setting_types.ts',
   'seal.ts',
@@ -75,13 +76,13 @@ const describeImport = ({ file, target }: Import) => `${file} → ${target}`;
 /** Returns the rule that an import breaks, if any. */
 function faultOf({ file, target, typeOnly }: Import): string | undefined {
   const [from, to] = [partOf(file), partOf(target)];
-  // config.ts reads settings.ts with limit_settings.ts, which use the types of setting_types.ts and the key format of seal.ts.
+  // config.ts reads settings.ts with limit_settings.ts and model_settings.ts, which use the types of setting_types.ts and the key format of seal.ts.
   if (
     wiring.includes(from) ||
     from === to ||
     (from === 'config.ts' && to === 'settings.ts') ||
-    (from === 'settings.ts' && ['seal.ts', 'setting_types.ts', 'limit_settings.ts'].includes(to)) ||
-    (from === 'limit_settings.ts' && to === 'setting_types.ts')
+    (from === 'settings.ts' && ['seal.ts', 'setting_types.ts', 'limit_settings.ts', 'model_settings.ts'].includes(to)) ||
+    (['limit_settings.ts', 'model_settings.ts'].includes(from) && to === 'setting_types.ts')
   )
     return undefined;
   // feature.ts declares the types of the doors, which refer to types of every folder.
