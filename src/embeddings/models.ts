@@ -15,7 +15,7 @@ interface QueryVector {
   vector: Vector;
 }
 
-/** What a search asks of the models. */
+/** The models as a search uses them. */
 interface Models {
   /** Embeds a query with the model, and with the previous one during a change. Null: the endpoint did not answer. Undefined: none is configured. */
   embedQuery: ((text: string) => Promise<QueryVector[] | null>) | undefined;

@@ -5,7 +5,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
 // A server that speaks the protocols of /v1/embeddings and /rerank. Its model knows some synonyms; other words have random directions that depend
-// on the word alone. It can be told to misbehave.
+// on the word alone. `behave` makes it misbehave.
 
 export const DIMENSION = 64;
 
