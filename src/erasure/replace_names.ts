@@ -48,7 +48,7 @@ interface Passage {
 /** Returns a function that replaces each of `names` by `by`, ignoring case. */
 export function replaceNames(names: string[], by: string): (parts: Parts) => Parts {
   const pattern = patternOf(names);
-  // a header contains the parts of compound names as separate words
+  // a header contains the words of a tag separately, and one of an earlier release the parts of every compound name
   const parts = patternOf(names.flatMap(partsOf));
   const text = (value: string): string => (pattern ? value.replace(pattern, () => by) : value);
   const header = (value: unknown): string => (parts ? text(String(value)).replace(parts, '') : text(String(value)));
@@ -81,7 +81,7 @@ export function replaceNames(names: string[], by: string): (parts: Parts) => Par
   });
 }
 
-/** Splits a name as the header of a passage does (src/passages/header.ts). */
+/** Splits a name as the header of a passage splits tags (src/passages/header.ts). */
 const partsOf = (name: string) =>
   name.split(/[^\p{L}\p{M}\p{N}]+|(?<=[a-z0-9])(?=[A-Z])/u).filter((part, _, all) => all.length > 1 && part.length > 1);
 

@@ -48,9 +48,83 @@ return case
   when p_text ~ '[\u0b80-\u0bff]' then 'pg_catalog.tamil'::regconfig
   else 'pg_catalog.armenian'::regconfig end;
 
+-- A regular expression that matches in a text with identifiers: a separator before a letter or digit, a capital within a word, letters and digits
+-- of a hash.
+create or replace function name_mark() returns text
+language sql immutable parallel safe
+return '(?:[./\\:_@#][[:alnum:]]|[a-z0-9][A-Z]|[A-Z][A-Z][a-z][a-z]|[0-9][a-f]|[a-f][0-9]|-[0-9]|[0-9]-)';
+
+-- Returns the first 64 identifiers of a text, each without the punctuation around it and of at most 256 characters.
+create or replace function names_in(p_text text) returns text[]
+language sql immutable parallel safe
+return array(
+  select left(btrim(translate(m.parts[1], '\', '/'), './:-?&=%~+'), 256)
+  from regexp_matches(p_text, '[[:alnum:]_./\\:@#?&=%~+-]*' || name_mark() || '[[:alnum:]_./\\:@#?&=%~+-]*', 'g') m (parts)
+  limit 64);
+
+-- Returns the terms of an identifier that are indexed as they are, in lower case: the identifier, the last one to eight segments of a path without its
+-- line number, up to 32 segments, a version without `v`, and the first 7 characters of a hash.
+create or replace function name_terms(p_name text) returns text[]
+language plpgsql immutable parallel safe
+as $$
+declare
+  v_name text := lower(p_name);
+  v_terms text[] := array[v_name];
+  v_path text[];
+begin
+  if v_name ~ '[/:@#?&=%~+]' then
+    v_path := string_to_array(regexp_replace(v_name, '^[a-z][a-z0-9+.-]*://|[?#].*$|(:[0-9]+)+$', '', 'g'), '/');
+    for i in greatest(1, cardinality(v_path) - 7)..cardinality(v_path) loop
+      v_terms := v_terms || array_to_string(v_path[i:], '/');
+    end loop;
+    v_terms := v_terms || (regexp_split_to_array(v_name, '[/:@#?&=%~+]+'))[:32] || coalesce(substring(v_name from '.(#[^/?#]+)$'), '');
+  end if;
+  if v_name ~ '[0-9]' then
+    v_terms := v_terms || array(
+      select coalesce(
+        substring(t from '^v([0-9][^/]*)$'), substring(t from '^(?=[0-9a-f]*[0-9])(?=[0-9]*[a-f])([0-9a-f]{7})[0-9a-f]*(?:-|$)'), '')
+      from unnest(v_terms) t);
+  end if;
+  return v_terms;
+end $$;
+
+-- Returns the words of an identifier, separated by spaces: `readFileSync` has `read File Sync`. An identifier without a letter has none.
+create or replace function name_words(p_name text) returns text
+language sql immutable parallel safe
+return case when p_name ~ '[[:alpha:]]' then
+  regexp_replace(
+    regexp_replace(regexp_replace(p_name, '([a-z0-9])([A-Z])', '\1 \2', 'g'), '([A-Z])([A-Z][a-z][a-z])', '\1 \2', 'g'),
+    '[^[:alnum:]]+([[:alnum:]](?![[:alnum:]]))?', ' ', 'g')
+  else '' end;
+
+-- Returns the stems of a text's words and of the words of its identifiers, and at most 256 terms of identifiers as they are.
+create or replace function named_lexemes(p_language regconfig, p_text text) returns tsvector
+language plpgsql immutable parallel safe
+as $$
+declare
+  v_name text;
+  v_words text := '';
+  v_terms text[] := '{}';
+begin
+  foreach v_name in array names_in(p_text) loop
+    exit when cardinality(v_terms) >= 256;
+    v_terms := v_terms || name_terms(v_name);
+    v_words := v_words || ' ' || name_words(v_name);
+  end loop;
+  return to_tsvector(p_language, p_text || v_words) || array_to_tsvector(array_remove(v_terms[:256], ''));
+end $$;
+
+-- Returns the emoji of a text, without skin tones; a flag is a pair of letters.
+create or replace function emoji_terms(p_text text) returns text[]
+language sql immutable parallel safe
+return array(
+  select distinct m.parts[1]
+  from regexp_matches(
+    p_text, '[\U0001f1e6-\U0001f1ff]{2}|[\u203c\u2049\u2600-\u27bf\u2b50\u2b55\U0001f300-\U0001f3fa\U0001f400-\U0001faff]', 'g') m (parts));
+
 -- Returns the lexemes of a text in any language, for passages and queries alike: the stems of its words by the tenant's language and by the
--- language of their script, the same without accents (a passage with the accent as in the query matches both and ranks first), and the
--- terms of unspaced scripts. A script that meets another ends a word: `認証はOAuth2` has `OAuth2`.
+-- language of their script, the same without accents (a passage with the accent as in the query matches both and ranks first), the terms of
+-- unspaced scripts, emoji, and identifiers with their parts, at most 256 of them. A script that meets another ends a word: `認証はOAuth2` has `OAuth2`.
 create or replace function text_lexemes(p_language regconfig, p_text text) returns tsvector
 language plpgsql immutable parallel safe
 as $$
@@ -63,11 +137,14 @@ declare
 begin
   -- ASCII, as most texts: four times as fast
   if octet_length(p_text) = length(p_text) then
+    if p_text ~ name_mark() then
+      return named_lexemes(p_language, p_text);
+    end if;
     return to_tsvector(p_language, p_text);
   end if;
   v_text := normalize(p_text, nfkc);
   v_spaced := regexp_replace(v_text, unspaced_scripts(), ' ', 'g');
-  v_lexemes := to_tsvector(p_language, v_spaced);
+  v_lexemes := named_lexemes(p_language, v_spaced) || array_to_tsvector(emoji_terms(v_text));
   v_script := script_language(v_spaced);
   if v_script is not null and v_script <> p_language then
     v_lexemes := v_lexemes || to_tsvector(v_script, v_spaced);
@@ -96,8 +173,7 @@ begin
   return array(
     select term_key(l)
     from unnest(tsvector_to_array(
-      text_lexemes(p_language, p_text)
-      || text_lexemes(p_language, p_header || coalesce(to_char(p_at at time zone 'UTC', ' FMDay FMDD FMMonth FMYYYY'), '')))) l);
+      text_lexemes(p_language, concat(p_header, to_char(p_at at time zone 'UTC', ' FMDay FMDD FMMonth FMYYYY'), E'\n', p_text)))) l);
 end $$;
 
 -- Returns the event id of an event or passage id: chk_<event>_<ordinal> is a passage of evt_<event>. Other ids are returned unchanged. Compute it

@@ -1,5 +1,5 @@
 import { isId } from '../id.ts';
-import { headersFor } from './header.ts';
+import { headerOf } from './header.ts';
 import { cutAt, estimateTokens, splitText } from './split.ts';
 import { traitsOf } from './traits.ts';
 
@@ -72,7 +72,7 @@ export function indexOf(event: PassageSource, fullText?: string): Indexed {
  */
 export function* eachPassage(event: PassageSource, fullText?: string): Generator<Passage, number> {
   const content = (event.content ?? {}) as Content;
-  const headerOf = headersFor({
+  const header = headerOf({
     ...event,
     kind: isMemory(event.kind) ? String(content.kind ?? '') : event.kind,
     names: [content.tool, content.path, content.title].filter((name) => typeof name === 'string').map((name) => cutAt(name, 200)),
@@ -86,7 +86,7 @@ export function* eachPassage(event: PassageSource, fullText?: string): Generator
     bytes += more;
     if (!/\S/u.test(text)) continue;
     count += 1;
-    yield { text, header: headerOf(text), token_count: estimateTokens(text), traits: traitsOf(text) };
+    yield { text, header, token_count: estimateTokens(text), traits: traitsOf(text) };
   }
   return bytesOf(texts) - bytes;
 }
