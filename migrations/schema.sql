@@ -2283,6 +2283,12 @@ CREATE FUNCTION public.effective_key_role(p_key public.api_keys) RETURNS text
       or exists (select from users u where u.tenant_id = p_key.tenant_id and u.user_id = p_key.created_by and u.subject = p_key.user_id))
 $$;
 
+-- Name: emoji_terms(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.emoji_terms(p_text text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ARRAY(SELECT DISTINCT m.parts[1] AS parts FROM regexp_matches(emoji_terms.p_text, '[\U0001f1e6-\U0001f1ff]{2}|[\u203c\u2049\u2600-\u27bf\u2b50\u2b55\U0001f300-\U0001f3fa\U0001f400-\U0001faff]'::text, 'g'::text) m(parts));
+
 -- Name: enact_edit(text, public.edits); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.enact_edit(p_tenant text, p_edit public.edits) RETURNS void
@@ -5238,6 +5244,44 @@ begin
   left join events e on e.tenant_id = p_tenant and e.seq = d.until_seq;
 end $$;
 
+-- Name: name_mark(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.name_mark() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN '(?:[./\\:_@#][[:alnum:]]|[a-z0-9][A-Z]|[A-Z][A-Z][a-z][a-z]|[0-9][a-f]|[a-f][0-9]|-[0-9]|[0-9]-)'::text;
+
+-- Name: name_terms(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.name_terms(p_name text) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $_$
+declare
+  v_name text := lower(p_name);
+  v_terms text[] := array[v_name];
+  v_path text[];
+begin
+  if v_name ~ '[/:@#?&=%~+]' then
+    v_path := string_to_array(regexp_replace(v_name, '^[a-z][a-z0-9+.-]*://|[?#].*$|(:[0-9]+)+$', '', 'g'), '/');
+    for i in greatest(1, cardinality(v_path) - 7)..cardinality(v_path) loop
+      v_terms := v_terms || array_to_string(v_path[i:], '/');
+    end loop;
+    v_terms := v_terms || (regexp_split_to_array(v_name, '[/:@#?&=%~+]+'))[:32] || coalesce(substring(v_name from '.(#[^/?#]+)$'), '');
+  end if;
+  if v_name ~ '[0-9]' then
+    v_terms := v_terms || array(
+      select coalesce(
+        substring(t from '^v([0-9][^/]*)$'), substring(t from '^(?=[0-9a-f]*[0-9])(?=[0-9]*[a-f])([0-9a-f]{7})[0-9a-f]*(?:-|$)'), '')
+      from unnest(v_terms) t);
+  end if;
+  return v_terms;
+end $_$;
+
+-- Name: name_words(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.name_words(p_name text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (p_name ~ '[[:alpha:]]'::text) THEN regexp_replace(regexp_replace(regexp_replace(p_name, '([a-z0-9])([A-Z])'::text, '\1 \2'::text, 'g'::text), '([A-Z])([A-Z][a-z][a-z])'::text, '\1 \2'::text, 'g'::text), '[^[:alnum:]]+([[:alnum:]](?![[:alnum:]]))?'::text, ' '::text, 'g'::text) ELSE ''::text END;
+
 -- Name: nameable_parts(public.events); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.nameable_parts(p_event public.events) RETURNS jsonb
@@ -5259,6 +5303,30 @@ begin
   end loop;
   return v_parts;
 end $_$;
+
+-- Name: named_lexemes(regconfig, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.named_lexemes(p_language regconfig, p_text text) RETURNS tsvector
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+declare
+  v_name text;
+  v_words text := '';
+  v_terms text[] := '{}';
+begin
+  foreach v_name in array names_in(p_text) loop
+    exit when cardinality(v_terms) >= 256;
+    v_terms := v_terms || name_terms(v_name);
+    v_words := v_words || ' ' || name_words(v_name);
+  end loop;
+  return to_tsvector(p_language, p_text || v_words) || array_to_tsvector(array_remove(v_terms[:256], ''));
+end $$;
+
+-- Name: names_in(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.names_in(p_text text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ARRAY(SELECT "left"(btrim(translate(m.parts[1], '\'::text, '/'::text), './:-?&=%~+'::text), 256) AS "left" FROM regexp_matches(names_in.p_text, (('[[:alnum:]_./\\:@#?&=%~+-]*'::text || public.name_mark()) || '[[:alnum:]_./\\:@#?&=%~+-]*'::text), 'g'::text) m(parts) LIMIT 64);
 
 -- Name: needs_sources(text, text); Type: FUNCTION; Schema: public
 
@@ -5501,8 +5569,7 @@ begin
   return array(
     select term_key(l)
     from unnest(tsvector_to_array(
-      text_lexemes(p_language, p_text)
-      || text_lexemes(p_language, p_header || coalesce(to_char(p_at at time zone 'UTC', ' FMDay FMDD FMMonth FMYYYY'), '')))) l);
+      text_lexemes(p_language, concat(p_header, to_char(p_at at time zone 'UTC', ' FMDay FMDD FMMonth FMYYYY'), E'\n', p_text)))) l);
 end $$;
 
 -- Name: passage_text(public.chunks); Type: FUNCTION; Schema: public
@@ -7338,11 +7405,14 @@ declare
 begin
   -- ASCII, as most texts: four times as fast
   if octet_length(p_text) = length(p_text) then
+    if p_text ~ name_mark() then
+      return named_lexemes(p_language, p_text);
+    end if;
     return to_tsvector(p_language, p_text);
   end if;
   v_text := normalize(p_text, nfkc);
   v_spaced := regexp_replace(v_text, unspaced_scripts(), ' ', 'g');
-  v_lexemes := to_tsvector(p_language, v_spaced);
+  v_lexemes := named_lexemes(p_language, v_spaced) || array_to_tsvector(emoji_terms(v_text));
   v_script := script_language(v_spaced);
   if v_script is not null and v_script <> p_language then
     v_lexemes := v_lexemes || to_tsvector(v_script, v_spaced);
