@@ -333,6 +333,61 @@ begin
   select p.* from pool_chunks(p_scope, p_keys, p_plan) p;
 end $$;
 
+-- Returns a text as phrases are compared: in lower case, without accents, with one kind of quotation mark and single spaces.
+create or replace function phrase_form(p_text text) returns text
+language sql immutable parallel safe
+return lower(regexp_replace(
+  case when octet_length(p_text) = length(p_text) then p_text else translate(fold_accents(p_text), '’‘‚“”„«»', '''''''"""""') end, '\s+', ' ', 'g'));
+
+-- Returns a regular expression that matches a phrase between the ends of words. Unspaced scripts have no ends of words.
+create or replace function phrase_pattern(p_phrase text) returns text
+language sql immutable parallel safe
+return (
+  select concat(
+    case when left(f.form, 1) ~ '[[:alnum:]]' and left(f.form, 1) !~ unspaced_scripts() then '(?<![[:alnum:]])' end,
+    regexp_replace(f.form, '[][\\^$.*+?(){}|]', '\\\&', 'g'),
+    case when right(f.form, 1) ~ '[[:alnum:]]' and right(f.form, 1) !~ unspaced_scripts() then '(?![[:alnum:]])' end)
+  from (select phrase_form(p_phrase) as form) f);
+
+-- Returns the hashes of the terms of each phrase: [[key, …], …].
+create or replace function phrase_keys(p_tenant text, p_phrases text[]) returns jsonb
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  return (
+    select coalesce(jsonb_agg(to_jsonb(array(
+      select term_key(l) from unnest(tsvector_to_array(text_lexemes(t.language, p.phrase))) l)) order by p.position), '[]')
+    from tenants t
+    cross join unnest(p_phrases) with ordinality p (phrase, position)
+    where t.tenant_id = p_tenant);
+end $$;
+
+-- Returns the number of phrases that each of these passages contains; passages without any are left out.
+create or replace function count_phrases(p_tenant text, p_seqs bigint[], p_ordinals int[], p_phrases text[])
+returns table (seq bigint, ordinal int, phrases int)
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
+as $$
+declare
+  v_patterns text[] := array(select phrase_pattern(p) from unnest(p_phrases) p);
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select x.seq, x.ordinal, n.phrases
+  from (
+    select c.seq, c.ordinal::int as ordinal, phrase_form(passage_text(c)) as form
+    from unnest(p_seqs, p_ordinals) w (seq, ordinal)
+    cross join lateral (
+      select k.* from chunks k where k.tenant_id = p_tenant and k.seq = w.seq and k.ordinal = w.ordinal limit 1
+    ) c
+    -- evaluated once
+    offset 0
+  ) x
+  cross join lateral (select count(*)::int as phrases from unnest(v_patterns) v where x.form ~ v) n
+  where n.phrases > 0;
+end $$;
+
 -- Third round trip of a search: returns the passages in the order given, with their lexemes for comparison, and with what claims state.
 create or replace function read_search_hits(p_tenant text, p_scope jsonb, p_seqs bigint[], p_ordinals int[])
 returns table (

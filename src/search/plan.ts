@@ -50,7 +50,8 @@ const MAX_THRESHOLD_TERMS = 9;
  */
 const LONGEST_WALK = 30_000;
 
-export function planSearch(survey: Survey): Plan {
+/** `phrases`: the keys of the terms of each quoted phrase; the plan also finds the passages with all of them, unless even the rarest is frequent. */
+export function planSearch(survey: Survey, phrases: number[][] = []): Plan {
   const { scale, seqs } = survey;
   const visible = Math.max(1, seqs.length * scale);
   const weigh = (masks: number[], i: number) => termWeight(visible, (countMatching(masks, i) + (scale > 1 ? 0.5 : 0)) * scale);
@@ -68,11 +69,13 @@ export function planSearch(survey: Survey): Plan {
     .slice(0, MAX_THRESHOLD_TERMS);
   const counts = terms.map((_, i) => countMatching(masks, i) * scale);
   const need = Math.max(threshold(rarest, weights, masks, scale), walkThreshold(rarest, weights, counts));
+  const isShortWalk = (phrase: number[]) =>
+    phrase.some((key) => keys.includes(key) && counts[keys.indexOf(key)]! <= LONGEST_WALK / phrases.length);
   const complete = terms.map((_, term) => rarest.includes(term) && weights[term]! >= need);
   return {
     ...base,
     complete,
-    full: thresholdQuery(rarest, weights, need, keys),
+    full: anyOf([thresholdQuery(rarest, weights, need, keys), ...phrases.filter(isShortWalk).map(allOf)]),
     recent: any,
     recent_from: recentFrom(matched, survey),
   };
@@ -146,6 +149,9 @@ function thresholdQuery(order: number[], weights: number[], need: number, keys: 
   const query = expand(0, need);
   return query === true ? order.map((term) => quote(keys[term]!)).join(' | ') : query;
 }
+
+const anyOf = (queries: (string | null)[]) => queries.filter((query) => query !== null).join(' | ') || null;
+const allOf = (keys: number[]) => `(${keys.map(quote).join(' & ')})`;
 
 /** Returns the seq from which about TARGET_RECENT passages match. */
 function recentFrom(matched: number[], { as_of_seq, scale }: Survey): number {

@@ -39,9 +39,10 @@ export interface Ranked {
   score: number;
   /**
    * The parts of the score. `cues`: the factor by which the passage fits the names, the kind and the dates of the query. `coverage`: the share of the
-   * weight of the query's terms that the best passage has, the same for every passage.
+   * weight of the query's terms that the best passage has, the same for every passage. `phrases`: the number of quoted phrases that the passage has,
+   * if any passage has one.
    */
-  scores: { passage: number; around: number; session: number; cues: number; coverage: number };
+  scores: { passage: number; around: number; session: number; cues: number; coverage: number; phrases?: number };
 }
 
 const NEXT = 0.5;

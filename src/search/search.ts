@@ -1,8 +1,9 @@
 import type { Tenant } from '../db/tenant.ts';
 import { cuesOf } from './cues.ts';
+import { phrasesIn, rankPhrases } from './phrases.ts';
 import { planSearch } from './plan.ts';
 import { limitPerEvent, onePerMemory, type Ranked, rankPool } from './rank.ts';
-import { type PassageRow, readPassages, readPool, type SearchScope, surveyChunks } from './sql.ts';
+import { type PassageRow, readPassages, readPhraseKeys, readPool, type SearchScope, surveyChunks } from './sql.ts';
 
 /** Maximum number of results of a search. */
 export const MAX_RESULTS = 200;
@@ -43,14 +44,19 @@ export const DEFAULT_PER_EVENT = 2;
 export async function searchPassages(tenant: Tenant, question: SearchOptions): Promise<SearchResult> {
   const { query, scope, limit, decisions, per_event = DEFAULT_PER_EVENT } = question;
   const cues = cuesOf(query, scope.as_of === undefined ? new Date() : new Date(scope.as_of));
-  const survey = await surveyChunks(tenant, query, scope, cues.names);
+  const phrases = phrasesIn(query);
+  const [survey, phraseKeys] = await Promise.all([
+    surveyChunks(tenant, query, scope, cues.names),
+    readPhraseKeys(tenant, phrases),
+  ]);
   const { as_of_seq, terms, name_keys } = survey;
   const base = { as_of_seq, terms, degraded: survey.partial_index ? ['partial_index'] : [] };
   // the query has only punctuation and stop words
   if (terms.length === 0) return { ...base, pool_size: 0, deduplicated: 0, hits: [] };
-  const plan = planSearch(survey);
+  const plan = planSearch(survey, phraseKeys);
   const pool = await readPool(tenant, { ...scope, as_of_seq }, plan);
-  const all = rankPool(pool, plan, pool.seqs.length + pool.neighbours.length, { ...cues, name_keys });
+  const byWords = rankPool(pool, plan, pool.seqs.length + pool.neighbours.length, { ...cues, name_keys });
+  const all = await rankPhrases(tenant, phrases, byWords);
   const minScore = question.min_score ?? survey.min_score;
   const distinct = onePerMemory(
     all.filter(({ score }) => score >= minScore),

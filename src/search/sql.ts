@@ -86,6 +86,26 @@ export async function readPool(tenant: Tenant, scope: SearchScope, { keys, ...pl
   return row!;
 }
 
+/** Returns the hashes of the terms of each phrase. */
+export async function readPhraseKeys(tenant: Tenant, phrases: string[]): Promise<number[][]> {
+  if (phrases.length === 0) return [];
+  const [row] = await tenant.call<{ keys: number[][] }>('select phrase_keys($1, $2) as keys', [tenant.id, phrases]);
+  return row!.keys;
+}
+
+/** Returns the number of phrases in each of these passages, without those that have none. */
+export const countPhrases = (
+  tenant: Tenant,
+  passages: { seq: number; ordinal: number }[],
+  phrases: string[],
+): Promise<{ seq: number; ordinal: number; phrases: number }[]> =>
+  tenant.call('select * from count_phrases($1, $2, $3, $4)', [
+    tenant.id,
+    passages.map(({ seq }) => seq),
+    passages.map(({ ordinal }) => ordinal),
+    phrases,
+  ]);
+
 const PASSAGE_SHAPE = { lists: ['tags', 'lexemes'] };
 const DETAILS_SHAPE = { objects: ['body', 'origin'], lists: ['refs'] };
 
