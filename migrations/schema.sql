@@ -1898,6 +1898,32 @@ CREATE FUNCTION public.count_only_unit(p_unit jsonb, p_ids jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (SELECT (count_only_unit.p_unit || jsonb_build_object('events', h.events, 'bytes', GREATEST((0)::bigint, ((((count_only_unit.p_unit ->> 'bytes'::text))::bigint - octet_length(((count_only_unit.p_unit -> 'events'::text))::text)) + octet_length((h.events)::text))))) FROM (SELECT jsonb_agg(CASE WHEN (count_only_unit.p_ids ? (e.ord)::text) THEN public.count_only_event(e.doc, (count_only_unit.p_ids ->> (e.ord)::text)) ELSE e.doc END ORDER BY e.ord) AS events FROM jsonb_array_elements((count_only_unit.p_unit -> 'events'::text)) WITH ORDINALITY e(doc, ord)) h);
 
+-- Name: count_phrases(text, bigint[], integer[], text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.count_phrases(p_tenant text, p_seqs bigint[], p_ordinals integer[], p_phrases text[]) RETURNS TABLE(seq bigint, ordinal integer, phrases integer)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_patterns text[] := array(select phrase_pattern(p) from unnest(p_phrases) p);
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select x.seq, x.ordinal, n.phrases
+  from (
+    select c.seq, c.ordinal::int as ordinal, phrase_form(passage_text(c)) as form
+    from unnest(p_seqs, p_ordinals) w (seq, ordinal)
+    cross join lateral (
+      select k.* from chunks k where k.tenant_id = p_tenant and k.seq = w.seq and k.ordinal = w.ordinal limit 1
+    ) c
+    -- evaluated once
+    offset 0
+  ) x
+  cross join lateral (select count(*)::int as phrases from unnest(v_patterns) v where x.form ~ v) n
+  where n.phrases > 0;
+end $$;
+
 -- Name: create_capsule(text, jsonb, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.create_capsule(p_tenant text, p_unit jsonb, p_capsule jsonb) RETURNS public.unit_outcome
@@ -5742,6 +5768,39 @@ CREATE FUNCTION public.passages_words(p_event public.events) RETURNS jsonb
   from chunks c where c.tenant_id = p_event.tenant_id and c.seq = p_event.seq;
 $$;
 
+-- Name: phrase_form(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.phrase_form(p_text text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN lower(regexp_replace(CASE WHEN (octet_length(p_text) = length(p_text)) THEN p_text ELSE translate(public.fold_accents(p_text), '’‘‚“”„«»'::text, '''''''"""""'::text) END, '\s+'::text, ' '::text, 'g'::text));
+
+-- Name: phrase_keys(text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.phrase_keys(p_tenant text, p_phrases text[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return (
+    select coalesce(jsonb_agg(to_jsonb(array(
+      select term_key(l) from unnest(tsvector_to_array(text_lexemes(t.language, p.phrase))) l)) order by p.position), '[]')
+    from tenants t
+    cross join unnest(p_phrases) with ordinality p (phrase, position)
+    where t.tenant_id = p_tenant);
+end $$;
+
+-- Name: unspaced_scripts(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.unspaced_scripts() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN '[\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003134f]+'::text;
+
+-- Name: phrase_pattern(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.phrase_pattern(p_phrase text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (SELECT concat(CASE WHEN (("left"(f.form, 1) ~ '[[:alnum:]]'::text) AND ("left"(f.form, 1) !~ public.unspaced_scripts())) THEN '(?<![[:alnum:]])'::text ELSE NULL::text END, regexp_replace(f.form, '[][\\^$.*+?(){}|]'::text, '\\\&'::text, 'g'::text), CASE WHEN (("right"(f.form, 1) ~ '[[:alnum:]]'::text) AND ("right"(f.form, 1) !~ public.unspaced_scripts())) THEN '(?![[:alnum:]])'::text ELSE NULL::text END) AS concat FROM (SELECT public.phrase_form(phrase_pattern.p_phrase) AS form) f);
+
 -- Name: pool(text, jsonb, integer[], jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.pool(p_tenant text, p_scope jsonb, p_keys integer[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, sizes json, actors json, traits json, days json, decisions json, memories json, weights json, neighbours json)
@@ -7619,12 +7678,6 @@ CREATE FUNCTION public.unmark_ids(p_tenant text, p_job text, p_what text, p_afte
  DELETE FROM public.erasure_marks AS k
    WHERE ((k.tenant_id = unmark_ids.p_tenant) AND (k.job_id = unmark_ids.p_job) AND (k.what = unmark_ids.p_what) AND (k.id > unmark_ids.p_after) AND (k.id <= unmark_ids.p_last));
 END;
-
--- Name: unspaced_scripts(); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.unspaced_scripts() RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN '[\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003134f]+'::text;
 
 -- Name: unspaced_terms(text); Type: FUNCTION; Schema: public
 
