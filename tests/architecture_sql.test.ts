@@ -74,7 +74,7 @@ const listSources = () =>
     .filter((file) => /\.(ts|sql)$/.test(file))
     .map((file) => ({ file, text: readFileSync(join(root, 'src', file), 'utf8') }));
 
-// Otherwise PostgreSQL 15.20 cannot add a column with a default to the table (tests/db/grow.test.ts), and once a column was added PostgreSQL 17 fails
+// Otherwise PostgreSQL 15.20 cannot add a column with a default to the table (tests/db/add_column.test.ts), and once a column was added PostgreSQL 17 fails
 // with XX000 ("too few column names for subquery") where the function is used.
 test('a function that takes or returns rows of a table, or calls a function that returns them, has its body as a string', () => {
   const signature = (sql: string) => sql.slice(0, sql.search(/^language\b/m));

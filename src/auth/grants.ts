@@ -26,7 +26,12 @@ export function assertGrantable(creator: Principal, grant: Grant): void {
   const impossible = grant.scopes.find((scope) => !scopesWithin(grant.role).includes(scope));
   if (impossible)
     throw new Problem('validation', `A key with the role "${grant.role}" cannot have the scope "${impossible}".`, {
-      errors: [{ pointer: '#/scopes', detail: `the role ${grant.role} has ${scopesWithin(grant.role).join(', ')}` }],
+      errors: [
+        {
+          pointer: '#/scopes',
+          detail: `must be among the scopes of the role ${grant.role}: ${scopesWithin(grant.role).join(', ')}`,
+        },
+      ],
     });
   const excess = excessOf(creator, grant);
   if (excess) throw new Problem('forbidden', `A key cannot have more permissions than its creator: ${excess}.`);

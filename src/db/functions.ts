@@ -117,8 +117,8 @@ export async function applyFunctions(
   await client.query(allowDefiners('revoke'));
   const defined = [...migrations.flatMap(({ sql }) => definedNames(sql)), ...functions.flatMap(({ names }) => names)];
   await assertOneSignature(client, defined);
-  const gone = recorded.flatMap(({ names }) => names).filter((name) => !defined.includes(name));
-  await dropRemoved(client, gone, defined, release);
+  const removed = recorded.flatMap(({ names }) => names).filter((name) => !defined.includes(name));
+  await dropRemoved(client, removed, defined, release);
 }
 
 async function runFunctionFile(client: ClientBase, { folder, sql }: FunctionFile): Promise<void> {
@@ -167,8 +167,8 @@ async function dropRemoved(client: ClientBase, left: string[], defined: string[]
     'insert into public.schema_gone (name, release) select distinct n, $2 from unnest($1::text[]) n on conflict (name) do nothing',
     [left, release],
   );
-  const { rows: gone } = await client.query<{ name: string; release: string }>('select name, release from public.schema_gone');
-  const names = gone.filter((row) => compareReleases(row.release, release) < 0).map(({ name }) => name);
+  const { rows: removed } = await client.query<{ name: string; release: string }>('select name, release from public.schema_gone');
+  const names = removed.filter((row) => compareReleases(row.release, release) < 0).map(({ name }) => name);
   const { rows } = await client.query<{ signature: string }>(selectSignatures, [names]);
   // in one statement: a function with a parsed body depends on those that it calls, which may go too
   if (rows.length > 0) await client.query(`drop routine ${rows.map(({ signature }) => signature).join(', ')}`);

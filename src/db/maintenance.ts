@@ -4,7 +4,7 @@ import type { Pool } from './pool.ts';
 // Vacuums and analyzes the embedded engine, which has no autovacuum. One table at a time, so that requests are served in between.
 
 const EVERY_MS = 600_000;
-/** Smaller tables are read sequentially whatever their statistics say. */
+/** Smaller tables are read sequentially regardless of their statistics. */
 const MIN_PAGES = 8;
 
 /** Vacuums and analyzes all tables of at least MIN_PAGES; returns their names. */

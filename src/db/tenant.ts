@@ -66,8 +66,8 @@ export function tenantsOf(
       id,
       ...rowCheckerOf(onSkipped),
       call,
-      lookUp: <Row>(query: LookUp, wanted: string, values: unknown[]) =>
-        lookUp(JSON.stringify([id, query.name, values]), wanted, async (ids) => {
+      lookUp: <Row>(query: LookUp, rowId: string, values: unknown[]) =>
+        lookUp(JSON.stringify([id, query.name, values]), rowId, async (ids) => {
           const rows = await call<Record<string, unknown>>(query.text, [id, ids, ...values], query.name);
           return new Map(rows.map((row) => [row[query.id] as string, row]));
         }) as Promise<Row | undefined>,

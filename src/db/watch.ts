@@ -37,15 +37,15 @@ export function createWatch(pool: Pool, log: Logger, canListen: boolean): Watch 
   let pollTimer: NodeJS.Timeout | undefined;
   let stopped = false;
 
-  const tell = (tenant: string, lastSeq: number) => listeners.get(tenant)?.forEach((listener) => listener(lastSeq));
+  const notify = (tenant: string, lastSeq: number) => listeners.get(tenant)?.forEach((listener) => listener(lastSeq));
 
-  const tellAll = (tenant: string, lastSeq: number) => {
-    tell(tenant, lastSeq);
+  const notifyAll = (tenant: string, lastSeq: number) => {
+    notify(tenant, lastSeq);
     for (const listener of everywhere) listener(tenant);
   };
 
   function committed(tenant: string, lastSeq: number): void {
-    tellAll(tenant, lastSeq);
+    notifyAll(tenant, lastSeq);
     if (!canListen || stopped) return;
     // two batches may be answered out of order
     pending.set(tenant, Math.max(lastSeq, pending.get(tenant) ?? 0));
@@ -68,7 +68,7 @@ export function createWatch(pool: Pool, log: Logger, canListen: boolean): Watch 
     try {
       const client = await pool.dedicated();
       client.on('notification', ({ payload }) => {
-        for (const [tenant, lastSeq] of JSON.parse(payload ?? '[]') as [string, number][]) tellAll(tenant, lastSeq);
+        for (const [tenant, lastSeq] of JSON.parse(payload ?? '[]') as [string, number][]) notifyAll(tenant, lastSeq);
       });
       client.once('end', () => {
         listening = undefined;
@@ -94,7 +94,7 @@ export function createWatch(pool: Pool, log: Logger, canListen: boolean): Watch 
             'read_clocks',
           ),
         );
-        for (const { tenant_id, last_seq } of clocks) tell(tenant_id, last_seq);
+        for (const { tenant_id, last_seq } of clocks) notify(tenant_id, last_seq);
       }
     } catch (err) {
       log.debug({ err }, 'the logs could not be polled');

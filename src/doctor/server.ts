@@ -142,13 +142,13 @@ export function checkConnections(server: Server, settings: Settings, config: Con
 /** Checks the settings that apply to statements of the daemon, read through a pool like the daemon's. */
 export function checkStatements(settings: Settings, login: string, user: string, role: string, { PG_POOLER }: Config): Finding[] {
   const found: Finding[] = [];
-  const wanted = {
+  const expected = {
     jit: 'off',
     idle_in_transaction_session_timeout: '10000',
     lock_timeout: undefined,
     statement_timeout: undefined,
   };
-  for (const [name, value] of Object.entries(wanted)) {
+  for (const [name, value] of Object.entries(expected)) {
     const is = settings.get(name)!;
     if (value === undefined ? is !== '0' : is === value || (name !== 'jit' && is !== '0')) continue;
     const setting = { jit: 'off', idle_in_transaction_session_timeout: '10s', lock_timeout: '2s', statement_timeout: '5s' }[name];

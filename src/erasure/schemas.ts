@@ -27,7 +27,7 @@ export const erasureBody = z
   })
   .refine((body) => !body.keep_shared || body.user_id !== undefined, {
     path: ['keep_shared'],
-    message: 'allowed only with user_id',
+    message: 'must not be set without user_id',
     when: onAnyObject,
   });
 

@@ -178,7 +178,7 @@ function refuseLarge({ content, metadata }: EventRow, pointer: string, max: numb
 
 const tooLarge = (what: string, bytes: number, max: number, pointer: string) =>
   new Problem('too-large', `${what} may have at most ${max} bytes; this one has ${bytes}.`, {
-    errors: [{ pointer, detail: `must have at most ${max} bytes; has ${bytes}` }],
+    errors: [{ pointer, detail: `must have at most ${max} bytes, has ${bytes}` }],
   });
 
 /** Replaces content that was declared secret. Contains nothing from which it could be guessed, not even a hash. */
@@ -203,7 +203,7 @@ function excerpt(
 function refuseReserved(content: Record<string, unknown>, names: string[], pointer: string): void {
   const errors = names
     .filter((name) => Object.hasOwn(content, name))
-    .map((name) => ({ pointer: `${pointer}/${name}`, detail: 'reserved: the service sets this field' }));
+    .map((name) => ({ pointer: `${pointer}/${name}`, detail: 'must not be set: the service sets this field' }));
   if (errors[0]) throw new Problem('validation', `${errors[0].pointer}: ${errors[0].detail}`, { errors });
 }
 

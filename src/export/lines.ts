@@ -113,7 +113,7 @@ const tooSlow = (detail: string): Problem => new Problem('timeout', detail, { he
 
 const tooLong = (number: number, max: number) =>
   new Problem('too-large', `Line ${number} is longer than ${max} bytes.`, {
-    errors: [{ pointer: `#/${number - 1}`, detail: `longer than ${max} bytes` }],
+    errors: [{ pointer: `#/${number - 1}`, detail: `must have at most ${max} bytes` }],
   });
 
 /** Returns the problem of a line. Pointers treat the file as an array of lines. */

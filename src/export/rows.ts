@@ -38,7 +38,7 @@ export function rowsOf({ portable, reports }: Portables): Record<string, Portabl
   if (!event) throw new Error('no feature exports the part "event"');
   const row = event.row.refine(
     (given) => isAsReported(given as unknown as Forgetting, reports),
-    'not in the form that the service writes',
+    'must have the form that the service writes',
   );
   return { ...portable, event: { ...event, row } };
 }

@@ -25,14 +25,14 @@ export async function rejectSecrets(
   for (const name in row) (free.includes(name) ? words : ids)[name] = row[name];
   if (words.content) words.content = withoutSealed(words.content as Record<string, unknown>);
   const [found] = [...(await screener.findAsync(words, '', true)), ...screener.find(ids, '', false)];
-  if (found) throw lineProblem(number, `contains a secret: ${found.kind}`, found.pointer);
+  if (found) throw lineProblem(number, `must not contain a secret: ${found.kind}`, found.pointer);
 }
 
 /** Screens an artifact that is text, as an upload does. */
 export async function rejectSecretBytes(screener: AsyncScreener, number: number, bytes: Buffer): Promise<void> {
   const decoded = decodeText(bytes);
   const [found] = decoded ? await screener.findAsync(decoded.text, '', true) : [];
-  if (found) throw lineProblem(number, `the artifact contains a secret: ${found.kind}`);
+  if (found) throw lineProblem(number, `the artifact must not contain a secret: ${found.kind}`);
 }
 
 /** Removes the encrypted copy of the secrets, which is unreadable without the key. */

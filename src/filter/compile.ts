@@ -202,13 +202,13 @@ function oneOf(at: string, type: Type, value: unknown, path: Path, compilation: 
 function contains(at: string, type: Type, value: unknown, path: Path, compilation: Compilation): string {
   const several = Array.isArray(value);
   if (several && value.length > MAX_VALUES) return reject(compilation, path, `must have at most ${MAX_VALUES} values`);
-  const wanted = several ? value : [value];
-  if (isFull(compilation, path, Math.max(0, wanted.length - 1))) return NOTHING;
-  if (type === 'json') compilation.parts += wanted.length;
+  const values = several ? value : [value];
+  if (isFull(compilation, path, Math.max(0, values.length - 1))) return NOTHING;
+  if (type === 'json') compilation.parts += values.length;
   if (compilation.parts > MAX_PARTS)
     return reject(compilation, path, `must have at most ${MAX_PARTS} values in \`contains\` over metadata`);
   return all(
-    wanted.map((one, i) => {
+    values.map((one, i) => {
       const plain = plainOf(type === 'list' ? 'text' : type, 'contains', one, several ? [...path, i] : path, compilation);
       if (plain === undefined) return NOTHING;
       const element = `exists($ ? (exists(@.${at}[*] ? (@ == ${variableFor(compilation, plain)}))))`;
@@ -240,6 +240,6 @@ function plainOf(type: Type, operator: string, value: unknown, path: Path, compi
     if (fits.includes(typeof value) || (value === null && !(operator in compared))) return value;
     return invalid(operator in compared ? 'must be a number or a string' : 'must be a string, a number, a boolean or null');
   }
-  const wanted = type === 'text' || type === 'list' ? 'string' : type;
-  return typeof value === wanted ? value : invalid(`must be a ${wanted}`);
+  const expected = type === 'text' || type === 'list' ? 'string' : type;
+  return typeof value === expected ? value : invalid(`must be a ${expected}`);
 }

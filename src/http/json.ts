@@ -241,10 +241,10 @@ const MIN_NORMAL = 2.2250738585072014e-308;
  */
 function survives(literal: string): boolean {
   const value = Number(literal);
-  const given = decimalOf(literal);
+  const written = decimalOf(literal);
   const kept = decimalOf(String(value));
-  if (given.digits === kept.digits && given.exponent === kept.exponent) return true;
-  return given.exponent < 0 && Math.abs(value) >= MIN_NORMAL;
+  if (written.digits === kept.digits && written.exponent === kept.exponent) return true;
+  return written.exponent < 0 && Math.abs(value) >= MIN_NORMAL;
 }
 
 /** Returns the significant digits of a number, and the power of ten of the last one. */

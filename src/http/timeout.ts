@@ -9,13 +9,13 @@ export async function withTimeout<T>(
 ): Promise<T> {
   // Created on demand, because few handlers use the signal: an AbortController and its abort cost a tenth of an append.
   let abort: AbortController | undefined;
-  const gone = () => abort?.abort();
+  const onClose = () => abort?.abort();
   const signalOf = () => {
     if (abort) return abort.signal;
     abort = new AbortController();
     // the client may have disconnected already
     if (res.closed) abort.abort();
-    else res.once('close', gone);
+    else res.once('close', onClose);
     return abort.signal;
   };
   let timer: NodeJS.Timeout | undefined;
@@ -27,8 +27,8 @@ export async function withTimeout<T>(
     });
   } finally {
     clearTimeout(timer);
-    res.off('close', gone);
-    gone();
+    res.off('close', onClose);
+    onClose();
   }
 }
 

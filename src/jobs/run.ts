@@ -105,11 +105,11 @@ const never = () => false;
 
 /** Returns a function that throws if the principal that started the job is no longer authorized. */
 function authorizer(isStillAuthorized: () => Promise<boolean>): () => Promise<void> {
-  let asked = Number.NEGATIVE_INFINITY;
+  let checkedAt = Number.NEGATIVE_INFINITY;
   return async () => {
     const now = performance.now();
-    if (now - asked < AUTHORITY_MS) return;
-    asked = now;
+    if (now - checkedAt < AUTHORITY_MS) return;
+    checkedAt = now;
     if (!(await isStillAuthorized()))
       throw new Problem('forbidden', 'The user or key that started the job is no longer authorized.');
   };

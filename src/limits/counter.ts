@@ -83,7 +83,7 @@ export const secondsLeft = (counter: Counter, now: number): number => Math.max(1
 
 /**
  * Makes a request to the shared window. The debt moves into the request, where it is charged, or restored by `undoRequest`. The first
- * request of a window asks for a quarter of a block only: otherwise twenty daemons that see a principal once would exhaust a limit of 100.
+ * request of a window requests a quarter of a block only: otherwise twenty daemons that see a principal once would exhaust a limit of 100.
  */
 export function takeRequest(counter: Counter): TokenRequest {
   const { key, policy, owed, tokens, waiting } = counter;
@@ -93,14 +93,14 @@ export function takeRequest(counter: Counter): TokenRequest {
   return { key, max: policy.max, owed, need, spare: Math.max(0, block - Math.max(0, tokens - waiting)) };
 }
 
-export function undoRequest(counter: Counter, ask: TokenRequest, endsThen: number): void {
-  if (counter.ends === endsThen) counter.owed += ask.owed;
+export function undoRequest(counter: Counter, request: TokenRequest, endsThen: number): void {
+  if (counter.ends === endsThen) counter.owed += request.owed;
 }
 
 /** Applies a grant. The end of the window is computed from the time of the request, so that it is never later than in the store. */
-export function applyGrant(counter: Counter, grant: Grant, askedAt: number, now: number): void {
+export function applyGrant(counter: Counter, grant: Grant, requestedAt: number, now: number): void {
   if (now >= counter.ends) counter.tokens = 0;
-  counter.ends = askedAt + grant.ends_in_ms;
+  counter.ends = requestedAt + grant.ends_in_ms;
   counter.tokens += grant.granted;
   // Tokens that were granted locally while the request was in flight have not been charged.
   counter.left = Math.max(0, grant.left - counter.owed);
@@ -109,8 +109,8 @@ export function applyGrant(counter: Counter, grant: Grant, askedAt: number, now:
 /** Grants tokens without the store, from the last known rest of the window or from a local window. */
 export function grantLocally(counter: Counter, now: number): void {
   if (now >= counter.ends) startWindow(counter, now + counter.policy.windowMs);
-  const { owed, ...ask } = takeRequest(counter);
-  const granted = share(counter.left, Math.max(1, ask.need), ask.spare);
+  const { owed, ...request } = takeRequest(counter);
+  const granted = share(counter.left, Math.max(1, request.need), request.spare);
   counter.tokens += granted;
   counter.left -= granted;
   counter.owed = owed + granted;

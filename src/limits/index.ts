@@ -98,7 +98,7 @@ function sharedStore(config: LimitSettings, pool: Pool, log: Logger): { take: Ta
   if (pool.embedded) return { take: undefined, stop: () => undefined };
   const timer = setInterval(() => void sweep(pool, log), SWEEP_MS).unref();
   return {
-    take: (asks, windowMs) => withDb(pool, (db) => takeTokens(db, asks, windowMs)),
+    take: (requests, windowMs) => withDb(pool, (db) => takeTokens(db, requests, windowMs)),
     stop: () => clearInterval(timer),
   };
 }

@@ -15,7 +15,7 @@ import {
 // store is unavailable or slow, every daemon counts locally and charges the tokens later.
 
 /** Takes tokens from the shared windows; returns one grant per request, in order. */
-export type TakeTokens = (asks: TokenRequest[], windowMs: number) => Promise<Grant[]>;
+export type TakeTokens = (requests: TokenRequest[], windowMs: number) => Promise<Grant[]>;
 
 export interface Leases {
   /** Requests more tokens without waiting. */
@@ -58,18 +58,18 @@ export function createLeases(take: TakeTokens | undefined, log: Logger): Leases 
   async function sendBatch(): Promise<void> {
     sending = true;
     const batch = takeBatch();
-    const asked = batch.map(({ counter }) => ({ counter, endsThen: counter.ends, ask: takeRequest(counter) }));
-    const askedAt = performance.now();
+    const sent = batch.map(({ counter }) => ({ counter, endsThen: counter.ends, tokens: takeRequest(counter) }));
+    const requestedAt = performance.now();
     try {
       const grants = await take!(
-        asked.map(({ ask }) => ask),
+        sent.map(({ tokens }) => tokens),
         batch[0]!.counter.policy.windowMs,
       );
       const now = performance.now();
-      for (const [i, { counter }] of asked.entries()) applyGrant(counter, grants[i]!, askedAt, now);
+      for (const [i, { counter }] of sent.entries()) applyGrant(counter, grants[i]!, requestedAt, now);
       store!.worked();
     } catch (error) {
-      for (const { counter, ask, endsThen } of asked) undoRequest(counter, ask, endsThen);
+      for (const { counter, tokens, endsThen } of sent) undoRequest(counter, tokens, endsThen);
       store!.failed(error);
     }
     for (const { counter, resolve } of batch) {

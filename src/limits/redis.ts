@@ -29,9 +29,9 @@ export function connectRedis(url: string, log: DebugLog, keyPrefix = 'agent_memo
   // Without a listener ioredis prints every failure; the callers of `take` log it once.
   redis.on('error', (err) => log.debug({ err }, 'redis'));
   return {
-    async take(asks, windowMs) {
+    async take(requests, windowMs) {
       const pipeline = redis.pipeline();
-      for (const { key, max, owed, need, spare } of asks)
+      for (const { key, max, owed, need, spare } of requests)
         pipeline.eval(TAKE, 1, keyPrefix + key, max, owed, need, spare, windowMs);
       const answers = (await pipeline.exec()) ?? [];
       return answers.map(([error, answer]) => {

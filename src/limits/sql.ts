@@ -8,10 +8,10 @@ interface Row extends Omit<Grant, 'left'> {
 
 const TAKE = 'select key, granted, left_over, ends_in_ms from take_tokens($1, $2, $3, $4, $5, $6)';
 
-export async function takeTokens(db: Db, asks: TokenRequest[], windowMs: number): Promise<Grant[]> {
-  const columns = (['key', 'max', 'owed', 'need', 'spare'] as const).map((name) => asks.map((ask) => ask[name]));
+export async function takeTokens(db: Db, requests: TokenRequest[], windowMs: number): Promise<Grant[]> {
+  const columns = (['key', 'max', 'owed', 'need', 'spare'] as const).map((name) => requests.map((request) => request[name]));
   const rows = new Map((await db.rows<Row>(TAKE, [...columns, windowMs], 'take_tokens')).map((row) => [row.key, row]));
-  return asks.map(({ key }) => {
+  return requests.map(({ key }) => {
     const { granted, left_over, ends_in_ms } = rows.get(key)!;
     return { granted, left: left_over, ends_in_ms };
   });

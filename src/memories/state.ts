@@ -226,7 +226,7 @@ export function eventOf(
   const bytes = Buffer.byteLength(JSON.stringify(row));
   if (bytes > limits.maxEventBytes)
     throw new Problem('too-large', `A memory can have at most ${limits.maxEventBytes} bytes; it has ${bytes}.`, {
-      errors: [{ pointer, detail: `must have at most ${limits.maxEventBytes} bytes; it has ${bytes}` }],
+      errors: [{ pointer, detail: `must have at most ${limits.maxEventBytes} bytes, has ${bytes}` }],
     });
   const passages = sensitivity === 'secret' ? [] : passagesOf(row);
   return { row: withPassages(row, passages, state), passages, bytes: bytes + Buffer.byteLength(JSON.stringify(passages)) };

@@ -178,6 +178,6 @@ function openSealed(seal: Seal, sealed: Sealed, holder: string): Record<string, 
 function secretProblem(found: Finding[]): Problem {
   const errors: FieldError[] = found
     .slice(0, MAX_FAULTS)
-    .map(({ kind, pointer }) => ({ pointer, detail: `contains a secret: ${kind}` }));
+    .map(({ kind, pointer }) => ({ pointer, detail: `must not contain a secret: ${kind}` }));
   return new Problem('validation', 'The request contains a secret. Remove it and send the request again.', { errors });
 }

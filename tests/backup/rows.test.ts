@@ -37,13 +37,13 @@ describe('countRows', () => {
     ]);
   });
 
-  test('a dump that ends within the rows of a table is an error', async () => {
+  test('a dump that ends within the rows of a table throws', async () => {
     await expect(countRows(inParts('COPY public.events (n) FROM stdin;\n1\n2', 5))).rejects.toThrow(
       'within the rows of public.events',
     );
   });
 
-  test('a row is not held: 512 MB of one line', async () => {
+  test('a row of 512 MB is not kept in memory', async () => {
     const part = Buffer.alloc(1_048_576, 'x');
     async function* row() {
       yield Buffer.from('COPY public.events (n) FROM stdin;\n');

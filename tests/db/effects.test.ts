@@ -2,8 +2,8 @@ import { Client } from 'pg';
 import { newId } from '../../src/id.ts';
 import { cloneDatabase, type TestDatabase } from '../support/database.ts';
 
-// What a noun may rely on in the group commit (docs/decisions/effects.md), tried with one that has no other purpose: counters with a
-// compare-and-set. It is no feature: one table, a judge and an apply in a database of the test's own.
+// What a noun may rely on in the group commit (docs/decisions/effects.md), tested with a noun made for this purpose: counters with
+// compare-and-set. It is not a feature: one table, a `judge` and an `apply` hook in a separate database.
 
 const NOUN = `
 create table counters (
@@ -61,17 +61,17 @@ begin
     select row('counters', e.unit, e.event, jsonb_build_object('version', (e.doc ->> 'version')::int + 1), true)::answer from unnest(p_effects) e);
 end $$;`;
 
-let given: TestDatabase;
+let copy: TestDatabase;
 let client: Client;
 beforeAll(async () => {
-  given = await cloneDatabase();
-  client = new Client(given.connection);
+  copy = await cloneDatabase();
+  client = new Client(copy.connection);
   await client.connect();
   await client.query(NOUN);
 });
 afterAll(async () => {
   await client.end();
-  await given.release();
+  await copy.release();
 });
 
 let tenant: string;
@@ -81,7 +81,7 @@ beforeEach(async () => {
   await inTenant('insert into tenant_clocks (tenant_id) values ($1)');
 });
 
-/** A statement in a transaction of its own, whose first parameter is the tenant. */
+/** Runs a statement in a transaction. Its first parameter is the tenant. */
 async function inTenant(text: string, ...values: unknown[]) {
   await client.query('begin');
   try {
@@ -97,7 +97,7 @@ async function inTenant(text: string, ...values: unknown[]) {
 
 const hash = (text: string) => Buffer.from(text.padEnd(32, '.')).toString('hex');
 
-/** One that wants the counter to have this version. */
+/** An event that requires this version of the counter. */
 const raise = (name: string, version: number, key: string | null = null, bytes = 100) => ({
   key: key && hash(key),
   body: key && hash(`${name} ${version}`),
@@ -131,7 +131,7 @@ const log = async () =>
     )
   )[0];
 
-test('units of a batch see what earlier ones do; one that is refused takes no seq and no room, and the others are written', async () => {
+test('units see the effects of earlier units of the batch; a refused unit uses no seq and no quota, and the others are written', async () => {
   expect(await commit(raise('a', 0), raise('a', 0), raise('a', 1), raise('b', 7), raise('a', 2))).toEqual([
     ['new', 1, 1],
     ['refused', 'the counter has version 1'],
@@ -147,32 +147,32 @@ test('units of a batch see what earlier ones do; one that is refused takes no se
   ]);
 });
 
-test('a batch of which every unit is refused leaves the log as it is', async () => {
+test('a batch of refused units does not change the log', async () => {
   await commit(raise('a', 0));
   expect((await commit(raise('a', 0), raise('a', 5))).map(([status]) => status)).toEqual(['refused', 'refused']);
   expect(await log()).toEqual({ last: 1, bytes: 100, seqs: [1] });
 });
 
-test('a retry of what was written is not judged again, and is told what only the noun knew', async () => {
+test('a retry of a written unit is not judged again and returns the stored result of the noun', async () => {
   expect(await commit(raise('a', 0, 'k'))).toEqual([['new', 1, 1]]);
   await commit(raise('a', 1));
   const before = await counter('a');
   expect(await commit(raise('a', 0, 'k'))).toEqual([['replay', 1, 1]]);
   expect(await counter('a')).toEqual(before);
-  // nor does it count for the unit that follows it
+  // and it does not count for the next unit
   expect(await commit(raise('a', 0, 'k'), raise('a', 2))).toEqual([
     ['replay', 1, 1],
     ['new', 3, 3],
   ]);
 });
 
-test('a refusal is not kept: the same key is judged anew', async () => {
+test('a refusal is not stored: a retry with the same key is judged again', async () => {
   expect((await commit(raise('a', 1, 'k')))[0]).toEqual(['refused', 'the counter has version 0']);
   await commit(raise('a', 0));
   expect(await commit(raise('a', 1, 'k'))).toEqual([['new', 2, 2]]);
 });
 
-test('of equal keys in a batch the first is judged, and the others are told what it came to', async () => {
+test('of equal keys in a batch only the first is judged, and the others get its outcome', async () => {
   expect(
     await commit(raise('a', 0, 'k'), raise('a', 0, 'k'), raise('b', 3, 'l'), raise('b', 3, 'l'), raise('a', 1, 'k')),
   ).toEqual([
@@ -185,7 +185,7 @@ test('of equal keys in a batch the first is judged, and the others are told what
   expect(await log()).toMatchObject({ last: 1, seqs: [1] });
 });
 
-test('what the tenant has no room for is not judged: nothing may rest on it', async () => {
+test('a unit beyond the quota is not judged, so that later units do not depend on it', async () => {
   await inTenant('update tenant_clocks set max_bytes = 1000 where tenant_id = $1');
   expect(await commit(raise('a', 0), raise('a', 1, null, 5000), raise('a', 2), raise('a', 1))).toEqual([
     ['new', 1, 1],
@@ -195,7 +195,7 @@ test('what the tenant has no room for is not judged: nothing may rest on it', as
   ]);
 });
 
-test('units with and without the effect share a batch', async () => {
+test('units with and without effects share a batch', async () => {
   const plain = { key: null, body: null, bytes: 50, events: [{ ...event, event_id: newId('evt') }] };
   expect(await commit(raise('a', 3), plain, raise('a', 0))).toEqual([
     ['refused', 'the counter has version 0'],
@@ -204,7 +204,7 @@ test('units with and without the effect share a batch', async () => {
   ]);
 });
 
-test('an effect that no noun applies fails the batch, and nothing of it is written', async () => {
+test('an effect of an unknown noun fails the whole batch', async () => {
   const astray = { key: null, body: null, bytes: 50, events: [{ ...event, event_id: newId('evt'), effects: { nobody: {} } }] };
   await expect(commit(raise('a', 0), astray)).rejects.toThrow('unknown noun nobody in an effect');
   expect(await log()).toEqual({ last: 0, bytes: 0, seqs: [] });

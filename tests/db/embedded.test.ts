@@ -9,7 +9,7 @@ import { startOf } from '../../src/db/lock.ts';
 import { withClient } from '../support/cluster.ts';
 import { cloneDataDir } from '../support/database.ts';
 
-// On a migrated copy of its own each, whichever engine the run is on.
+// Each test uses its own migrated copy, regardless of the engine of the run.
 
 jest.setTimeout(60_000);
 
@@ -35,7 +35,7 @@ const countTables = (connection: EmbeddedConnection) =>
     async (client) => (await client.query<{ n: number }>('select count(*)::int as n from schema_migrations')).rows[0]!.n,
   );
 
-async function gone(pid: number, within_ms: number): Promise<boolean> {
+async function hasExited(pid: number, within_ms: number): Promise<boolean> {
   const deadline = Date.now() + within_ms;
   while (startOf(pid) !== undefined && Date.now() < deadline) await sleep(50);
   return startOf(pid) === undefined;
@@ -48,7 +48,7 @@ async function startInOtherProcess(): Promise<{ parent: ChildProcess; pid: numbe
   return { parent, ...(JSON.parse(line as string) as { pid: number; connection: EmbeddedConnection }) };
 }
 
-test('a second daemon on the directory is refused, and told what to do', async () => {
+test('a second daemon on the directory is rejected with instructions', async () => {
   const first = await start();
   await expect(start()).rejects.toThrow(
     new RegExp(
@@ -60,7 +60,7 @@ test('a second daemon on the directory is refused, and told what to do', async (
   expect(await countTables((await start()).connection)).toBeGreaterThan(0);
 });
 
-test('of four that start at once, over the lock of a dead process and of a pid given to another since, at most one gets the directory', async () => {
+test('of four processes that start at once beside stale locks, at most one gets the directory', async () => {
   writeFileSync(join(data_dir, 'lock.4000000.dead-1.4000001'), '');
   writeFileSync(join(data_dir, `lock.${process.pid}.other-start.1`), '');
   const results = await Promise.allSettled([start(), start(), start(), start()]);
@@ -69,14 +69,14 @@ test('of four that start at once, over the lock of a dead process and of a pid g
   expect(readdirSync(data_dir).filter((name) => name.startsWith('lock.'))).toHaveLength(1);
 });
 
-test('the engine ends soon after its daemon was killed, and the next start waits for it', async () => {
+test('the engine exits soon after its daemon was killed, and the next start waits for it', async () => {
   const { parent, pid } = await startInOtherProcess();
   parent.kill('SIGKILL');
   expect(await countTables((await start()).connection)).toBeGreaterThan(0);
-  expect(await gone(pid, 5000)).toBe(true);
+  expect(await hasExited(pid, 5000)).toBe(true);
 });
 
-test('the engine ends after its daemon was killed even in the middle of a statement that never ends', async () => {
+test('the engine exits after its daemon was killed, even during an endless statement', async () => {
   const { parent, pid, connection } = await startInOtherProcess();
   const client = new Client(connection);
   client.on('error', () => undefined);
@@ -84,7 +84,7 @@ test('the engine ends after its daemon was killed even in the middle of a statem
   client.query('select count(*) from generate_series(1, 1e12::bigint)').catch(() => undefined);
   await sleep(200);
   parent.kill('SIGKILL');
-  expect(await gone(pid, 15_000)).toBe(true);
+  expect(await hasExited(pid, 15_000)).toBe(true);
   await client.end().catch(() => undefined);
 });
 
@@ -139,7 +139,7 @@ async function insertUntilFailure(client: Client, from: number, acknowledge: (n:
   }
 }
 
-test('a client leaves nothing behind for the next: no transaction, setting, name or row', async () => {
+test('a client leaves no transaction, setting, prepared statement or result for the next one', async () => {
   const { connection } = await start();
   await withClient(connection, (client) => client.query('create table left_behind (n int)'));
   const rude = new Client(connection);
@@ -161,7 +161,7 @@ test('a client leaves nothing behind for the next: no transaction, setting, name
   });
 });
 
-test('a path too long for a socket gets one in a private directory elsewhere', async () => {
+test('if the path is too long for a socket, a private directory elsewhere is used', async () => {
   const long = join(data_dir, 'x'.repeat(60), 'y'.repeat(60));
   mkdirSync(join(data_dir, 'x'.repeat(60)));
   const copy = await cloneDataDir();
@@ -175,19 +175,19 @@ test('a path too long for a socket gets one in a private directory elsewhere', a
   expect(() => statSync(host)).toThrow('ENOENT');
 });
 
-test('the socket is for its owner alone', async () => {
+test('only its owner may use the socket', async () => {
   await start();
   expect(statSync(join(data_dir, '.s.PGSQL.5432')).mode & 0o777).toBe(0o600);
 });
 
-test('a directory written by another series of the engine is refused by name', async () => {
+test('a directory written by an incompatible version of the engine is rejected', async () => {
   const file = join(data_dir, 'engine.json');
   const { version } = JSON.parse(readFileSync(file, 'utf8')) as { version: string };
   writeFileSync(file, JSON.stringify({ engine: 'pglite', version: '0.4.9' }));
   await expect(start()).rejects.toThrow(`was written by PGlite 0.4.9, and this release has ${version}`);
 });
 
-test('a first start that was killed half way is begun again', async () => {
+test('an interrupted first start is repeated', async () => {
   const half = mkdtempSync(join(data_dir, 'half-'));
   mkdirSync(join(half, 'pgdata', 'base'), { recursive: true });
   writeFileSync(join(half, 'pgdata', 'PG_VERSION'), '18\n');

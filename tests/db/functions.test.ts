@@ -11,8 +11,8 @@ import { testEngine } from '../support/engine.ts';
 
 let dir: string;
 let database: TestDatabase;
-let told: string[];
-const log = { info: (message: string) => void told.push(message), warn: (message: string) => void told.push(message) };
+let messages: string[];
+const log = { info: (message: string) => void messages.push(message), warn: (message: string) => void messages.push(message) };
 
 beforeAll(async () => {
   database = await emptyDatabase();
@@ -21,7 +21,7 @@ afterAll(() => database.release());
 
 beforeEach(async () => {
   dir = mkdtempSync(join(testEngine().run_dir, 'functions-'));
-  told = [];
+  messages = [];
   await onDatabase((client) => client.query('drop schema public cascade; create schema public'));
   writeFileSync(
     join(dir, '0001_a.sql'),
@@ -49,15 +49,15 @@ const refusal = async (work: Promise<unknown>): Promise<string> => {
   return (error as Error).message;
 };
 
-test('functions are applied after the migrations, each folder after those that it uses, and again only where a file changed', async () => {
+test('functions are applied after the migrations in dependency order, and again only if a file changed', async () => {
   write('top', functionOf('top', 'base() + 1'));
   write('base', functionOf('base', '(select count(*)::int from a) + 10'));
   expect(await up()).toBe(1);
-  expect(told).toEqual(['migration 0001_a applied', 'functions of base applied', 'functions of top applied']);
+  expect(messages).toEqual(['migration 0001_a applied', 'functions of base applied', 'functions of top applied']);
   expect(await answer('top')).toBe(11);
-  told = [];
+  messages = [];
   expect(await up()).toBe(0);
-  expect(told).toEqual([]);
+  expect(messages).toEqual([]);
   write('base', functionOf('base', '20'));
   await onDatabase(async (client) => {
     const { functions } = await migrationStatus(client, release());
@@ -68,11 +68,11 @@ test('functions are applied after the migrations, each folder after those that i
     expect(await refusal(assertSchema(client, release(), log))).toContain('its functions are older');
   });
   await up();
-  expect(told).toEqual(['functions of base applied']);
+  expect(messages).toEqual(['functions of base applied']);
   expect(await answer('top')).toBe(21);
 });
 
-test('a file that fails takes the whole step back, the migration of the same step too, and names the line', async () => {
+test('a failing file rolls back the whole step including its migration, and the error has the line', async () => {
   write('base', `${functionOf('base', '1')}\nselect nonsense;\n`);
   expect(await refusal(up())).toMatch(/src\/base\/functions\.sql:3 failed and was rolled back.*nonsense/);
   await onDatabase(async (client) =>
@@ -80,12 +80,12 @@ test('a file that fails takes the whole step back, the migration of the same ste
   );
 });
 
-test('an older release leaves the functions of a newer one, and starts', async () => {
+test('an older release starts and keeps the functions of a newer one', async () => {
   write('base', functionOf('base', '2'));
   await up('1.10.0');
   write('base', functionOf('base', '1'));
   expect(await up('1.9.9')).toBe(0);
-  expect(told.at(-1)).toBe('the database has the SQL functions of a newer release, which are kept');
+  expect(messages.at(-1)).toBe('the database has the SQL functions of a newer release, which are kept');
   await onDatabase(async (client) => {
     await expect(assertSchema(client, release('1.9.9'), log)).resolves.toBeUndefined();
     const { functions } = await migrationStatus(client, release('1.9.9'));
@@ -94,7 +94,7 @@ test('an older release leaves the functions of a newer one, and starts', async (
   expect(await answer('base')).toBe(2);
 });
 
-test('a function that left its file is dropped by the release after, not before', async () => {
+test('a function removed from its file is dropped by the next release', async () => {
   const caller = 'create function caller() returns int language sql begin atomic select old(); end;\n';
   write('base', functionOf('base', '1') + functionOf('old', '7') + caller);
   await up('1.0.0');
@@ -114,7 +114,7 @@ test('a function that left its file is dropped by the release after, not before'
   ]);
 });
 
-test('functions that call each other and left their file together are dropped together', async () => {
+test('functions that call each other can be dropped together', async () => {
   write('base', functionOf('callee', '7') + functionOf('caller', 'callee()'));
   await up('1.0.0');
   write('base', functionOf('base', '1'));
@@ -124,7 +124,7 @@ test('functions that call each other and left their file together are dropped to
   expect([await exists('callee'), await exists('caller')]).toEqual([false, false]);
 });
 
-test('functions that no file ever held are left alone', async () => {
+test('functions that were never in a file are kept', async () => {
   await onDatabase((client) => client.query('create function of_the_pooler() returns int language sql return 5'));
   for (const [version, body] of ['1', '2', '3'].entries()) {
     write('base', functionOf('base', body));
@@ -133,12 +133,12 @@ test('functions that no file ever held are left alone', async () => {
   expect(await answer('of_the_pooler')).toBe(5);
 });
 
-test('a build without its SQL functions is refused', async () => {
+test('a build without SQL functions is rejected', async () => {
   mkdirSync(join(dir, 'db'));
   expect(await refusal(up())).toContain('the build is incomplete');
 });
 
-test('a function that comes back before it is dropped stays', async () => {
+test('a function that is restored before it was dropped is kept', async () => {
   const caller = 'create function caller() returns int language sql begin atomic select old(); end;\n';
   write('base', functionOf('base', '1') + functionOf('old', '7') + caller);
   await up('1.0.0');
@@ -151,7 +151,7 @@ test('a function that comes back before it is dropped stays', async () => {
   expect(await answer('old')).toBe(8);
 });
 
-test('a function has one home and one signature', async () => {
+test('a function is defined in one file and has one signature', async () => {
   write('base', functionOf('same', '1'));
   write('top', functionOf('same', '2'));
   expect(await refusal(up())).toContain('The SQL function same is defined in base/functions.sql and in top/functions.sql');
@@ -161,7 +161,7 @@ test('a function has one home and one signature', async () => {
   expect(await refusal(up())).toContain('same has two signatures');
 });
 
-test('every folder comes after those that it uses', () => {
+test('every folder comes after its dependencies', () => {
   const order = foldersInOrder();
   expect(order[0]).toBe('db');
   expect(order.indexOf('context')).toBeGreaterThan(order.indexOf('search'));

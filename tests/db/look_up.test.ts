@@ -1,7 +1,7 @@
 import { createLookUps } from '../../src/db/look_up.ts';
 
-/** A load that is answered when the test says so. */
-function held() {
+/** A load that the test completes. */
+function pausedLoad() {
   const loads: { ids: string[]; answer(): void; fail(error: Error): void }[] = [];
   const load = (ids: string[]) =>
     new Promise<Map<string, string>>((resolve, reject) =>
@@ -17,35 +17,35 @@ function held() {
 const turn = () => new Promise(setImmediate);
 const idsOf = (loads: { ids: string[] }[]) => loads.map(({ ids }) => ids);
 
-test('look-ups of one turn of the event loop travel together, and each gets its own row', async () => {
+test('look-ups of one turn of the event loop share a statement, and each gets its row', async () => {
   const lookUp = createLookUps<string>();
-  const { loads, load } = held();
-  const asked = ['a', 'b', 'absent', 'a'].map((id) => lookUp('key', id, load));
+  const { loads, load } = pausedLoad();
+  const lookUps = ['a', 'b', 'absent', 'a'].map((id) => lookUp('key', id, load));
   await turn();
   expect(idsOf(loads)).toEqual([['a', 'b', 'absent']]);
   loads[0]!.answer();
-  expect(await Promise.all(asked)).toEqual(['row of a', 'row of b', undefined, 'row of a']);
+  expect(await Promise.all(lookUps)).toEqual(['row of a', 'row of b', undefined, 'row of a']);
 });
 
-test('look-ups with different keys travel apart', async () => {
+test('look-ups with different keys use separate statements', async () => {
   const lookUp = createLookUps<string>();
-  const { loads, load } = held();
-  const asked = [lookUp('one', 'a', load), lookUp('other', 'a', load)];
+  const { loads, load } = pausedLoad();
+  const lookUps = [lookUp('one', 'a', load), lookUp('other', 'a', load)];
   await turn();
   expect(idsOf(loads)).toEqual([['a'], ['a']]);
   for (const { answer } of loads) answer();
-  await Promise.all(asked);
+  await Promise.all(lookUps);
 });
 
-test('while two loads are on their way, others wait and share the next, 32 ids at most', async () => {
+test('while two loads are in flight, others wait and share the next one, with at most 32 ids', async () => {
   const lookUp = createLookUps<string>();
-  const { loads, load } = held();
-  const asked = [lookUp('key', 'a', load)];
+  const { loads, load } = pausedLoad();
+  const lookUps = [lookUp('key', 'a', load)];
   await turn();
-  asked.push(lookUp('key', 'b', load));
+  lookUps.push(lookUp('key', 'b', load));
   await turn();
   const more = Array.from({ length: 40 }, (_, i) => `id-${i}`);
-  asked.push(...more.map((id) => lookUp('key', id, load)));
+  lookUps.push(...more.map((id) => lookUp('key', id, load)));
   await turn();
   expect(idsOf(loads)).toEqual([['a'], ['b']]);
   loads[0]!.answer();
@@ -55,18 +55,18 @@ test('while two loads are on their way, others wait and share the next, 32 ids a
   await turn();
   expect(idsOf(loads.slice(3))).toEqual([more.slice(32)]);
   for (const { answer } of loads) answer();
-  expect(await Promise.all(asked)).toEqual(['a', 'b', ...more].map((id) => `row of ${id}`));
+  expect(await Promise.all(lookUps)).toEqual(['a', 'b', ...more].map((id) => `row of ${id}`));
 });
 
-test('a load that fails fails those who shared it, and nobody else', async () => {
+test('a failed load only fails the look-ups that shared it', async () => {
   const lookUp = createLookUps<string>();
-  const { loads, load } = held();
-  const asked = Promise.allSettled([lookUp('key', 'a', load), lookUp('key', 'b', load)]);
+  const { loads, load } = pausedLoad();
+  const lookUps = Promise.allSettled([lookUp('key', 'a', load), lookUp('key', 'b', load)]);
   await turn();
   const later = lookUp('key', 'c', load);
   await turn();
   loads[0]!.fail(new Error('lost'));
-  expect((await asked).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+  expect((await lookUps).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
   loads[1]!.answer();
   expect(await later).toBe('row of c');
   const after = lookUp('key', 'd', load);

@@ -6,7 +6,7 @@ import { createPool } from '../../src/db/pool.ts';
 import { createLogger } from '../../src/log.ts';
 import { cloneDataDir } from '../support/database.ts';
 
-test('on the embedded engine the room of dead rows is used again, and the planner knows the tables', async () => {
+test('on the embedded engine the space of dead rows is reused, and tables have statistics', async () => {
   const data_dir = await cloneDataDir();
   const engine = await startEmbedded({ data_dir });
   const pool = createPool({ ...engine.connection, embedded: true }, loadConfig({ NODE_ENV: 'test' }), createLogger('silent'));

@@ -10,7 +10,7 @@ const int32 = (n: number) => {
 const message = (body: Uint8Array) => Buffer.concat([Buffer.from('Q'), int32(4 + body.length), body]);
 const tlsRequest = Buffer.concat([int32(8), int32(80_877_103)]);
 
-test('however the bytes arrive, they leave in order, whole messages at a time', () => {
+test('bytes in parts of any size are returned in order as complete messages', () => {
   fc.assert(
     fc.property(
       fc.boolean(),
@@ -36,6 +36,6 @@ test('however the bytes arrive, they leave in order, whole messages at a time', 
   );
 });
 
-test('a length that cannot be does not hold anything up', () => {
+test('an impossible length is passed on', () => {
   expect(createMessageFramer()(Buffer.alloc(16))).toHaveLength(16);
 });

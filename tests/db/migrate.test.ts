@@ -39,7 +39,7 @@ const refusal = async (work: Promise<unknown>): Promise<string> => {
   return (error as Error).message;
 };
 
-test('applies the files in order, once, and says so', async () => {
+test('applies the files in order, once, and logs them', async () => {
   write('0001_a.sql', 1, 'create table a (n int);');
   write('0002_b.sql', 1, 'insert into a values (1); create table b (n int);');
   await onDatabase(async (client) => {
@@ -52,7 +52,7 @@ test('applies the files in order, once, and says so', async () => {
   });
 });
 
-test('rolls a failing file back whole, keeps the ones before it, and names the line', async () => {
+test('rolls back a failing file completely, keeps the previous ones, and reports the line', async () => {
   write('0001_a.sql', 1, 'create table a (n int);');
   write('0002_b.sql', 1, 'create table b (n int);\nselect nonsense;');
   await onDatabase(async (client) => {
@@ -86,7 +86,7 @@ onServers()('the real files survive being applied to several databases of one cl
   await Promise.all(databases.map((one) => one.release()));
 });
 
-test('refuses a file that was edited after it was applied', async () => {
+test('rejects a file that was edited after it was applied', async () => {
   write('0001_a.sql', 1, 'create table a (n int);');
   await onDatabase(async (client) => {
     await migrateUp(client, release(), log);
@@ -96,7 +96,7 @@ test('refuses a file that was edited after it was applied', async () => {
   });
 });
 
-test('refuses files with a gap, a repeat or no min_code', async () => {
+test('rejects files with a gap, a duplicate number or no min_code', async () => {
   write('0001_a.sql', 1, '');
   write('0003_c.sql', 1, '');
   expect(await refusal(readMigrations(dir))).toContain('0003_c.sql where number 2 belongs');
@@ -110,7 +110,7 @@ test('refuses files with a gap, a repeat or no min_code', async () => {
   }
 });
 
-test('refuses a database that lost one of its rows', async () => {
+test('rejects a database with a missing row', async () => {
   for (const n of [1, 2, 3]) write(`000${n}_x.sql`, 1, '');
   await onDatabase(async (client) => {
     await migrateUp(client, release(), log);
@@ -119,7 +119,7 @@ test('refuses a database that lost one of its rows', async () => {
   });
 });
 
-test('a database of a release before 0.2.0 is refused, with the way out of it and what that does not carry', async () => {
+test('rejects a database of a release before 0.2.0 and explains how to move the data', async () => {
   await onDatabase(async (client) => {
     await client.query(`create table schema_migrations (version int, name text, hash text, min_code int, applied_at timestamptz default now());
       insert into schema_migrations values (1, '0001_tenants', 'x', 1)`);
@@ -131,7 +131,7 @@ test('a database of a release before 0.2.0 is refused, with the way out of it an
   });
 });
 
-test('lives with a newer schema that allows for it, and refuses one that does not', async () => {
+test('accepts a newer schema that declares itself compatible, and rejects others', async () => {
   for (const n of [1, 2, 3]) write(`000${n}_x.sql`, n === 3 ? 2 : 1, '');
   await onDatabase(async (client) => {
     await migrateUp(client, release(), log);
@@ -148,7 +148,7 @@ test('lives with a newer schema that allows for it, and refuses one that does no
   });
 });
 
-onServers()('a user that may not make or grant roles, or does not own the database, is told what to run', async () => {
+onServers()('a user that may not create or grant roles, or does not own the database, gets the statements to run', async () => {
   const engine = testEngine();
   if (engine.kind !== 'postgres') throw new Error('no server');
   const asAdmin = (text: string) => withClient(engine.cluster.admin, (client) => client.query(text));
@@ -164,7 +164,7 @@ onServers()('a user that may not make or grant roles, or does not own the databa
     await asAdmin(`alter database ${user} owner to ${other}`);
     expect(await up()).toContain(`alter database "${user}" owner to "${user}"`);
     await asAdmin(`alter database ${user} owner to ${user}`);
-    // the roles were made by the owner of the other databases: since PostgreSQL 16 only who has the admin option may grant them
+    // The owner of the other databases created the roles. Since PostgreSQL 16, granting them requires the admin option.
     if (Number(/ (\d+)/.exec(engine.cluster.version)![1]) >= 16) {
       const remedy = /grant agent_memory_app, .* with admin option;/.exec(await up())![0];
       await asAdmin(remedy);
@@ -177,7 +177,7 @@ onServers()('a user that may not make or grant roles, or does not own the databa
   }
 });
 
-test('a schema that is behind is told the command', async () => {
+test('the error for an outdated schema contains the command', async () => {
   write('0001_a.sql', 1, '');
   await onDatabase(async (client) => {
     expect(await refusal(assertSchema(client, release(), log))).toContain('`npm run migrate -- up`');

@@ -1,6 +1,6 @@
 import { bindNamed } from '../../src/db/named_parameters.ts';
 
-test('parameters get numbers in the order in which they are named first, after those that the statement numbers itself', () => {
+test('named parameters are numbered by their first occurrence, after those that the statement numbers itself', () => {
   const text = 'select $1 where ($kind::text is null or kind = $kind) and seq > $after_seq';
   expect(bindNamed(text, { after_seq: 3, kind: undefined, unused: 1 }, ['acme'])).toEqual([
     'select $1 where ($2::text is null or kind = $2) and seq > $3',
@@ -8,7 +8,7 @@ test('parameters get numbers in the order in which they are named first, after t
   ]);
 });
 
-test('a name without a value is refused, and one that only begins like another is another', () => {
+test('a name without a value throws, and a prefix of another name is a different name', () => {
   expect(() => bindNamed('select $kin', { kind: 1 })).toThrow('the parameter kin of the statement has no value');
   expect(bindNamed('select $kind, $kind_of', { kind: 1, kind_of: 2 })).toEqual(['select $1, $2', [1, 2]]);
 });

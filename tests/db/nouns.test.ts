@@ -18,7 +18,7 @@ afterAll(() => client.end());
 const names = async (text: string, values: unknown[] = []) =>
   (await client.query<{ name: string }>(text, values)).rows.map(({ name }) => name);
 
-/** The rows of the table of hooks in a text: `name | arguments and result | …`. */
+/** Returns the rows of the table of hooks in a text: `name | arguments and result | …`. */
 function hooksIn(file: string, row: RegExp): string[] {
   const text = readFileSync(join(import.meta.dirname, '../..', file), 'utf8');
   return [...text.matchAll(row)].map(([, name]) => name!).filter((name) => name !== 'hook');
@@ -26,22 +26,22 @@ function hooksIn(file: string, row: RegExp): string[] {
 
 const documented = hooksIn('docs/decisions/nouns.md', /^\| `?([a-z_]+)`? \|/gm);
 
-test('both tables of hooks name the same ones', () => {
+test('both tables list the same hooks', () => {
   expect(hooksIn('src/db/functions.sql', /^-- {3}([a-z_]+) \|/gm)).toEqual(documented);
 });
 
-test('every noun is a folder, or a part of the log', async () => {
+test('every noun is a folder or a part of the log', async () => {
   const nouns = await names('select noun as name from nouns order by place');
   expect(nouns.filter((noun) => !(noun in edges))).toEqual(['idempotency']);
 });
 
-test('the prefix of a noun is one that a door lists', async () => {
+test('the prefix of every noun is declared by a feature', async () => {
   const prefixes = features.flatMap(({ prefixes = {} }) => Object.keys(prefixes));
   const registered = await names('select id_prefix as name from nouns where id_prefix is not null');
   expect(registered.filter((prefix) => !prefixes.includes(prefix))).toEqual([]);
 });
 
-test('all hooks of a name take the same arguments and return the same', async () => {
+test('all hooks with the same name have the same signature', async () => {
   const differing = await names(
     `select h.hook as name
      from unnest($1::text[]) h (hook) join nouns n on true join pg_proc p on p.proname = n.noun || '_' || h.hook
@@ -73,10 +73,10 @@ test('hooks lists the nouns that have one, in the order of their registration', 
   await client.query('rollback');
 });
 
-/** Of a noun whose tables name events of the log, by a seq or an id. */
+/** Required hooks of a noun whose tables refer to events by a seq or an id. */
 const required = ['clear', 'forget', 'held', 'needs', 'check', 'repair'];
 
-test('a noun that is bound to the log has the hooks that this asks for, or its migration opts out', async () => {
+test('a noun that refers to the log has all required hooks, or its migration opts out', async () => {
   const bound = await names(
     `select distinct table_name as name from information_schema.columns where table_schema = 'public' and column_name in ('seq', 'event_id')`,
   );

@@ -19,7 +19,7 @@ afterAll(async () => {
   await database.release();
 });
 
-/** Lives as long as the connection: a temporary setting of its session. */
+/** Identifies a connection by a setting of its session. */
 const mark = () => pool.using(async (client) => void (await client.query(`select set_config('test.mark', 'here', false)`)));
 const isMarked = () =>
   pool.using(
@@ -36,9 +36,9 @@ const tenant = () =>
 test('a refusal inside a transaction keeps the connection', async () => {
   await mark();
   const refused = tenant().read(async () => {
-    throw new Problem('not-found', 'There is no such thing.');
+    throw new Problem('not-found', 'The resource does not exist.');
   });
-  await expect(refused).rejects.toThrow('There is no such thing.');
+  await expect(refused).rejects.toThrow('The resource does not exist.');
   expect(await isMarked()).toBe(true);
 });
 
@@ -48,7 +48,7 @@ test('an SQL error inside a transaction keeps the connection', async () => {
   expect(await isMarked()).toBe(true);
 });
 
-test('a connection whose work failed in an unknown way is destroyed, and the next request gets another at once', async () => {
+test('a connection whose work failed with an unknown error is destroyed, and the next request gets another one at once', async () => {
   for (let i = 0; i < 5; i += 1) {
     await mark();
     await expect(pool.using(() => Promise.reject(new TypeError('ours')))).rejects.toThrow('ours');
@@ -56,8 +56,8 @@ test('a connection whose work failed in an unknown way is destroyed, and the nex
   }
 });
 
-test('a session that is ended in the packet that made it ready fails its request, not the process', async () => {
-  // What a server in crash recovery sends to a client that has just come in, in one packet: the client is handed over by the pool while the end is parsed.
+test('a session that is terminated in the packet that made it ready fails its request, not the process', async () => {
+  // What a server in crash recovery sends to a new client in one packet: the pool returns the client while the error is being parsed.
   const [authenticated, ready] = [Buffer.from([0x52, 0, 0, 0, 8, 0, 0, 0, 0]), Buffer.from([0x5a, 0, 0, 0, 5, 0x49])];
   const fields = Buffer.from('SFATAL\0VFATAL\0C57P02\0Mterminating connection because of crash of another server process\0\0');
   const length = Buffer.alloc(4);

@@ -15,9 +15,9 @@ afterAll(async () => {
   await own.release();
 });
 
-test('a transaction that its own work refuses rolls back and keeps its connection', async () => {
+test('a transaction whose work throws is rolled back and keeps its connection', async () => {
   const tenant = database.tenants('someone');
-  // A session's setting tells one connection from the next on both engines.
+  // a session setting identifies the connection on both engines
   await tenant.write((db) => db.run(`select set_config('application_name', 'the-first', false)`));
   const refused = tenant.write(async (db) => {
     await db.run(`insert into tenants (tenant_id) values ('someone')`);

@@ -9,22 +9,22 @@ import { testEngine } from '../support/engine.ts';
 
 const refusal = /restored from a backup/;
 
-// A restored database is closed to daemons until the erasures were replayed.
+// Daemons do not serve a restored database until the erasures have been replayed.
 
-describeOnServer('a copy of its directory is the same place; there the ledger tells (docs/backup.md)', () => {
+describeOnServer('a copy of its directory is the same database; the ledger detects it (docs/backup.md)', () => {
   const admin = (text: string, database?: string) => {
     const engine = testEngine();
     if (engine.kind !== 'postgres') throw new Error('this needs a server');
     return withClient({ ...engine.cluster.admin, ...(database && { database }) }, (client) => client.query(text));
   };
-  /** A database that a daemon has served. */
+  /** Creates a database that a daemon has served. */
   async function served() {
-    const given = await daemonDatabase();
-    const daemon = await startTestDaemon({}, given.env);
+    const copy = await daemonDatabase();
+    const daemon = await startTestDaemon({}, copy.env);
     await newTenant(daemon.url);
     await daemon.stop();
-    const env = given.env as Record<string, string>;
-    return { env, name: env.PGDATABASE!, release: given.release };
+    const env = copy.env as Record<string, string>;
+    return { env, name: env.PGDATABASE!, release: copy.release };
   }
   const open = (env: Record<string, string>) =>
     execFileSync(join(import.meta.dirname, '../../node_modules/.bin/tsx'), ['scripts/erasures.ts', '--no-ledger'], {
@@ -49,7 +49,7 @@ describeOnServer('a copy of its directory is the same place; there the ledger te
   test('on a server that was recovered to an earlier moment', async () => {
     const { env, name, release } = await served();
     try {
-      // where scripts/pitr.sh writes it into postgresql.auto.conf
+      // scripts/pitr.sh writes it to postgresql.auto.conf
       await admin(`alter database ${name} set agent_memory.restored = '20261129T120000Z-1'`);
       await expect(startTestDaemon({}, env)).rejects.toThrow(refusal);
       open(env);
@@ -67,7 +67,7 @@ describeOnServer('a copy of its directory is the same place; there the ledger te
   ])('in the same database, a dump put back %s', async (_how, clear) => {
     const { env, name, release } = await served();
     try {
-      // rows are written anew, and nothing else shows it
+      // the rows are rewritten, which is the only trace
       await admin('create table kept (like installation including all)', name);
       await admin('insert into kept select * from installation', name);
       await admin(`${clear}; grant select, insert, update on installation to agent_memory_app`, name);
@@ -82,7 +82,7 @@ describeOnServer('a copy of its directory is the same place; there the ledger te
     }
   });
 
-  test('a daemon that runs does not serve what is put in the place of its database', async () => {
+  test('a running daemon does not serve a database that replaces its own', async () => {
     const { env, name, release } = await served();
     const daemon = await startTestDaemon({}, env);
     const become = async (place: string, status: number) => {
@@ -104,8 +104,8 @@ describeOnServer('a copy of its directory is the same place; there the ledger te
   });
 });
 
-test('a database that nobody has served yet is taken as it is', async () => {
-  const given = await daemonDatabase();
-  for (let i = 0; i < 2; i += 1) await (await startTestDaemon({}, given.env)).stop();
-  await given.release();
+test('a database that was never served is confirmed implicitly', async () => {
+  const copy = await daemonDatabase();
+  for (let i = 0; i < 2; i += 1) await (await startTestDaemon({}, copy.env)).stop();
+  await copy.release();
 });

@@ -7,9 +7,9 @@ import { newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer } from '../support/database.ts';
 
-// Retries in a group commit, as the nouns of its effects know them.
+// Retries of units with effects in the group commit.
 
-describeOnServer('a test has no connection beside the daemon', () => {
+describeOnServer('a test cannot connect beside the daemon', () => {
   let daemon: TestDaemon;
   let database: Database;
   beforeAll(async () => {
@@ -21,7 +21,7 @@ describeOnServer('a test has no connection beside the daemon', () => {
     await daemon.stop();
   });
 
-  test('a unit with the effect of one noun is told again when it is sent again', async () => {
+  test('a retry of a unit with an effect is a replay', async () => {
     const tenant = database.tenants((await newTenant(daemon.url)).tenant_id);
     const row = serviceEventOf({
       session_id: 's',

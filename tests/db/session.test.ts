@@ -5,13 +5,13 @@ import { describeOnServer } from '../support/database.ts';
 import { testEngine } from '../support/engine.ts';
 import { freePort } from '../support/port.ts';
 
-describeOnServer('it has no second connection that could change its settings', () => {
+describeOnServer('no second connection can change its settings', () => {
   test.each([['false'], ['true']])(
-    'a database with a zone and a date style of its own answers the same times (PG_POOLER=%s)',
+    'a database with a different time zone and date style returns the same times (PG_POOLER=%s)',
     async (PG_POOLER) => {
       const engine = testEngine();
       if (engine.kind !== 'postgres') throw new Error('a second connection is needed');
-      // a pooler passes no startup options on, so nothing but the transaction says what the session writes
+      // a pooler drops startup options, so the settings come from the transaction only
       const first = await startTestDaemon();
       await withClient({ ...engine.cluster.admin, database: first.env.PGDATABASE! }, async (client) => {
         for (const setting of [`TimeZone = 'Asia/Kathmandu'`, `DateStyle = 'German'`, `IntervalStyle = 'sql_standard'`])

@@ -10,16 +10,16 @@ import { newName, newTenant, send } from '../support/client.ts';
 import { startTestDaemon } from '../support/daemon.ts';
 import { daemonDatabase, testOnServer } from '../support/database.ts';
 
-let given: Awaited<ReturnType<typeof daemonDatabase>>;
+let copy: Awaited<ReturnType<typeof daemonDatabase>>;
 let database: Database;
 const log = createLogger('silent');
 beforeAll(async () => {
-  given = await daemonDatabase();
-  database = await openDatabase(loadConfig(given.env), log);
+  copy = await daemonDatabase();
+  database = await openDatabase(loadConfig(copy.env), log);
 });
 afterAll(async () => {
   await database.close();
-  await given.release();
+  await copy.release();
 });
 
 const oneBatch = (db: Database, id: string, work: string, values: unknown[] = []) =>
@@ -34,7 +34,7 @@ async function makeTenant(id: string): Promise<Tenant> {
   return tenant;
 }
 
-/** An answer that expired, and is gone when its tenant was swept. */
+/** Stores an expired outcome, which the sweep of its tenant deletes. */
 const addExpired = (id: string) =>
   oneBatch(
     database,
@@ -55,7 +55,7 @@ const lastWalk = async () =>
       .call<{ last_failed: number; begun_at: string | null }>('select last_failed, begun_at from sweep_walks', [])
   )[0]!;
 
-test('a walk removes what has expired from every tenant, in batches, and keeps the rest', async () => {
+test('a run removes expired rows of every tenant in batches and keeps the others', async () => {
   for (const id of ['one', 'two']) {
     const tenant = await makeTenant(id);
     await tenant.write(async (db) => {
@@ -89,7 +89,7 @@ test('a walk removes what has expired from every tenant, in batches, and keeps t
   }
 });
 
-test('a sweep that fails for one tenant keeps neither its other sweeps nor the next tenants from being swept', async () => {
+test('a failed sweep of a tenant prevents neither its other sweeps nor the next tenants', async () => {
   for (const id of ['f-a', 'f-b', 'f-c']) {
     await makeTenant(id);
     await addExpired(id);
@@ -110,7 +110,7 @@ testOnServer('it has one session')('a locked row of one tenant keeps no other fr
     await makeTenant(id);
     await addExpired(id);
   }
-  const env = given.env as Record<string, string>;
+  const env = copy.env as Record<string, string>;
   const holder = new Pg({ host: env.PGHOST, port: Number(env.PGPORT), user: env.PGUSER, database: env.PGDATABASE });
   await holder.connect();
   const sweeper = startSweeper(database.tenants, [sweepIdempotency(48 * 3600)], log);
@@ -128,7 +128,7 @@ testOnServer('it has one session')('a locked row of one tenant keeps no other fr
   }
 });
 
-test('one sweeper walks at a time; what it left unfinished is resumed behind the last tenant', async () => {
+test('one sweeper runs at a time; an unfinished run resumes after the last tenant', async () => {
   for (const id of ['w-a', 'w-b', 'w-c']) await makeTenant(id);
   const seen: string[] = [];
   const note: Sweep = async ({ id }) => {
@@ -157,7 +157,7 @@ test('one sweeper walks at a time; what it left unfinished is resumed behind the
   goOn();
   await walk;
   expect(seen.splice(0)).toEqual(['w-a', 'w-b', 'w-c']);
-  // as a daemon leaves it that died at w-b
+  // the state after a daemon died at w-b
   await database
     .tenants('')
     .call(`update sweep_walks set begun_at = now(), after = 'w-a', held_until = now() - interval '1 second'`, []);
@@ -167,9 +167,9 @@ test('one sweeper walks at a time; what it left unfinished is resumed behind the
   await second.stop();
 });
 
-test('sessions that ended weeks ago are removed with their tokens; live ones keep the tokens by which reuse is noticed', async () => {
+test('sessions that ended weeks ago are removed with their tokens; active ones keep the tokens that detect reuse', async () => {
   await database.close();
-  const daemon = await startTestDaemon({}, given.env);
+  const daemon = await startTestDaemon({}, copy.env);
   const owner = await newTenant(daemon.url);
   const body = { tenant_id: owner.tenant_id, username: owner.username, password: 'correct horse 9 battery' };
   const logIn = async () =>
@@ -180,7 +180,7 @@ test('sessions that ended weeks ago are removed with their tokens; live ones kee
   const next = (await refresh(rotated)).body.refresh_token;
   for (let i = 0; i < 3; i += 1) await refresh(await logIn());
   await daemon.stop();
-  database = await openDatabase(loadConfig(given.env), log);
+  database = await openDatabase(loadConfig(copy.env), log);
   const tenant = database.tenants(owner.tenant_id);
   await tenant.write(async (db) => {
     const live = `(select session_id from refresh_tokens where tenant_id = $1 and token_id = $2)`;
@@ -191,7 +191,7 @@ test('sessions that ended weeks ago are removed with their tokens; live ones kee
       where tenant_id = $1 and session_id = (select min(session_id) from sessions where tenant_id = $1 and expires_at < now())`,
       [owner.tenant_id],
     );
-    // used a while ago, within the life of its session
+    // used a while ago, within the lifetime of its session
     await db.run(`update refresh_tokens set rotated_at = now() - interval '1 hour' where tenant_id = $1 and token_id = $2`, [
       owner.tenant_id,
       rotated.split('.')[2],
@@ -201,24 +201,24 @@ test('sessions that ended weeks ago are removed with their tokens; live ones kee
   expect(await sweeper.run()).toBe(4 + 7);
   await sweeper.stop();
   await database.close();
-  const again = await startTestDaemon({}, given.env);
+  const again = await startTestDaemon({}, copy.env);
   try {
     expect((await send(again.url, 'POST', '/auth/refresh', { body: { refresh_token: rotated } })).status).toBe(401);
     // the reuse ended the session
     expect((await send(again.url, 'POST', '/auth/refresh', { body: { refresh_token: next } })).status).toBe(401);
   } finally {
     await again.stop();
-    database = await openDatabase(loadConfig(given.env), log);
+    database = await openDatabase(loadConfig(copy.env), log);
   }
 });
 
-test('the first walk follows the start of a daemon, and its end is a figure', async () => {
+test('the first run follows the start of a daemon, and its end is a metric', async () => {
   const id = newName('t');
   await makeTenant(id);
   await addExpired(id);
   await database.tenants('').call(`update sweep_walks set succeeded_at = '2000-01-01'`, []);
   await database.close();
-  const daemon = await startTestDaemon({ SWEEP_DELAY_MS: '0' }, given.env);
+  const daemon = await startTestDaemon({ SWEEP_DELAY_MS: '0' }, copy.env);
   try {
     const figure = async () => {
       const { body } = await send<string>(daemon.url, 'GET', '/metrics');
@@ -230,6 +230,6 @@ test('the first walk follows the start of a daemon, and its end is a figure', as
   } finally {
     await daemon.stop();
   }
-  database = await openDatabase(loadConfig(given.env), log);
+  database = await openDatabase(loadConfig(copy.env), log);
   expect(await countExpired(id)).toBe(0);
 });

@@ -11,7 +11,7 @@ import { freePort, spawnDaemon } from '../support/daemon.ts';
 import { cloneDataDir, daemonDatabase, describeOnServer, emptyDatabase } from '../support/database.ts';
 import { testEngine } from '../support/engine.ts';
 
-// What an operator is told, by what is wrong. What needs a server of its own, or openssl, is in tests/operations/doctor.
+// The findings for each problem. Tests that need a separate server or openssl are in tests/operations/doctor.
 
 const SECRET = 'kQ0v1n4y8bq6fC2m9sT3xZ7wL5pR1dHj';
 const dir = mkdtempSync(join(tmpdir(), 'agent-memory-doctor-'));
@@ -20,7 +20,7 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 const asked = { daemons: 2, certificates: join(dir, 'none'), backup_hours: 26 };
 const look = async (env: Record<string, string>, more: Partial<DoctorOptions> = {}): Promise<Finding[]> =>
   runChecks(loadConfig({ NODE_ENV: 'test', PORT: '0', HOST: '127.0.0.1', DATA_DIR: dir, ...env }), { ...asked, ...more });
-/** What is said of one check, with its state in front and what to type behind. */
+/** Formats the findings of a check: state, message and next command. */
 const about = (findings: Finding[], check: string): string =>
   findings
     .filter((one) => one.check === check)
@@ -28,7 +28,7 @@ const about = (findings: Finding[], check: string): string =>
     .join('\n');
 const notWell = (findings: Finding[]) => findings.filter(({ state }) => state === 'failed');
 
-test('a sound database of this engine has nothing that fails; the wall was looked at from inside', async () => {
+test('a healthy database has no failed check, and row-level security was tested', async () => {
   const database = await daemonDatabase();
   const findings = await look(database.env, { daemons: 1 });
   await database.release();
@@ -40,7 +40,7 @@ test('a sound database of this engine has nothing that fails; the wall was looke
   expect(about(findings, 'search')).toMatch(/^ok: lexical/);
 }, 60_000);
 
-/** What is told of a migrated database after `sql` was run in it by its owner. */
+/** Returns the findings of a migrated database after its owner ran `sql`. */
 async function lookAfter(sql: string, env: Record<string, string> = {}, more: Partial<DoctorOptions> = {}): Promise<Finding[]> {
   const database = await daemonDatabase();
   const { PGHOST, PGPORT, PGUSER, PGDATABASE } = database.env;
@@ -51,17 +51,17 @@ async function lookAfter(sql: string, env: Record<string, string> = {}, more: Pa
   return findings;
 }
 
-describeOnServer('there is no server to look at', () => {
-  test('a table without its wall is named, with the statement that builds it', async () => {
+describeOnServer('there is no server to check', () => {
+  test('a table without row-level security is reported with the statement that enables it', async () => {
     const findings = await lookAfter('alter table events no force row level security');
     expect(about(findings, 'wall')).toMatch(
       /^failed: row-level security of events.*alter table events force row level security/m,
     );
   });
 
-  test('a policy that lets everything through is seen from inside', async () => {
+  test('a policy that allows everything is detected', async () => {
     const sql = `insert into tenants (tenant_id) values ('acme'); create policy open on tenants to agent_memory_app using (true)`;
-    // the owner is behind the wall too
+    // row-level security applies to the owner too
     const findings = await lookAfter(
       `alter table tenants no force row level security; ${sql}; alter table tenants force row level security`,
     );
@@ -89,11 +89,11 @@ describeOnServer('there is no server to look at', () => {
       `insert into schema_migrations select max(version) + 1, 'next', 'x', 7 from schema_migrations`,
       /^warning: the database has 1 of a newer release, which are compatible with this one/,
     ],
-  ])('migrations that are %s are told', async (_what, sql, expected) => {
+  ])('migrations that are %s are reported', async (_what, sql, expected) => {
     expect(about(await lookAfter(sql), 'migrations')).toMatch(expected);
   });
 
-  test('an empty database has migrations pending and no tables to look at', async () => {
+  test('an empty database has pending migrations and no tables to check', async () => {
     const { connection, release } = await emptyDatabase();
     const { host, port, user, database } = connection;
     const findings = await look({ PGHOST: host, PGPORT: String(port), PGUSER: user, PGDATABASE: database });
@@ -102,18 +102,18 @@ describeOnServer('there is no server to look at', () => {
     expect(about(findings, 'wall')).toMatch(/^skipped/);
   });
 
-  test('more connections than the server gives are told with a PGPOOL_MAX that fits', async () => {
+  test('too many connections are reported with a PGPOOL_MAX that fits', async () => {
     const findings = await lookAfter('select 1', { PGPOOL_MAX: '150' }, { daemons: 4 });
     expect(about(findings, 'connections')).toMatch(/^failed: 4 daemons use up to 4 × 151 .* → .*PGPOOL_MAX=4\d$/);
   });
 
-  test('behind a pooler the limits of a statement are those of the role', async () => {
+  test('behind a pooler the settings of the role apply to statements', async () => {
     const findings = await lookAfter('select 1', { PG_POOLER: 'true' });
     expect(about(findings, 'statements')).toMatch(/warning: jit is on: a pooler drops.*alter role memory set jit = 'off'/);
     expect(about(findings, 'connections')).toMatch(/^skipped: .*max_client_conn must be at least 47/);
   });
 
-  test('statements are looked at as the daemon sends them', async () => {
+  test('statement settings are read like those of the daemon', async () => {
     const findings = await lookAfter('select 1', { PGSTATEMENT_TIMEOUT: '4321' });
     expect(about(findings, 'statements')).toBe(
       'ok: jit off, statement_timeout 4321 ms, lock_timeout 2000 ms, idle_in_transaction_session_timeout 10000 ms',
@@ -123,14 +123,14 @@ describeOnServer('there is no server to look at', () => {
   test.each([
     ['not there', { PGDATABASE: 'no_such_database' }, /^failed: .*no_such_database.*createdb .*no_such_database/],
     ['of a user that is not there', { PGUSER: 'nobody_of_this_name' }, /^failed: it rejects the login.*pg_hba.conf/],
-  ])('a database %s is told with what to type', async (_what, env, expected) => {
+  ])('a database %s is reported with the next command', async (_what, env, expected) => {
     const engine = testEngine();
     const { host, port } = engine.kind === 'postgres' ? engine.cluster.admin : { host: '', port: 0 };
     expect(about(await look({ PGHOST: host, PGPORT: String(port), ...env }), 'database')).toMatch(expected);
   });
 });
 
-test('a server that is not there, and a name that leads nowhere; no password is said', async () => {
+test('an unreachable server and an unknown host are reported without the password', async () => {
   const port = String(await freePort());
   const gone = await look({ DATABASE_URL: `postgres://memory:kept-to-itself-9@127.0.0.1:${port}/agent_memory` });
   expect(about(gone, 'database')).toMatch(
@@ -141,7 +141,7 @@ test('a server that is not there, and a name that leads nowhere; no password is 
   expect(JSON.stringify([gone, nowhere])).not.toContain('kept-to-itself');
 });
 
-test('an embedded directory in use is answered for by its daemon; one that does not exist is not made', async () => {
+test('an embedded directory in use is checked through its daemon; a missing one is not created', async () => {
   const DATA_DIR = await cloneDataDir();
   const daemon = await spawnDaemon({ DATA_DIR });
   const findings = await look({ DATA_DIR, PORT: new URL(daemon.url).port, HOST: '127.0.0.1' });
@@ -154,7 +154,7 @@ test('an embedded directory in use is answered for by its daemon; one that does 
   expect(about(await look({ DATA_DIR: join(dir, 'new') }), 'database')).toMatch(/^skipped: .*none yet/);
 }, 60_000);
 
-test('a port that another program has is told with the program', async () => {
+test('a port used by another program is reported with the program', async () => {
   const squatter = createServer((socket) => socket.end('220 not HTTP\r\n')).listen(0, '127.0.0.1');
   await once(squatter, 'listening');
   const { port } = squatter.address() as { port: number };
@@ -180,14 +180,14 @@ test.each([
   for (const value of Object.values(env).filter((one) => one.length > 20)) expect(JSON.stringify(findings)).not.toContain(value);
 });
 
-test('a development secret that others can read', async () => {
+test('a development secret that is readable by others is reported', async () => {
   const DATA_DIR = mkdtempSync(join(dir, 'data-'));
   writeFileSync(join(DATA_DIR, 'jwt-secret'), SECRET);
   chmodSync(join(DATA_DIR, 'jwt-secret'), 0o644);
   expect(about(await look({ DATA_DIR }), 'secrets')).toMatch(/^failed: .*jwt-secret is readable by other users → chmod 600 /);
 });
 
-test('backups: none, one that is late, one of today; what is half written does not count', async () => {
+test('missing and late backups are reported; incomplete ones do not count', async () => {
   const backups = mkdtempSync(join(dir, 'backups-'));
   const said = async () => about(await look({}, { backups }), 'backups');
   expect(await said()).toMatch(/^failed: .* has no backup/);
@@ -204,14 +204,14 @@ test('backups: none, one that is late, one of today; what is half written does n
   expect(await said()).toMatch(/^ok: the newest of 2 .* is 3 h old/);
 });
 
-test('a Redis that is not there is told, and that the limits hold without it; its password is not said', async () => {
+test('an unreachable Redis is reported without its password', async () => {
   const port = await freePort();
   const findings = await look({ REDIS_URL: `redis://:kept-to-itself-9@127.0.0.1:${port}` });
   expect(about(findings, 'redis')).toMatch(new RegExp(`^failed: 127.0.0.1:${port}: .*ECONNREFUSED.*redis-cli`));
   expect(JSON.stringify(findings)).not.toContain('kept-to-itself');
 });
 
-test('the command: a table for people, JSON for programs, exit 1 where something failed; settings come from a file', async () => {
+test('the command prints a table or JSON, exits with 1 if a check failed, and reads settings from a file', async () => {
   const file = join(dir, 'env');
   writeFileSync(
     file,

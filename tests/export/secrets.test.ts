@@ -66,7 +66,10 @@ describe('in clear', () => {
     const { text, secret } = tokenSamples()[0]!;
     const given = put(type, path, text);
     const { status, body } = await bringIn(copy, given.file);
-    expect([status, body.errors]).toEqual([422, [{ pointer: given.pointer, detail: 'contains a secret: aws-access-key' }]]);
+    expect([status, body.errors]).toEqual([
+      422,
+      [{ pointer: given.pointer, detail: 'must not contain a secret: aws-access-key' }],
+    ]);
     expect(JSON.stringify(body)).not.toContain(secret);
     expect((await copy.ask('GET', '/v1/usage')).body.events).toBe(0);
   });
@@ -100,6 +103,6 @@ describe('in clear', () => {
       return line.type === 'piece' ? { ...line, base64: bytes.toString('base64') } : line;
     });
     const { status, body } = await bringIn(await newTenant(daemon.url), fileOf(lines));
-    expect([status, body.errors[0].detail]).toEqual([422, 'the artifact contains a secret: aws-access-key']);
+    expect([status, body.errors[0].detail]).toEqual([422, 'the artifact must not contain a secret: aws-access-key']);
   });
 });

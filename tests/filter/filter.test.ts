@@ -129,7 +129,7 @@ const anyFilter: fc.Memo<unknown> = fc.memo((n) =>
       ),
 );
 
-/** What a filter means, said a second time and as plainly as possible. */
+/** A simple interpreter of filters to compare with. */
 function holds(event: Json, filter: any): boolean {
   return Object.entries(filter).every(([key, value]: [string, any]) => {
     if (key === 'and') return value.every((inner: unknown) => holds(event, inner));
@@ -190,7 +190,7 @@ function judge(value: any, operator: string, wanted: any): boolean {
   }
 }
 
-test('whatever the filter and the events, the database and a plain interpreter agree', async () => {
+test('the database and a simple interpreter agree on random filters and events', async () => {
   const alice = await newTenant(daemon.url);
   const made = fc.sample(anyEvent, { numRuns: 60, seed: 20_261_121 });
   await record(alice, made);
@@ -251,13 +251,13 @@ test.each([
   [{ and: Array(200).fill({}) }, 'filter.and.128'],
   [{ kind: { in: Array(100).fill('x') }, session_id: { nin: Array(29).fill('x') } }, 'filter.session_id.nin'],
   [{ 'metadata.a': { contains: Array(17).fill('x') } }, 'filter.metadata.a.contains'],
-] as [unknown, string][])('what is wrong is refused with its place (%#)', async (filter, parameter) => {
+] as [unknown, string][])('invalid filters are rejected with the location (%#)', async (filter, parameter) => {
   const alice = await newTenant(daemon.url);
   const { status, body } = await list(alice, filter);
   expect([status, body.errors]).toEqual([422, [{ parameter, detail: expect.any(String) }]]);
 });
 
-test('nesting has a limit, and text that is no JSON is refused', async () => {
+test('nesting is limited, and text that is not JSON is rejected', async () => {
   const alice = await newTenant(daemon.url);
   const nested = (n: number): unknown => (n === 0 ? { kind: 'message' } : { not: nested(n - 1) });
   expect((await list(alice, nested(7))).status).toBe(200);
@@ -267,7 +267,7 @@ test('nesting has a limit, and text that is no JSON is refused', async () => {
     expect([text, (await alice.ask('GET', `/v1/events?filter=${encodeURIComponent(text)}`)).status]).toEqual([text, 422]);
 });
 
-test('events are found by the memory that they made', async () => {
+test('events match by fields of the memory that they made', async () => {
   const alice = await newTenant(daemon.url);
   await record(alice, [
     message('no memory'),

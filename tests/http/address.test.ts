@@ -26,7 +26,7 @@ test.each([
   expect(addressOf(from(peer, forwarded), hops)).toBe(expected);
 });
 
-test('what a client writes before the entries of the proxies changes nothing', () => {
+test('forged entries before those of the proxies have no effect', () => {
   fc.assert(
     fc.property(fc.string(), fc.ipV4(), fc.ipV4(), (forged, client, proxy) => {
       expect(addressOf(from('10.0.0.1', `${forged},${client}, ${proxy}`), 2)).toBe(client);

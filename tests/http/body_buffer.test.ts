@@ -7,10 +7,10 @@ import { daemonDatabase } from '../support/database.ts';
 
 const MIB = 1024 * 1024;
 
-/** A daemon that keeps a hundred bytes for each part of a million does not live in it. */
+/** Heap limit that a daemon exceeds if it keeps a hundred bytes for each of a million parts. */
 const HEAP_MB = 128;
 
-test('a body in parts of one byte takes no hundred times its size', async () => {
+test('a body in parts of one byte does not use a hundred times its size', async () => {
   const database = await daemonDatabase();
   const daemon = await spawnDaemon(database.env, {
     REQUEST_TIMEOUT_MS: '120000',
@@ -33,7 +33,7 @@ test('a body in parts of one byte takes no hundred times its size', async () => 
     for (let i = 0; i < 16; i += 1) if (!socket.write(body)) await once(socket, 'drain');
     const answered = once(sent, 'response');
     socket.write('2\r\n{}\r\n0\r\n\r\n');
-    // all of it was read
+    // the whole body was read
     expect((await answered)[0].statusCode).toBe(422);
   } finally {
     await daemon.kill('SIGTERM');
@@ -41,13 +41,13 @@ test('a body in parts of one byte takes no hundred times its size', async () => 
   }
 });
 
-describe('what is gathered', () => {
+describe('a buffer', () => {
   test.each([
     ['bytes', [1, 1, 1, 1, 1]],
     ['large and small in turn', [1, 5000, 1, 70_000, 3, 4096, 4095, 1, 300_000, 2, 2]],
     ['one', [10]],
     ['nothing', []],
-  ])('comes back as it came: %s', (_, sizes) => {
+  ])('returns the bytes that were added: %s', (_, sizes) => {
     const gather = openBuffer();
     const parts = sizes.map((size, i) => Buffer.alloc(size, i + 1));
     for (const part of parts) gather.add(part);
@@ -57,15 +57,15 @@ describe('what is gathered', () => {
     expect(gather.join().subarray(-4).toString()).toBe('more');
   });
 
-  test('is counted until it is cleared, and refused where too much is held', () => {
-    const held = { bytes: 0, max: MIB, byTenant: new Map() };
-    const [one, other] = [openCountedBuffer(held), openCountedBuffer(held)];
+  test('counts towards the limit until it is cleared, and rejects bytes beyond the limit', () => {
+    const budget = { bytes: 0, max: MIB, byTenant: new Map() };
+    const [one, other] = [openCountedBuffer(budget), openCountedBuffer(budget)];
     for (let i = 0; i < 600 * 1024; i += 1024) one.add(Buffer.alloc(1024));
     other.add(Buffer.alloc(400 * 1024));
     expect(() => other.add(Buffer.alloc(100 * 1024))).toThrow(expect.objectContaining({ type: 'unavailable' }));
-    expect(held.bytes).toBe(1000 * 1024);
+    expect(budget.bytes).toBe(1000 * 1024);
     one.clear();
     other.clear();
-    expect(held.bytes).toBe(0);
+    expect(budget.bytes).toBe(0);
   });
 });

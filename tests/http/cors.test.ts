@@ -16,7 +16,7 @@ const corsOf = ({ headers }: Response) =>
 
 const exposed = 'ETag, Location, Idempotent-Replay, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id';
 
-test('the preflight of a listed origin is answered with what it may send', async () => {
+test('the preflight of a listed origin returns the allowed methods and headers', async () => {
   const answer = await ask([OTHER, LISTED], 'OPTIONS', LISTED);
   expect([answer.status, await answer.text()]).toEqual([204, '']);
   expect(corsOf(answer)).toEqual({
@@ -30,7 +30,7 @@ test('the preflight of a listed origin is answered with what it may send', async
   });
 });
 
-test('a request of a listed origin may be read, with our headers', async () => {
+test('a listed origin may read the response and its exposed headers', async () => {
   const answer = await ask([LISTED], 'POST', LISTED);
   expect(answer.status).toBe(200);
   expect(corsOf(answer)).toEqual({
@@ -40,7 +40,7 @@ test('a request of a listed origin may be read, with our headers', async () => {
   });
 });
 
-test('with * any origin is listed, each by its own name', async () => {
+test('with *, the response names the origin of the request', async () => {
   const answer = await ask(['*'], 'POST', OTHER);
   expect(corsOf(answer)).toMatchObject({ vary: 'Origin', 'access-control-allow-origin': OTHER });
 });
@@ -50,10 +50,10 @@ test.each([
   ['no origin', [LISTED], undefined, { vary: 'Origin' }],
   ['no origin where any is listed', ['*'], undefined, { vary: 'Origin' }],
   ['any origin where none is listed', [], OTHER, {}],
-])('%s gets no CORS headers, and no preflight', async (_, origins, origin, told) => {
+])('%s gets no CORS headers, and no preflight', async (_, origins, origin, expected) => {
   const read = await ask(origins, 'POST', origin);
-  expect([read.status, corsOf(read)]).toEqual([200, told]);
+  expect([read.status, corsOf(read)]).toEqual([200, expected]);
   pipeline.close();
   const preflight = await ask(origins, 'OPTIONS', origin);
-  expect([preflight.status, corsOf(preflight)]).toEqual([405, told]);
+  expect([preflight.status, corsOf(preflight)]).toEqual([405, expected]);
 });

@@ -13,7 +13,7 @@ describeWith(['openssl'], 'the TLS port', () => {
   const dir = mkdtempSync(join(tmpdir(), 'handshake-'));
   afterAll(() => rmSync(dir, { recursive: true }));
 
-  test('a connection that never begins its handshake is closed when the time for it is up, and does not hold up the end', async () => {
+  test('a connection without a TLS handshake is closed after the timeout and does not delay the shutdown', async () => {
     execFileSync(makeCert, ['localhost'], { env: { ...process.env, SSL_DIR: dir }, stdio: 'ignore' });
     const pem = (name: string) => readFileSync(join(dir, `${name}.pem`));
     const server = createHttpServer(() => undefined, { cert: pem('cert'), key: pem('key') });
@@ -21,7 +21,7 @@ describeWith(['openssl'], 'the TLS port', () => {
     const silent = connect(Number(new URL(urlOf(server)).port), '127.0.0.1');
     silent.on('error', () => undefined);
     await Promise.all([once(silent, 'connect'), once(server, 'connection')]);
-    // held up, it would end after all of its time, long after the test has been given up
+    // a delayed shutdown would take longer than the timeout of the test
     await drain(server, 0, 600_000);
     silent.destroy();
   });

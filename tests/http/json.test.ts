@@ -17,10 +17,10 @@ function refusal(text: string | Buffer): { type: ProblemType; pointer: string | 
   throw new Error(`accepted: ${text.toString().slice(0, 100)}`);
 }
 
-/** As a client compares: -0 is 0. */
+/** Compares like a client: -0 equals 0. */
 const same = (a: unknown, b: unknown) => expect(JSON.stringify(a)).toBe(JSON.stringify(b));
 
-test('any JSON that is accepted reads back equal', () => {
+test('accepted JSON reads back equal', () => {
   fc.assert(
     fc.property(fc.json({ noUnicodeString: false } as never), (text) => {
       let value: unknown;
@@ -35,7 +35,7 @@ test('any JSON that is accepted reads back equal', () => {
   );
 });
 
-test('every double that a client can write is accepted, and read as itself', () => {
+test('every double is accepted and reads back equal', () => {
   fc.assert(
     fc.property(fc.double({ noNaN: true, noDefaultInfinity: true }), (number) => {
       expect((read(`[${JSON.stringify(number)}]`) as number[])[0]).toBe(number === 0 ? 0 : number);
@@ -66,7 +66,7 @@ test.each([
     '#/map',
   ],
   ['a string beyond the limit', JSON.stringify(['x'.repeat(1_000_001)]), '#/0'],
-])('%s is refused with the pointer to it', (_, text, pointer) => {
+])('%s is rejected with its pointer', (_, text, pointer) => {
   expect(refusal(text)).toEqual({ type: 'impossible-text', pointer });
 });
 
@@ -82,7 +82,7 @@ test.each([
   ['1.7976931348623157e308'],
   ['1E5'],
   ['-0'],
-])('the number %s is taken', (literal) => {
+])('the number %s is accepted', (literal) => {
   same(read(`{"n":${literal}}`), JSON.parse(`{"n":${literal}}`));
 });
 
@@ -98,7 +98,7 @@ test.each(['', '{', '[1,]', '{"a":1}x', '"\u0001"', 'NaN', '01', "{'a':1}", '"un
   },
 );
 
-test('a text that would become a gigabyte of objects is refused before it is parsed', () => {
+test('a text that would become a gigabyte of objects is rejected before it is parsed', () => {
   const parse = jest.spyOn(JSON, 'parse');
   expect(refusal('['.repeat(4_000_000)).type).toBe('impossible-text');
   expect(refusal(`[${'{},'.repeat(4_000_000)}{}]`).type).toBe('too-large');
@@ -110,18 +110,18 @@ test('a text that would become a gigabyte of objects is refused before it is par
 test.each([
   ['backslashes', `"${'\\'.repeat(5_000_000)}`, 'malformed-json'],
   ['noughts', `[0.${'0'.repeat(5_000_000)}1]`, 'impossible-text'],
-] as [string, string, ProblemType][])('five million %s are looked through once', (_, text, type) => {
+] as [string, string, ProblemType][])('five million %s are scanned in linear time', (_, text, type) => {
   expect(cpuMsOf(() => expect(refusal(text).type).toBe(type))).toBeLessThan(QUADRATIC_MS);
 });
 
-/** Its types are those of a module, and it exports the function itself. */
+/** The type declarations of `canonicalize` are for an ES module, but the package exports the function itself. */
 const canonicalize = typedAsModule as unknown as typeof typedAsModule.default;
 
-test('canonical text is that of RFC 8785', () => {
+test('canonicalJson agrees with an implementation of RFC 8785', () => {
   fc.assert(fc.property(fc.jsonValue(), (value) => expect(canonicalJson(value)).toBe(canonicalize(value))));
 });
 
-test('canonical text is the same for equal values, whatever the order of their keys', () => {
+test('canonicalJson returns the same text for equal values, regardless of the order of keys', () => {
   fc.assert(
     fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (value) => {
       const reversed = Object.fromEntries(Object.entries(value).reverse());

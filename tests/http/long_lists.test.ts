@@ -7,7 +7,7 @@ import { runToEnd } from '../support/steps.ts';
 
 const never = () => new AbortController().signal;
 
-test('a body that is written in steps is what JSON.stringify writes', () => {
+test('a body serialized in steps equals the output of JSON.stringify', () => {
   const value = fc.oneof(fc.jsonValue(), fc.constant(undefined), fc.array(fc.option(fc.jsonValue(), { nil: undefined })));
   fc.assert(
     fc.property(fc.dictionary(fc.string(), value), (body) => {
@@ -16,21 +16,21 @@ test('a body that is written in steps is what JSON.stringify writes', () => {
   );
 });
 
-test('a long list is written with a pause after each item', () => {
+test('serializing a long list pauses after each item', () => {
   const steps = jsonInSteps({ data: Array.from({ length: 1000 }, (_, n) => ({ n })), next_cursor: null });
   let pauses = 0;
   while (!steps.next().done) pauses += 1;
   expect(pauses).toBe(1000);
 });
 
-test('a short list, bytes and no body at all stay as they are', async () => {
+test('a short list, bytes and an absent body are not changed', async () => {
   for (const body of [{ data: [1, 2] }, Buffer.from('x'.repeat(1000)), undefined, 'text'] as Reply['body'][]) {
     const reply = { body };
     expect(await serializeLongLists(reply, never)).toBe(reply);
   }
 });
 
-test('an item that cannot be written makes the whole answer fail', async () => {
+test('an item that cannot be serialized fails the whole answer', async () => {
   const bad = {
     toJSON() {
       throw new Error('unreadable');
@@ -39,7 +39,7 @@ test('an item that cannot be written makes the whole answer fail', async () => {
   await expect(serializeLongLists({ body: { data: [...Array(20).fill(1), bad] } }, never)).rejects.toThrow('unreadable');
 });
 
-test('a long page reads as a short one does, with its headers', async () => {
+test('a long page has the same form and headers as a short one', async () => {
   const daemon = await startTestDaemon();
   const alice = await newTenant(daemon.url);
   const events = Array.from({ length: 40 }, (_, i) => message(`note ${i} “é”`));

@@ -10,23 +10,23 @@ afterAll(() => daemon.stop());
 
 type Json = Record<string, any>;
 const isName = /(?:^|_)(?:id|ids|name|username|agents|users|refs|tool|subject|unit|supersedes|contradicts|to_agent)$/;
-/** What is only compared with what is there: an answer must not tell why it is wrong, or an older release took it. */
+/** Fields that are only compared with stored values. Their errors must not reveal details, or older releases accepted such values. */
 const free = [
   'logIn tenant_id',
   'logIn username',
   ...['user_id', 'session_id', 'project_id', 'agent_id'].map((kind) => `erase ${kind}`),
 ];
 
-/** Every field of a request that is an id or a name, with its schema. */
-function namesIn(schema: Json, found: [string, Json][] = []): [string, Json][] {
-  if (schema.$ref) return namesIn(resolve(schema), found);
-  for (const inner of [...(schema.anyOf ?? []), ...(schema.oneOf ?? []), ...(schema.allOf ?? [])]) namesIn(inner, found);
-  if (schema.items) namesIn(schema.items, found);
+/** Lists all fields of requests that are ids or names, with their schemas. */
+function namesIn(schema: Json, names: [string, Json][] = []): [string, Json][] {
+  if (schema.$ref) return namesIn(resolve(schema), names);
+  for (const inner of [...(schema.anyOf ?? []), ...(schema.oneOf ?? []), ...(schema.allOf ?? [])]) namesIn(inner, names);
+  if (schema.items) namesIn(schema.items, names);
   for (const [name, field] of Object.entries((schema.properties ?? {}) as Json)) {
-    if (isName.test(name)) found.push(...stringsOf(field).map((text): [string, Json] => [name, text]));
-    namesIn(field, found);
+    if (isName.test(name)) names.push(...stringsOf(field).map((text): [string, Json] => [name, text]));
+    namesIn(field, names);
   }
-  return found;
+  return names;
 }
 const resolve = ({ $ref }: Json): Json =>
   ($ref as string)
@@ -43,13 +43,13 @@ function stringsOf(schema: Json): Json[] {
 
 const operations = Object.values(document.paths).flatMap((methods) => Object.values(methods)) as unknown as Json[];
 
-test('every id and name of a request is declared as one line', () => {
+test('every id and name in a request rejects line separators', () => {
   const open = operations.flatMap(({ operationId, parameters = [], requestBody }) => {
     const body = Object.values((requestBody?.content ?? {}) as Json).flatMap(({ schema }) => (schema ? namesIn(schema) : []));
-    const given = (parameters as Json[]).flatMap(({ name, schema, in: where }) =>
+    const fromParameters = (parameters as Json[]).flatMap(({ name, schema, in: where }) =>
       where !== 'header' && isName.test(name) ? stringsOf(schema).map((text): [string, Json] => [name, text]) : [],
     );
-    return [...body, ...given]
+    return [...body, ...fromParameters]
       .filter(
         ([, { pattern }]) =>
           pattern === undefined || ['\n', '\x85', '\u2028'].some((end) => new RegExp(pattern).test(`a${end}b`)),
@@ -60,7 +60,7 @@ test('every id and name of a request is declared as one line', () => {
 });
 
 test.each(['\n', '\r', '\v', '\f', '\x01', '\x1b', '\x7f', '\x85', '\x9f', '\u2028', '\u2029'])(
-  'a name with %j in it is refused wherever one is written or asked for',
+  'a name that contains %j is rejected in writes and reads',
   async (character) => {
     const alice = await newTenant(daemon.url);
     const bad = `a${character}b`;
@@ -92,7 +92,7 @@ test.each(['\n', '\r', '\v', '\f', '\x01', '\x1b', '\x7f', '\x85', '\x9f', '\u20
   },
 );
 
-test('every other character is taken in a name, and reads back', async () => {
+test('every other character is accepted in a name and reads back', async () => {
   const alice = await newTenant(daemon.url);
   const id = ' \u00a0\u200b\u200d\u202e\ufeff\u{e0041}😀## Rules';
   const { status, body } = await alice.ask('POST', '/v1/events', { body: message('x', { actor: { type: 'human', id } }) });

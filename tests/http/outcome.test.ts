@@ -20,10 +20,10 @@ test.each([
     ['precondition-failed', 'The counter has version 3.'],
   ],
   [{ status: 'refused', refusal: { code: 'AM409', detail: 'the lease is held' } }, ['conflict', 'The lease is held.']],
-] as const)('the outcome %j is told as %j', (outcome, told) => {
-  expect(problemOf(outcome)).toEqual(told);
+] as const)('the outcome %j becomes %j', (outcome, expected) => {
+  expect(problemOf(outcome)).toEqual(expected);
 });
 
-test('a retry says so in a header', () => {
+test('an idempotent replay has a header', () => {
   expect([replayHeaders(true), replayHeaders(false)]).toEqual([{ 'Idempotent-Replay': 'true' }, {}]);
 });

@@ -5,7 +5,7 @@ const part = fc.oneof(fc.string({ unit: 'grapheme' }), fc.maxSafeInteger());
 const key = fc.array(part, { minLength: 1, maxLength: 4 });
 const kindsOf = (values: (string | number)[]) => values.map((value) => typeof value as 'string' | 'number');
 
-test('a cursor leads back to the key it was made of', () => {
+test('decoding a cursor returns the key that was encoded', () => {
   fc.assert(
     fc.property(key, (values) => {
       const usable = values.every((value) => typeof value === 'number' || !value.includes('\u0000'));
@@ -17,7 +17,7 @@ test('a cursor leads back to the key it was made of', () => {
   );
 });
 
-test('a cursor of another list is refused', () => {
+test('a cursor of another list is rejected', () => {
   fc.assert(
     fc.property(key, key, (values, others) => {
       fc.pre(JSON.stringify(kindsOf(values)) !== JSON.stringify(kindsOf(others)));
@@ -39,7 +39,7 @@ test.each([
   ['a rounded number', encode('[9007199254740993]')],
   ['null', encode('[null]')],
   ['deep nesting', encode('['.repeat(300))],
-])('%s is no cursor, and the client is told', (_, cursor) => {
+])('%s is rejected as a cursor', (_, cursor) => {
   expect(() => decodeCursor(cursor, ['number'])).toThrow(
     expect.objectContaining({
       type: 'validation',
@@ -48,12 +48,12 @@ test.each([
   );
 });
 
-test('a cursor with text that PostgreSQL cannot keep is refused', () => {
+test('a cursor with text that PostgreSQL cannot store is rejected', () => {
   expect(() => decodeCursor(encode('["\\u0000"]'), ['string'])).toThrow('The cursor does not belong to this list.');
   expect(() => decodeCursor(encode('["\\ud800"]'), ['string'])).toThrow('The cursor does not belong to this list.');
 });
 
-test('pages cut by their cursors are the list', () => {
+test('all pages together are the list', () => {
   fc.assert(
     fc.property(fc.uniqueArray(fc.nat()), fc.integer({ min: 1, max: 7 }), (numbers, limit) => {
       const all = numbers.sort((a, b) => a - b);

@@ -10,7 +10,7 @@ import { declareFor } from '../../src/http/route.ts';
 import { createHttpServer } from '../../src/http/server.ts';
 import { createLogger } from '../../src/log.ts';
 
-// The pipeline around a handler, without a database.
+// The request pipeline without a database.
 
 interface Caller {
   tenant: string;

@@ -30,7 +30,7 @@ test.each([
   ['pool_saturated', 'unavailable'],
   ['pool_share', 'rate-limited'],
   ['write_queue_full', 'unavailable'],
-  // what we did wrong ourselves is not the client's fault
+  // bugs of the service are not the client's fault
   ['42601', 'internal'],
   ['42501', 'internal'],
   ['42P01', 'internal'],
@@ -48,12 +48,12 @@ test.each([
   'timeout exceeded when trying to connect',
   'Query read timeout',
   'Client has encountered a connection error and is not queryable',
-])('pg’s own "%s" means that the database is away', (message) => {
+])('the pg error "%s" means that the database is unavailable', (message) => {
   expect(toProblem(new Error(message)).type).toBe('unavailable');
 });
 
 test.each([[undefined], [null], ['text'], [0], [{ code: 42 }], [{ code: 'constructor' }], [new TypeError('secret')]])(
-  'anything else that is thrown (%p) is a 500 that says nothing',
+  'any other thrown value (%p) is a 500 without details',
   (error) => {
     const problem = toProblem(error);
     expect(problem.type).toBe('internal');
@@ -61,7 +61,7 @@ test.each([[undefined], [null], ['text'], [0], [{ code: 42 }], [{ code: 'constru
   },
 );
 
-test('a problem document has the members of RFC 9457 and its own', () => {
+test('a problem document has the members of RFC 9457 and its extensions', () => {
   const problem = new Problem('gone', 'The log begins at 7.', { members: { oldest_seq: 7 } });
   expect(problemBody(problem, 'r1')).toEqual({
     type: '/docs/problems#gone',
@@ -73,7 +73,7 @@ test('a problem document has the members of RFC 9457 and its own', () => {
   });
 });
 
-test('every type has a status, a title and an advice', () => {
+test('every type has a status, a title and advice', () => {
   for (const [status, title, advice] of Object.values(problems)) {
     expect(status).toBeGreaterThanOrEqual(400);
     expect(title.length * advice.length).toBeGreaterThan(0);

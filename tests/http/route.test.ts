@@ -31,11 +31,11 @@ const faultsOf = (raw: Partial<RawInput>) => {
   throw new Error('accepted');
 };
 
-test('what fits is parsed, defaults included', () => {
+test('valid input is parsed and gets defaults', () => {
   expect(parse({ query: { limit: '7' } })).toEqual({ params: { id: 'x' }, query: { limit: 7 }, body: { name: 'n', tags: [] } });
 });
 
-test('everything that is wrong is told at once, each with its place', () => {
+test('all errors are reported at once with their locations', () => {
   const faults = faultsOf({ params: { id: 'too long' }, query: { limit: 'x', page: '1' }, body: { name: 1, nmae: 2 } });
   expect(faults).toEqual([
     { parameter: 'id', detail: expect.any(String) },
@@ -46,19 +46,19 @@ test('everything that is wrong is told at once, each with its place', () => {
   ]);
 });
 
-test('of very many faults fifty are told', () => {
+test('at most fifty errors are reported', () => {
   const unknown = Object.fromEntries(Array.from({ length: 9000 }, (_, i) => [`k${i}`, 0]));
   expect(faultsOf({ body: { name: 'n', ...unknown } })).toHaveLength(50);
   expect(faultsOf({ query: unknown, body: { name: 1, ...unknown } })).toHaveLength(50);
 });
 
-test('a union says what is wrong with its closest member, by JSON pointer', () => {
+test('a union reports the errors of its closest member', () => {
   expect(faultsOf({ body: { items: [{ 'a/b~c': 1 }, { 'a/b~c': 'x' }] } })).toEqual([
     { pointer: '#/items/1/a~1b~0c', detail: expect.any(String) },
   ]);
 });
 
-test('where not even the kind is right, the field that may be the kind is named too, in plain words', () => {
+test('an invalid discriminator is reported with its allowed values', () => {
   const kinds = z.discriminatedUnion('kind', [
     z.strictObject({ kind: z.literal('fact'), text: z.string().min(1) }),
     z.strictObject({ kind: z.literal('note'), at: z.iso.datetime() }),
@@ -81,7 +81,7 @@ test('where not even the kind is right, the field that may be the kind is named 
   expect(of({ kind: 'note', at: 'noon' })).toEqual(['#/at must be an RFC 3339 time such as 2026-01-05T10:00:00Z']);
 });
 
-test('where the kind is wrong the faults that every kind shares are told beside it; no place is told twice', () => {
+test('with an invalid discriminator, errors that all members share are reported too, each location once', () => {
   const shared = {
     channel: z.enum(['team', 'public']),
     at: z.iso.datetime().refine((text) => text.startsWith('2'), 'must be of this millennium'),
@@ -113,21 +113,21 @@ test('where the kind is wrong the faults that every kind shares are told beside 
     at.replace('#', '#/items/0'),
     '#/items/0/title must be a string',
   ]);
-  // the single shape is what an empty body most likely means; a batch is told by its field
+  // an empty body most likely means the single form; a batch is recognized by its field
   expect(of({})).toEqual(['#/kind required', '#/channel required', '#/at required']);
   expect(of({ items: 'x' })).toEqual(['#/items must be an array']);
   expect(of({ items: [], channel: 'team' })).toEqual(['#/channel unknown field']);
 });
 
-test.each([[undefined], [null], ['text'], [[]], [7]])('a body that is no object (%p) is refused as a whole', (body) => {
+test.each([[undefined], [null], ['text'], [[]], [7]])('a body that is not an object (%p) gets a single error', (body) => {
   expect(faultsOf({ body })?.[0]).toMatchObject({ pointer: '#' });
 });
 
-test('a parameter that is given twice is refused where one is wanted', () => {
+test('a repeated parameter is rejected if it takes one value', () => {
   expect(faultsOf({ query: { limit: ['1', '2'] } })).toEqual([{ parameter: 'limit', detail: 'must not be repeated' }]);
 });
 
-test('a route without a query takes none', () => {
+test('a route without a query schema rejects parameters', () => {
   const { query: _, ...plain } = route;
   expect(() => parseInput(plain, { params: { id: 'x' }, query: { a: '1' }, body: { name: 'n' } })).toThrow(Problem);
 });

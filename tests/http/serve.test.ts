@@ -5,7 +5,7 @@ import { matchPath, urlOf } from '../../src/http/url.ts';
 import { eventually } from '../support/eventually.ts';
 import { expectProblem, gate, json, MAX, type Pipeline, startPipeline } from './pipeline.ts';
 
-// The pipeline around a handler, without a database.
+// The request pipeline without a database.
 
 let pipeline: Pipeline;
 let url: string;
@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => pipeline.close());
 afterEach(() => expect([gate.bytesInFlight.bytes, gate.inFlight.count]).toEqual([0, 0]));
 
-const post = (...asked: Parameters<Pipeline['post']>) => pipeline.post(...asked);
+const post = (...args: Parameters<Pipeline['post']>) => pipeline.post(...args);
 
 test.each([
   ['no JSON type', '{}', { 'content-type': 'text/plain' }, 'unsupported-media-type'],
@@ -34,15 +34,15 @@ test.each([
   ['another tenant in a header', '{}', { ...json, 'x-tenant-id': 'other' }, 'forbidden'],
   ['an endless Idempotency-Key', '{}', { ...json, 'idempotency-key': 'x'.repeat(256) }, 'validation'],
   ['an Idempotency-Key of other characters', '{}', { ...json, 'idempotency-key': 'é' }, 'validation'],
-] as [string, string, Record<string, string>, ProblemType][])('%s is refused', async (_, body, headers, type) => {
+] as [string, string, Record<string, string>, ProblemType][])('%s is rejected', async (_, body, headers, type) => {
   await expectProblem(await post('/json/1', body, headers), type);
 });
 
-test.each(['UTF-8', 'utf8', '"utf-8"'])('the charset %s is taken', async (charset) => {
+test.each(['UTF-8', 'utf8', '"utf-8"'])('the charset %s is accepted', async (charset) => {
   expect((await post('/json/1', '{"a":"ü"}', { 'content-type': `application/json; charset=${charset}` })).status).toBe(200);
 });
 
-test('a repeated name is told by its pointer; the same name elsewhere, or in a text, repeats nothing', async () => {
+test('a repeated field is reported by its pointer; the same name in another object or in a string is allowed', async () => {
   const { errors } = await expectProblem(
     await post('/json/1', '{"l":[{"a":1},{"b":"\\"a\\":1","c":1,"c":2}]}'),
     'impossible-text',
@@ -53,7 +53,7 @@ test('a repeated name is told by its pointer; the same name elsewhere, or in a t
 });
 
 test.each(['Content-Type: application/json', 'Idempotency-Key: k', 'Authorization: Bearer x', 'X-API-Key: x'])(
-  'the header %s twice is refused, also where both are equal',
+  'a repeated header %s is rejected, even with equal values',
   async (line) => {
     const socket = connect(new URL(url).port as unknown as number, '127.0.0.1');
     const type = line.startsWith('Content-Type') ? '' : 'Content-Type: application/json\r\n';
@@ -67,7 +67,7 @@ test.each(['Content-Type: application/json', 'Idempotency-Key: k', 'Authorizatio
   },
 );
 
-test('another tenant in the query is refused, the own one is taken and not passed on', async () => {
+test('another tenant in the query is rejected; the caller’s own is removed', async () => {
   await expectProblem(await post('/json/1?tenant_id=other', '{}'), 'forbidden');
   await expectProblem(await post('/json/1?tenant_id=acme&tenant_id=other', '{}'), 'forbidden');
   const answer = (await (
@@ -91,7 +91,7 @@ test.each([
   await expectProblem(await post(path, '{}'), type);
 });
 
-test('a method that the path lacks is told with those it has', async () => {
+test('an unsupported method returns 405 with the supported ones', async () => {
   const response = await fetch(`${url}/json/1`, { method: 'DELETE' });
   await expectProblem(response, 'method-not-allowed');
   expect(response.headers.get('allow')).toBe('POST');
@@ -102,15 +102,14 @@ test('a path parameter is decoded once', async () => {
   expect(answer.params).toEqual({ id: 'a/b%2F' });
 });
 
-test('a request id is taken if it is sane and made otherwise', async () => {
-  const of = async (given: string) =>
-    (await post('/json/1', '{}', { ...json, 'x-request-id': given })).headers.get('x-request-id');
+test('a valid request id is kept, an invalid one is replaced', async () => {
+  const of = async (id: string) => (await post('/json/1', '{}', { ...json, 'x-request-id': id })).headers.get('x-request-id');
   expect(await of('trace-1:a.b')).toBe('trace-1:a.b');
   expect(await of('<script>')).toMatch(/^[0-9a-f-]{36}$/);
   expect(await of('x'.repeat(129))).toMatch(/^[0-9a-f-]{36}$/);
 });
 
-test('the same key is another one for another body, and the same for the same value in another order', async () => {
+test('the idempotency hashes depend on the value of the body but not on the order of its fields', async () => {
   const of = async (body: string) => {
     const answer = (await (await post('/json/1', body, { ...json, 'idempotency-key': 'k' })).json()) as {
       idempotency: { key: string; body: string };
@@ -127,7 +126,7 @@ test('the same key is another one for another body, and the same for the same va
   expect(other.body).not.toBe(one.body);
 });
 
-test('what takes too long is answered 503, and its handler told', async () => {
+test('a request that takes too long returns 503 and aborts its handler', async () => {
   const impatient = await startPipeline({ ...gate, timeoutMs: 100 });
   const response = await fetch(`${impatient.url}/slow`);
   await expectProblem(response, 'unavailable');
@@ -135,22 +134,22 @@ test('what takes too long is answered 503, and its handler told', async () => {
   impatient.close();
 });
 
-test('an error of ours is a 500 that says nothing of the inside', async () => {
+test('an internal error is a 500 without details', async () => {
   const body = await expectProblem(await fetch(`${url}/broken`), 'internal');
   expect(JSON.stringify(body)).not.toContain('secret');
 });
 
-test('megabytes of raw bytes take no more than their time', async () => {
+test('a raw body of several megabytes is read quickly', async () => {
   const response = await post('/raw', Buffer.alloc(9 * MAX, 1), { 'content-type': 'a/b' });
   expect(await response.json()).toEqual({ bytes: 9 * MAX });
 });
 
-test('a client that leaves in the middle of its body frees what it held', async () => {
+test('a client that disconnects while it sends its body releases its slot and bytes', async () => {
   const socket = connect(new URL(url).port as unknown as number, '127.0.0.1');
   socket.write(
     `POST /json/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50000\r\n\r\n${' '.repeat(10_000)}`,
   );
-  await eventually(() => gate.bytesInFlight.bytes >= 10_000, 'what was sent is held');
+  await eventually(() => gate.bytesInFlight.bytes >= 10_000, 'the sent bytes are reserved');
   socket.destroy();
   await eventually(() => gate.bytesInFlight.bytes === 0, 'it is let go');
 });
@@ -168,7 +167,7 @@ describe('matchPath', () => {
     expect(matchPath(template, path)).toEqual(params);
   });
 
-  test('a path that is no text is a problem', () => {
+  test('a path that is not valid UTF-8 is a problem', () => {
     expect(() => matchPath('/{a}', '/%c3%28')).toThrow(expect.objectContaining<Partial<Problem>>({ type: 'malformed-request' }));
   });
 });

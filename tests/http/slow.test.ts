@@ -9,23 +9,26 @@ import { pagesOf } from '../../src/http/pages.ts';
 import { createHttpServer } from '../../src/http/server.ts';
 import { endChunked } from '../../src/http/write_chunked.ts';
 
-// Clients that take or send a little at a time.
+// Clients that read or send slowly.
 
 const SIZE = 24 * 1024 * 1024;
 const bytes = Buffer.alloc(SIZE, 'x');
-const PIECE_MS = 2_500;
+const CHUNK_MS = 2_500;
 
-/** Serves one request by `work` and asks for it. */
-async function serving(work: (res: ServerResponse) => unknown, read: (res: IncomingMessage) => Promise<void>): Promise<void> {
+/** Sends a request to a server that runs `work`, and reads the response with `read`. */
+async function withResponse(
+  work: (res: ServerResponse) => unknown,
+  read: (res: IncomingMessage) => Promise<void>,
+): Promise<void> {
   const server = createServer((_req, res) => void work(res)).listen(0, '127.0.0.1');
   await once(server, 'listening');
   try {
-    const asked = request({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', agent: false });
-    asked.on('error', () => undefined).end();
-    const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+    const req = request({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', agent: false });
+    req.on('error', () => undefined).end();
+    const [answer] = (await once(req, 'response')) as [IncomingMessage];
     answer.on('error', () => undefined);
     await read(answer);
-    asked.destroy();
+    req.destroy();
   } finally {
     close(server);
   }
@@ -36,7 +39,7 @@ const close = (server: Server) => {
   server.close();
 };
 
-/** Some 4 MiB a second. */
+/** Reads about 4 MiB/s; returns the number of bytes. */
 async function readSteadily(answer: IncomingMessage): Promise<number> {
   let got = 0;
   for await (const part of answer) {
@@ -50,7 +53,7 @@ const writers: [string, (res: ServerResponse) => Promise<boolean>][] = [
   [
     'an export',
     async (res) => {
-      const done = await openOutput(res, PIECE_MS)
+      const done = await openOutput(res, CHUNK_MS)
         .write(bytes)
         .then(
           () => true,
@@ -63,17 +66,17 @@ const writers: [string, (res: ServerResponse) => Promise<boolean>][] = [
   [
     'an answer',
     async (res) => {
-      await endChunked(res, bytes, PIECE_MS);
+      await endChunked(res, bytes, CHUNK_MS);
       return res.writableFinished;
     },
   ],
 ];
 
 test.each(writers)(
-  'a reader of %s that is slow and steady gets all of it',
+  'a slow but steady reader of %s gets all bytes',
   async (_, write) => {
     let written: Promise<boolean> | undefined;
-    await serving(
+    await withResponse(
       (res) => (written = write(res)),
       async (answer) => expect(await readSteadily(answer)).toBe(SIZE),
     );
@@ -83,10 +86,10 @@ test.each(writers)(
 );
 
 test.each(writers)(
-  'a reader of %s that stops is cut off',
+  'a reader of %s that stops is disconnected',
   async (_, write) => {
     let written: Promise<boolean> | undefined;
-    await serving(
+    await withResponse(
       (res) => (written = write(res)),
       async (answer) => {
         answer.pause();
@@ -97,7 +100,7 @@ test.each(writers)(
   60_000,
 );
 
-test('a body that nobody reads does not keep a connection to the pages open', async () => {
+test('a connection to the pages is closed if a request body trickles in that nobody reads', async () => {
   const app = express();
   pagesOf({} as OpenApi)(app);
   const server = createHttpServer(app).listen(0, '127.0.0.1');
@@ -110,7 +113,7 @@ test('a body that nobody reads does not keep a connection to the pages open', as
     socket.write('GET /docs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n');
     await once(socket, 'data');
     const closed = new Promise((resolve) => socket.once('close', resolve));
-    // a byte now and then
+    // a byte from time to time
     for (let i = 0; i < 4; i += 1) {
       socket.write('a');
       await new Promise((resolve) => setImmediate(resolve));

@@ -3,7 +3,7 @@ import { createServer, get } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { withTimeout } from '../../src/http/timeout.ts';
 
-test.each(['before', 'after'])('the signal is aborted where the client left %s the work asked for it', async (when) => {
+test.each(['before', 'after'])('the signal is aborted if the client disconnects %s the work requests it', async (when) => {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const request = get({ host: '127.0.0.1', port: (server.address() as AddressInfo).port });

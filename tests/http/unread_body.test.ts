@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { Problem, type ProblemType } from '../../src/http/problem.ts';
 import { expectProblem, gate, json, MAX, type Pipeline, startPipeline } from './pipeline.ts';
 
-// Bodies that are refused before they have come.
+// Requests that are rejected before their body has arrived.
 
 let pipeline: Pipeline;
 let url: string;
@@ -15,34 +15,34 @@ beforeAll(async () => {
 afterAll(() => pipeline.close());
 afterEach(() => expect([gate.bytesInFlight.bytes, gate.inFlight.count]).toEqual([0, 0]));
 
-const post = (...asked: Parameters<Pipeline['post']>) => pipeline.post(...asked);
+const post = (...args: Parameters<Pipeline['post']>) => pipeline.post(...args);
 
-test('a body that is announced too large is refused, and the connection serves on', async () => {
+test('a body announced as too large is rejected, and the connection can be reused', async () => {
   await expectProblem(await post('/json/1', Buffer.alloc(MAX + 1, 0x20)), 'too-large');
   expect((await post('/json/1', '{}')).status).toBe(200);
 });
 
-test('a body that turns out too large is refused with an answer before the connection ends', async () => {
+test('a body that turns out too large is answered before the connection closes', async () => {
   const sent = request(`${url}/json/1`, { method: 'POST', headers: { ...json, 'transfer-encoding': 'chunked' } });
   sent.on('error', () => undefined);
   for (let i = 0; i < 40; i += 1) sent.write(Buffer.alloc(MAX, 0x20));
   const [answer] = (await once(sent, 'response')) as [IncomingMessage];
   expect(answer.statusCode).toBe(413);
   answer.resume();
-  // what is sent after the answer may find the connection closed: that is an error and no answer
+  // sending after the answer may fail because the connection is closed
   await new Promise((resolve) => sent.once('close', resolve));
   expect((await post('/json/1', '{}')).status).toBe(200);
 });
 
-test('bodies that are too many bytes together are shed', async () => {
+test('bodies that exceed the byte limit together are rejected', async () => {
   const sends = Array.from({ length: 4 }, () => post('/raw', Buffer.alloc(9 * MAX), { 'content-type': 'a/b' }));
   const statuses = (await Promise.all(sends)).map((response) => response.status);
   expect(statuses.every((status) => [200, 429, 503].includes(status))).toBe(true);
 });
 
-/** Announces a body and sends only the beginning of it; what is answered, and how many bytes the server took. */
+/** Announces a body and sends only its beginning. Returns the answer and the number of bytes that the server read. */
 async function announce(path: string, headers: string, bytes: number) {
-  const taken = new Promise<Socket>((resolve) => pipeline.server.once('connection', resolve));
+  const accepted = new Promise<Socket>((resolve) => pipeline.server.once('connection', resolve));
   const socket = connect(new URL(url).port as unknown as number, '127.0.0.1');
   let answer = '';
   socket.on('data', (part) => {
@@ -53,12 +53,12 @@ async function announce(path: string, headers: string, bytes: number) {
   socket.write(`POST ${path} HTTP/1.1\r\nHost: x\r\n${headers}Content-Length: ${bytes}\r\n\r\n`);
   await once(socket, 'data');
   socket.write(Buffer.alloc(bytes, 0x20));
-  const remote = await taken;
+  const remote = await accepted;
   await closed;
   return { answer, read: remote.bytesRead };
 }
 
-describe('a long body that is refused is not read, and its connection ends', () => {
+describe('a long body of a rejected request is not read, and its connection is closed', () => {
   const refused = (type: ProblemType) => () => {
     throw new Problem(type, 'no');
   };
@@ -66,7 +66,7 @@ describe('a long body that is refused is not read, and its connection ends', () 
     ['without a credential', { identify: refused('unauthenticated') }, '/raw', '', 401],
     ['beyond its request budget', { admit: refused('rate-limited') }, '/raw', '', 429],
     ['beyond its byte budget', { admitBytes: refused('rate-limited') }, '/raw', '', 429],
-    ['where too much is held', { bytesInFlight: { bytes: 200 * MAX, max: 200 * MAX, byTenant: new Map() } }, '/raw', '', 503],
+    ['beyond the byte limit', { bytesInFlight: { bytes: 200 * MAX, max: 200 * MAX, byTenant: new Map() } }, '/raw', '', 503],
     [
       'where its tenant holds too much',
       { bytesInFlight: { bytes: 0, max: 200 * MAX, byTenant: new Map([['acme', 99 * MAX]]) } },
@@ -74,7 +74,7 @@ describe('a long body that is refused is not read, and its connection ends', () 
       '',
       429,
     ],
-    ['longer than is taken', {}, '/json/1', 'Content-Type: application/json\r\n', 413],
+    ['longer than the limit', {}, '/json/1', 'Content-Type: application/json\r\n', 413],
     ['of another media type', {}, '/json/1', 'Content-Type: text/plain\r\n', 415],
     ['compressed', {}, '/raw', 'Content-Encoding: gzip\r\n', 415],
   ])('%s', async (_, changed, path, headers, status) => {
@@ -85,7 +85,7 @@ describe('a long body that is refused is not read, and its connection ends', () 
       const { answer, read } = await announce(path, headers, bytes);
       expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
       expect(answer).toMatch(/^Connection: close\r$/im);
-      // what one read of the socket brings, and no more
+      // at most what one read of the socket returns
       expect(read).toBeLessThan(0.2 * bytes + 128 * 1024);
     } finally {
       Object.assign(gate, before);
@@ -93,7 +93,7 @@ describe('a long body that is refused is not read, and its connection ends', () 
   });
 });
 
-test('a body that is asked for before it is sent is judged first', async () => {
+test('with Expect: 100-continue the request is checked before the body is sent', async () => {
   const ask = async (bytes: number) => {
     const sent = request(`${url}/raw`, { method: 'POST', headers: { expect: '100-continue', 'content-length': bytes } });
     sent.on('error', () => undefined);

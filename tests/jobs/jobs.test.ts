@@ -10,20 +10,20 @@ import { newName } from '../support/client.ts';
 import { daemonDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 
-let given: Awaited<ReturnType<typeof daemonDatabase>>;
+let copy: Awaited<ReturnType<typeof daemonDatabase>>;
 let database: Database;
 const log = createLogger('silent');
 const opened: Jobs[] = [];
 beforeAll(async () => {
-  given = await daemonDatabase();
-  database = await openDatabase(loadConfig({ ...given.env, NODE_ENV: 'test' }), log);
+  copy = await daemonDatabase();
+  database = await openDatabase(loadConfig({ ...copy.env, NODE_ENV: 'test' }), log);
 });
 afterEach(async () => {
   for (const jobs of opened.splice(0)) await jobs.stop();
 });
 afterAll(async () => {
   await database.close();
-  await given.release();
+  await copy.release();
 });
 
 async function makeTenant(): Promise<Tenant> {
@@ -39,7 +39,7 @@ function open(handlers: Handlers, settings = { lease_ms: 1000, parallel: 2 }): J
   return jobs;
 }
 
-/** A lease that does not run out by itself in a test. */
+/** A lease that does not expire during a test. */
 const LONG_MS = 600_000;
 const spent = { max_tries: 100, problem: {} };
 const view = (tenant: Tenant, job_id: string) => tenant.read((db) => readJob(db, tenant.id, job_id, null));
@@ -51,11 +51,11 @@ async function until(tenant: Tenant, job_id: string, state: string) {
   }, `the job to be ${state}`);
   return job!;
 }
-/** As if the lease had run out. */
+/** Expires the lease. */
 const expire = (tenant: Tenant, job_id: string) =>
   tenant.write((db) => db.run('update jobs set due_at = clock_timestamp() where job_id = $1', [job_id]));
 
-test('a job that is started runs, tells how far it is, and keeps its result but not what it was asked', async () => {
+test('a job runs, reports progress, and keeps its result but not its input', async () => {
   const tenant = await makeTenant();
   const jobs = open({
     count: async (job) => {
@@ -71,17 +71,17 @@ test('a job that is started runs, tells how far it is, and keeps its result but 
   expect(kept).toEqual({ input: {}, cursor: null });
 });
 
-test('a job that this process has no hands for is left as it is to one that has', async () => {
+test('a job without a handler in this process is left to others', async () => {
   const tenant = await makeTenant();
   const stranger = open({});
   const { job_id } = await stranger.start(tenant, 'count', { to: 1 }, 'usr_1');
   await stranger.resume();
   const left = await view(tenant, job_id);
-  // begun, given back, and due again in a while: not ended
+  // claimed, released and due again later: not ended
   expect([left?.state, left?.problem, left?.finished_at]).toEqual(['running', undefined, undefined]);
 });
 
-test('when a holder dies another takes the job up from its cursor, and the first one is refused when it comes back', async () => {
+test('if a daemon dies, another continues its job from the cursor, and the first one is rejected when it resumes', async () => {
   const tenant = await makeTenant();
   const { job_id } = await startJob(tenant, 'walk', { to: 4 }, 'usr_1');
   const dead = (await claimJob(tenant, job_id, 2, LONG_MS, spent))!;
@@ -104,10 +104,10 @@ test('when a holder dies another takes the job up from its cursor, and the first
   expect(await reportJob(tenant, job_id, dead.token, { done: 3 }, LONG_MS)).toBe(false);
 });
 
-test('a job runs longer than its lease while its daemon lives, and a stopped daemon lets go of it at once', async () => {
+test('a job may run longer than its lease, and a daemon that stops releases it at once', async () => {
   const tenant = await makeTenant();
   let stoppedAt = 0;
-  // far more than the lease lasts
+  // much longer than the lease
   const STEPS = 100;
   const wait: Handlers = {
     wait: async (job) => {
@@ -131,23 +131,23 @@ test('a job runs longer than its lease while its daemon lives, and a stopped dae
   expect((await until(tenant, job_id, 'done')).progress).toEqual({ done: STEPS, total: STEPS });
 });
 
-test('a job that never comes further, whoever takes it, is given up; one that does is not', async () => {
+test('a job without progress fails after a number of claims; one with progress does not', async () => {
   const tenant = await makeTenant();
   const { job_id } = await startJob(tenant, 'deadly', {}, 'usr_1');
   const { job_id: other } = await startJob(tenant, 'slow', {}, 'usr_1');
-  let taken = 0;
+  let claims = 0;
   const take = async (id: string) => {
     const job = await claimJob(tenant, id, 2, 0, spent);
-    taken += 1;
+    claims += 1;
     return job!;
   };
   for (let i = 0; i < 30; i += 1) {
-    // each of these daemons dies of it
+    // each of these daemons dies
     await take(job_id);
     const { token } = await take(other);
     await reportJob(tenant, other, token, { done: i, cursor: i }, 0);
   }
-  expect(taken).toBe(60);
+  expect(claims).toBe(60);
   const begun: string[] = [];
   const handler = (name: string) => async () => ({ name: begun.push(name) });
   await open({ deadly: handler('deadly'), slow: handler('slow') }).resume();
@@ -158,7 +158,7 @@ test('a job that never comes further, whoever takes it, is given up; one that do
   expect(begun).toEqual(['slow']);
 });
 
-test('equal requests under one key begin one job; another body is refused', async () => {
+test('equal requests with one key start one job; a different body is rejected', async () => {
   const tenant = await makeTenant();
   const key = { key: 'aa'.repeat(32), body: 'bb'.repeat(32) };
   const made = await Promise.all(Array.from({ length: 8 }, () => startJob(tenant, 'x', {}, 'usr_1', key)));
@@ -167,7 +167,7 @@ test('equal requests under one key begin one job; another body is refused', asyn
   await expect(startJob(tenant, 'x', {}, 'usr_1', { ...key, body: 'cc'.repeat(32) })).rejects.toMatchObject({ code: 'AM409' });
 });
 
-test('a tenant has at most twenty unfinished jobs and two that run; another tenant’s is begun beside them', async () => {
+test('a tenant has at most twenty unfinished jobs and two running ones; jobs of other tenants run beside them', async () => {
   const [busy, quiet] = [await makeTenant(), await makeTenant()];
   for (let i = 0; i < 20; i += 1) await startJob(busy, 'hold', {}, 'usr_1');
   await expect(startJob(busy, 'hold', {}, 'usr_1')).rejects.toMatchObject({ code: 'AM409' });
@@ -192,7 +192,7 @@ test('a tenant has at most twenty unfinished jobs and two that run; another tena
   expect([begun.length, most]).toEqual([21, 2]);
 }, 30_000);
 
-test('a fault that may pass is tried again, any other ends the job with a problem that tells no secrets', async () => {
+test('a transient error is retried, any other fails the job with a problem without internal details', async () => {
   const tenant = await makeTenant();
   let tries = 0;
   const jobs = open({
@@ -223,7 +223,7 @@ test('a fault that may pass is tried again, any other ends the job with a proble
   });
 }, 20_000);
 
-test('what was over a month ago is swept', async () => {
+test('jobs that ended a month ago are swept', async () => {
   const tenant = await makeTenant();
   const [old, young] = [await startJob(tenant, 'x', {}, 'usr_1'), await startJob(tenant, 'x', {}, 'usr_1')];
   const finish = (job_id: string, days: number) =>

@@ -13,7 +13,7 @@ import {
 
 const policy = { name: 'principal', max: 100, windowMs: 60_000, block: blockOf(100) };
 
-test('a share serves who waits, lends at most a quarter of the rest, and never exceeds what is left', () => {
+test('a share covers waiting requests, adds at most a quarter of the rest, and never exceeds what is left', () => {
   fc.assert(
     fc.property(fc.nat(1000), fc.nat(1000), fc.nat(100), (left, need, spare) => {
       const granted = share(left, need, spare);
@@ -24,12 +24,12 @@ test('a share serves who waits, lends at most a quarter of the rest, and never e
   );
 });
 
-test('without a store a window gives exactly its limit, and the next one again', () => {
+test('without a store each window grants exactly its limit', () => {
   const counter = openCounter(policy, 'acme');
   for (const start of [1000, 61_000]) expect(spendAll(counter, start)).toBe(100);
 });
 
-test('what was handed out without the store is charged by the next asking, and not twice', () => {
+test('tokens granted without the store are charged by the next request, once', () => {
   const counter = openCounter(policy, 'acme');
   counter.waiting = 10;
   grantLocally(counter, 0);
@@ -39,7 +39,7 @@ test('what was handed out without the store is charged by the next asking, and n
   expect(takeRequest(counter).owed).toBe(0);
 });
 
-test('a window counts from the asking, so that it never ends later here than in the store', () => {
+test('a window starts at the time of the request, so that it never ends later than in the store', () => {
   const counter = openCounter(policy, 'acme');
   applyGrant(counter, { granted: 7, left: 93, ends_in_ms: 60_000 }, 1000, 1300);
   expect(isSettled(counter, 60_999)).toBe(true);
@@ -47,7 +47,7 @@ test('a window counts from the asking, so that it never ends later here than in 
   expect(remaining(counter)).toBe(100);
 });
 
-test('a late answer does not undo what was handed out meanwhile', () => {
+test('a late answer does not undo tokens granted meanwhile', () => {
   const counter = openCounter(policy, 'acme');
   counter.waiting = 1;
   takeRequest(counter);
@@ -57,7 +57,7 @@ test('a late answer does not undo what was handed out meanwhile', () => {
   expect(counter.left).toBe(99 - owed);
 });
 
-test('the shared store sees a digest, not the tenant', () => {
+test('the shared store gets a digest, not the tenant', () => {
   expect(openCounter(policy, 'acme').key).toMatch(/^[\w-]{22}$/);
   expect(openCounter(policy, 'acme').key).not.toBe(openCounter({ ...policy, name: 'tenant' }, 'acme').key);
 });

@@ -2,7 +2,7 @@ import { newName, newTenant, PASSWORD, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { onEmbedded } from '../support/database.ts';
 
-// Whole daemons, sharing one database where it can be shared.
+// Complete daemons, which share a database if the engine allows it.
 
 const settings = { RATE_LIMIT_ENABLED: 'true', RATE_LIMIT_MAX_REQUESTS: '64', RATE_LIMIT_AUTH_MAX: '12', REDIS_URL: '' };
 let daemons: TestDaemon[];
@@ -15,7 +15,7 @@ afterAll(async () => {
 });
 const url = (i: number) => daemons[i % daemons.length]!.url;
 
-test('a principal has one limit over all daemons and health is never limited', async () => {
+test('a principal has one limit over all daemons, and health checks are not limited', async () => {
   const { token, refresh_token } = await newTenant(url(0));
   let admitted = 0;
   for (let i = 0; i < 150; i += 1) {
@@ -33,18 +33,18 @@ test('a principal has one limit over all daemons and health is never limited', a
   expect((await send(url(1), 'GET', '/health')).status).toBe(200);
 });
 
-test('forged X-Forwarded-For at two daemons: one address, exactly its limit of log-ins', async () => {
+test('forged X-Forwarded-For headers at two daemons do not raise the log-in limit of an address', async () => {
   const body = { tenant_id: newName('t'), username: 'nobody', password: PASSWORD };
-  let judged = 0;
+  let isAccepted = 0;
   for (let i = 0; i < 40; i += 1) {
     const { status, headers } = await send(url(i), 'POST', '/auth/login', {
       body,
       headers: { 'x-forwarded-for': `10.9.8.${i}` },
     });
     expect(headers.get('ratelimit-policy')).toBe('"address";q=12;w=60');
-    if (status !== 429) judged += 1;
+    if (status !== 429) isAccepted += 1;
     else expect(headers.get('ratelimit')).toMatch(/^"address";r=0;t=\d+$/);
   }
-  // the first test has registered and refreshed
-  expect(judged).toBe(12 - 2);
+  // the first test has made two of them
+  expect(isAccepted).toBe(12 - 2);
 });

@@ -19,7 +19,7 @@ const makeKey = (by: Client, more: Record<string, unknown> = {}) =>
 const withKey = (api_key: string, path = '/v1/events?channel=team') =>
   send<any>(daemon.url, 'GET', path, { headers: { 'x-api-key': api_key } });
 
-/** How many of so many requests are served, and the last refusal. */
+/** Sends requests; returns how many are admitted, and the last rejection. */
 async function served(ask: () => Promise<{ status: number; body: any }>, tries: number) {
   let count = 0;
   let refusal = '';
@@ -31,7 +31,7 @@ async function served(ask: () => Promise<{ status: number; body: any }>, tries: 
   return { count, refusal };
 }
 
-test('keys without a limit of their own share the allowance of who made them; the refusal names the setting', async () => {
+test('keys without a limit share the limit of their owner; the rejection names the setting', async () => {
   const alice = await newTenant(daemon.url);
   const keys = [(await makeKey(alice)).body.api_key, (await makeKey(alice)).body.api_key];
   const first = await served(() => withKey(keys[0]), 6);
@@ -44,7 +44,7 @@ test('keys without a limit of their own share the allowance of who made them; th
   expect((await withKey(keys[0], '/auth/me')).body.rate_limit).toEqual({ max: 8, window_ms: WINDOW_MS });
 });
 
-test('an admin gives a key a limit of its own, up to the tenant’s, which stays above all', async () => {
+test('an admin gives a key its own limit up to the tenant’s, which still applies', async () => {
   const alice = await newTenant(daemon.url);
   const rate_limit = { max: 20, window_ms: WINDOW_MS };
   const { body } = await makeKey(alice, { rate_limit });
@@ -64,13 +64,13 @@ test.each([
   [{ max: 40, window_ms: 1000 }, 422, '#/rate_limit'],
   [{ max: 0, window_ms: WINDOW_MS }, 422, '#/rate_limit/max'],
   [{ max: 5 }, 422, '#/rate_limit/window_ms'],
-])('rate_limit %j of a key is refused', async (rate_limit, status, pointer) => {
+])('rate_limit %j of a key is rejected', async (rate_limit, status, pointer) => {
   const alice = await newTenant(daemon.url);
   const answer = await makeKey(alice, { rate_limit });
   expect([answer.status, answer.body.errors[0].pointer]).toEqual([status, pointer]);
 });
 
-test('a member gives a key no limit of its own, and a key loses its own with the admin who gave it', async () => {
+test('a member cannot give a key its own limit, and a key loses its limit with the admin who gave it', async () => {
   const alice = await newTenant(daemon.url);
   const rate_limit = { max: 20, window_ms: WINDOW_MS };
   expect((await makeKey(await newColleague(alice, 'bob'), { rate_limit })).status).toBe(403);

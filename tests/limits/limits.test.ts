@@ -4,46 +4,46 @@ import { type Db, dbOf } from '../../src/db/query.ts';
 import { createLimits, type Limits } from '../../src/limits/index.ts';
 import {
   countAdmitted,
-  type Door,
-  holdClock,
   isAddressAdmitted,
   isAdmitted,
-  listeningLog,
-  openDoor,
+  type LimitServer,
   openPool,
+  recordingLog,
   settingsOf,
   silent,
-} from './door.ts';
+  startServer,
+  stopClock,
+} from './server.ts';
 
 let pool: Pool;
 const started: Limits[] = [];
-const doors: Door[] = [];
+const servers: LimitServer[] = [];
 beforeAll(async () => {
   pool = await openPool();
 });
-beforeEach(() => holdClock());
+beforeEach(() => stopClock());
 afterEach(async () => {
   jest.useRealTimers();
-  for (const door of doors.splice(0)) door.close();
+  for (const server of servers.splice(0)) server.close();
   for (const limits of started.splice(0)) await limits.stop();
 });
 afterAll(() => pool.end());
 
-/** Also on the embedded engine the windows of these tests are in the database: `embedded` would keep them in memory. */
+/** Keeps the windows in the database on the embedded engine too, where they would be in memory. */
 const start = (env: Record<string, string> = {}, through: Pool = { ...pool, embedded: false }, log = silent): Limits => {
   const limits = createLimits(settingsOf(env), through, log);
   started.push(limits);
   return limits;
 };
-const open = async (limits: Limits, hops?: number): Promise<Door> => {
-  const door = await openDoor(limits, hops);
-  doors.push(door);
-  return door;
+const open = async (limits: Limits, hops?: number): Promise<LimitServer> => {
+  const server = await startServer(limits, hops);
+  servers.push(server);
+  return server;
 };
 const unique = () => randomUUID();
 const inDatabase = <T>(work: (db: Db) => Promise<T>): Promise<T> => pool.using((client) => work(dbOf(client, pool.named)));
 
-/** A pool whose database can be taken away (it fails) or stopped (it hangs). */
+/** A pool whose database can be made to fail or to hang. */
 function faultyPool() {
   const state = { fault: 'none' as 'none' | 'away' | 'stopped', calls: 0 };
   const using: Pool['using'] = async (work) => {
@@ -55,22 +55,22 @@ function faultyPool() {
   return { state, pool: { ...pool, embedded: false, using } as Pool };
 }
 
-describe('headers and refusals', () => {
-  test('every counted answer says both policies and where they stand', async () => {
-    const door = await open(start({ RATE_LIMIT_MAX_REQUESTS: '100', RATE_LIMIT_TENANT_MAX: '1000' }));
+describe('headers and rejections', () => {
+  test('every counted response has both policies and their state', async () => {
+    const server = await open(start({ RATE_LIMIT_MAX_REQUESTS: '100', RATE_LIMIT_TENANT_MAX: '1000' }));
     const caller = { 'X-Caller': `${unique()}/usr_1` };
-    const { status, headers } = await door.knock('v1', caller);
+    const { status, headers } = await server.send('v1', caller);
     expect(status).toBe(200);
     expect(headers.get('ratelimit-policy')).toBe('"principal";q=100;w=60, "tenant";q=1000;w=60');
     expect(headers.get('ratelimit')).toMatch(/^"principal";r=99;t=(60|59), "tenant";r=999;t=(60|59)$/);
-    expect((await door.knock('v1', caller)).headers.get('ratelimit')).toMatch(/r=98.*r=998/);
+    expect((await server.send('v1', caller)).headers.get('ratelimit')).toMatch(/r=98.*r=998/);
   });
 
-  test('over the limit: 429 as a problem, with whole seconds to wait and the same headers', async () => {
-    const door = await open(start({ RATE_LIMIT_MAX_REQUESTS: '2' }));
+  test('over the limit: a 429 problem with Retry-After in seconds and the same headers', async () => {
+    const server = await open(start({ RATE_LIMIT_MAX_REQUESTS: '2' }));
     const caller = { 'X-Caller': `${unique()}/usr_1` };
-    for (const expected of [200, 200]) expect((await door.knock('v1', caller)).status).toBe(expected);
-    const { status, headers, body } = await door.knock('v1', caller);
+    for (const expected of [200, 200]) expect((await server.send('v1', caller)).status).toBe(expected);
+    const { status, headers, body } = await server.send('v1', caller);
     expect(status).toBe(429);
     expect(headers.get('content-type')).toBe('application/problem+json');
     expect(body).toMatchObject({ status: 429, type: expect.stringContaining('rate-limited') });
@@ -80,28 +80,28 @@ describe('headers and refusals', () => {
     expect(headers.get('ratelimit-policy')).toMatch(/"principal";q=2;w=60/);
   });
 
-  test('/auth is counted by address, in the same form', async () => {
-    const door = await open(start({ RATE_LIMIT_AUTH_MAX: '2' }, faultyPool().pool), 1);
+  test('/auth is counted by address, with the same headers', async () => {
+    const server = await open(start({ RATE_LIMIT_AUTH_MAX: '2' }, faultyPool().pool), 1);
     const from = { 'X-Forwarded-For': `10.${[1, 2, 3].map(() => Math.floor(Math.random() * 255)).join('.')}` };
-    const first = await door.knock('auth', from);
+    const first = await server.send('auth', from);
     expect(first.headers.get('ratelimit-policy')).toBe('"address";q=2;w=60');
     expect(first.headers.get('ratelimit')).toMatch(/^"address";r=1;t=(60|59)$/);
-    expect((await door.knock('auth', from)).status).toBe(200);
-    const refused = await door.knock('auth', from);
+    expect((await server.send('auth', from)).status).toBe(200);
+    const refused = await server.send('auth', from);
     expect(refused.status).toBe(429);
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
     expect(refused.headers.get('ratelimit')).toMatch(/r=0/);
   });
 
-  test('what is not limited carries no headers, and nothing does when limits are off', async () => {
+  test('unlimited routes have no headers, nor has any route if limits are disabled', async () => {
     const limited = await open(start());
-    expect((await limited.knock('free')).headers.has('ratelimit')).toBe(false);
+    expect((await limited.send('free')).headers.has('ratelimit')).toBe(false);
     const faulty = faultyPool();
     const off = await open(
       start({ RATE_LIMIT_ENABLED: 'false', RATE_LIMIT_AUTH_MAX: '1', RATE_LIMIT_MAX_REQUESTS: '1' }, faulty.pool),
     );
     for (const route of ['v1', 'auth', 'v1', 'auth'] as const) {
-      const { status, headers } = await off.knock(route, { 'X-Caller': `${unique()}/usr_1` });
+      const { status, headers } = await off.send(route, { 'X-Caller': `${unique()}/usr_1` });
       expect([status, headers.has('ratelimit'), headers.has('ratelimit-policy')]).toEqual([200, false, false]);
     }
     expect(faulty.state.calls).toBe(0);
@@ -109,13 +109,13 @@ describe('headers and refusals', () => {
 });
 
 describe('/v1', () => {
-  test('one daemon admits exactly the limit, however many ask at once', async () => {
+  test('one daemon admits exactly the limit under any concurrency', async () => {
     const limits = start({ RATE_LIMIT_MAX_REQUESTS: '100' });
     const tenant = unique();
     expect(await countAdmitted(300, 300, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(100);
   });
 
-  test('two daemons together admit the limit: never more, and less by at most one block', async () => {
+  test('two daemons together admit at most the limit, and at most one block less', async () => {
     const daemons = [start({ RATE_LIMIT_MAX_REQUESTS: '100' }), start({ RATE_LIMIT_MAX_REQUESTS: '100' })];
     const tenant = unique();
     const admitted = await countAdmitted(400, 20, (i) => isAdmitted(daemons[i % 2]!, tenant, 'usr_1'));
@@ -123,7 +123,7 @@ describe('/v1', () => {
     expect(admitted).toBeGreaterThanOrEqual(100 - 7);
   });
 
-  test('a daemon that a principal has left withholds at most one block', async () => {
+  test('a daemon that a principal no longer uses withholds at most one block', async () => {
     const [left, used] = [start({ RATE_LIMIT_MAX_REQUESTS: '100' }), start({ RATE_LIMIT_MAX_REQUESTS: '100' })];
     const tenant = unique();
     const before = await countAdmitted(10, 1, () => isAdmitted(left, tenant, 'usr_1'));
@@ -133,33 +133,33 @@ describe('/v1', () => {
     expect(before + after).toBeGreaterThanOrEqual(100 - 7);
   });
 
-  test('twenty daemons: the first request is admitted on each', async () => {
+  test('each of twenty daemons admits the first request', async () => {
     const daemons = Array.from({ length: 20 }, () => start({ RATE_LIMIT_MAX_REQUESTS: '100' }));
     const tenant = unique();
     expect(await countAdmitted(20, 1, (i) => isAdmitted(daemons[i]!, tenant, 'usr_1'))).toBe(20);
   });
 
-  test('a tenant is limited over its principals, and its neighbour is not', async () => {
+  test('a tenant is limited over its principals, without affecting other tenants', async () => {
     const limits = start({ RATE_LIMIT_MAX_REQUESTS: '50', RATE_LIMIT_TENANT_MAX: '80' });
     const [tenant, other] = [unique(), unique()];
     expect(await countAdmitted(150, 10, (i) => isAdmitted(limits, tenant, `usr_${i % 3}`))).toBe(80);
     expect(await isAdmitted(limits, other, 'usr_0')).toBe(true);
   });
 
-  test('what the tenant refuses does not cost the principal', async () => {
+  test('a request rejected by the tenant’s limit does not count for the principal', async () => {
     const limits = start({ RATE_LIMIT_MAX_REQUESTS: '100', RATE_LIMIT_TENANT_MAX: '10' });
-    const door = await open(limits);
+    const server = await open(limits);
     const tenant = unique();
-    // at once, before it is known what the tenant has, and after
-    for (const [asked, admitted] of [
+    // concurrently, before the tenant's state is known, and afterwards
+    for (const [requests, admitted] of [
       [60, 10],
       [20, 0],
     ] as const)
-      expect(await countAdmitted(asked, asked, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(admitted);
-    expect((await door.knock('v1', { 'X-Caller': `${tenant}/usr_1` })).headers.get('ratelimit')).toMatch(/"principal";r=90/);
+      expect(await countAdmitted(requests, requests, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(admitted);
+    expect((await server.send('v1', { 'X-Caller': `${tenant}/usr_1` })).headers.get('ratelimit')).toMatch(/"principal";r=90/);
   });
 
-  test('a crowd that its principal refuses does not withhold the tokens of the tenant', async () => {
+  test('requests rejected by the principal’s limit do not withhold tokens of the tenant', async () => {
     const env = { RATE_LIMIT_MAX_REQUESTS: '10', RATE_LIMIT_TENANT_MAX: '320' };
     const [crowded, other] = [start(env), start(env)];
     const tenant = unique();
@@ -169,7 +169,7 @@ describe('/v1', () => {
     expect(10 + rest).toBeGreaterThanOrEqual(320 - 20);
   });
 
-  test('the window rolls', async () => {
+  test('a new window admits requests again', async () => {
     const limits = start({ RATE_LIMIT_MAX_REQUESTS: '5' });
     const tenant = unique();
     expect(await countAdmitted(20, 5, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(5);
@@ -178,7 +178,7 @@ describe('/v1', () => {
     expect(await countAdmitted(20, 5, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(5);
   });
 
-  test('few requests cost a call of the database', async () => {
+  test('few requests need a call of the database', async () => {
     const faulty = faultyPool();
     const limits = start({ RATE_LIMIT_MAX_REQUESTS: '10000', RATE_LIMIT_TENANT_MAX: '10000' }, faulty.pool);
     const tenant = unique();
@@ -186,7 +186,7 @@ describe('/v1', () => {
     expect(faulty.state.calls).toBeLessThan(40);
   });
 
-  test('a refused caller costs none', async () => {
+  test('rejected requests need no call', async () => {
     const faulty = faultyPool();
     const limits = start({ RATE_LIMIT_MAX_REQUESTS: '10' }, faulty.pool);
     const tenant = unique();
@@ -204,7 +204,7 @@ describe('/auth', () => {
     expect(await countAdmitted(100, 10, (i) => isAddressAdmitted(daemons[i % 2]!, address))).toBe(30);
   });
 
-  test('the addresses of one IPv6 customer are one, and those of two are not', async () => {
+  test('the IPv6 addresses of one customer share a limit, those of two do not', async () => {
     const limits = start({ RATE_LIMIT_AUTH_MAX: '5' });
     const customer = `2001:db8:${Math.floor(Math.random() * 0xffff).toString(16)}:ab`;
     const addressOf = (i: number) => `${customer}${i.toString(16).padStart(2, '0')}::${i + 1}`;
@@ -212,21 +212,21 @@ describe('/auth', () => {
     expect(await isAddressAdmitted(limits, `${customer.slice(0, -2)}ac00::1`)).toBe(true);
   });
 
-  test('a thousand forged X-Forwarded-For do not raise the quota', async () => {
-    // in memory: other tests knock from this address too
-    const door = await open(start({ RATE_LIMIT_AUTH_MAX: '7' }, { ...pool, embedded: true }));
+  test('a thousand forged X-Forwarded-For headers do not raise the limit', async () => {
+    // in memory, because other tests use this address too
+    const server = await open(start({ RATE_LIMIT_AUTH_MAX: '7' }, { ...pool, embedded: true }));
     const admitted = await countAdmitted(1000, 20, async (i) => {
       const forged = { 'X-Forwarded-For': `10.0.${i >> 8}.${i & 255}`, Forwarded: `for=10.1.${i >> 8}.${i & 255}` };
-      return (await door.knock('auth', forged)).status === 200;
+      return (await server.send('auth', forged)).status === 200;
     });
     expect(admitted).toBe(7);
   });
 });
 
-describe('the database is away', () => {
-  test('both limits go on in this process, nothing fails, and the log says it once', async () => {
+describe('while the database is unavailable', () => {
+  test('both limits continue locally, no request fails, and one message is logged', async () => {
     const faulty = faultyPool();
-    const { log, lines } = listeningLog();
+    const { log, lines } = recordingLog();
     const limits = start({ RATE_LIMIT_MAX_REQUESTS: '50', RATE_LIMIT_AUTH_MAX: '10' }, faulty.pool, log);
     faulty.state.fault = 'away';
     const [tenant, address] = [unique(), unique()];
@@ -236,7 +236,7 @@ describe('the database is away', () => {
     expect(lines).toEqual(['rate limits: the shared store is unavailable, this daemon counts locally']);
   });
 
-  test('what was admitted meanwhile is charged when it is back', async () => {
+  test('requests admitted meanwhile are charged when it is available again', async () => {
     const faulty = faultyPool();
     const limits = start({ RATE_LIMIT_MAX_REQUESTS: '100' }, faulty.pool);
     const other = start({ RATE_LIMIT_MAX_REQUESTS: '100' });
@@ -251,7 +251,7 @@ describe('the database is away', () => {
     expect(50 + after).toBeGreaterThanOrEqual(100 - 7);
   });
 
-  test('a stopped database is waited for once, for a second', async () => {
+  test('one request waits a second for a hanging database, the next ones do not', async () => {
     const faulty = faultyPool();
     const limits = start({ RATE_LIMIT_MAX_REQUESTS: '1000' }, faulty.pool);
     faulty.state.fault = 'stopped';
@@ -264,7 +264,7 @@ describe('the database is away', () => {
     expect(answered).toBe(false);
     await jest.advanceTimersByTimeAsync(1);
     expect(await first).toBe(true);
-    // the clock stands still: one that waited would not be answered
+    // the clock is stopped: a waiting request would not be answered
     for (let i = 1; i < 100; i += 1) expect(await isAdmitted(limits, tenant, `usr_${i}`)).toBe(true);
     expect(faulty.state.calls).toBe(1);
   });

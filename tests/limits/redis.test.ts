@@ -7,7 +7,7 @@ import type { Pool } from '../../src/db/pool.ts';
 import { createLimits, type Limits } from '../../src/limits/index.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/port.ts';
-import { countAdmitted, holdClock, isAddressAdmitted, isAdmitted, listeningLog, settingsOf, silent } from './door.ts';
+import { countAdmitted, isAddressAdmitted, isAdmitted, recordingLog, settingsOf, silent, stopClock } from './server.ts';
 
 const installed = (() => {
   try {
@@ -18,10 +18,10 @@ const installed = (() => {
   }
 })();
 
-/** So long a request waits for Redis (src/limits/index.ts). */
+/** Time that a request waits for Redis (src/limits/index.ts). */
 const WAIT_MS = 50;
-/** With Redis the limits have no use for the database. */
-const noPool = { using: () => Promise.reject(new Error('the database was asked')) } as unknown as Pool;
+/** With Redis the limits do not use the database. */
+const noPool = { using: () => Promise.reject(new Error('the database was used')) } as unknown as Pool;
 
 (installed ? describe : describe.skip)(
   `limits shared through Redis${installed ? '' : ' (skipped: no redis-server in PATH)'}`,
@@ -38,14 +38,14 @@ const noPool = { using: () => Promise.reject(new Error('the database was asked')
       port = await freePort();
       redis = await startRedis(port);
     });
-    beforeEach(() => holdClock());
+    beforeEach(() => stopClock());
     afterEach(async () => {
       jest.useRealTimers();
       for (const limits of started.splice(0)) await limits.stop();
     });
     afterAll(() => redis.kill('SIGKILL'));
 
-    test('two daemons together admit the limit: never more, and less by at most one block', async () => {
+    test('two daemons together admit at most the limit, and at most one block less', async () => {
       const daemons = [start({ RATE_LIMIT_MAX_REQUESTS: '100' }), start({ RATE_LIMIT_MAX_REQUESTS: '100' })];
       const tenant = randomUUID();
       const admitted = await countAdmitted(400, 20, (i) => isAdmitted(daemons[i % 2]!, tenant, 'usr_1'));
@@ -68,7 +68,7 @@ const noPool = { using: () => Promise.reject(new Error('the database was asked')
       expect(await countAdmitted(100, 10, (i) => isAddressAdmitted(daemons[i % 2]!, address))).toBe(30);
     });
 
-    test('the window rolls', async () => {
+    test('a new window admits requests again', async () => {
       const limits = start({ RATE_LIMIT_MAX_REQUESTS: '5' });
       const tenant = randomUUID();
       expect(await countAdmitted(20, 5, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(5);
@@ -77,8 +77,8 @@ const noPool = { using: () => Promise.reject(new Error('the database was asked')
       expect(await countAdmitted(20, 5, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(5);
     });
 
-    test('Redis away from the start: this process counts, and the log says it once', async () => {
-      const { log, lines } = listeningLog();
+    test('without Redis from the start, this process counts locally and logs one message', async () => {
+      const { log, lines } = recordingLog();
       const limits = start({ RATE_LIMIT_MAX_REQUESTS: '50', RATE_LIMIT_AUTH_MAX: '10' }, log, 'redis://127.0.0.1:1');
       const first = isAdmitted(limits, 'acme', 'usr_1');
       await noLonger();
@@ -88,29 +88,29 @@ const noPool = { using: () => Promise.reject(new Error('the database was asked')
       expect(lines).toEqual(['rate limits: the shared store is unavailable, this daemon counts locally']);
     });
 
-    describe('that fails and returns', () => {
+    describe('that fails and recovers', () => {
       beforeEach(() => jest.useRealTimers());
       afterEach(() => redis.kill('SIGCONT'));
-      // what is counted lasts however long the machine takes
+      // long enough for slow machines
       const env = { RATE_LIMIT_WINDOW_MS: '86400000', RATE_LIMIT_MAX_REQUESTS: '100', RATE_LIMIT_AUTH_MAX: '10' };
 
-      test('a Redis that stops answering is not waited for, and what was counted meanwhile is charged when it answers', async () => {
-        const { log, lines } = listeningLog();
+      test('requests do not wait for a hanging Redis, and are charged when it answers again', async () => {
+        const { log, lines } = recordingLog();
         const limits = start(env, log);
         await untilAll([limits], true);
         const tenant = randomUUID();
         redis.kill('SIGSTOP');
         await untilAll([limits], false);
-        // a request that waited would never be answered: the clock stands still
-        holdClock();
+        // the clock is stopped: a waiting request would not be answered
+        stopClock();
         expect(await countAdmitted(60, 10, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(60);
         expect(limits.store()).toEqual({ kind: 'redis', answers: false });
         jest.useRealTimers();
         redis.kill('SIGCONT');
         const other = start(env);
         await untilAll([limits, other], true);
-        // no answer of Redis is late from here on
-        holdClock();
+        // from here on Redis answers in time
+        stopClock();
         expect(await isAdmitted(limits, tenant, 'usr_2')).toBe(true);
         const rest = await countAdmitted(200, 1, (i) => isAdmitted(i < 30 ? limits : other, tenant, 'usr_1'));
         expect(60 + rest).toBeLessThanOrEqual(100);
@@ -121,7 +121,7 @@ const noPool = { using: () => Promise.reject(new Error('the database was asked')
         ]);
       });
 
-      test('a Redis that died and came back empty is the shared store again', async () => {
+      test('a Redis that restarted empty is used again', async () => {
         const daemons = [start(env), start(env)];
         await untilAll(daemons, true);
         redis.kill('SIGKILL');
@@ -129,12 +129,12 @@ const noPool = { using: () => Promise.reject(new Error('the database was asked')
         await untilAll(daemons, false);
         redis = await startRedis(port);
         await untilAll(daemons, true);
-        holdClock();
+        stopClock();
         const address = randomUUID();
         expect(await countAdmitted(40, 4, (i) => isAddressAdmitted(daemons[i % 2]!, address))).toBe(10);
       });
 
-      /** Asks until Redis answers all of these, or none. */
+      /** Sends requests until Redis answers all of them, or none. */
       const untilAll = (daemons: Limits[], answers: boolean): Promise<void> =>
         eventually(
           async () => {
@@ -147,13 +147,13 @@ const noPool = { using: () => Promise.reject(new Error('the database was asked')
         );
     });
 
-    /** Turns the clock as far as a request waits for Redis, once the request has come to that. */
+    /** Advances the clock by the time that a request waits for Redis, once it is waiting. */
     async function noLonger(): Promise<void> {
       await nextTurn();
       jest.advanceTimersByTime(WAIT_MS);
     }
 
-    /** As if the windows of all were over. */
+    /** Ends all windows. */
     async function forgetWindows(): Promise<void> {
       const client = new Redis(port, '127.0.0.1');
       await client.flushall();
@@ -166,10 +166,10 @@ async function startRedis(port: number): Promise<ChildProcess> {
   const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
-  let said = '';
+  let output = '';
   for await (const part of child.stdout!) {
-    said += part;
-    if (said.includes('Ready to accept connections')) break;
+    output += part;
+    if (output.includes('Ready to accept connections')) break;
   }
   return child;
 }

@@ -3,7 +3,7 @@ import type { Pool } from '../../src/db/pool.ts';
 import { dbOf } from '../../src/db/query.ts';
 import { type Grant, share, type TokenRequest } from '../../src/limits/counter.ts';
 import { sweepWindows, takeTokens } from '../../src/limits/sql.ts';
-import { openPool } from './door.ts';
+import { openPool } from './server.ts';
 
 let pool: Pool;
 beforeAll(async () => {
@@ -17,23 +17,23 @@ const sweep = () => pool.using((client) => sweepWindows(dbOf(client, pool.named)
 const takers = Array.from({ length: 8 }, (_, i) => i);
 const shuffled = <T>(items: T[]): T[] => [...items].sort(() => Math.random() - 0.5);
 
-test('many takers of the same windows, in any order: no deadlock, and each window gives exactly its limit', async () => {
+test('many concurrent calls with the same windows in any order cause no deadlock, and each window grants exactly its limit', async () => {
   const keys = Array.from({ length: 20 }, () => randomUUID());
-  const given = new Map(keys.map((key) => [key, 0]));
+  const granted = new Map(keys.map((key) => [key, 0]));
   const work = async () => {
     for (let i = 0; i < 40; i += 1) {
       const asks = shuffled(keys)
         .slice(0, 12)
         .map((key) => ({ key, max: 300, owed: 0, need: 1, spare: 5 }));
       const grants = await take(asks);
-      for (const [j, { key }] of asks.entries()) given.set(key, given.get(key)! + grants[j]!.granted);
+      for (const [j, { key }] of asks.entries()) granted.set(key, granted.get(key)! + grants[j]!.granted);
     }
   };
   await Promise.all(takers.map(work));
-  expect([...given.values()]).toEqual(keys.map(() => 300));
+  expect([...granted.values()]).toEqual(keys.map(() => 300));
 });
 
-test('windows that end and are swept while others take from them: every asking is answered', async () => {
+test('windows can end and be swept during calls, and every call is answered', async () => {
   const keys = Array.from({ length: 10 }, () => randomUUID());
   const work = async (taker: number) => {
     for (let i = 0; i < 60; i += 1) {
@@ -56,7 +56,7 @@ test.each([
   [100, 250, 3, 6],
   [7, 0, 0, 1],
 ])(
-  'of %i tokens with %i owed, for %i that wait and %i to spare, the database shares as this process does',
+  'of %i tokens with %i owed, %i needed and %i spare, the database grants as many as this process',
   async (max, owed, need, spare) => {
     const left = Math.max(0, max - owed);
     const [grant] = await take([{ key: randomUUID(), max, owed, need, spare }]);

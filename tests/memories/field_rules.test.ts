@@ -64,7 +64,7 @@ test.each([
   [
     '/v1/erasures',
     { session_id: 'x', keep_shared: true, dry_run: 'y' },
-    ['#/dry_run must be a boolean', '#/keep_shared allowed only with user_id'],
+    ['#/dry_run must be a boolean', '#/keep_shared must not be set without user_id'],
   ],
   [
     '/v1/webhooks',

@@ -9,7 +9,7 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-/** The value of one series; undefined where it is not there. */
+/** Returns the value of a series; undefined if it does not exist. */
 async function figure(series: string): Promise<number | undefined> {
   const { body } = await send<string>(daemon.url, 'GET', '/metrics');
   const line = body.split('\n').find((each) => each.startsWith(`${series} `));
@@ -22,14 +22,14 @@ async function reaches(series: string, value: number): Promise<void> {
   expect([series, await figure(series)]).toEqual([series, value]);
 }
 
-test('the question whether the database answers does not count as a request that waits for it', async () => {
+test('the ping of a scrape does not count as a waiting request', async () => {
   expect(await figure('agent_memory_ready')).toBe(1);
-  // the answer of the last question is kept for half a second
+  // the last ping is reused for half a second
   await new Promise((resolve) => setTimeout(resolve, 600));
   expect(await figure('agent_memory_pool_waiting')).toBe(0);
 });
 
-test('a refusal is counted by its problem, log-ins from the first one on', async () => {
+test('problems are counted by type, with series for log-ins from the start', async () => {
   const series = 'agent_memory_refused_requests_total{route="/auth/login",problem="unauthenticated"}';
   expect(await figure(series)).toBe(0);
   const { tenant_id, username } = await newTenant(daemon.url);
@@ -39,7 +39,7 @@ test('a refusal is counted by its problem, log-ins from the first one on', async
   expect(await figure('agent_memory_refused_requests_total{route="unknown",problem="not-found"}')).toBe(1);
 });
 
-test('a follower’s lag is that of new events, not of those it catches up with; a stream is no slow answer', async () => {
+test('the lag of followers counts new events only, and streams do not count as slow responses', async () => {
   const alice = await newTenant(daemon.url);
   const write = (text: string) => alice.ask('POST', '/v1/events', { body: message(text) });
   await write('old');
@@ -69,7 +69,7 @@ test('a follower’s lag is that of new events, not of those it catches up with;
   expect(await figure('agent_memory_latency_ms_count{route="/v1/events",method="GET"}')).toBeUndefined();
 });
 
-test('a commit is counted with its writes, a job with what came of it', async () => {
+test('commits are counted with their writes, jobs with their outcomes', async () => {
   const alice = await newTenant(daemon.url);
   const units = (await figure('agent_memory_commit_batch_units_sum'))!;
   await Promise.all(Array.from({ length: 5 }, (_, i) => alice.ask('POST', '/v1/events', { body: message(`${i}`) })));
@@ -97,26 +97,26 @@ const away = (): Metrics => {
   return metrics;
 };
 
-test('what is away reads 0', async () => {
+test('unavailable components read 0', async () => {
   const metrics = away();
   const [, text] = [await metrics.text(), await metrics.text()];
   for (const line of [
     'agent_memory_ready 0',
     'agent_memory_rate_limit_store_up{store="redis"} 0',
     'agent_memory_pool_waiting 7',
-    // read, not added up scrape by scrape
+    // the value is read, not added at each scrape
     'agent_memory_pool_refused_total 4',
     'agent_memory_pool_lost_total 2',
     'agent_memory_worker_tasks_running 1',
     'agent_memory_worker_tasks_waiting 5',
   ])
     expect(text.split('\n')).toContain(line);
-  // no zero, which would be 1970
+  // not zero, which would be 1970
   expect(text).not.toMatch(/^agent_memory_sweep_last_success_timestamp_seconds/m);
   expect(text).toMatch(/agent_memory_build_info\{version="1.2.3",engine="postgresql",node="v[\d.]+"\} 1/);
 });
 
-test('the delay of the event loop is that since the last scrape', async () => {
+test('the event loop delay covers the time since the last scrape', async () => {
   const metrics = away();
   const turn = () => new Promise((resolve) => setTimeout(resolve, 50));
   const delay = async () => Number(/^agent_memory_event_loop_delay_p999_seconds (\S+)$/m.exec(await metrics.text())![1]);

@@ -10,7 +10,7 @@ afterAll(() => daemon.stop());
 
 const scrape = async () => (await send<string>(daemon.url, 'GET', '/metrics')).body;
 
-test('GET /metrics counts requests by route template and names no tenant, id or subject', async () => {
+test('GET /metrics counts requests by route template and contains no tenant, id or subject', async () => {
   const alice = await newTenant(daemon.url);
   const { body } = await alice.ask('POST', '/v1/events', { body: message('x') });
   await alice.ask('GET', `/v1/events/${body.event_id}`);
@@ -32,16 +32,16 @@ test.each([
   expect(await scrape()).toContain(name);
 });
 
-test('GET /metrics/json has the same figures by name', async () => {
+test('GET /metrics/json has the same metrics by name', async () => {
   const { body } = await send<Record<string, { values: unknown[] }>>(daemon.url, 'GET', '/metrics/json');
   expect(body.agent_memory_total_requests!.values.length).toBeGreaterThan(0);
   expect(body.agent_memory_latency_ms!.values.length).toBeGreaterThan(0);
 });
 
 const testByPromtool = spawnSync('promtool', ['--version']).error ? test.skip : test;
-testByPromtool('GET /metrics parses by promtool (skipped where it is not installed)', async () => {
+testByPromtool('GET /metrics parses by promtool (skipped if it is not installed)', async () => {
   const { stdout, stderr, status } = spawnSync('promtool', ['check', 'metrics'], { input: await scrape(), encoding: 'utf8' });
-  // 3: it parses, and a name goes against the naming advice. The names that the deployment guide greps for do.
+  // 3: it parses, but some names violate the naming conventions: those that the deployment guide greps for
   expect([0, 3]).toContain(status);
   const advice = `${stdout}${stderr}`
     .split('\n')
@@ -49,7 +49,7 @@ testByPromtool('GET /metrics parses by promtool (skipped where it is not install
   expect(advice).toEqual([]);
 });
 
-testByPromtool('promtool is asked the way its own exit codes are documented (skipped where it is not installed)', () => {
+testByPromtool('promtool returns its documented exit codes (skipped if it is not installed)', () => {
   expect(() =>
     execFileSync('promtool', ['check', 'metrics'], { input: 'not a metric {', stdio: ['pipe', 'ignore', 'ignore'] }),
   ).toThrow();

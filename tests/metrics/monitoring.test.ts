@@ -4,7 +4,7 @@ import { parse } from 'yaml';
 import { send } from '../support/client.ts';
 import { startTestDaemon } from '../support/daemon.ts';
 
-// What stands in monitoring/ and docs/ beside the figures is held against them here. What needs Prometheus: tests/operations/monitoring.
+// Compares monitoring/ and docs/ with the metrics. Tests that need Prometheus are in tests/operations/monitoring.
 
 const root = join(import.meta.dirname, '../..');
 const read = (file: string) => readFileSync(join(root, file), 'utf8');
@@ -20,19 +20,19 @@ interface Alert {
 }
 const alerts: Alert[] = parse(read('monitoring/rules/alerts.yml')).groups.flatMap(({ rules }: { rules: Alert[] }) => rules);
 
-test('docs/monitoring.md lists the figures that a daemon gives, each once, and no other', async () => {
+test('docs/monitoring.md lists exactly the metrics of a daemon, each once', async () => {
   const daemon = await startTestDaemon();
   try {
     const { body } = await send<string>(daemon.url, 'GET', '/metrics');
-    const given = [...body.matchAll(/^# TYPE (\S+) (\w+)$/gm)].map(([, name, type]) => `${name} ${type}`);
+    const exposed = [...body.matchAll(/^# TYPE (\S+) (\w+)$/gm)].map(([, name, type]) => `${name} ${type}`);
     const rows = [...read('docs/monitoring.md').matchAll(/^\| `((?:agent_memory|nodejs|process)_\w+)`[^|]*\| (\w+) \|/gm)];
-    expect(rows.map(([, name, type]) => `${name} ${type}`).sort()).toEqual(given.sort());
+    expect(rows.map(([, name, type]) => `${name} ${type}`).sort()).toEqual(exposed.sort());
   } finally {
     await daemon.stop();
   }
 });
 
-test('each alert has its page, and each page its alert', () => {
+test('each alert has a runbook, and each runbook an alert', () => {
   expect(alerts.map(({ annotations }) => annotations.runbook).sort()).toEqual(listed('docs/runbooks', '.md').sort());
   for (const { alert, annotations, labels } of alerts) {
     expect(annotations.runbook).toBe(`docs/runbooks/${alert}.md`);
@@ -42,7 +42,7 @@ test('each alert has its page, and each page its alert', () => {
   }
 });
 
-test('links in the pages lead somewhere', () => {
+test('links in runbooks resolve', () => {
   const pages = ['docs/monitoring.md', ...listed('docs/runbooks', '.md')];
   const links = pages.flatMap((page) =>
     [...read(page).matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, target]) => join(page, '..', target!)),
@@ -51,7 +51,7 @@ test('links in the pages lead somewhere', () => {
   expect(links.filter((link) => !existsSync(join(root, link)))).toEqual([]);
 });
 
-test('each alert has a test in which it fires and one in which it does not', () => {
+test('each alert has a test that fires it and one that does not', () => {
   interface Case {
     alert_rule_test: { alertname: string; exp_alerts: unknown[] }[];
   }
@@ -65,7 +65,7 @@ test('each alert has a test in which it fires and one in which it does not', () 
   expect([...tried(false)].sort()).toEqual(names);
 });
 
-test('the dashboards ask the data source that is provisioned, and no two panels share an id or a place', () => {
+test('dashboards use the provisioned data source, and no two panels share an id or a position', () => {
   const [{ uid }] = parse(read('monitoring/grafana/provisioning/datasources/prometheus.yml')).datasources;
   const boards = listed('monitoring/grafana/dashboards', '.json');
   expect(boards.map((file) => basename(file))).toEqual(['database.json', 'overview.json', 'work.json']);
@@ -74,10 +74,10 @@ test('the dashboards ask the data source that is provisioned, and no two panels 
     expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
     for (const { datasource, targets } of panels)
       for (const one of [datasource, ...targets.map((target) => target.datasource)]) expect(one.uid).toBe(uid);
-    const taken = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
+    const positions = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
       Array.from({ length: w * h }, (_, i) => `${x + (i % w)},${y + Math.floor(i / w)}`),
     );
-    expect(new Set(taken).size).toBe(taken.length);
+    expect(new Set(positions).size).toBe(positions.length);
   }
 });
 

@@ -13,7 +13,7 @@ const MINUTES = 60_000;
 
 /** The tests to run in the copy: those that cover every noun, and exercise.ts in place of this file. */
 const every = [
-  ...['architecture', 'architecture_sql', 'features', 'db/nouns', 'db/wall'],
+  ...['architecture', 'architecture_sql', 'features', 'db/nouns', 'db/row_level_security'],
   ...['scenarios/i1', 'export/coverage', 'erasure/coverage', 'examples/examples', 'noun/noun'],
 ];
 

@@ -164,7 +164,7 @@ async function asNames({ say }: Spoken, { kind, secret, text }: Sample): Promise
   const hook = { url: 'https://example.com/hook', active: false, description: text };
   const { description } = await say(kind, 201, 'POST', '/v1/webhooks', { body: hook });
   expect(description).toContain('[redacted:');
-  const errors = [{ pointer: '#/session_id', detail: `contains a secret: ${kind}` }];
+  const errors = [{ pointer: '#/session_id', detail: `must not contain a secret: ${kind}` }];
   const refused = await say(kind, 422, 'POST', '/v1/events', { body: message('x', { session_id: secret }) });
   expect(refused.errors).toEqual(errors);
   const memory = await say(kind, 422, 'POST', '/v1/memories', { body: note('x', { session_id: secret }) });

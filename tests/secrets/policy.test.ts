@@ -60,7 +60,7 @@ test('with mode `refuse`, the answer names the pointer and kind of the secret, a
   expect((await alice.ask('PATCH', '/v1/tenant', setMode({ mode: 'refuse' }))).status).toBe(200);
   const { status, body } = await alice.ask('POST', '/v1/events', { body: message(text) });
   expect(status).toBe(422);
-  expect(body.errors).toEqual([{ pointer: '#/content/text', detail: 'contains a secret: password' }]);
+  expect(body.errors).toEqual([{ pointer: '#/content/text', detail: 'must not contain a secret: password' }]);
   expect((await alice.ask('GET', '/v1/events')).body.data).toEqual([]);
 });
 

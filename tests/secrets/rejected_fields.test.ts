@@ -51,7 +51,7 @@ test('an API key for a subject that is a secret returns 422', async () => {
   const refused = await alice.ask('POST', '/auth/api-keys', { body: { ...body, user_id: token } });
   expect([refused.status, refused.body.errors]).toEqual([
     422,
-    [{ pointer: '#/user_id', detail: 'contains a secret: github-token' }],
+    [{ pointer: '#/user_id', detail: 'must not contain a secret: github-token' }],
   ]);
   const made = await alice.ask('POST', '/auth/api-keys', { body: { ...body, user_id: 'planner@example.com' } });
   expect([made.status, made.body.name, made.body.user_id]).toEqual([201, '[redacted:github-token]', 'planner@example.com']);

@@ -13,7 +13,7 @@ import type { Limits } from '../../src/limits/index.ts';
 import { createLogger, type Logger } from '../../src/log.ts';
 import { workerDatabase } from '../support/database.ts';
 
-// The door of a daemon with nothing behind it but the limits, and ways to knock.
+// A server with only the rate limits, and helpers to send requests.
 
 export const silent = createLogger('silent');
 
@@ -24,18 +24,18 @@ export async function openPool(): Promise<Pool> {
   return createPool({ ...connection, embedded }, settingsOf(), silent);
 }
 
-/** A logger that keeps what it was told. */
-export function listeningLog(): { log: Logger; lines: string[] } {
+/** Returns a logger that records its messages. */
+export function recordingLog(): { log: Logger; lines: string[] } {
   const lines: string[] = [];
   const keep = (_: unknown, text?: string) => lines.push(text ?? String(_));
   return { log: { ...silent, warn: keep, info: keep, debug: () => undefined, error: keep } as unknown as Logger, lines };
 }
 
 /**
- * From here on time passes only where a test turns the clock (`jest.advanceTimersByTime`): on a slow machine no window ends and no
- * store is late by itself.
+ * Stops the clock, which then only advances with `jest.advanceTimersByTime`, so that no window ends and no store times out on a slow
+ * machine.
  */
-export const holdClock = () =>
+export const stopClock = () =>
   jest.useFakeTimers({ doNotFake: ['Date', 'hrtime', 'nextTick', 'setImmediate', 'clearImmediate', 'queueMicrotask'] });
 
 interface Caller {
@@ -51,19 +51,19 @@ const routes = {
   free: route({ ...described, ...answer, path: '/health', access: 'none', limit: 'none' }),
 };
 
-interface Knock {
+interface Reply {
   status: number;
   headers: Headers;
   body: Record<string, unknown>;
 }
 
-export interface Door {
-  knock(route: keyof typeof routes, headers?: Record<string, string>): Promise<Knock>;
+export interface LimitServer {
+  send(route: keyof typeof routes, headers?: Record<string, string>): Promise<Reply>;
   close(): void;
 }
 
-/** Callers name themselves: `X-Caller: tenant/principal`. */
-export async function openDoor(limits: Limits, hops = 0): Promise<Door> {
+/** Starts a server. Callers identify themselves by `X-Caller: tenant/principal`. */
+export async function startServer(limits: Limits, hops = 0): Promise<LimitServer> {
   const gate = {
     identify: async (req) => {
       const [tenant_id = '', id = ''] = String(req.headers['x-caller']).split('/');
@@ -94,13 +94,13 @@ export async function openDoor(limits: Limits, hops = 0): Promise<Door> {
     log: silent,
   } satisfies Gate<Caller>;
   const server = createServer((req, res) => {
-    const wanted = Object.values(routes).find(({ path }) => path === req.url)!;
-    void serve<Caller>(gate, wanted, req, res);
+    const route = Object.values(routes).find(({ path }) => path === req.url)!;
+    void serve<Caller>(gate, route, req, res);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   return {
-    async knock(name, headers = {}) {
+    async send(name, headers = {}) {
       const res = await fetch(`http://127.0.0.1:${port}${routes[name].path}`, { headers });
       return { status: res.status, headers: res.headers, body: (await res.json()) as Record<string, unknown> };
     },
@@ -113,17 +113,17 @@ export async function openDoor(limits: Limits, hops = 0): Promise<Door> {
 
 const nowhere = { setHeader: () => undefined } as unknown as ServerResponse;
 
-/** Whether the limits admit one request, without HTTP around it. */
+/** Returns true if the limits admit a request, without HTTP. */
 export async function isAdmitted(limits: Limits, tenant: string, principal: string): Promise<boolean> {
-  return judged(() =>
+  return isAccepted(() =>
     limits.admit(routes.v1, { principal: { tenant_id: tenant, id: principal, user_id: principal } }, '127.0.0.1', nowhere),
   );
 }
 
 export const isAddressAdmitted = (limits: Limits, address: string): Promise<boolean> =>
-  judged(() => limits.admit(routes.auth, null, address, nowhere));
+  isAccepted(() => limits.admit(routes.auth, null, address, nowhere));
 
-async function judged(admit: () => Promise<void>): Promise<boolean> {
+async function isAccepted(admit: () => Promise<void>): Promise<boolean> {
   try {
     await admit();
     return true;
@@ -133,13 +133,13 @@ async function judged(admit: () => Promise<void>): Promise<boolean> {
   }
 }
 
-/** How many of `n` requests are admitted, sent `at_once` at a time to the daemons in turn. */
+/** Sends `n` requests to the daemons in turn, `at_once` at a time; returns how many are admitted. */
 export async function countAdmitted(n: number, at_once: number, ask: (i: number) => Promise<boolean>): Promise<number> {
   let admitted = 0;
   for (let i = 0; i < n; i += at_once) {
     const answers = await Promise.all(Array.from({ length: Math.min(at_once, n - i) }, (_, j) => ask(i + j)));
     admitted += answers.filter(Boolean).length;
-    // Requests come from outside, so between them other answers come in too.
+    // as with real requests, other events are processed in between
     await nextTurn();
   }
   return admitted;

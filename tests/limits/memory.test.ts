@@ -6,9 +6,9 @@ import type { Pool } from '../../src/db/pool.ts';
 import { dbOf } from '../../src/db/query.ts';
 import { createLimits, type Limits } from '../../src/limits/index.ts';
 import { sweepWindows } from '../../src/limits/sql.ts';
-import { isAddressAdmitted, isAdmitted, openPool, settingsOf, silent } from './door.ts';
+import { isAddressAdmitted, isAdmitted, openPool, settingsOf, silent } from './server.ts';
 
-// What the limits keep, in the memory of a daemon and in the database.
+// Memory and rows that the limits use.
 
 let pool: Pool;
 const started: Limits[] = [];
@@ -28,13 +28,13 @@ const start = (env: Record<string, string>, through: Pool): Limits => {
 const inMemory = () => ({ ...pool, embedded: true });
 const inDatabase = () => ({ ...pool, embedded: false });
 
-/** Without it the heap holds what nobody does, and how much depends on the version of V8. */
+/** Collects garbage, because the amount of unreachable memory depends on the version of V8. */
 const collectGarbage = (() => {
   setFlagsFromString('--expose-gc');
   return runInNewContext('gc') as () => void;
 })();
 
-test('a hundred thousand addresses and principals do not grow the memory', async () => {
+test('memory does not grow with a hundred thousand addresses and principals', async () => {
   const limits = start({}, inMemory());
   const round = async (n: number) => {
     for (let i = 0; i < 25_000; i += 1) {
@@ -46,11 +46,11 @@ test('a hundred thousand addresses and principals do not grow the memory', async
   };
   await round(0);
   const full = await round(1);
-  // a round makes 75,000 counters of some hundred bytes each
+  // a round creates 75,000 counters of some hundred bytes each
   expect((await round(2)) - full).toBeLessThan(2e6);
 }, 60_000);
 
-test('windows that are over are swept, a bounded batch at a time, and the others are not', async () => {
+test('only expired windows are swept, in bounded batches', async () => {
   const limits = start({ RATE_LIMIT_WINDOW_MS: '1000' }, inDatabase());
   for (let i = 0; i < 10; i += 1) await isAddressAdmitted(limits, randomUUID());
   await sleep(1050);

@@ -8,7 +8,7 @@ beforeAll(async () => {
 });
 afterAll(() => client.end());
 
-// PostgreSQL 15.20 refuses it where a function of SQL with a parsed body (`return …`, `begin atomic`) takes rows of the table.
+// PostgreSQL 15.20 rejects it if an SQL function with a parsed body (`return …`, `begin atomic`) has an argument of the row type.
 test('a migration can add a column with a default to every table, with all functions in place', async () => {
   const { rows } = await client.query<{ name: string }>(
     `select relname as name from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')`,

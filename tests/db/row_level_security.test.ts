@@ -2,7 +2,7 @@ import { Client } from 'pg';
 import { SERVING_ROLE } from '../../src/db/pool.ts';
 import { describeOnServer, workerDatabase } from '../support/database.ts';
 
-// Asks the catalog, so that a table made tomorrow is judged without a new test.
+// Checks the catalog, so that future tables are covered without a new test.
 
 let client: Client;
 beforeAll(async () => {
@@ -14,20 +14,20 @@ afterAll(() => client.end());
 const names = async (text: string, values: unknown[] = []) =>
   (await client.query<{ name: string }>(text, values)).rows.map((row) => row.name);
 
-/** Tables of the service that hold a tenant's rows: those with a tenant_id. */
+/** Tables with rows of tenants: those with a tenant_id. */
 const tenantTables = `
   select c.oid, c.relname, c.relrowsecurity, c.relforcerowsecurity, a.attnum as tenant_column
   from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
   where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')`;
 
-/** What is granted on a relation, and on its columns (` (column)` in `of`): a grant of one column is not in the relation's list. */
+/** Lists the grants on a relation and on its columns (` (column)` in `of`), which are not in the list of the relation. */
 const grants = `
   select c.oid, '' as of, acl.grantee, acl.privilege_type, acl.is_grantable from pg_class c cross join lateral aclexplode(c.relacl) acl
   union all
   select a.attrelid, ' (' || a.attname || ')', acl.grantee, acl.privilege_type, acl.is_grantable
   from pg_attribute a cross join lateral aclexplode(a.attacl) acl where not a.attisdropped`;
 
-/** What roles behind definer functions change of tenants' rows: an erasure blanks what was said and about whom, never which row it is. */
+/** Columns that the roles of definer functions may change: an erasure blanks content and names, never keys. */
 const blanked = [
   ...['content', 'metadata', 'tags', 'refs', 'artifact_id', 'chunk_count', 'byte_count', 'erased_at', 'carried_at'],
   ...['session_id', 'user_id', 'agent_id', 'project_id', 'actor_id'],
@@ -37,13 +37,13 @@ const changedByFunctions = [
   ...['payload', 'salt'].map((column) => `audit_entries (${column}) agent_memory_audit_eraser UPDATE`),
 ];
 
-test('the catalog knows the tenant tables', async () => {
+test('the catalog has the tenant tables', async () => {
   expect(await names(`select relname as name from (${tenantTables}) t`)).toEqual(
     expect.arrayContaining(['tenants', 'events', 'chunks', 'artifacts']),
   );
 });
 
-/** Tables that belong to no tenant, each with the reason why it may exist. */
+/** Tables without tenant, each with its reason. */
 const outside: Record<string, string> = {
   schema_migrations: 'says nothing of any tenant, and the serving role cannot read it',
   login_failures: 'hashes and counts, for tenants that do not exist too',
@@ -56,7 +56,7 @@ const outside: Record<string, string> = {
   sweep_walks: 'one row, where the sweeper stands: the id of a tenant and times',
 };
 
-test('every table holds the rows of tenants, or is listed with a reason', async () => {
+test('every table has rows of tenants or is listed with a reason', async () => {
   const others = await names(`
     select c.relname as name from pg_class c
     where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'm', 'f')
@@ -64,7 +64,7 @@ test('every table holds the rows of tenants, or is listed with a reason', async 
   expect(others.filter((name) => !(name in outside))).toEqual([]);
 });
 
-test('the role of backups may read every table', async () => {
+test('the backup role may read every table', async () => {
   const hidden = await names(
     `select c.relname as name from pg_class c
      where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not has_table_privilege('agent_memory_backup', c.oid, 'select')`,
@@ -72,7 +72,7 @@ test('the role of backups may read every table', async () => {
   expect(hidden).toEqual([]);
 });
 
-test('tables outside the wall that the serving role can read hold no documents', async () => {
+test('tables without row-level security that the serving role can read have no documents', async () => {
   const readable = await names(
     `select c.relname || '.' || a.attname as name
      from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -88,7 +88,7 @@ test('every tenant table has row-level security enabled and forced', async () =>
   ).toEqual([]);
 });
 
-test('every tenant table has exactly one policy for the serving role, which compares its tenant both ways', async () => {
+test('every tenant table has exactly one policy for the serving role, which checks the tenant of reads and writes', async () => {
   const wrong = await names(
     `select relname as name from (${tenantTables}) t
      where 1 <> (
@@ -104,7 +104,7 @@ test('every tenant table has exactly one policy for the serving role, which comp
   expect(wrong).toEqual([]);
 });
 
-test('every other policy is for a role that cannot log in, and only reads or is bound to a tenant', async () => {
+test('every other policy is for a role without login and is read-only or bound to a tenant', async () => {
   const wrong = await names(
     `select polname || ' on ' || polrelid::regclass as name from pg_policy p
      where p.polroles <> array[$1::regrole::oid]
@@ -115,7 +115,7 @@ test('every other policy is for a role that cannot log in, and only reads or is 
   expect(wrong).toEqual([]);
 });
 
-test('no role but the serving one and the owner may insert or change rows of tenants, but for the columns that erasures blank', async () => {
+test('only the serving role and the owner may insert or change rows of tenants, except for the columns that erasures blank', async () => {
   const wrong = await names(
     `select t.relname || acl.of || ' ' || acl.grantee::regrole || ' ' || acl.privilege_type as name
      from (${tenantTables}) t join pg_class c on c.oid = t.oid join (${grants}) acl on acl.oid = c.oid
@@ -143,7 +143,7 @@ test('every foreign key between tenant tables pairs tenant with tenant', async (
   expect(wrong).toEqual([]);
 });
 
-test('no view reads tenant rows with the rights of its owner', async () => {
+test('no view reads tenant rows with the privileges of its owner', async () => {
   expect(
     await names(`
       select relname as name from pg_class
@@ -151,7 +151,7 @@ test('no view reads tenant rows with the rights of its owner', async () => {
   ).toEqual([]);
 });
 
-test('the serving role is no superuser, cannot bypass the wall, cannot log in, owns nothing', async () => {
+test('the serving role is not a superuser, cannot bypass row-level security, cannot log in and owns nothing', async () => {
   const { rows } = await client.query(
     'select rolsuper, rolbypassrls, rolcanlogin, rolcreaterole, rolcreatedb, rolreplication from pg_roles where rolname = $1',
     [SERVING_ROLE],
@@ -176,7 +176,7 @@ test('the serving role is a member of no role', async () => {
   ).toEqual([]);
 });
 
-test('the serving role may read and write rows and nothing else, and create nothing', async () => {
+test('the serving role may only read and write rows, and create nothing', async () => {
   const wrong = await names(
     `select c.relname || acl.of || ' ' || acl.privilege_type as name
      from pg_class c join (${grants}) acl on acl.oid = c.oid
@@ -193,7 +193,7 @@ test('the serving role may read and write rows and nothing else, and create noth
   expect(rows).toEqual([{ schema: false, usage: true }]);
 });
 
-test('every security definer function sets its search path and belongs to a role that cannot log in and has no special power', async () => {
+test('every security definer function sets its search path and is owned by a role without login and attributes', async () => {
   const definers = `
     select p.proname as name from pg_proc p join pg_roles r on r.oid = p.proowner
     where p.prosecdef and p.pronamespace = 'public'::regnamespace`;
@@ -241,7 +241,7 @@ test('roles that own definer functions may create nothing and own no table', asy
   expect(await names(`select relname as name from pg_class where relowner in (${owners})`)).toEqual([]);
 });
 
-test('without a tenant the serving role sees no row and writes none', async () => {
+test('without a tenant the serving role sees and writes no rows', async () => {
   await client.query('begin');
   await client
     .query(`insert into tenants (tenant_id) values ('wall-probe') on conflict do nothing`)
@@ -253,8 +253,8 @@ test('without a tenant the serving role sees no row and writes none', async () =
   await client.query('rollback');
 });
 
-describeOnServer('its one login is a superuser, before whom there is no wall', () => {
-  test('who may take the role of the backup on sees nothing by it until then', async () => {
+describeOnServer('its only login is a superuser, who bypasses row-level security', () => {
+  test('a member of the backup role sees no rows until it sets the role', async () => {
     await client.query('begin');
     await client.query(`select set_config('role', $1, true), set_config('app.tenant_id', 'wall-probe', true)`, [SERVING_ROLE]);
     await client.query(`insert into tenants (tenant_id) values ('wall-probe')`);
