@@ -105,6 +105,7 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, by
   const changed = createSignal<string>();
   const auth = openAuth({ ...config, JWT_SECRET: jwtSecretOf(config) }, tenants, {
     addressOf: config.RATE_LIMIT_ENABLED ? clientOf(config) : undefined,
+    seal,
     onInvalidated: restricted.emit,
   });
   const health = openHealth(store.ping, auth);

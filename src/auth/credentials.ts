@@ -1,12 +1,15 @@
-import { timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Tenants } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
+import type { Seal } from '../seal.ts';
 import { scopesWithin } from './grants.ts';
 import type { KeyGuard } from './key_guard.ts';
-import { ALL_SUBJECTS, type Caller, type Principal } from './principal.ts';
-import { looksLikeKey, readSecret, type Secret } from './secrets.ts';
-import { type KeyState, readKeyState, readSessionState, type SessionState } from './sql.ts';
+import { identifyKey, openKeyStates } from './key_states.ts';
+import { type Caller, type Identity, invalidCredential, type Principal, unauthenticated } from './principal.ts';
+import { looksLikeKey, readSecret } from './secrets.ts';
+import { looksSigned } from './signature.ts';
+import { keyNamedBy, openSignedKeys } from './signed_keys.ts';
+import { readSessionState, type SessionState } from './sql.ts';
 import { openStateCache, type StateCache } from './state_cache.ts';
 import { type Claims, claimedIdentityIn, type Tokens } from './tokens.ts';
 
@@ -23,20 +26,23 @@ export function openCredentials(
   tokens: Tokens,
   ttl_ms: number,
   guard: KeyGuard,
+  seal: Seal | undefined,
   onInvalidated: (tenant_id: string) => void,
 ): Credentials {
   const sessions = openStateCache<SessionState>(ttl_ms);
-  const keys = openStateCache<KeyState>(ttl_ms);
-  const identifyText = async (req: IncomingMessage, text: string): Promise<Principal | undefined> => {
-    if (looksLikeKey(text)) return identifyKey(keys, text, (key) => guard(req, () => readKeyState(tenants(key.tenant_id), key)));
+  const keys = openKeyStates(tenants, ttl_ms, guard, seal);
+  const identifySigned = openSignedKeys(tenants, keys, guard);
+  const identifyText = async (req: IncomingMessage, text: string): Promise<Identity | undefined> => {
+    if (looksSigned(text)) return identifySigned(req, text);
+    if (looksLikeKey(text)) return identifyKey(keys, req, text);
     const claims = tokens.verify(text);
     return claims && identifySession(tenants, sessions, claims);
   };
   return {
     identify: async (req) => {
-      const principal = await identifyText(req, credentialOf(req));
-      if (!principal || isExpired(principal.expires_at)) throw unauthenticated('The credential is invalid, expired or revoked.');
-      return { principal, tenant: tenants(principal.tenant_id) };
+      const { principal, signed } = (await identifyText(req, credentialOf(req))) ?? {};
+      if (!principal || isExpired(principal.expires_at)) throw invalidCredential();
+      return { principal, tenant: tenants(principal.tenant_id), ...(signed && { signed }) };
     },
     invalidate: (tenant_id) => {
       sessions.invalidate(`${tenant_id}.`);
@@ -49,18 +55,14 @@ export function openCredentials(
 /** A time that cannot be parsed counts as expired. */
 const isExpired = (expires_at: string | null) => expires_at !== null && !(Date.parse(expires_at) > Date.now());
 
-async function identifySession(
-  tenants: Tenants,
-  cache: StateCache<SessionState>,
-  claims: Claims,
-): Promise<Principal | undefined> {
+async function identifySession(tenants: Tenants, cache: StateCache<SessionState>, claims: Claims): Promise<Identity | undefined> {
   const { tid: tenant_id, sid } = claims;
   const load = () => readSessionState(tenants(tenant_id), sid);
   let state = await cache.get(`${tenant_id}.${sid}`, load);
   // a token with a newer generation than the cached one was issued by another daemon moments ago
   if (state && state.generation < claims.ver) state = await cache.reload(`${tenant_id}.${sid}`, load);
   if (!state || state.generation !== claims.ver || state.user_id !== claims.sub) return undefined;
-  return {
+  const principal: Principal = {
     tenant_id,
     kind: 'user',
     id: state.user_id,
@@ -76,47 +78,15 @@ async function identifySession(
     channels: null,
     expires_at: new Date(Math.min(claims.exp * 1000, Date.parse(state.expires_at))).toISOString(),
   };
-}
-
-async function identifyKey(
-  cache: StateCache<KeyState>,
-  text: string,
-  lookUp: (key: Secret) => Promise<KeyState | undefined>,
-): Promise<Principal | undefined> {
-  const key = readSecret('key', text);
-  if (!key) return undefined;
-  const state = await cache.get(`${key.tenant_id}.${key.id}`, () => lookUp(key));
-  if (!state || !timingSafeEqual(state.secret_hash, key.hash)) return undefined;
-  return {
-    tenant_id: key.tenant_id,
-    kind: 'key',
-    id: key.id,
-    user_id: state.created_by,
-    actor: { type: 'agent', id: state.agent_id ?? state.name },
-    ...(state.agent_id !== null && { agent_id: state.agent_id }),
-    ...(state.rate_limit !== null && { rate_limit: state.rate_limit }),
-    role: state.role,
-    scopes: scopesWithin(state.role).filter((scope) => state.scopes.includes(scope)),
-    subject: state.subject,
-    subjects: state.subject === ALL_SUBJECTS ? null : [state.subject],
-    channels: state.channels,
-    expires_at: state.expires_at,
-  };
+  return { principal };
 }
 
 /** Returns the tenant and id that a credential claims, without verifying it. */
-export function claimedIdentityOf({
-  headersDistinct,
-}: Pick<IncomingMessage, 'headersDistinct'>): { tenant_id: string; id: string } | undefined {
-  const [header = ''] = headersDistinct['x-api-key'] ?? headersDistinct.authorization ?? [];
+export function claimedIdentityOf(req: IncomingMessage): { tenant_id: string; id: string } | undefined {
+  const [header = ''] = req.headersDistinct['x-api-key'] ?? req.headersDistinct.authorization ?? [];
   const text = header.replace(/^bearer +/i, '');
-  return looksLikeKey(text) ? readSecret('key', text) : claimedIdentityIn(text);
+  return keyNamedBy(req) ?? (looksLikeKey(text) ? readSecret('key', text) : claimedIdentityIn(text));
 }
-
-export const unauthenticated = (detail: string): Problem =>
-  new Problem('unauthenticated', detail, {
-    headers: { 'WWW-Authenticate': 'Bearer realm="agent-memory", error="invalid_token"' },
-  });
 
 /** Returns the only credential of a request. Throws if there are several, because they could identify two callers. */
 function credentialOf({ headersDistinct }: Pick<IncomingMessage, 'headersDistinct'>): string {
@@ -127,9 +97,9 @@ function credentialOf({ headersDistinct }: Pick<IncomingMessage, 'headersDistinc
       headers: { 'WWW-Authenticate': 'Bearer realm="agent-memory"' },
     });
   if (bearers.length + keys.length > 1) throw unauthenticated('More than one credential was sent.');
-  if (keys.length === 1) return looksLikeKey(keys[0]!) ? keys[0]! : rejectMalformed();
+  if (keys.length === 1) return looksLikeKey(keys[0]!) || looksSigned(keys[0]!) ? keys[0]! : rejectMalformed();
   const [, token] = /^bearer +([\x21-\x7e]+)$/i.exec(bearers[0]!) ?? [];
-  return token ?? rejectMalformed();
+  return token && !looksSigned(token) ? token : rejectMalformed();
 }
 
 function rejectMalformed(): never {

@@ -218,28 +218,72 @@ as $$
 $$;
 
 -- Returns the state of a key, limited by the current rights of its creator: the key of a disabled user stops, and the key of a demoted user
--- is demoted with its creator.
-create or replace function key_state(p_tenant text, p_key text, p_hash bytea)
+-- is demoted with its creator. p_hash is null if the request does not contain the secret.
+create or replace function api_key_state(p_tenant text, p_key text, p_hash bytea)
 returns table (
-  secret_hash bytea, name text, agent_id text, rate_limit jsonb, role text, scopes text[], subject text, channels text[], created_by text,
-  expires_at timestamptz)
+  secret_hash bytea, sealed_secret jsonb, name text, agent_id text, rate_limit jsonb, role text, scopes text[], subject text, channels text[],
+  created_by text, expires_at timestamptz)
 language plpgsql
 as $$
 #variable_conflict use_column
 begin
   perform enter_tenant(p_tenant);
   update api_keys k set used_at = now()
-  where k.tenant_id = p_tenant and k.key_id = p_key and k.secret_hash = p_hash and k.revoked_at is null
+  where k.tenant_id = p_tenant and k.key_id = p_key and k.secret_hash = p_hash and not k.signed and k.revoked_at is null
     and (k.used_at is null or k.used_at < now() - interval '5 minutes');
   return query
   select
-    k.secret_hash, k.name, k.agent_id,
+    k.secret_hash, k.sealed_secret, k.name, k.agent_id,
     -- only admins set a limit: once the creator is no admin, the key shares the creator's limit
     case when k.rate_max is not null and may_administer(p_tenant, k.created_by, 'admin') then jsonb_build_object('max', k.rate_max, 'window_ms', k.rate_window_ms) end,
     n.role, k.scopes, k.user_id, k.channels, k.created_by, k.expires_at
   from api_keys k
   cross join lateral (select effective_key_role(k) as role) n
   where k.tenant_id = p_tenant and k.key_id = p_key and n.role is not null;
+end $$;
+
+-- Returns the tenant of a signed key, or null.
+create or replace function find_signed_key(p_key text) returns text
+language sql stable security definer set search_path = pg_catalog, public, pg_temp
+as $$ select k.tenant_id from public.api_keys k where k.key_id = p_key and k.signed $$;
+revoke execute on function find_signed_key(text) from public;
+grant execute on function find_signed_key(text) to agent_memory_app;
+alter function find_signed_key(text) owner to agent_memory_overseer;
+
+-- Deletes nonces whose requests are stale: a signature is valid for 300 s before and after its time, and the clocks of daemons may differ by 60 s.
+create or replace function delete_stale_nonces(p_tenant text, p_limit int) returns int
+language plpgsql
+as $$
+declare
+  v_count int;
+begin
+  delete from request_nonces where tenant_id = p_tenant and (key_id, nonce) in (
+    select n.key_id, n.nonce from request_nonces n
+    where n.tenant_id = p_tenant and n.used_at < clock_timestamp() - interval '660 seconds'
+    limit p_limit for update skip locked);
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+-- Records the nonce of a signed request. Returns 'claimed', 'replayed' if the key has used it before, or 'refused' if the key has ended.
+create or replace function claim_nonce(p_tenant text, p_key text, p_nonce text) returns text
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  if not exists (
+    select from api_keys k where k.tenant_id = p_tenant and k.key_id = p_key and k.signed and effective_key_role(k) is not null) then
+    return 'refused';
+  end if;
+  insert into request_nonces (tenant_id, key_id, nonce) values (p_tenant, p_key, p_nonce) on conflict do nothing;
+  if not found then
+    return 'replayed';
+  end if;
+  -- each request adds one row and deletes up to two
+  perform delete_stale_nonces(p_tenant, 2);
+  update api_keys k set used_at = now()
+  where k.tenant_id = p_tenant and k.key_id = p_key and (k.used_at is null or k.used_at < now() - interval '5 minutes');
+  return 'claimed';
 end $$;
 
 -- Returns the agent that a key is bound to, if an admin bound it: any member can bind a key of their own to any agent. Null for a key without

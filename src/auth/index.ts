@@ -2,12 +2,13 @@ import type { IncomingMessage } from 'node:http';
 import type { Tenants } from '../db/tenant.ts';
 import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
+import type { Seal } from '../seal.ts';
 import { isolation } from './isolation.ts';
 import { openKeyGuard } from './key_guard.ts';
 import { type AuthSettings, type Login, openLogin } from './login.ts';
 import type { Caller } from './principal.ts';
 import { authRoutes } from './routes.ts';
-import { sweepRefreshTokens, sweepResets, sweepSessions } from './users_sql.ts';
+import { sweepNonces, sweepRefreshTokens, sweepResets, sweepSessions } from './users_sql.ts';
 
 export * from './behalf.ts';
 export { claimedIdentityOf } from './credentials.ts';
@@ -29,7 +30,7 @@ export interface Auth {
 
 export const feature: Feature = {
   routes: ({ auth }) => authRoutes(auth.login),
-  sweeps: () => [sweepRefreshTokens, sweepSessions, sweepResets],
+  sweeps: () => [sweepRefreshTokens, sweepSessions, sweepResets, sweepNonces],
   figures: ({ metrics }) => {
     for (const problem of ['unauthenticated', 'rate-limited']) metrics.countProblem('/auth/login', problem, 0);
   },
@@ -59,12 +60,14 @@ export const feature: Feature = {
 interface AuthNeeds {
   /** The address by which failed key lookups are counted; without it they are not counted. */
   addressOf?: ((req: IncomingMessage) => string) | undefined;
+  /** Encrypts the secrets of signed keys; without it there can be none. */
+  seal?: Seal | undefined;
   /** Called with each tenant whose cached credentials were dropped on this daemon. */
   onInvalidated(tenant_id: string): void;
 }
 
-export function openAuth(settings: AuthSettings, tenants: Tenants, { addressOf, onInvalidated }: AuthNeeds): Auth {
-  const login = openLogin(settings, tenants, addressOf && openKeyGuard(addressOf), onInvalidated);
+export function openAuth(settings: AuthSettings, tenants: Tenants, { addressOf, seal, onInvalidated }: AuthNeeds): Auth {
+  const login = openLogin(settings, tenants, addressOf && openKeyGuard(addressOf), seal, onInvalidated);
   const { identify, invalidate } = login.credentials;
   return { identify, invalidate, login };
 }

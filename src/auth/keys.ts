@@ -2,6 +2,7 @@ import { pageById } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import { compareTimes, timeNow } from '../time.ts';
 import { assertGrantable, assertNotAbove, type Grant } from './grants.ts';
+import { sealSecret } from './key_states.ts';
 import { insertKey, type KeyFilter, listKeys, lockKey, revokeKey } from './keys_sql.ts';
 import { type Login, tenantLimitOf } from './login.ts';
 import { type Caller, isAdmin, type Principal, type RateLimit, route } from './principal.ts';
@@ -26,12 +27,12 @@ export const keyRoutes = (login: Login) => [
     success: { status: 201, description: 'The key. Its secret is shown only in this response', schema: newKey },
     problems: ['validation', 'forbidden', 'conflict'],
     handle: async ({ caller, body }) => {
-      const created = await makeKey(caller, body, tenantLimitOf(login.settings));
-      const { key_id, role, scopes, user_id, channels, expires_at, agent_id, rate_limit } = created;
+      const created = await makeKey(login, caller, body);
+      const { key_id, role, scopes, user_id, channels, expires_at, agent_id, rate_limit, signed } = created;
       return {
         body: created,
         headers: { Location: `/auth/api-keys/${key_id}` },
-        audit: { key_id, role, scopes, user_id, channels, expires_at, agent_id, rate_limit },
+        audit: { key_id, role, scopes, user_id, channels, expires_at, agent_id, rate_limit, signed },
       };
     },
   }),
@@ -72,7 +73,7 @@ export const keyRoutes = (login: Login) => [
   }),
 ];
 
-async function makeKey({ tenant, principal }: Caller, body: KeyBody, tenantLimit: RateLimit) {
+async function makeKey({ settings, seal }: Login, { tenant, principal }: Caller, body: KeyBody) {
   const grant: Grant = {
     role: body.role,
     scopes: body.scopes,
@@ -83,7 +84,7 @@ async function makeKey({ tenant, principal }: Caller, body: KeyBody, tenantLimit
     rate_limit: body.rate_limit ?? null,
   };
   assertGrantable(principal, grant);
-  if (body.rate_limit) assertBelow(body.rate_limit, tenantLimit);
+  if (body.rate_limit) assertBelow(body.rate_limit, tenantLimitOf(settings));
   const secret = makeSecret('key', tenant.id);
   const created_with = principal.kind === 'key' ? principal.id : null;
   const wanted = {
@@ -92,6 +93,7 @@ async function makeKey({ tenant, principal }: Caller, body: KeyBody, tenantLimit
     created_by: principal.user_id,
     created_with,
     agent_attested: grant.agent_id !== null && isAdmin(principal),
+    sealed_secret: body.signed ? sealSecret(seal, secret.text, tenant.id, secret.id) : null,
   };
   const created = await tenant.write((db) => insertKey(db, tenant.id, secret, wanted));
   if (!created) throw new Problem('conflict', 'The tenant has too many keys. Revoke some first.');

@@ -1,10 +1,11 @@
 import type { Db } from '../db/query.ts';
+import type { Sealed } from '../seal.ts';
 import type { Grant } from './grants.ts';
 import type { ApiKey } from './schemas.ts';
 import type { Secret } from './secrets.ts';
 
 const columns = `key_id, name, role, scopes, user_id, channels, created_by, created_with, created_at, expires_at, revoked_at, used_at, agent_id,
-  case when rate_max is not null then jsonb_build_object('max', rate_max, 'window_ms', rate_window_ms) end as rate_limit`;
+  case when rate_max is not null then jsonb_build_object('max', rate_max, 'window_ms', rate_window_ms) end as rate_limit, signed`;
 /** Limit of active keys per tenant, so that creating keys cannot fill the storage. */
 const MAX_KEYS = 1000;
 
@@ -23,6 +24,8 @@ export interface NewKey extends Grant {
   created_with: string | null;
   /** True if an admin chooses `agent_id`. A key that inherits the agent of such a key is attested, too. */
   agent_attested: boolean;
+  /** Null if the key does not sign its requests. */
+  sealed_secret: Sealed | null;
 }
 
 /** Returns undefined if the tenant has too many keys, or if the key that creates this one has been revoked. */
@@ -42,10 +45,10 @@ export async function insertKey(db: Db, tenant_id: string, secret: Secret, key: 
   return db.row(
     `insert into api_keys (
        tenant_id, key_id, name, secret_hash, role, scopes, user_id, channels, created_by, created_with, expires_at, agent_id, rate_max, rate_window_ms,
-       agent_attested)
+       agent_attested, sealed_secret)
      select
        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::timestamptz, $12, $13::int, $14::int,
-       $15::boolean or coalesce(attested_agent($1, $10) = $12, false)
+       $15::boolean or coalesce(attested_agent($1, $10) = $12, false), $16::jsonb
      where (select count(*) from api_keys where tenant_id = $1 and revoked_at is null) < ${MAX_KEYS}
      returning ${columns}`,
     [
@@ -64,6 +67,7 @@ export async function insertKey(db: Db, tenant_id: string, secret: Secret, key: 
       key.rate_limit?.max,
       key.rate_limit?.window_ms,
       key.agent_attested,
+      key.sealed_secret && JSON.stringify(key.sealed_secret),
     ],
   );
 }

@@ -3,10 +3,11 @@ import type { IncomingMessage } from 'node:http';
 import type { Tenant, Tenants } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
-import { type Credentials, openCredentials, unauthenticated } from './credentials.ts';
+import type { Seal } from '../seal.ts';
+import { type Credentials, openCredentials } from './credentials.ts';
 import { unguarded } from './key_guard.ts';
 import { type Hasher, type HashSlot, openHasher, requirePassword } from './passwords.ts';
-import type { Principal, RateLimit, Role } from './principal.ts';
+import { type Principal, type RateLimit, type Role, unauthenticated } from './principal.ts';
 import { deriveSuccessor, makeSecret, readSecret, type Secret } from './secrets.ts';
 import {
   type Attempt,
@@ -66,6 +67,8 @@ export interface Login {
   tokens: Tokens;
   hasher: Hasher;
   credentials: Credentials;
+  /** Undefined in production if no key is configured; then no key can sign its requests. */
+  seal: Seal | undefined;
   settings: AuthSettings;
 }
 
@@ -73,6 +76,7 @@ export function openLogin(
   settings: AuthSettings,
   tenants: Tenants,
   guard = unguarded,
+  seal?: Seal,
   onInvalidated: (tenant_id: string) => void = () => undefined,
 ): Login {
   const tokens = openTokens({
@@ -87,7 +91,8 @@ export function openLogin(
     tenants,
     tokens,
     hasher: openHasher(settings.BCRYPT_COST, settings.BCRYPT_CONCURRENCY, settings.BCRYPT_QUEUE),
-    credentials: openCredentials(tenants, tokens, settings.CREDENTIAL_TTL_MS, guard, onInvalidated),
+    credentials: openCredentials(tenants, tokens, settings.CREDENTIAL_TTL_MS, guard, seal, onInvalidated),
+    seal,
     settings,
   };
 }

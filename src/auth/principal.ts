@@ -45,11 +45,31 @@ export interface Principal {
 /** Returns whether the id is that of a user or key, not of the service itself. */
 export const isPrincipalId = (id: string): boolean => /^(?:usr|key)_/.test(id);
 
-/** The credential of a request, and the access to the database within its tenant. */
-export interface Caller {
+/** The requirements of a signature beyond the identity of its key. */
+interface SignedRequest {
+  /** SHA-256 that the body must have. */
+  digest: Buffer;
+  /** Claims the nonce of the request. Throws `unauthenticated` if the key has used it before, or has ended. */
+  claim(): Promise<void>;
+}
+
+/** The result of authentication. */
+export interface Identity {
   principal: Principal;
+  signed?: SignedRequest;
+}
+
+/** The credential of a request, and the access to the database within its tenant. */
+export interface Caller extends Identity {
   tenant: Tenant;
 }
+
+export const unauthenticated = (detail: string): Problem =>
+  new Problem('unauthenticated', detail, {
+    headers: { 'WWW-Authenticate': 'Bearer realm="agent-memory", error="invalid_token"' },
+  });
+
+export const invalidCredential = (): Problem => unauthenticated('The credential is invalid, expired or revoked.');
 
 /** Declares a route that requires a credential. */
 export const route = declareFor<Caller>();

@@ -167,6 +167,10 @@ export const keyBody = z.strictObject({
     .describe(
       'Separate rate limit of the key, at most the limit of the tenant. Only admins can set it. By default, the key shares the limit of its creator.',
     ),
+  signed: z
+    .boolean()
+    .default(false)
+    .describe('Whether the key signs its requests instead of sending its secret. Requires `ENCRYPTION_KEY`.'),
 });
 export type KeyBody = z.output<typeof keyBody>;
 const apiKey = z.object({
@@ -190,6 +194,7 @@ const apiKey = z.object({
   used_at: time.nullable(),
   agent_id: z.string().nullable(),
   rate_limit: rateLimit.nullable().describe('Separate rate limit of the key, or null if it shares the limit of its creator.'),
+  signed: z.boolean().describe('Whether the key signs its requests.'),
 });
 export type ApiKey = z.output<typeof apiKey>;
 export const keyPage = pageOf(apiKey);

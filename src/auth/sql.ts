@@ -1,4 +1,5 @@
 import type { Tenant } from '../db/tenant.ts';
+import type { Sealed } from '../seal.ts';
 import type { Channel, RateLimit, Role, Scope } from './principal.ts';
 import type { Secret } from './secrets.ts';
 import { FREE_PER_ACCOUNT, FREE_PER_ADDRESS, type ThrottleKeys } from './throttle.ts';
@@ -127,6 +128,8 @@ export async function readSessionState(tenant: Tenant, session_id: string): Prom
 
 export interface KeyState {
   secret_hash: Buffer;
+  /** Null if the key does not sign its requests. */
+  sealed_secret: Sealed | null;
   name: string;
   agent_id: string | null;
   rate_limit: RateLimit | null;
@@ -138,13 +141,34 @@ export interface KeyState {
   expires_at: string | null;
 }
 
-export async function readKeyState(tenant: Tenant, key: Secret): Promise<KeyState | undefined> {
+/** `hash`: of the secret in the request, or null if it contains none. */
+export async function readKeyState(tenant: Tenant, key_id: string, hash: Buffer | null): Promise<KeyState | undefined> {
   const [state] = await tenant.call<KeyState>(
-    'select secret_hash, name, agent_id, rate_limit, role, scopes, subject, channels, created_by, expires_at from key_state($1, $2, $3)',
-    [tenant.id, key.id, key.hash],
-    'key_state',
+    `select secret_hash, sealed_secret, name, agent_id, rate_limit, role, scopes, subject, channels, created_by, expires_at
+     from api_key_state($1, $2, $3)`,
+    [tenant.id, key_id, hash],
+    'api_key_state',
   );
   return state;
+}
+
+/** Returns the id of the tenant of a signed key. */
+export async function findSignedKey(anyTenant: Tenant, key_id: string): Promise<string | undefined> {
+  const [row] = await anyTenant.call<{ tenant_id: string | null }>(
+    'select find_signed_key($1) as tenant_id',
+    [key_id],
+    'find_signed_key',
+  );
+  return row!.tenant_id ?? undefined;
+}
+
+export async function claimNonce(tenant: Tenant, key_id: string, nonce: string): Promise<'claimed' | 'replayed' | 'refused'> {
+  const [row] = await tenant.call<{ outcome: 'claimed' | 'replayed' | 'refused' }>(
+    'select claim_nonce($1, $2, $3) as outcome',
+    [tenant.id, key_id, nonce],
+    'claim_nonce',
+  );
+  return row!.outcome;
 }
 
 /** Returns whether the principal with this id is currently an admin. */

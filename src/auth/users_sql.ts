@@ -143,6 +143,13 @@ export const sweepResets: Sweep = (tenant, limit) =>
     ),
   );
 
+export const sweepNonces: Sweep = async (tenant, limit) => {
+  const [row] = await tenant.write((db) =>
+    db.rows<{ count: number }>('select delete_stale_nonces($1, $2) as count', [tenant.id, limit]),
+  );
+  return row!.count;
+};
+
 /** Replaces earlier resets of the user. */
 export async function insertReset(db: Db, tenant_id: string, reset: Secret, user_id: string, created_by: string, ttl_s: number) {
   await db.run('delete from password_resets where tenant_id = $1 and user_id = $2', [tenant_id, user_id]);

@@ -43,7 +43,7 @@ function checkAbsent({ NODE_ENV, DATA_DIR, ...config }: Config): Finding[] {
       : [
           warning(
             'secrets',
-            'no ENCRYPTION_KEY: webhooks, erasures and encrypted secrets are unavailable',
+            'no ENCRYPTION_KEY: webhooks, signed keys, erasures and encrypted secrets are unavailable',
             `${MAKE}   # ENCRYPTION_KEY`,
           ),
         ]),

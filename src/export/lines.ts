@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type BytesInFlight, openCountedBuffer } from '../http/body_buffer.ts';
+import { checkedParts } from '../http/digest.ts';
 import { Problem } from '../http/problem.ts';
 
 // Reads a request body as lines. Only the current line is held in memory.
@@ -29,9 +30,10 @@ export interface Line {
   before: string | undefined;
 }
 
-/** Yields the lines of a body. `wantsDigest` selects the lines for which `before` is computed. The last line must end with a newline, too. */
+/** Yields the lines of a body, which must have this SHA-256 if the request is signed. `wantsDigest` selects the lines for which `before` is computed. The last line must end with a newline, too. */
 export async function* linesOf(
   req: IncomingMessage,
+  digest: Buffer | undefined,
   limits: LineLimits,
   wantsDigest: (bytes: Buffer) => boolean,
 ): AsyncGenerator<Line> {
@@ -40,7 +42,10 @@ export async function* linesOf(
   let total = 0;
   const rest = openCountedBuffer(limits.bytesInFlight);
   try {
-    for await (const part of partsOf(req, limits, () => number > 0)) {
+    for await (const part of checkedParts(
+      partsOf(req, limits, () => number > 0),
+      digest,
+    )) {
       total += part.length;
       if (total > limits.maxBytes) throw new Problem('too-large', `The body is larger than ${limits.maxBytes} bytes.`);
       let from = 0;

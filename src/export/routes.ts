@@ -86,10 +86,10 @@ export function exportRoutes(needs: ExportNeeds) {
       problems: ['validation', 'conflict', 'too-large', 'quota-exceeded', 'malformed-request', 'timeout', 'not-found'],
       handle: ({ caller, req }) =>
         withSlot(slotRequest(caller, req), async () => {
-          const { tenant, principal } = caller;
+          const { tenant, principal, signed } = caller;
           assertLines(req);
           const screener = await needs.secrets.of(tenant);
-          const lines = linesOf(req, needs, (bytes) => bytes.length < 4096 && bytes.includes('"end"'));
+          const lines = linesOf(req, signed?.digest, needs, (bytes) => bytes.length < 4096 && bytes.includes('"end"'));
           const outcome = await importTenant(tenant, lines, { ...needs, screener }, needs.verify, principal.id);
           needs.onJobQueued();
           return { body: outcome, headers: acceptedReply(outcome.job_id, false).headers };

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { openBuffer, openFixedBuffer } from './body_buffer.ts';
 import type { ByteReservation } from './byte_reservation.ts';
+import type { BodyCheck } from './digest.ts';
 import { Problem } from './problem.ts';
 import { announcedLength } from './unread_body.ts';
 
@@ -26,25 +27,31 @@ interface ReadOptions {
   maxBytes: number;
   reservation: ByteReservation;
   timeoutMs: number;
+  check: BodyCheck;
 }
 
-/** Reads the whole body. Throws `too-large` as soon as the limit is exceeded. The bytes stay reserved until the caller releases them. */
+/** Reads the whole body. Throws `too-large` as soon as the limit is exceeded, and what `check` throws at the end. The bytes stay reserved until the caller releases them. */
 export async function readBody(req: IncomingMessage, res: ServerResponse, reading: ReadOptions): Promise<Buffer> {
-  const { maxBytes, reservation, timeoutMs } = reading;
+  const { maxBytes, reservation, timeoutMs, check } = reading;
   const announced = announcedLength(req);
   if (Number.isFinite(announced)) reservation.grow(announced);
   sendContinue(req, res);
   return new Promise((resolve, reject) => {
     const parts = Number.isFinite(announced) ? openFixedBuffer(announced) : openBuffer();
-    const finish = () => {
-      clearTimeout(deadline);
-      resolve(parts.join());
-    };
     const refuse = (problem: unknown) => {
       clearTimeout(deadline);
       req.off('data', take).off('end', finish).pause();
       parts.clear();
       reject(problem);
+    };
+    const finish = () => {
+      try {
+        check.finish();
+      } catch (problem) {
+        return refuse(problem);
+      }
+      clearTimeout(deadline);
+      resolve(parts.join());
     };
     const take = (part: Buffer) => {
       const size = parts.size + part.length;
@@ -52,6 +59,7 @@ export async function readBody(req: IncomingMessage, res: ServerResponse, readin
       try {
         reservation.grow(size);
         parts.add(part);
+        check.add(part);
       } catch (problem) {
         refuse(problem);
       }
@@ -78,7 +86,7 @@ export function assertUtf8(req: IncomingMessage): void {
 }
 
 /** Headers that may appear only once: proxies and servers disagree on which of two values counts. */
-const single = new Set(['authorization', 'content-type', 'idempotency-key', 'x-api-key']);
+const single = new Set(['authorization', 'content-digest', 'content-type', 'idempotency-key', 'x-api-key', 'x-signature']);
 const lengths = new Set([...single].map((name) => name.length));
 
 export function assertSingleHeaders({ rawHeaders }: IncomingMessage): void {

@@ -8,6 +8,13 @@ import type { ConflictMessages, ProblemType } from './problem.ts';
 import type { Idempotency, RawInput, Reply, Route, STREAMED } from './route.ts';
 import type { InFlight } from './slots.ts';
 
+export interface CallerIds {
+  principal: string;
+  tenant: string;
+  /** SHA-256 that the body must have. */
+  digest?: Buffer | undefined;
+}
+
 /** Dependencies of `serve` that src/http may not import. */
 export interface Gate<C> {
   identify(req: IncomingMessage): Promise<C>;
@@ -17,8 +24,13 @@ export interface Gate<C> {
   admit(route: Route<C>, caller: C | null, address: string, res: ServerResponse): Promise<void>;
   /** Charges the bytes of a body to the budgets of its principal and tenant; throws `rate-limited`. Returns undefined if it was charged synchronously. */
   admitBytes(caller: C, bytes: number): Promise<void> | undefined;
-  /** Returns the principal, which scopes Idempotency-Key, and the tenant, which every id in the request must belong to. */
-  idsOf(caller: C): { principal: string; tenant: string };
+  /** Claims the nonce of a signed request, after the rate limits. Throws `unauthenticated` for a replay. Returns undefined for other requests. */
+  claimNonce(caller: C): Promise<void> | undefined;
+  /**
+   * Returns the principal, which scopes Idempotency-Key, the tenant, which every id in the request must belong to, and the digest of the
+   * body of a signed request.
+   */
+  idsOf(caller: C): CallerIds;
   addressOf(req: IncomingMessage): string;
   /** Called once per finished request. `ms` is undefined for streams, whose duration depends on the client. */
   observeRequest(route: string, method: string, status: number, ms: number | undefined): void;

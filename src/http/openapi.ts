@@ -41,12 +41,25 @@ export function openapi(routes: Route<never>[], version: string, tagDescriptions
     info: { title: 'Agent Memory', version, description },
     servers: [{ url: '/' }],
     tags: [...new Set(routes.map((route) => route.tag))].map((name) => ({ name, description: tagDescriptions[name] })),
-    security: [{ bearer: [] }, { key: [] }],
+    security: [{ bearer: [] }, { key: [] }, { key: [], signature: [], digest: [] }],
     paths,
     components: {
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'Access token' },
-        key: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+        key: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'API key, or the id of a signed key' },
+        signature: {
+          type: 'apiKey',
+          in: 'header',
+          name: 'X-Signature',
+          description:
+            '`t=<Unix seconds>,n=<nonce>,v1=<hex>`: HMAC-SHA256 by the key over method, path with query, t, n and Content-Digest, one per line',
+        },
+        digest: {
+          type: 'apiKey',
+          in: 'header',
+          name: 'Content-Digest',
+          description: '`sha-256=:<base64>:`, the SHA-256 of the body of a signed request',
+        },
       },
       headers,
       schemas: {},

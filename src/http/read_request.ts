@@ -2,8 +2,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AuditContext } from './audit.ts';
 import { assertBodyAcceptable, readBody } from './body.ts';
 import { type ByteReservation, openByteReservation, SMALL_BODY_BYTES } from './byte_reservation.ts';
+import { type BodyCheck, openBodyCheck } from './digest.ts';
 import { assertValidIfMatch } from './etag.ts';
-import type { Gate, ParsedBody } from './gate.ts';
+import type { CallerIds, Gate, ParsedBody } from './gate.ts';
 import { type IdempotencyRequest, idempotencyOf, idempotencyRequestOf } from './idempotency.ts';
 import { type JsonLimits, parseJson } from './json.ts';
 import { assertOwnTenant } from './own_tenant.ts';
@@ -38,17 +39,15 @@ export interface ReceivedRequest {
   idempotencyRequest: IdempotencyRequest | null;
 }
 
-export interface CallerIds {
-  principal: string;
-  tenant: string;
-}
-
 /** Reads the request and makes the checks that do not depend on the route's schemas. */
 export async function readRequest<C>(exchange: Exchange<C>, scope: CallerIds | null): Promise<ReceivedRequest> {
   const { gate, route, req, releases } = exchange;
   const reservation = openByteReservation(gate.bytesInFlight, scope?.tenant);
   releases.push(reservation.release);
-  const bytes = expectsBody(route, req) ? await readRequestBody(exchange, reservation) : undefined;
+  const check = openBodyCheck(scope?.digest);
+  const bytes = expectsBody(route, req) ? await readRequestBody(exchange, reservation, check) : undefined;
+  // A body that the route ignores counts as empty. A stream is checked while the handler reads it.
+  if (!bytes && !route.bodyStream) check.finish();
   const { pathname, query } = urlOf(req);
   const params = matchPath(route.path, pathname);
   if (route.method !== 'GET') assertValidIfMatch(req.headers['if-match']);
@@ -67,13 +66,14 @@ const expectsBody = (route: Pick<Route, 'body' | 'raw' | 'bodyStream' | 'method'
 async function readRequestBody<C>(
   { gate, route, req, res, audit: { caller } }: Exchange<C>,
   reservation: ByteReservation,
+  check: BodyCheck,
 ): Promise<Buffer> {
   const maxBytes = route.raw?.maxBytes ?? route.maxBytes ?? gate.body.maxBytes;
   assertBodyAcceptable(req, maxBytes, route.raw ? 'raw' : 'json');
   const announced = announcedLength(req);
   const charge = (bytes: number) => (caller && route.limit === 'v1' ? gate.admitBytes(caller, bytes) : undefined);
   await charge(Number.isFinite(announced) ? announced : 1);
-  const bytes = await readBody(req, res, { maxBytes, reservation, timeoutMs: gate.timeoutMs });
+  const bytes = await readBody(req, res, { maxBytes, reservation, timeoutMs: gate.timeoutMs, check });
   if (!Number.isFinite(announced)) await charge(bytes.length);
   return bytes;
 }

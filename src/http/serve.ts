@@ -2,9 +2,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { auditRefusal, withAudit } from './audit.ts';
 import { assertSingleHeaders, sendContinue } from './body.ts';
 import { SMALL_BODY_BYTES } from './byte_reservation.ts';
-import type { Gate } from './gate.ts';
+import type { CallerIds, Gate } from './gate.ts';
 import { serializeLongLists } from './long_lists.ts';
-import { type CallerIds, type Exchange, parseRequestBody, type ReceivedRequest, readRequest } from './read_request.ts';
+import { type Exchange, parseRequestBody, type ReceivedRequest, readRequest } from './read_request.ts';
 import { type Input, parseInput, type Reply, type Route, STREAMED } from './route.ts';
 import { beginResponse, send, sendProblem } from './send.ts';
 import { reserveSlot, reserveTenantSlot } from './slots.ts';
@@ -53,6 +53,8 @@ async function admit<C>({ gate, route, req, res, streams, audit, releases }: Exc
   if (route.limit === 'v1') await gate.admit(route, caller, audit.address, res);
   const scope = caller && gate.idsOf(caller);
   if (inFlight && scope) releases.push(reserveTenantSlot(inFlight, scope.tenant));
+  const claimed = caller && gate.claimNonce(caller);
+  if (claimed) await claimed;
   return scope;
 }
 

@@ -17,7 +17,7 @@ const limits = {
 
 async function read(body: PassThrough, work = async () => {}): Promise<number> {
   let count = 0;
-  for await (const _ of linesOf(body as unknown as IncomingMessage, limits, () => false)) {
+  for await (const _ of linesOf(body as unknown as IncomingMessage, undefined, limits, () => false)) {
     count += 1;
     await work();
   }

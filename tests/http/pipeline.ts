@@ -22,6 +22,7 @@ export const gate: Gate<Caller | null> = {
   authorize: () => undefined,
   admit: async () => undefined,
   admitBytes: () => undefined,
+  claimNonce: () => undefined,
   idsOf: () => ({ principal: 'usr_1', tenant: 'acme' }),
   addressOf: () => '127.0.0.1',
   observeRequest: () => undefined,

@@ -72,6 +72,7 @@ export async function startServer(limits: Limits, hops = 0): Promise<LimitServer
     authorize: () => undefined,
     admit: limits.admit,
     admitBytes: limits.admitBytes,
+    claimNonce: () => undefined,
     idsOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
     addressOf: (req) => addressOf(req, hops),
     observeRequest: () => undefined,
