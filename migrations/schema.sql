@@ -360,6 +360,28 @@ CREATE FUNCTION public.amended_passages(p_tenant text, p_seq bigint, p_base json
           LIMIT 1) single ON ((o.doc IS NOT NULL)));
 END;
 
+-- Name: api_key_state(text, text, bytea); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.api_key_state(p_tenant text, p_key text, p_hash bytea) RETURNS TABLE(secret_hash bytea, sealed_secret jsonb, name text, agent_id text, rate_limit jsonb, role text, scopes text[], subject text, channels text[], created_by text, expires_at timestamp with time zone)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+begin
+  perform enter_tenant(p_tenant);
+  update api_keys k set used_at = now()
+  where k.tenant_id = p_tenant and k.key_id = p_key and k.secret_hash = p_hash and not k.signed and k.revoked_at is null
+    and (k.used_at is null or k.used_at < now() - interval '5 minutes');
+  return query
+  select
+    k.secret_hash, k.sealed_secret, k.name, k.agent_id,
+    -- only admins set a limit: once the creator is no admin, the key shares the creator's limit
+    case when k.rate_max is not null and may_administer(p_tenant, k.created_by, 'admin') then jsonb_build_object('max', k.rate_max, 'window_ms', k.rate_window_ms) end,
+    n.role, k.scopes, k.user_id, k.channels, k.created_by, k.expires_at
+  from api_keys k
+  cross join lateral (select effective_key_role(k) as role) n
+  where k.tenant_id = p_tenant and k.key_id = p_key and n.role is not null;
+end $$;
+
 -- Name: append_audit(text, bigint, bytea, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.append_audit(p_tenant text, p_seq bigint, p_mac bytea, p_entries jsonb) RETURNS TABLE(appended boolean, last_seq bigint, last_mac bytea, last_at timestamp with time zone)
@@ -1412,6 +1434,28 @@ begin
       p_memory.channel, p_memory.user_id)::text));
 end $$;
 
+-- Name: claim_nonce(text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.claim_nonce(p_tenant text, p_key text, p_nonce text) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  if not exists (
+    select from api_keys k where k.tenant_id = p_tenant and k.key_id = p_key and k.signed and effective_key_role(k) is not null) then
+    return 'refused';
+  end if;
+  insert into request_nonces (tenant_id, key_id, nonce) values (p_tenant, p_key, p_nonce) on conflict do nothing;
+  if not found then
+    return 'replayed';
+  end if;
+  -- each request adds one row and deletes up to two
+  perform delete_stale_nonces(p_tenant, 2);
+  update api_keys k set used_at = now()
+  where k.tenant_id = p_tenant and k.key_id = p_key and (k.used_at is null or k.used_at < now() - interval '5 minutes');
+  return 'claimed';
+end $$;
+
 -- Name: clear_events(text, bigint[], boolean); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.clear_events(p_tenant text, p_seqs bigint[], p_dry boolean) RETURNS jsonb
@@ -1783,6 +1827,8 @@ CREATE TABLE public.api_keys (
     revoked_at timestamp with time zone,
     used_at timestamp with time zone,
     agent_attested boolean DEFAULT false NOT NULL,
+    sealed_secret jsonb,
+    signed boolean GENERATED ALWAYS AS ((sealed_secret IS NOT NULL)) STORED NOT NULL,
     CONSTRAINT api_keys__rate CHECK ((((rate_max IS NULL) = (rate_window_ms IS NULL)) AND (rate_max > 0) AND (rate_window_ms > 0))),
     CONSTRAINT api_keys__role CHECK ((public.role_rank(role) IS NOT NULL))
 );
@@ -2007,6 +2053,22 @@ begin
     end if;
   end if;
   return v_result;
+end $$;
+
+-- Name: delete_stale_nonces(text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.delete_stale_nonces(p_tenant text, p_limit integer) RETURNS integer
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count int;
+begin
+  delete from request_nonces where tenant_id = p_tenant and (key_id, nonce) in (
+    select n.key_id, n.nonce from request_nonces n
+    where n.tenant_id = p_tenant and n.used_at < clock_timestamp() - interval '660 seconds'
+    limit p_limit for update skip locked);
+  get diagnostics v_count = row_count;
+  return v_count;
 end $$;
 
 -- Name: drop_events(bigint[]); Type: FUNCTION; Schema: public
@@ -2972,6 +3034,15 @@ begin
   limit 1;
 end $$;
 
+-- Name: find_signed_key(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.find_signed_key(p_key text) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$ select k.tenant_id from public.api_keys k where k.key_id = p_key and k.signed $$;
+
+ALTER FUNCTION public.find_signed_key(p_key text) OWNER TO agent_memory_overseer;
+
 -- Name: find_stray(text, text, bigint, text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.find_stray(p_tenant text, p_noun text, p_first bigint, p_after text, p_limit integer) RETURNS TABLE(last text, fault text)
@@ -3673,28 +3744,6 @@ begin
     perform rewrite_memory(v_memory, v_source, v_refs, p_event_id);
   end if;
   perform move_passage_ends(p_tenant, p_memory_id, v_deleted_seqs);
-end $$;
-
--- Name: key_state(text, text, bytea); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.key_state(p_tenant text, p_key text, p_hash bytea) RETURNS TABLE(secret_hash bytea, name text, agent_id text, rate_limit jsonb, role text, scopes text[], subject text, channels text[], created_by text, expires_at timestamp with time zone)
-    LANGUAGE plpgsql
-    AS $$
-#variable_conflict use_column
-begin
-  perform enter_tenant(p_tenant);
-  update api_keys k set used_at = now()
-  where k.tenant_id = p_tenant and k.key_id = p_key and k.secret_hash = p_hash and k.revoked_at is null
-    and (k.used_at is null or k.used_at < now() - interval '5 minutes');
-  return query
-  select
-    k.secret_hash, k.name, k.agent_id,
-    -- only admins set a limit: once the creator is no admin, the key shares the creator's limit
-    case when k.rate_max is not null and may_administer(p_tenant, k.created_by, 'admin') then jsonb_build_object('max', k.rate_max, 'window_ms', k.rate_window_ms) end,
-    n.role, k.scopes, k.user_id, k.channels, k.created_by, k.expires_at
-  from api_keys k
-  cross join lateral (select effective_key_role(k) as role) n
-  where k.tenant_id = p_tenant and k.key_id = p_key and n.role is not null;
 end $$;
 
 -- Name: length_expression(text); Type: FUNCTION; Schema: public
@@ -8095,6 +8144,17 @@ CREATE TABLE public.refresh_tokens (
 
 ALTER TABLE ONLY public.refresh_tokens FORCE ROW LEVEL SECURITY;
 
+-- Name: request_nonces; Type: TABLE; Schema: public
+
+CREATE TABLE public.request_nonces (
+    tenant_id text NOT NULL,
+    key_id text NOT NULL,
+    nonce text NOT NULL,
+    used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE ONLY public.request_nonces FORCE ROW LEVEL SECURITY;
+
 -- Name: retention_policies; Type: TABLE; Schema: public
 
 CREATE TABLE public.retention_policies (
@@ -8310,6 +8370,11 @@ ALTER TABLE ONLY public.rate_windows
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (tenant_id, token_id);
 
+-- Name: request_nonces request_nonces_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.request_nonces
+    ADD CONSTRAINT request_nonces_pkey PRIMARY KEY (tenant_id, key_id, nonce);
+
 -- Name: retention_policies retention_policies_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.retention_policies
@@ -8373,6 +8438,10 @@ ALTER TABLE ONLY public.webhooks
 -- Name: api_keys__parent; Type: INDEX; Schema: public
 
 CREATE INDEX api_keys__parent ON public.api_keys USING btree (tenant_id, created_with) WHERE (created_with IS NOT NULL);
+
+-- Name: api_keys__signed; Type: INDEX; Schema: public
+
+CREATE UNIQUE INDEX api_keys__signed ON public.api_keys USING btree (key_id) WHERE signed;
 
 -- Name: artifacts__unlinked; Type: INDEX; Schema: public
 
@@ -8518,6 +8587,10 @@ CREATE INDEX rate_windows__ends_at ON public.rate_windows USING btree (ends_at);
 
 CREATE INDEX refresh_tokens__session ON public.refresh_tokens USING btree (tenant_id, session_id, rotated_at);
 
+-- Name: request_nonces__used_at; Type: INDEX; Schema: public
+
+CREATE INDEX request_nonces__used_at ON public.request_nonces USING btree (tenant_id, used_at);
+
 -- Name: sessions__user; Type: INDEX; Schema: public
 
 CREATE INDEX sessions__user ON public.sessions USING btree (tenant_id, user_id, used_at);
@@ -8646,6 +8719,11 @@ ALTER TABLE ONLY public.password_resets
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens__session FOREIGN KEY (tenant_id, session_id) REFERENCES public.sessions(tenant_id, session_id) ON DELETE CASCADE;
 
+-- Name: request_nonces request_nonces__key; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.request_nonces
+    ADD CONSTRAINT request_nonces__key FOREIGN KEY (tenant_id, key_id) REFERENCES public.api_keys(tenant_id, key_id) ON DELETE CASCADE;
+
 -- Name: retention_policies retention_policies__tenant; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.retention_policies
@@ -8767,6 +8845,10 @@ CREATE POLICY backup_reads ON public.password_resets FOR SELECT TO agent_memory_
 -- Name: refresh_tokens backup_reads; Type: POLICY; Schema: public
 
 CREATE POLICY backup_reads ON public.refresh_tokens FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
+
+-- Name: request_nonces backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.request_nonces FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: retention_policies backup_reads; Type: POLICY; Schema: public
 
@@ -8908,6 +8990,10 @@ CREATE POLICY eraser_deletes ON public.password_resets FOR DELETE TO agent_memor
 
 CREATE POLICY eraser_deletes ON public.refresh_tokens FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: request_nonces eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.request_nonces FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: retention_policies eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.retention_policies FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -9012,6 +9098,10 @@ CREATE POLICY eraser_finds ON public.password_resets FOR SELECT TO agent_memory_
 
 CREATE POLICY eraser_finds ON public.refresh_tokens FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: request_nonces eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.request_nonces FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: retention_policies eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.retention_policies FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -9080,6 +9170,10 @@ ALTER TABLE public.memory_versions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.overlays ENABLE ROW LEVEL SECURITY;
 
+-- Name: api_keys overseer_reads; Type: POLICY; Schema: public
+
+CREATE POLICY overseer_reads ON public.api_keys FOR SELECT TO agent_memory_overseer USING (signed);
+
 -- Name: jobs overseer_reads; Type: POLICY; Schema: public
 
 CREATE POLICY overseer_reads ON public.jobs FOR SELECT TO agent_memory_overseer USING (true);
@@ -9103,6 +9197,10 @@ ALTER TABLE public.password_resets ENABLE ROW LEVEL SECURITY;
 -- Name: refresh_tokens; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.refresh_tokens ENABLE ROW LEVEL SECURITY;
+
+-- Name: request_nonces; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.request_nonces ENABLE ROW LEVEL SECURITY;
 
 -- Name: retention_policies; Type: ROW SECURITY; Schema: public
 
@@ -9211,6 +9309,10 @@ CREATE POLICY tenant_wall ON public.password_resets TO agent_memory_app USING ((
 -- Name: refresh_tokens tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.refresh_tokens TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: request_nonces tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.request_nonces TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 -- Name: retention_policies tenant_wall; Type: POLICY; Schema: public
 
@@ -9519,6 +9621,18 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.api_keys TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.api_keys TO agent_memory_backup;
 
+-- Name: COLUMN api_keys.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.api_keys TO agent_memory_overseer;
+
+-- Name: COLUMN api_keys.key_id; Type: ACL; Schema: public
+
+GRANT SELECT(key_id) ON TABLE public.api_keys TO agent_memory_overseer;
+
+-- Name: COLUMN api_keys.signed; Type: ACL; Schema: public
+
+GRANT SELECT(signed) ON TABLE public.api_keys TO agent_memory_overseer;
+
 -- Name: TABLE invites; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
@@ -9595,6 +9709,11 @@ GRANT SELECT(token) ON TABLE public.jobs TO agent_memory_overseer;
 -- Name: COLUMN jobs.due_at; Type: ACL; Schema: public
 
 GRANT SELECT(due_at) ON TABLE public.jobs TO agent_memory_overseer;
+
+-- Name: FUNCTION find_signed_key(p_key text); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.find_signed_key(p_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_signed_key(p_key text) TO agent_memory_app;
 
 -- Name: FUNCTION fingerprint_tables(); Type: ACL; Schema: public
 
@@ -9810,6 +9929,12 @@ GRANT SELECT ON TABLE public.rate_windows TO agent_memory_backup;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refresh_tokens TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.refresh_tokens TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.refresh_tokens TO agent_memory_backup;
+
+-- Name: TABLE request_nonces; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.request_nonces TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.request_nonces TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.request_nonces TO agent_memory_backup;
 
 -- Name: TABLE retention_policies; Type: ACL; Schema: public
 

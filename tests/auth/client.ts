@@ -68,3 +68,14 @@ export function expectThrottled(answers: { status: number }[], free: number, sta
   expect([tried >= free, tried <= free + 7]).toEqual([true, true]);
   expect(answers.filter((answer) => answer.status === 429)).toHaveLength(answers.length - tried);
 }
+
+/** Creates a key that signs its requests, and the owner of its new tenant. */
+export async function makeSigned(call: Call) {
+  const owner = await makeOwner(call);
+  const { status, body } = await call('POST', '/auth/api-keys', {
+    token: owner.token,
+    body: { name: 'signer', role: 'admin', scopes: ['read', 'write', 'admin'], signed: true },
+  });
+  if (status !== 201 || body.signed !== true) throw new Error(`no signed key: ${status} ${JSON.stringify(body)}`);
+  return { owner, key: body as { key_id: string; api_key: string } };
+}
