@@ -122,41 +122,131 @@ return array(
   from regexp_matches(
     p_text, '[\U0001f1e6-\U0001f1ff]{2}|[\u203c\u2049\u2600-\u27bf\u2b50\u2b55\U0001f300-\U0001f3fa\U0001f400-\U0001faff]', 'g') m (parts));
 
+-- Returns frequent function words of the languages in Latin script that PostgreSQL stems, from its lists of stop words. A word that several languages
+-- use is in the list of each, so that it does not tell them apart.
+create or replace function language_words() returns jsonb
+language sql immutable parallel safe
+return jsonb_build_object(
+  'danish', 'og i at det er en den til på som med de for ikke der var han hun jeg et har om vi min havde ham nu over da fra du ud sin dem os ' ||
+    'op man hvad være meget hvor eller efter blev kan skal mig dig hvis når også af æ ø å',
+  'dutch', 'de en van ik te dat die in een hij het niet zijn is was op aan met als voor had er maar om hem dan zou of wat mijn men dit zo ' ||
+    'door over ze zich bij ook tot je mij uit der daar haar naar heb hoe heeft hebben deze u nog zal nu geen omdat iets worden al wij ' ||
+    'wel waar we hier kan ë',
+  'english', 'the and of to in is that it for was with on as you he she they this have from but not are we be at by what all when your can ' ||
+    'there an or which their would my me i a his her do did had has will who how so if our us them been were about does where why ' ||
+    'could should am also man men over come some son sin no die hat even up out more than then into him war door here ten per fan ham ' ||
+    'let',
+  'finnish', 'ja on se ei että oli hän minä mutta kun joka ovat sen ne mitä niin olen ole tämä nyt jos kuin myös sitä sinä meidän vain minun ' ||
+    'minulla hänen olemme voi mikä missä jo siitä tai sekä olla tässä me he te ä ö',
+  'french', 'le la les de des du un une et est à en que qui dans pour pas sur avec ce il elle je ne se plus au par sont nous vous mais on ' ||
+    'cette son sa mon ma tu où ou aux ces leur été être avons ont j qu a était très comme é è ê ç œ',
+  'german', 'der die und in den von zu das mit sich des auf für ist im dem nicht ein eine als auch es an aus er hat dass sie nach wird bei ' ||
+    'einer um am sind noch wie einem über so zum war haben nur oder aber vor zur bis mehr durch man ich wir du mir mich wo was wann ' ||
+    'warum wenn kann einen wurde ä ö ü ß meine ihr ihre uns euch kein keine',
+  'hungarian', 'a az és hogy nem is egy ez de van meg csak már mint ha volt vagy azt még ki el mi fel be itt én ezt most lehet nagyon kell ' ||
+    'minden mert hol mikor ott lesz akkor vannak voltak sem á é í ó ö ő ü ű',
+  'italian', 'di e il la che in un a per è una sono non si con da del le i lo dei della al come più gli ma anche nel se ha io questo alla o ho ' ||
+    'mi ci ti delle era suo sua mio mia dove quando hai nella ai perché cosa molto abbiamo hanno à ò ù',
+  'norwegian', 'og i det er på som en at for av til med de ikke jeg den han et var har om vi fra men hun du seg så ut eller når kan skal nå blir ' ||
+    'ble være hva bare etter min sin dem meg deg også hvor hvis over der æ ø å',
+  'portuguese', 'de a o que e do da em um para é com não uma os no se na por mais as dos como mas foi ao ele das tem à seu sua ou ser quando ' ||
+    'muito há nos já está eu também só pelo pela até isso ela entre era depois sem mesmo aos ter seus quem nas me esse eles você onde ' ||
+    'nós meu minha á í ó ã õ ç',
+  'spanish', 'de la que el en y a los del se las por un para con no una su al lo como más pero sus le ya o este sí porque esta entre cuando ' ||
+    'muy sin sobre también me hasta hay donde quien desde todo nos durante todos uno les ni contra otros ese eso ante ellos es está ' ||
+    'son yo mi tu dónde fue á é í ó ú ñ ¿ ¡',
+  'swedish', 'och det att i en jag hon som han på den med var sig för så till är men ett om hade de av icke mig du henne då sin nu har inte ' ||
+    'hans honom skulle hennes där min man ej vid kunde något från ut när efter upp vi dem vara vad över än dig kan sina här eller ' ||
+    'också ska å ä ö',
+  'turkish', 'bir ve bu da de için ile çok ne mi o ben daha gibi ama var kadar sonra olarak en her değil diye şey ki sen biz ise mu hiç nasıl ' ||
+    'neden yok olan oldu veya ı ğ ş ç ö ü');
+
+-- Returns, by language, a regular expression for the words that are in its list alone; and by word, the languages.
+create or replace function language_marks() returns jsonb
+language sql immutable parallel safe
+return (
+  with words as (
+    select l.language, w.word, count(*) over (partition by w.word) as languages
+    from jsonb_each_text(language_words()) l (language, list)
+    cross join string_to_table(l.list, ' ') w (word)
+  )
+  select jsonb_build_object(
+    'marks', (
+      select jsonb_object_agg(m.language, m.mark)
+      from (select w.language, '\m(?:' || string_agg(w.word, '|') || ')\M' as mark from words w where w.languages = 1 group by w.language) m),
+    'languages', (
+      select jsonb_object_agg(l.word, l.languages)
+      from (select w.word, jsonb_agg(w.language) as languages from words w group by w.word) l)));
+
+-- Returns the language of a text in Latin script if it is not the tenant's: the one of which the most function words and accented letters occur, at
+-- least two, and more than of any other. Null otherwise, and for a tenant's language without a list, such as simple. Examines the last 400
+-- characters. Usually a word that only the tenant's language has decides at once.
+create or replace function other_language(p_language regconfig, p_text text) returns regconfig
+language plpgsql immutable parallel safe
+as $$
+declare
+  v_text text := right(p_text, 400);
+  v_mark text := language_marks() -> 'marks' ->> p_language::text;
+  v_language text;
+begin
+  if v_mark is null or v_text ~ v_mark then
+    return null;
+  end if;
+  select case when count(*) = 1 then max(b.language) end
+  into v_language
+  from (
+    select l.language, rank() over (order by count(*) desc) as place, count(*) as words
+    from (
+      select regexp_split_to_table(lower(v_text), '[^[:alpha:]]+')
+      union all
+      select distinct string_to_table(regexp_replace(lower(v_text), '[\x01-\x7f]+', '', 'g'), null)
+    ) w (word)
+    cross join lateral jsonb_array_elements_text(language_marks() -> 'languages' -> w.word) l (language)
+    group by l.language
+  ) b
+  where b.place = 1 and b.words >= 2;
+  return case when v_language <> p_language::text then ('pg_catalog.' || v_language)::regconfig end;
+end $$;
+
+-- Adds the stems of a text's words in another language than the tenant's to its lexemes, without the function words of that language.
+create or replace function add_language(p_lexemes tsvector, p_language regconfig, p_text text) returns tsvector
+language sql immutable parallel safe
+return ts_delete(p_lexemes, coalesce(string_to_array(language_words() ->> p_language::text, ' '), '{}')) || to_tsvector(p_language, p_text);
+
 -- Returns the lexemes of a text in any language, for passages and queries alike: the stems of its words by the tenant's language and by the
--- language of their script, the same without accents (a passage with the accent as in the query matches both and ranks first), the terms of
--- unspaced scripts, emoji, and identifiers with their parts, at most 256 of them. A script that meets another ends a word: `認証はOAuth2` has `OAuth2`.
+-- language of their script or of the text, the same without accents (a passage with the accent as in the query matches both and ranks first), the terms of
+-- unspaced scripts, emoji, and identifiers with their parts. A script that meets another ends a word: `認証はOAuth2` has `OAuth2`.
 create or replace function text_lexemes(p_language regconfig, p_text text) returns tsvector
 language plpgsql immutable parallel safe
 as $$
 declare
-  v_text text;
-  v_spaced text;
+  v_text text := p_text;
+  v_spaced text := p_text;
   v_folded text;
-  v_script regconfig;
+  v_other regconfig;
   v_lexemes tsvector;
 begin
   -- ASCII, as most texts: four times as fast
   if octet_length(p_text) = length(p_text) then
-    if p_text ~ name_mark() then
-      return named_lexemes(p_language, p_text);
+    v_lexemes := case when p_text ~ name_mark() then named_lexemes(p_language, p_text) else to_tsvector(p_language, p_text) end;
+    v_other := other_language(p_language, p_text);
+  else
+    v_text := normalize(p_text, nfkc);
+    v_spaced := regexp_replace(v_text, unspaced_scripts(), ' ', 'g');
+    v_lexemes := named_lexemes(p_language, v_spaced) || array_to_tsvector(emoji_terms(v_text));
+    v_folded := fold_accents(v_spaced);
+    if v_folded <> v_spaced then
+      v_lexemes := v_lexemes || to_tsvector(p_language, v_folded);
     end if;
-    return to_tsvector(p_language, p_text);
+    if v_spaced <> v_text then
+      v_lexemes := v_lexemes || array_to_tsvector(unspaced_terms(v_text));
+    end if;
+    v_other := coalesce(script_language(v_spaced), other_language(p_language, v_spaced));
   end if;
-  v_text := normalize(p_text, nfkc);
-  v_spaced := regexp_replace(v_text, unspaced_scripts(), ' ', 'g');
-  v_lexemes := named_lexemes(p_language, v_spaced) || array_to_tsvector(emoji_terms(v_text));
-  v_script := script_language(v_spaced);
-  if v_script is not null and v_script <> p_language then
-    v_lexemes := v_lexemes || to_tsvector(v_script, v_spaced);
+  if v_other is null or v_other = p_language then
+    return v_lexemes;
   end if;
-  v_folded := fold_accents(v_spaced);
-  if v_folded <> v_spaced then
-    v_lexemes := v_lexemes || to_tsvector(p_language, v_folded);
-  end if;
-  if v_spaced <> v_text then
-    v_lexemes := v_lexemes || array_to_tsvector(unspaced_terms(v_text));
-  end if;
-  return v_lexemes;
+  return add_language(v_lexemes, v_other, v_spaced);
 end $$;
 
 -- Returns the hash by which a passage stores who said it. A query that names an actor has the same hash.

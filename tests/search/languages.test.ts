@@ -67,6 +67,61 @@ test('of a long query in an unspaced script every part counts', async () => {
   expect(await search(long)).toContain('我喜欢数学和科学');
 });
 
+describe('in a tenant whose language is English', () => {
+  /** [text, a query with another form of one of its words] */
+  const inflected: [string, string][] = [
+    ['Die Häuser am See sind teuer, aber wir haben eins gekauft', 'Wo ist das Haus?'],
+    ['Nous avons dit que les chevaux sont dans la prairie', 'où est le cheval de ma soeur ?'],
+    ['Las reuniones de los lunes son muy largas', '¿cuándo es la reunión de los jefes?'],
+    ['Abbiamo comprato due biglietti per il concerto della sera', 'dove sono i biglietti che ho comprato per il viaggio?'],
+    ['Ontem compramos uma casa e não é muito cara', 'quando é que ele vai comprar isso?'],
+    ['De kinderen hebben de sleutels van het huis verloren', 'wie heeft een sleutel van het kind?'],
+    ['Barnen leker i parken och det är en fin dag för dem', 'var är ett barn som leker i en park?'],
+  ];
+
+  test.each(inflected)('%j is found by another form of its words', async (text, query) => {
+    const bob = await newTenant(daemon.url);
+    const events = [message(text), message('The house is by the lake and we like it', { session_id: 'other' })];
+    expect((await bob.ask('POST', '/v1/events', { body: { events } })).status).toBe(201);
+    const { body } = await bob.ask('POST', '/v1/search', { body: { query } });
+    expect(body.data[0].text).toBe(text);
+  });
+
+  test('English is stemmed as before, and function words of another language find nothing', async () => {
+    const bob = await newTenant(daemon.url);
+    const events = [
+      message('The houses were sold'),
+      message('Wir sind mit dem Zug nach Hamburg gefahren', { session_id: 'other' }),
+    ];
+    expect((await bob.ask('POST', '/v1/events', { body: { events } })).status).toBe(201);
+    const find = async (query: string) => (await bob.ask('POST', '/v1/search', { body: { query } })).body.data;
+    expect((await find('house'))[0].text).toBe('The houses were sold');
+    expect(await find('dem')).toEqual([]);
+    expect(await find('Hamburg')).toHaveLength(1);
+  });
+
+  test('an edited passage has the terms of its language', async () => {
+    const bob = await newTenant(daemon.url);
+    const { body } = await bob.ask('POST', '/v1/events', { body: { events: [message('Nothing about that yet')] } });
+    const corrected = 'Die Häuser am See sind teuer, aber wir haben eins gekauft';
+    const edit = { target: body.data[0].event_id, op: 'amend', reason: 'translated', patch: { text: corrected } };
+    const proposed = await bob.ask('POST', '/v1/edits', { body: edit });
+    expect(proposed.status).toBe(201);
+    expect((await bob.ask('POST', `/v1/edits/${proposed.body.edit_id}/approve`, { body: {} })).status).toBe(200);
+    const found = await bob.ask('POST', '/v1/search', { body: { query: 'Wo ist das Haus?' } });
+    expect(found.body.data.map(({ text }: { text: string }) => text)).toEqual([corrected]);
+  });
+});
+
+test('a tenant with the language `simple` has words as they are, in whatever language', async () => {
+  const bob = await newTenant(daemon.url);
+  expect((await bob.ask('PATCH', '/v1/tenant', { body: { language: 'simple' } })).status).toBe(200);
+  const text = 'Die Häuser am See sind teuer, aber wir haben eins gekauft';
+  expect((await bob.ask('POST', '/v1/events', { body: message(text) })).status).toBe(201);
+  const find = async (query: string) => (await bob.ask('POST', '/v1/search', { body: { query } })).body.data.length;
+  expect([await find('Haus kaufen'), await find('Häuser')]).toEqual([0, 1]);
+});
+
 test('a context finds text of an unspaced script', async () => {
   const { body } = await alice.ask('POST', '/v1/context?render=text', {
     body: { session_id: 'x', channel: 'private', query_text: '数学', max_tokens: 2000 },
