@@ -229,6 +229,18 @@ CREATE FUNCTION public.add_fitting(p_used bigint, p_bytes bigint, p_room bigint)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$ select case when p_bytes is null or p_used + p_bytes > p_room then p_used else p_used + p_bytes end $$;
 
+-- Name: language_words(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.language_words() RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN jsonb_build_object('danish', ('og i at det er en den til på som med de for ikke der var han hun jeg et har om vi min havde ham nu over da fra du ud sin dem os '::text || 'op man hvad være meget hvor eller efter blev kan skal mig dig hvis når også af æ ø å'::text), 'dutch', (('de en van ik te dat die in een hij het niet zijn is was op aan met als voor had er maar om hem dan zou of wat mijn men dit zo '::text || 'door over ze zich bij ook tot je mij uit der daar haar naar heb hoe heeft hebben deze u nog zal nu geen omdat iets worden al wij '::text) || 'wel waar we hier kan ë'::text), 'english', ((('the and of to in is that it for was with on as you he she they this have from but not are we be at by what all when your can '::text || 'there an or which their would my me i a his her do did had has will who how so if our us them been were about does where why '::text) || 'could should am also man men over come some son sin no die hat even up out more than then into him war door here ten per fan ham '::text) || 'let'::text), 'finnish', ('ja on se ei että oli hän minä mutta kun joka ovat sen ne mitä niin olen ole tämä nyt jos kuin myös sitä sinä meidän vain minun '::text || 'minulla hänen olemme voi mikä missä jo siitä tai sekä olla tässä me he te ä ö'::text), 'french', ('le la les de des du un une et est à en que qui dans pour pas sur avec ce il elle je ne se plus au par sont nous vous mais on '::text || 'cette son sa mon ma tu où ou aux ces leur été être avons ont j qu a était très comme é è ê ç œ'::text), 'german', (('der die und in den von zu das mit sich des auf für ist im dem nicht ein eine als auch es an aus er hat dass sie nach wird bei '::text || 'einer um am sind noch wie einem über so zum war haben nur oder aber vor zur bis mehr durch man ich wir du mir mich wo was wann '::text) || 'warum wenn kann einen wurde ä ö ü ß meine ihr ihre uns euch kein keine'::text), 'hungarian', ('a az és hogy nem is egy ez de van meg csak már mint ha volt vagy azt még ki el mi fel be itt én ezt most lehet nagyon kell '::text || 'minden mert hol mikor ott lesz akkor vannak voltak sem á é í ó ö ő ü ű'::text), 'italian', ('di e il la che in un a per è una sono non si con da del le i lo dei della al come più gli ma anche nel se ha io questo alla o ho '::text || 'mi ci ti delle era suo sua mio mia dove quando hai nella ai perché cosa molto abbiamo hanno à ò ù'::text), 'norwegian', ('og i det er på som en at for av til med de ikke jeg den han et var har om vi fra men hun du seg så ut eller når kan skal nå blir '::text || 'ble være hva bare etter min sin dem meg deg også hvor hvis over der æ ø å'::text), 'portuguese', (('de a o que e do da em um para é com não uma os no se na por mais as dos como mas foi ao ele das tem à seu sua ou ser quando '::text || 'muito há nos já está eu também só pelo pela até isso ela entre era depois sem mesmo aos ter seus quem nas me esse eles você onde '::text) || 'nós meu minha á í ó ã õ ç'::text), 'spanish', (('de la que el en y a los del se las por un para con no una su al lo como más pero sus le ya o este sí porque esta entre cuando '::text || 'muy sin sobre también me hasta hay donde quien desde todo nos durante todos uno les ni contra otros ese eso ante ellos es está '::text) || 'son yo mi tu dónde fue á é í ó ú ñ ¿ ¡'::text), 'swedish', (('och det att i en jag hon som han på den med var sig för så till är men ett om hade de av icke mig du henne då sin nu har inte '::text || 'hans honom skulle hennes där min man ej vid kunde något från ut när efter upp vi dem vara vad över än dig kan sina här eller '::text) || 'också ska å ä ö'::text), 'turkish', ('bir ve bu da de için ile çok ne mi o ben daha gibi ama var kadar sonra olarak en her değil diye şey ki sen biz ise mu hiç nasıl '::text || 'neden yok olan oldu veya ı ğ ş ç ö ü'::text));
+
+-- Name: add_language(tsvector, regconfig, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.add_language(p_lexemes tsvector, p_language regconfig, p_text text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (ts_delete(p_lexemes, COALESCE(string_to_array((public.language_words() ->> (p_language)::text), ' '::text), '{}'::text[])) || to_tsvector(p_language, p_text));
+
 -- Name: current_tenant(); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.current_tenant() RETURNS text
@@ -3746,6 +3758,12 @@ begin
   perform move_passage_ends(p_tenant, p_memory_id, v_deleted_seqs);
 end $$;
 
+-- Name: language_marks(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.language_marks() RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (WITH words AS (SELECT l.language, w.word, count(*) OVER (PARTITION BY w.word) AS languages FROM (jsonb_each_text(public.language_words()) l(language, list) CROSS JOIN LATERAL string_to_table(l.list, ' '::text) w(word))) SELECT jsonb_build_object('marks', (SELECT jsonb_object_agg(m.language, m.mark) AS jsonb_object_agg FROM (SELECT w.language, (('\m(?:'::text || string_agg(w.word, '|'::text)) || ')\M'::text) AS mark FROM words w WHERE (w.languages = 1) GROUP BY w.language) m), 'languages', (SELECT jsonb_object_agg(l.word, l.languages) AS jsonb_object_agg FROM (SELECT w.word, jsonb_agg(w.language) AS languages FROM words w GROUP BY w.word) l)) AS jsonb_build_object);
+
 -- Name: length_expression(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.length_expression(p_size text) RETURNS text
@@ -5535,6 +5553,35 @@ begin
         select n.used_at from sessions n
         where n.tenant_id = p_tenant and n.user_id = p_user order by n.used_at desc offset 199 limit 1))
     limit 20 for update skip locked);
+end $$;
+
+-- Name: other_language(regconfig, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.other_language(p_language regconfig, p_text text) RETURNS regconfig
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+declare
+  v_text text := right(p_text, 400);
+  v_mark text := language_marks() -> 'marks' ->> p_language::text;
+  v_language text;
+begin
+  if v_mark is null or v_text ~ v_mark then
+    return null;
+  end if;
+  select case when count(*) = 1 then max(b.language) end
+  into v_language
+  from (
+    select l.language, rank() over (order by count(*) desc) as place, count(*) as words
+    from (
+      select regexp_split_to_table(lower(v_text), '[^[:alpha:]]+')
+      union all
+      select distinct string_to_table(regexp_replace(lower(v_text), '[\x01-\x7f]+', '', 'g'), null)
+    ) w (word)
+    cross join lateral jsonb_array_elements_text(language_marks() -> 'languages' -> w.word) l (language)
+    group by l.language
+  ) b
+  where b.place = 1 and b.words >= 2;
+  return case when v_language <> p_language::text then ('pg_catalog.' || v_language)::regconfig end;
 end $$;
 
 -- Name: overlay_of(text, public.events, jsonb); Type: FUNCTION; Schema: public
@@ -7505,34 +7552,33 @@ CREATE FUNCTION public.text_lexemes(p_language regconfig, p_text text) RETURNS t
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     AS $$
 declare
-  v_text text;
-  v_spaced text;
+  v_text text := p_text;
+  v_spaced text := p_text;
   v_folded text;
-  v_script regconfig;
+  v_other regconfig;
   v_lexemes tsvector;
 begin
   -- ASCII, as most texts: four times as fast
   if octet_length(p_text) = length(p_text) then
-    if p_text ~ name_mark() then
-      return named_lexemes(p_language, p_text);
+    v_lexemes := case when p_text ~ name_mark() then named_lexemes(p_language, p_text) else to_tsvector(p_language, p_text) end;
+    v_other := other_language(p_language, p_text);
+  else
+    v_text := normalize(p_text, nfkc);
+    v_spaced := regexp_replace(v_text, unspaced_scripts(), ' ', 'g');
+    v_lexemes := named_lexemes(p_language, v_spaced) || array_to_tsvector(emoji_terms(v_text));
+    v_folded := fold_accents(v_spaced);
+    if v_folded <> v_spaced then
+      v_lexemes := v_lexemes || to_tsvector(p_language, v_folded);
     end if;
-    return to_tsvector(p_language, p_text);
+    if v_spaced <> v_text then
+      v_lexemes := v_lexemes || array_to_tsvector(unspaced_terms(v_text));
+    end if;
+    v_other := coalesce(script_language(v_spaced), other_language(p_language, v_spaced));
   end if;
-  v_text := normalize(p_text, nfkc);
-  v_spaced := regexp_replace(v_text, unspaced_scripts(), ' ', 'g');
-  v_lexemes := named_lexemes(p_language, v_spaced) || array_to_tsvector(emoji_terms(v_text));
-  v_script := script_language(v_spaced);
-  if v_script is not null and v_script <> p_language then
-    v_lexemes := v_lexemes || to_tsvector(v_script, v_spaced);
+  if v_other is null or v_other = p_language then
+    return v_lexemes;
   end if;
-  v_folded := fold_accents(v_spaced);
-  if v_folded <> v_spaced then
-    v_lexemes := v_lexemes || to_tsvector(p_language, v_folded);
-  end if;
-  if v_spaced <> v_text then
-    v_lexemes := v_lexemes || array_to_tsvector(unspaced_terms(v_text));
-  end if;
-  return v_lexemes;
+  return add_language(v_lexemes, v_other, v_spaced);
 end $$;
 
 -- Name: time_of(text); Type: FUNCTION; Schema: public
