@@ -221,26 +221,27 @@ type AnswerTracker = ReturnType<typeof trackAnswers>;
 /**
  * Detects connections that are silently dead. If the server cancels statements before the client stops waiting (`serverEnds`), a missing
  * answer means that the network path is lost, for example because a firewall dropped its connection state. All connections that have been
- * idle since before then are discarded, because each would cost another request its full timeout.
+ * idle since before then are discarded, because each would cost another request its full timeout. Losses are counted instead of timed, so
+ * that a new connection is trusted whatever the clock shows.
  */
 function trackAnswers(pool: pg.Pool, serverEnds: boolean) {
-  const lastAnswers = new WeakMap<pg.ClientBase, number>();
-  let pathLostAt = Number.NEGATIVE_INFINITY;
+  const lossesAtAnswer = new WeakMap<pg.ClientBase, number>();
+  let losses = 0;
   let lastAnswer = Number.NEGATIVE_INFINITY;
   const answered = (client: pg.ClientBase) => {
     lastAnswer = performance.now();
-    lastAnswers.set(client, lastAnswer);
+    lossesAtAnswer.set(client, losses);
   };
   pool.on('connect', answered);
   return {
     answered,
     failed: (client: pg.ClientBase, error: Error) => {
-      if (serverEnds && error.message === 'Query read timeout') pathLostAt = performance.now();
+      if (serverEnds && error.message === 'Query read timeout') losses += 1;
       else if (answeredByServer(error)) answered(client);
       else lastAnswer = Number.NEGATIVE_INFINITY;
     },
     answeredWithin: (ms: number) => performance.now() - lastAnswer < ms,
-    trusts: (client: pg.ClientBase) => lastAnswers.get(client)! >= pathLostAt,
+    trusts: (client: pg.ClientBase) => lossesAtAnswer.get(client) === losses,
   };
 }
 

@@ -5,7 +5,7 @@ import { createPool, type Pool } from '../../src/db/pool.ts';
 import { tenantsOf } from '../../src/db/tenant.ts';
 import { Problem } from '../../src/http/problem.ts';
 import { createLogger } from '../../src/log.ts';
-import { type TestDatabase, workerDatabase } from '../support/database.ts';
+import { describeOnServer, type TestDatabase, workerDatabase } from '../support/database.ts';
 
 let database: TestDatabase;
 let pool: Pool;
@@ -73,4 +73,21 @@ test('a session that is terminated in the packet that made it ready fails its re
   await expect(ended.using((client) => client.query('select 1'))).rejects.toThrow();
   await ended.end();
   server.close();
+});
+
+describeOnServer('only there does a missing answer mean that the network path is lost', () => {
+  test('after a statement without an answer, a new connection serves the next request, even if the clock restarted', async () => {
+    const holdClock = () => jest.useFakeTimers({ doNotFake: ['Date', 'hrtime', 'nextTick', 'setImmediate', 'queueMicrotask'] });
+    holdClock();
+    const unanswered = pool.using((client) => {
+      const answer = client.query('select pg_sleep(60)');
+      jest.advanceTimersByTime(60_000);
+      return answer;
+    });
+    await expect(unanswered).rejects.toThrow('Query read timeout');
+    holdClock();
+    expect(performance.now()).toBe(0);
+    expect(await isMarked()).toBe(false);
+    jest.useRealTimers();
+  });
 });

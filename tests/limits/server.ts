@@ -32,11 +32,21 @@ export function recordingLog(): { log: Logger; lines: string[] } {
 }
 
 /**
- * Stops the clock, which then only advances with `jest.advanceTimersByTime`, so that no window ends and no store times out on a slow
- * machine.
+ * Stops the clock, which then only advances with `advanceClock`, so that no window ends and no store times out on a slow machine.
  */
 export const stopClock = () =>
   jest.useFakeTimers({ doNotFake: ['Date', 'hrtime', 'nextTick', 'setImmediate', 'clearImmediate', 'queueMicrotask'] });
+
+/** Waits until no refill is in flight. pg uses the stopped clock too: advanced during a statement, it would time out the statement. */
+export async function untilIdle(pool: Pool): Promise<void> {
+  for (let { total, idle, waiting } = pool.figures(); total > idle || waiting > 0; { total, idle, waiting } = pool.figures())
+    await nextTurn();
+}
+
+export async function advanceClock(pool: Pool, ms: number): Promise<void> {
+  await untilIdle(pool);
+  await jest.advanceTimersByTimeAsync(ms);
+}
 
 interface Caller {
   principal: { tenant_id: string; id: string };
