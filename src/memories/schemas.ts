@@ -176,7 +176,7 @@ export const memory = z
     memory_id: z.string(),
     version: z.int(),
     seq: z.int().describe('Position of the event that created this version.'),
-    event_id: z.string().describe('The event that contains the content.'),
+    event_id: z.string().describe('The event that created this version, at `seq`.'),
     kind: z.enum(memoryKinds),
     text: z.string().describe('The statement. Empty after the memory was deleted or its event was erased.'),
     body: z.record(z.string(), z.unknown()),

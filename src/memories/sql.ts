@@ -12,7 +12,7 @@ import { type MemoryRecord, toMemory } from './view.ts';
 // Statements about memories. A memory as of a version consists of its row, the row of the version and the event with its content.
 
 export const columns = `m.memory_id, m.kind, m.scope, m.user_id, m.agent_id, m.session_id, m.project_id, m.channel, m.importance, m.pinned, m.repeats, m.marks,
-  m.created_at, v.version, v.seq, v.status, e.event_id, e.kind as event_kind, o.edit_ids, o.blocked_in,
+  m.created_at, v.version, v.seq, v.status, le.event_id, e.kind as event_kind, o.edit_ids, o.blocked_in,
   case when o.content is null or o.content ? 'withheld' then e.content else o.content end as content,
   coalesce(o.content ? 'withheld', false) as retracted, e.sensitivity, e.redactions, e.tags, e.metadata, e.actor_type, e.actor_id, trust_of(e.actor_type) as trust,
   case when v.status = 'superseded' then m.superseded_by end as superseded_by,
@@ -36,7 +36,7 @@ const VERSION = `select v.version, v.seq, v.content_seq, v.status
 // The content with its edits applied, whatever the requested time.
 export const CONTENT = `cross join lateral (select * from events e where e.tenant_id = m.tenant_id and e.seq = v.content_seq offset 0) e
   left join lateral (select * from overlays o where o.tenant_id = m.tenant_id and o.seq = v.content_seq offset 0) o on true
-  cross join lateral (select le.created_at from events le where le.tenant_id = m.tenant_id and le.seq = v.seq offset 0) le`;
+  cross join lateral (select le.event_id, le.created_at from events le where le.tenant_id = m.tenant_id and le.seq = v.seq offset 0) le`;
 // The sources as of the requested time, as of a version, and now.
 const CITED = 'cross join lateral grounding(m.tenant_id, m.memory_id, m.kind, v.content_seq, 256, $5, $6) cited';
 const CITED_THEN = 'cross join lateral grounding(m.tenant_id, m.memory_id, m.kind, v.content_seq, 256, v.seq) cited';
@@ -107,11 +107,13 @@ export async function readRefs(db: Db, tenant: string, { memory_id, version }: M
   return row?.refs ?? [];
 }
 
-/** Reads the encrypted original of an event whose secrets were redacted. */
-export async function readSealed(db: Db, tenant: string, event_id: string): Promise<Sealed | undefined> {
+/** Reads the encrypted original of a memory whose secrets were redacted. */
+export async function readSealed(db: Db, tenant: string, memory_id: string): Promise<Sealed | undefined> {
   const row = await db.row<{ sealed: Sealed | null }>(
-    `select content -> 'sealed' as sealed from events where tenant_id = $1 and event_id = $2`,
-    [tenant, event_id],
+    `select e.content -> 'sealed' as sealed
+     from memories m join events e on e.tenant_id = m.tenant_id and e.seq = m.content_seq
+     where m.tenant_id = $1 and m.memory_id = $2`,
+    [tenant, memory_id],
   );
   return row?.sealed ?? undefined;
 }

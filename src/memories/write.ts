@@ -162,10 +162,10 @@ export const patchMemory = (caller: Caller, change: Change, patch: MemoryPatch, 
   });
 
 /** Returns the encrypted original of a memory, if the tenant keeps it. */
-async function sealedOf({ tenant }: Caller, { sensitivity, redactions, event_id }: Memory): Promise<Pick<State, 'sealed'>> {
+async function sealedOf({ tenant }: Caller, { sensitivity, redactions, memory_id }: Memory): Promise<Pick<State, 'sealed'>> {
   // memories of earlier releases are marked `secret` and have no count of redactions
   if (redactions === undefined && sensitivity !== 'secret') return {};
-  const sealed = await tenant.read((db) => readSealed(db, tenant.id, event_id));
+  const sealed = await tenant.read((db) => readSealed(db, tenant.id, memory_id));
   return sealed ? { sealed } : {};
 }
 

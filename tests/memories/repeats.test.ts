@@ -90,6 +90,19 @@ test('a replay of a repeat that was only counted returns the first response, for
   expect([read.content.decision, read.chunk_ids]).toEqual(['we sail at noon', []]);
 });
 
+test('every response about a memory names one event, which is at its seq: first, repeated, changed and superseded', async () => {
+  const seqOf = async (event_id: string) => (await alice.ask('GET', `/v1/events/${event_id}`)).body.seq;
+  const first = (await ask(fact('walruses swim'))).body;
+  const id = first.memory_id;
+  const views = [first, (await ask(fact('walruses swim'))).body, (await get(id)).body];
+  views.push((await alice.ask('PATCH', `/v1/memories/${id}`, { body: { importance: 0.9 } })).body);
+  const supersede = { text: 'walruses sleep', kind: 'fact', channel: 'team' };
+  const next = (await alice.ask('POST', `/v1/memories/${id}/supersede`, { body: supersede })).body;
+  for (const one of [id, next.memory_id]) views.push(...(await alice.ask('GET', `/v1/memories/${one}/versions`)).body.data);
+  expect(views.map(({ version }) => version)).toEqual([1, 2, 2, 3, 1, 2, 3, 4, 1]);
+  for (const { event_id, seq } of views) expect(await seqOf(event_id)).toBe(seq);
+});
+
 test('a text repeated in the request that supersedes its memory creates a new memory', async () => {
   const id = await repeatOften('walruses swim at dawn');
   const both = await ask({ memories: [fact('walruses sleep', { supersedes: id }), fact('walruses swim at dawn')] }, bob);
