@@ -15,10 +15,12 @@ import {
   ruleItem,
   taskItem,
 } from './items.ts';
-import type { Item, Omission, SectionName } from './pack.ts';
+import { type Item, type Omission, type SectionName, sectionNames } from './pack.ts';
 import { escapeLineEnds } from './render.ts';
-import type { ContextEvent, ContextEvents, Handoff } from './sql.ts';
-import { pairCalls } from './tool_calls.ts';
+import type { ContextEvent, ContextEvents, Handoff, ProfileEvents } from './sql.ts';
+import type { Strategy } from './strategies.ts';
+import { pairCalls, type ToolPair } from './tool_calls.ts';
+import { peopleItems, topicItems } from './topics.ts';
 
 /** Maximum number of evidence items in addition to a handoff: the handoff replaces the conversation that led to it. */
 const HANDOFF_EVIDENCE = 20;
@@ -35,6 +37,13 @@ export interface Sources {
   contextEvents: ContextEvents;
   search: SearchResult | undefined;
   handoff: Handoff | undefined;
+  /** Undefined if the context has no profile. */
+  profile: ProfileEvents | undefined;
+  /** The subjects on whose behalf the context is built; they are not among the people of a profile. */
+  own: string[];
+  strategy: Strategy;
+  /** The sections to build. */
+  kept: readonly SectionName[];
   capsules: OpenedCapsule[];
   /** Maximum number of characters of capsules to consider. */
   maxCapsuleCharacters: number;
@@ -42,14 +51,8 @@ export interface Sources {
 }
 
 /** Sorts the rows that were read into the candidates of each section, best first. */
-export function* collectCandidates({
-  contextEvents,
-  search,
-  handoff,
-  capsules,
-  maxCapsuleCharacters,
-  history,
-}: Sources): Steps<CandidateSet> {
+export function* collectCandidates(sources: Sources): Steps<CandidateSet> {
+  const { contextEvents, search, handoff, profile, capsules, maxCapsuleCharacters, history, strategy } = sources;
   const events = (...parts: ContextEvent['part'][]) => contextEvents.events.filter((event) => parts.includes(event.part));
   const hits = search?.hits ?? [];
   const replaced = events('superseded');
@@ -71,16 +74,20 @@ export function* collectCandidates({
   const { kept, dropped } = limitCharacters(capsules.flatMap(capsuleItems), maxCapsuleCharacters);
   const candidates: CandidateSet['candidates'] = {
     rules: sortRules(events('rule')).map(ruleItem),
+    profile: profile ? profileItems(profile, sources.own, pairs) : [],
     task_state: events('task').map(taskItem),
     handoff: handoff ? [handoffItem(handoff)] : [],
     decisions: sortDecisions(hits, withHistory(decisions, replaced, history), handoff).map(decisionItem),
     recent_window: recent,
-    retrieved_evidence: handoff ? evidence.slice(0, HANDOFF_EVIDENCE) : evidence,
+    retrieved_evidence: strategy.arrange(handoff ? evidence.slice(0, HANDOFF_EVIDENCE) : evidence),
     capsules: kept,
   };
+  for (const name of sectionNames) if (!sources.kept.includes(name)) candidates[name] = [];
   yield* flagConflicts(candidates);
   const ungrounded = [
-    ...[...events('cited'), ...claims].filter((one) => !hasRequiredSource(one)).map(({ memory }) => memory!.memory_id),
+    ...[...events('cited'), ...claims, ...(profile?.claims ?? [])]
+      .filter((one) => !hasRequiredSource(one))
+      .map(({ memory }) => memory!.memory_id),
     ...capsules.flatMap(({ items }) => items.filter(({ unsourced }) => unsourced).map(({ id }) => id)),
   ];
   return {
@@ -92,6 +99,13 @@ export function* collectCandidates({
     ],
   };
 }
+
+/** Returns the claims of a profile, newest first, then its topics and people. */
+const profileItems = ({ claims, said }: ProfileEvents, own: string[], pairs: Map<number, ToolPair>): Item[] => [
+  ...claims.filter(hasRequiredSource).flatMap((event) => citedItem(event, pairs)),
+  ...topicItems(said),
+  ...peopleItems(said, own),
+];
 
 /**
  * Keeps the first items up to a number of characters, so that the tokens of thousands of capsule items are not counted when a hundred fill the
@@ -169,8 +183,16 @@ export function citationsOf({ content, memory }: Handoff): { ids: string[]; text
 
 /** Marks both sides of each conflict and keeps them, because the service cannot know which is right. Sorts the one that became valid later first. */
 function* flagConflicts(candidates: CandidateSet['candidates']): Steps<void> {
-  const { rules, recent_window, retrieved_evidence, decisions } = candidates;
-  const items = [...new Set([...recent_window, ...retrieved_evidence, ...decisions, ...rules.filter(({ claim }) => claim)])];
+  const { rules, profile, recent_window, retrieved_evidence, decisions } = candidates;
+  const items = [
+    ...new Set([
+      ...profile.filter(({ ids }) => ids.length > 0),
+      ...recent_window,
+      ...retrieved_evidence,
+      ...decisions,
+      ...rules.filter(({ claim }) => claim),
+    ]),
+  ];
   const conflicts = yield* findConflicts(items.map((item) => toClaim(item, rules.includes(item))));
   for (const item of items) {
     const id = item.primaryId ?? item.ids[0]!;

@@ -385,3 +385,161 @@ begin
   order by e.seq desc
   limit 1;
 end $$;
+
+-- Returns the newest active memories of each kind for each key: a subject, project or agent (p_by), at most p_limit of each.
+create or replace function newest_memories(p_tenant text, p_by text, p_keys text[], p_kinds text[], p_limit int) returns setof memories
+language sql stable
+as $$
+  select m.*
+  from unnest(p_keys) keys (key) cross join unnest(p_kinds) kinds (kind)
+  cross join lateral (
+    (select m.* from memories m
+     where p_by = 'subject' and m.tenant_id = p_tenant and m.user_id = key and m.kind = kinds.kind and m.status = 'active'
+     order by m.content_seq desc limit p_limit)
+    union all
+    (select m.* from memories m
+     where p_by = 'project' and m.tenant_id = p_tenant and m.project_id = key and m.kind = kinds.kind and m.status = 'active'
+     order by m.content_seq desc limit p_limit)
+    union all
+    (select m.* from memories m
+     where p_by = 'agent' and m.tenant_id = p_tenant and m.agent_id = key and m.kind = kinds.kind and m.status = 'active'
+     order by m.content_seq desc limit p_limit)
+  ) m
+$$;
+
+-- Returns whom the profile is about: {"by", "keys"}. A request that names a subject, project or agent is about it, otherwise about the
+-- subjects on whose behalf it is made.
+create or replace function profile_topic(p_scope jsonb) returns jsonb
+language sql immutable parallel safe
+return case
+  when p_scope ? 'user_id' then jsonb_build_object('by', 'subject', 'named', true, 'keys', jsonb_build_array(p_scope -> 'user_id'))
+  when p_scope ? 'project_id' then jsonb_build_object('by', 'project', 'named', true, 'keys', jsonb_build_array(p_scope -> 'project_id'))
+  when p_scope ? 'agent_id' then jsonb_build_object('by', 'agent', 'named', true, 'keys', jsonb_build_array(p_scope -> 'agent_id'))
+  else jsonb_build_object('by', 'subject', 'named', false, 'keys', coalesce(nullif(p_scope -> 'subjects', 'null'), '[]')) end;
+
+-- Returns the facts, notes and summaries of a profile as of p_last, the newest 60. Considers the newest 200 of each kind for whom the profile is
+-- about and, unless the request names whom, the newest 200 that are shared.
+create or replace function profile_claims(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint)
+returns table (memory memories, content_seq bigint)
+language plpgsql stable
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
+as $$
+declare
+  v_kinds constant text[] := array['fact', 'note', 'summary'];
+  v_topic jsonb := profile_topic(p_scope);
+  v_keys text[] := array(select jsonb_array_elements_text(v_topic -> 'keys'));
+  v_as_of timestamptz := p_scope ->> 'as_of';
+  v_past boolean := v_as_of is not null or exists (select from memory_versions v where v.tenant_id = p_tenant and v.seq > p_last);
+begin
+  return query
+  with found as (
+    select n as m, n.content_seq as at from newest_memories(p_tenant, v_topic ->> 'by', v_keys, v_kinds, 200) n
+    union
+    select s.m, s.content_seq
+    from unnest(v_kinds) k (kind)
+    cross join lateral (
+      select m, m.content_seq from memories m
+      where m.tenant_id = p_tenant and m.kind = k.kind and m.status = 'active' and m.channel <> 'private'
+      order by m.content_seq desc
+      limit 200
+    ) s
+    where not (v_topic ->> 'named')::boolean
+  ),
+  held as (
+    select f.m, f.at
+    from found f
+    where v_as_of is null and (f.m).last_seq <= p_last and ((f.m).expires_at is null or (f.m).expires_at > now())
+    union
+    select h.memory, h.content_seq
+    from memories_as_of(p_tenant, p_scope, p_request, p_last, case when v_past then v_kinds else '{}' end, array[200, 200, 200], 'active') h
+    where v_past
+  )
+  select h.m, h.at
+  from held h
+  -- `limit 1` keeps this a look-up per memory: as a semi-join it read every event of the tenant
+  cross join lateral (select from seen_events(p_tenant, p_scope) e where e.seq = h.at limit 1) seen
+  where is_valid_at(h.m, coalesce(v_as_of, now()))
+    and (not p_scope ? 'user_id' or (h.m).user_id = p_scope ->> 'user_id')
+    and (not p_scope ? 'project_id' or (h.m).project_id = p_scope ->> 'project_id')
+    and (not p_scope ? 'agent_id' or (h.m).agent_id = p_scope ->> 'agent_id')
+  order by h.at desc
+  limit 60;
+end $$;
+
+-- Returns the newest p_most passages that a profile's topics come from: the first of each message of whom the profile is about.
+-- Looks at the newest 1,000 events of the log, then by the index at sections of 16,384 seqs, back to a million seqs before p_scope's `as_of_seq`.
+-- p_except: a session that is left out. `+ 0` keeps the planner from using the primary key, by which it read a whole tenant.
+create or replace function recent_passages(p_scope jsonb, p_topic jsonb, p_except text, p_most int) returns table (seq bigint)
+language plpgsql stable security definer
+set search_path = pg_catalog, public, pg_temp set plan_cache_mode = force_custom_plan set jit = off set enable_seqscan = off
+as $$
+declare
+  v_last constant bigint := (p_scope ->> 'as_of_seq')::bigint;
+  v_keys constant uuid[] := array(
+    select place_key(current_tenant(), case p_topic ->> 'by' when 'subject' then 'user' else p_topic ->> 'by' end, k)
+    from jsonb_array_elements_text(p_topic -> 'keys') k);
+  v_condition constant text := chunk_condition(p_scope)
+    || $q$ and c.ordinal + 0 = 0 and c.kind = 'message' and c.session_id is distinct from $3$q$;
+  v_places constant text := 'chunk_places(c.tenant_id, c.seq, c.session_id, c.channel, c.user_id, c.agent_id, c.project_id)';
+  v_found bigint[];
+begin
+  execute format($q$
+    select array(
+      select c.seq
+      from (
+        select k.* from chunks k
+        where k.tenant_id = (select current_tenant()) and k.seq > $2 - 1000 and k.seq <= $2 and k.ordinal = 0
+        -- not flattened, because the condition below hides the columns of the primary key
+        offset 0
+      ) c
+      where %s and (%s && $4 or ($6 and c.user_id is null))
+      order by c.seq desc
+      limit $5)$q$, v_condition, v_places)
+  into v_found using p_scope, v_last, p_except, v_keys, p_most, not (p_topic ->> 'named')::boolean;
+  for v_epoch in reverse v_last / 16384 .. greatest(0, v_last / 16384 - 61) loop
+    exit when cardinality(v_found) >= p_most or cardinality(v_keys) = 0;
+    execute format($q$
+      select $2 || array(
+        select c.seq
+        from chunks c
+        where %1$s @> array[place_key(current_tenant(), 'epoch', $4::text)] and %1$s && %2$L::uuid[] and %3$s and c.seq <> all ($2)
+        order by c.seq desc
+        limit $5)$q$, v_places, v_keys, v_condition)
+    into v_found using p_scope, v_found, p_except, v_epoch, p_most - cardinality(v_found);
+  end loop;
+  return query select f from unnest(v_found) f;
+end $$;
+revoke execute on function recent_passages(jsonb, jsonb, text, int) from public;
+grant execute on function recent_passages(jsonb, jsonb, text, int) to agent_memory_app;
+alter function recent_passages(jsonb, jsonb, text, int) owner to agent_memory_searcher;
+
+-- Returns what only a profile reads, in one round trip: its claims (part `claim`), and the recent passages from which its topics and people come (part
+-- `said`), with the tags, the actor and the subject in their content. p_scope has an `as_of_seq`.
+create or replace function read_profile(p_tenant text, p_scope jsonb, p_request jsonb)
+returns table (
+  part text, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamptz,
+  lexemes text[], memory jsonb)
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
+as $$
+declare
+  v_last bigint := (p_scope ->> 'as_of_seq')::bigint;
+  v_language regconfig;
+begin
+  perform enter_tenant(p_tenant);
+  select t.language into v_language from tenants t where t.tenant_id = p_tenant;
+  return query
+  select 'claim', e.*
+  from profile_claims(p_tenant, p_scope, p_request, v_last) c
+  cross join lateral context_event(p_tenant, p_scope, v_last, v_language, 'claim', c.content_seq, c.memory) e
+  union all
+  select
+    'said', s.seq, s.event_id, s.kind, s.actor_id,
+    jsonb_build_object('text', x.text, 'tags', s.tags, 'actor_type', s.actor_type, 'user_id', s.user_id),
+    null, false, s.occurred_at, tsvector_to_array(text_lexemes(v_language, x.text)), null
+  from recent_passages(p_scope, profile_topic(p_scope), p_request ->> 'session_id', (p_request ->> 'passages')::int) r
+  cross join lateral (select o.* from seen_events(p_tenant, p_scope) o where o.seq = r.seq limit 1) s
+  left join lateral (select k.text from chunks k where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0 limit 1) k on true
+  -- evaluated once
+  cross join lateral (select left(coalesce(k.text, event_text(s.content), ''), 400) as text offset 0) x;
+end $$;

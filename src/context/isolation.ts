@@ -9,5 +9,6 @@ export const isolation: Isolation = {
       citing: ({ capsule_id }) => [{ ...request, capsules: [capsule_id] }],
       ownAnswer: true,
     },
+    readProfile: { query: () => '?about_user_id=alice', ownAnswer: true },
   },
 };

@@ -155,6 +155,7 @@ export function evidenceItem(hit: Hit, pairs: ToolPairs): Item {
     ids: [...(memory ? [memory.memory_id] : []), event_id, chunk],
     metadata: metadataOf(memory, superseded),
     comparedText: hit.text,
+    session: hit.session_id,
     lexemes: hit.lexemes,
     ...(artifact_id !== null && { artifact_id }),
     ...toolPartOf(seq, ordinal, hit.kind),

@@ -9,6 +9,7 @@ import type { CountTokens } from './tokens.ts';
 
 export const sectionNames = [
   'rules',
+  'profile',
   'task_state',
   'handoff',
   'decisions',
@@ -47,6 +48,8 @@ export interface Item {
   lexemes: string[];
   /** The artifact with the whole text, if the item has an excerpt. */
   artifact_id?: string;
+  /** The session of an item of evidence. */
+  session?: string;
   /** Set if the item is a tool call or result. */
   toolPart?: { seq: number; ordinal: number; kind: string };
   /** The id by which conflicts refer to the item; by default the first of `ids`. */
@@ -75,6 +78,16 @@ export interface Omission {
   artifact_id?: string;
 }
 
+/** How the sections divide the budget. */
+export interface Layout {
+  /** Shares of the budget in the first pass. Later passes give the rest to sections in reverse order. */
+  shares: Record<SectionName, number>;
+  /** The largest shares of sections, over all passes. */
+  caps: Partial<Record<SectionName, number>>;
+  /** A statement before the first section. */
+  notice?: string;
+}
+
 export interface Packed {
   sections: Section[];
   /** The context as one string, and its exact number of tokens. */
@@ -84,34 +97,34 @@ export interface Packed {
   deduplicated: number;
 }
 
-// Shares of the budget in the first pass. Later passes give the rest to sections in reverse order.
-const shares: Record<SectionName, number> = {
-  rules: 0.1,
-  task_state: 0.1,
-  handoff: 0.1,
-  decisions: 0.15,
-  recent_window: 0.15,
-  retrieved_evidence: 0.3,
-  capsules: 0.1,
-};
 /** Maximum share of the budget for one item; longer items are cut. */
 const LARGEST_ITEM = 0.35;
 const MAX_CANDIDATE_IDS = 100;
 
 /** Packs candidates, which are best first in each section. `recent_window` is newest first in the candidates and oldest first in the result. */
-export function* pack(candidates: Record<SectionName, Item[]>, budget: number, countTokens: CountTokens): Steps<Packed> {
+export function* pack(
+  candidates: Record<SectionName, Item[]>,
+  budget: number,
+  countTokens: CountTokens,
+  layout: Layout,
+): Steps<Packed> {
+  const notice = layout.notice === undefined ? '' : `${layout.notice}\n`;
+  const available = budget - (notice === '' ? 0 : yield* countTokens(`${notice}\n`));
   const { fresh, duplicates } = yield* removeDuplicates(candidates);
-  const selected = yield* selectItems(fresh, budget, countTokens);
+  const selected = yield* selectItems(fresh, available, countTokens, layout);
   const sections = sectionsOf(selected.values());
-  let token_used = yield* countBundle(sections, countTokens);
+  let token_used = yield* countBundle(notice, sections, countTokens);
   while (token_used > budget) {
     dropLast(selected, sections);
-    token_used = yield* countBundle(sections, countTokens);
+    token_used = yield* countBundle(notice, sections, countTokens);
   }
   const omitted = fresh.filter((entry) => !selected.has(entry)).map(({ item }) => item);
   const omissions = omissionsOf(omitted, duplicates, [...selected.values()]);
-  return { sections, text: renderSections(sections), token_used, omissions, deduplicated: duplicates.length };
+  return { sections, text: renderBundle(notice, sections), token_used, omissions, deduplicated: duplicates.length };
 }
+
+const renderBundle = (notice: string, sections: Section[]): string =>
+  [notice, ...(sections.length > 0 ? [renderSections(sections)] : [])].filter((part) => part !== '').join('\n');
 
 export const renderSections = (sections: Section[]): string =>
   sections.map(({ name, items }) => headingOf(name) + items.map(({ text }) => renderItem(text)).join('')).join('\n');
@@ -120,8 +133,8 @@ export const renderSections = (sections: Section[]): string =>
  * Returns the number of tokens of the rendered context, from the counts of its parts. No token spans the end of a line and a following `#` or
  * `-` (both encodings split there), so only the empty line before a heading has to be recounted, together with the item before it.
  */
-function* countBundle(sections: Section[], countTokens: CountTokens): Steps<number> {
-  let count = 0;
+function* countBundle(notice: string, sections: Section[], countTokens: CountTokens): Steps<number> {
+  let count = notice === '' ? 0 : yield* countTokens(sections.length > 0 ? `${notice}\n` : notice);
   for (const [i, { name, items }] of sections.entries()) {
     count += yield* countTokens(headingOf(name));
     for (const { token_count } of items) count += token_count;
@@ -150,7 +163,7 @@ function* removeDuplicates(candidates: Record<SectionName, Item[]>): Steps<{ fre
 const comparable = (section: SectionName, { type, comparedText, lexemes }: Item) => ({
   text: comparedText,
   lexemes,
-  fuzzy: section === 'retrieved_evidence' && ['text', 'fact', 'note', 'summary'].includes(type),
+  fuzzy: ['retrieved_evidence', 'profile'].includes(section) && ['text', 'fact', 'note', 'summary'].includes(type),
 });
 
 /** A form in which items can be shown. `exceeds` returns true if an item certainly does not fit into `left` tokens, which saves counting. */
@@ -163,11 +176,17 @@ interface ItemForm {
  * Fills each section within its share of the budget, then fills the rest of the budget in reverse order of the sections, and finally adds tool
  * calls whose results do not fit.
  */
-function* selectItems(fresh: UniqueItem[], budget: number, countTokens: CountTokens): Steps<Map<UniqueItem, Candidate>> {
+function* selectItems(
+  fresh: UniqueItem[],
+  budget: number,
+  countTokens: CountTokens,
+  { shares, caps }: Layout,
+): Steps<Map<UniqueItem, Candidate>> {
   const largest = Math.floor(budget * LARGEST_ITEM);
   const sized = new Map<UniqueItem, Candidate>();
   const selected = new Map<UniqueItem, Candidate>();
   const started = new Set<SectionName>();
+  const unused = new Map(sectionNames.map((name) => [name, Math.floor(budget * (caps[name] ?? 1))]));
   let remaining = budget;
   const whole: ItemForm = {
     exceeds: ({ item }, left) => surelyExceeds(item, left, largest),
@@ -182,7 +201,7 @@ function* selectItems(fresh: UniqueItem[], budget: number, countTokens: CountTok
     candidateOf: (entry) => sizeCallOnly(entry, Math.min(largest, remaining), countTokens),
   };
   const fill = function* (section: SectionName, allowance: number, { exceeds, candidateOf }: ItemForm): Steps<void> {
-    let available = Math.min(allowance, remaining);
+    let available = Math.min(allowance, remaining, unused.get(section)!);
     for (const entry of fresh) {
       if (entry.section !== section || selected.has(entry)) continue;
       const headingCost = started.has(section) ? 0 : (yield* countTokens(headingOf(section))) + 1;
@@ -195,6 +214,7 @@ function* selectItems(fresh: UniqueItem[], budget: number, countTokens: CountTok
       selected.set(entry, candidate);
       available -= cost;
       remaining -= cost;
+      unused.set(section, unused.get(section)! - cost);
     }
   };
   for (const section of sectionNames) yield* fill(section, Math.floor(budget * shares[section]), whole);
@@ -230,7 +250,7 @@ function dropLast(selected: Map<UniqueItem, Candidate>, sections: Section[]): vo
 }
 
 function omissionsOf(unselected: Item[], duplicates: Item[], selected: Candidate[]): Omission[] {
-  const idsOf = (items: Item[]) => [...new Set(items.map(({ ids }) => ids.at(-1)!))].slice(0, MAX_CANDIDATE_IDS);
+  const idsOf = (items: Item[]) => [...new Set(items.flatMap(({ ids }) => ids.slice(-1)))].slice(0, MAX_CANDIDATE_IDS);
   const omissions: Omission[] = [];
   const results = selected.filter(({ callOnly }) => callOnly).map(({ item }) => ({ ...item, ids: item.resultIds! }));
   const unshown = [...unselected, ...results];

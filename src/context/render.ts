@@ -2,6 +2,7 @@
 
 const headings: Record<string, string> = {
   rules: 'Rules',
+  profile: 'Profile',
   task_state: 'Open tasks',
   handoff: 'Handoff',
   decisions: 'Decisions',

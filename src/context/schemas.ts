@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { aboutUser, behalf, channels } from '../auth/index.ts';
 import { filter } from '../filter/index.ts';
-import { nameOf } from '../http/name.ts';
+import { nameOf, onAnyObject } from '../http/name.ts';
+import { integerParameter } from '../http/page.ts';
+import { time } from '../http/time.ts';
 import {
   asOfFields,
   bothMinScoreFields,
@@ -14,16 +16,35 @@ import {
   queryFields,
   trust,
 } from '../search/index.ts';
-import { itemTypes, sectionNames } from './pack.ts';
+import { itemTypes, type SectionName, sectionNames } from './pack.ts';
+import { strategyNames } from './strategies.ts';
 
 const name = (about: string) => nameOf().describe(about);
+
+const share = z.number().min(0).max(1).optional();
+const sections = z
+  .union([
+    z.array(z.enum(sectionNames)).min(1),
+    z.strictObject(Object.fromEntries(sectionNames.map((section) => [section, share])) as Record<SectionName, typeof share>),
+  ])
+  .describe(
+    'The names of the sections to include; or the largest share of the budget for some of them, by name: 0 leaves a section out, and what a section does not use goes to the others.',
+  );
+
+const strategyList = strategyNames.map((strategy) => `\`${strategy}\``).join(', ');
+const isStrategy = (value: string) => (strategyNames as readonly string[]).includes(value.toLowerCase());
 
 export const contextBody = z
   .strictObject({
     session_id: name('the session whose last events the context includes').default('default'),
     channel: z.enum(channels).default('private').describe('the channel in which the context will be shown'),
     ...queryFields(z.string().max(65_536), 'the topic of the next step; without it, no evidence is retrieved'),
-    intent: name('what the context is for; recorded in `provenance`').default('answer'),
+    intent: name(`what the context is for: ${strategyList}; any other value is \`balanced\``).optional(),
+    retrieval_strategy: nameOf()
+      .refine(isStrategy, `must be one of ${strategyNames.map((strategy) => JSON.stringify(strategy)).join(', ')}`)
+      .describe('Alias of `intent`; other values are rejected.')
+      .optional(),
+    sections: sections.optional(),
     agent_id: name('the agent that makes the request; the context includes the newest handoff to it').optional(),
     ...behalf,
     about_user_id: aboutUser,
@@ -37,6 +58,11 @@ export const contextBody = z
   })
   .refine(hasAtMostOneQuery, bothQueryFields)
   .refine(hasAtMostOneMinScore, bothMinScoreFields)
+  .refine(({ intent, retrieval_strategy }) => intent === undefined || retrieval_strategy === undefined, {
+    path: ['retrieval_strategy'],
+    message: 'must not be combined with intent',
+    when: onAnyObject,
+  })
   .meta({ id: 'ContextRequest' });
 export type ContextRequest = z.output<typeof contextBody>;
 
@@ -62,6 +88,28 @@ const item = z.object({
     ),
 });
 
+const section = z.object({ name: z.enum(sectionNames), token_count: z.int(), items: z.array(item) });
+
+export const profileQuery = z.strictObject({
+  ...behalf,
+  about_user_id: aboutUser,
+  project_id: name('only items of this project').optional(),
+  agent_id: name('only items that were recorded for this agent').optional(),
+  channel: z.enum(channels).default('private').describe('the channel in which the profile will be shown'),
+  max_tokens: integerParameter(256, 200_000).default(1_024).describe('the budget in tokens'),
+  as_of: time.optional().describe('the point in time to read'),
+  as_of_seq: integerParameter(0, 1e15).optional().describe('the seq to read'),
+});
+export type ProfileRequest = z.output<typeof profileQuery>;
+
+export const profile = z
+  .object({
+    sections: z.array(section),
+    token_used: z.int().describe('the number of tokens of the sections as a context renders them'),
+    degraded,
+  })
+  .meta({ id: 'Profile' });
+
 export const context = z
   .object({
     context_id: z.string(),
@@ -69,7 +117,7 @@ export const context = z
     token_used: z.int().describe('the exact number of tokens of the rendered context'),
     answered: z.boolean().describe('true if the search found anything; without a query, true if the context has items'),
     degraded,
-    sections: z.array(z.object({ name: z.enum(sectionNames), token_count: z.int(), items: z.array(item) })),
+    sections: z.array(section),
     omissions: z.array(
       z.object({
         reason: z.enum(['budget', 'duplicate', 'truncated', 'superseded', 'ungrounded']),
@@ -79,7 +127,7 @@ export const context = z
       }),
     ),
     provenance: z.object({
-      intent: z.string(),
+      intent: z.enum(strategyNames).describe('the strategy that was applied'),
       query_terms: z.array(z.string()),
       candidate_pool_size: z.int(),
       retrieved: z.int(),

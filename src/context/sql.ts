@@ -4,7 +4,7 @@ import type { ToolPair } from './tool_calls.ts';
 
 /** An event that a context may include independently of the search. */
 export interface ContextEvent {
-  part: 'task' | 'decision' | 'rule' | 'superseded' | 'recent' | 'cited' | 'paired';
+  part: 'task' | 'decision' | 'rule' | 'superseded' | 'recent' | 'cited' | 'paired' | 'claim' | 'said';
   seq: number;
   event_id: string;
   kind: string;
@@ -30,7 +30,7 @@ export interface ContextEvents {
 
 /** Parameters of the reads for a context, in addition to the scope. */
 export interface EventsRequest {
-  session_id: string;
+  session_id?: string;
   agent_id?: string;
   project_id?: string;
   /** The subjects whose preferences apply; null if the request names none. */
@@ -44,6 +44,12 @@ export interface EventsRequest {
   cited_hashes?: string[];
   /** Earlier events of the session are excluded. */
   handoff_seq?: number;
+}
+
+/** The claims of a profile, and the recent passages from which its topics come; newest first. */
+export interface ProfileEvents {
+  claims: ContextEvent[];
+  said: ContextEvent[];
 }
 
 export interface Handoff {
@@ -67,6 +73,22 @@ export async function readContextEvents(tenant: Tenant, scope: SearchScope, requ
     .filter((row): row is ContextEvent => row.part !== 'log' && isReadable(tenant, row, EVENT_SHAPE))
     .sort((a, b) => b.seq - a.seq);
   return { as_of_seq: log.as_of_seq, partial_index: log.partial_index, events, pairs: log.content.pairs };
+}
+
+/** Reads the claims and at most `passages` recent passages of a profile. */
+export async function readProfile(
+  tenant: Tenant,
+  scope: SearchScope & { as_of_seq: number },
+  request: EventsRequest,
+  passages: number,
+): Promise<ProfileEvents> {
+  const rows = await tenant.call<ContextEvent>('select * from read_profile($1, $2, $3)', [
+    tenant.id,
+    scope,
+    { ...request, passages },
+  ]);
+  const events = rows.filter((row) => isReadable(tenant, row, EVENT_SHAPE)).sort((a, b) => b.seq - a.seq);
+  return { claims: events.filter(({ part }) => part === 'claim'), said: events.filter(({ part }) => part === 'said') };
 }
 
 export async function readHandoff(tenant: Tenant, scope: SearchScope, request: EventsRequest): Promise<Handoff | undefined> {

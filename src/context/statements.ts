@@ -90,7 +90,7 @@ function measureOf(numeral: RegExpExecArray, sentence: string, lexemes: Set<stri
 }
 
 /** Returns the lexeme of a word, or undefined if the word is not indexed. */
-function lexemeOf(word: string, lexemes: Set<string>): string | undefined {
+export function lexemeOf(word: string, lexemes: Set<string>): string | undefined {
   const plain = word.normalize('NFKC').toLowerCase();
   for (let end = plain.length; end > 0 && end >= plain.length - LONGEST_ENDING; end -= 1) {
     const stem = plain.slice(0, end);

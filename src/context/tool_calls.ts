@@ -80,6 +80,7 @@ function mergeParts(parts: Item[]): Item {
     ids: [...new Set(parts.flatMap(({ ids }) => ids))],
     comparedText: parts.map(({ comparedText }) => comparedText).join('\n'),
     lexemes: [...new Set(parts.flatMap(({ lexemes }) => lexemes))],
+    ...(parts[0]!.session !== undefined && { session: parts[0]!.session }),
     ...(artifact_id !== undefined && { artifact_id }),
   };
 }

@@ -1,5 +1,6 @@
 import { type Item, pack as packInSteps, type SectionName } from '../../src/context/pack.ts';
 import { headingOf } from '../../src/context/render.ts';
+import { defaultLayout } from '../../src/context/strategies.ts';
 import type { CountTokens } from '../../src/context/tokens.ts';
 import { RESULT_LEFT_OUT } from '../../src/context/tool_calls.ts';
 import { byCharacter, empty, itemOf } from '../support/items.ts';
@@ -8,7 +9,7 @@ import { runToEnd } from '../support/steps.ts';
 // Selection of items, with an encoding in which each character is a token.
 
 const pack = (sections: Partial<Record<SectionName, Item[]>>, budget: number, count: CountTokens = byCharacter) =>
-  runToEnd(packInSteps({ ...empty(), ...sections }, budget, count));
+  runToEnd(packInSteps({ ...empty(), ...sections }, budget, count, defaultLayout));
 /** Returns items of 40 tokens each: `- `, the text, a line feed. */
 const COST = 40;
 let made = 0;

@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import { type Item, pack as packInSteps, renderSections, type SectionName, sectionNames } from '../../src/context/pack.ts';
+import { defaultLayout } from '../../src/context/strategies.ts';
 import { type CountTokens, loadTokenCounter } from '../../src/context/tokens.ts';
 import { runToEnd } from '../support/steps.ts';
 
-const pack = (...given: Parameters<typeof packInSteps>) => runToEnd(packInSteps(...given));
+const pack = (candidates: Record<SectionName, Item[]>, budget: number, count: CountTokens, layout = defaultLayout) =>
+  runToEnd(packInSteps(candidates, budget, count, layout));
 
 let countTokens: CountTokens;
 beforeAll(async () => {
@@ -46,12 +48,14 @@ test.each(['o200k_base', 'cl100k_base'] as const)(
   async (encoding) => {
     const count = await loadTokenCounter(encoding);
     fc.assert(
-      fc.property(anyCandidates, fc.integer({ min: 256, max: 4000 }), (sections, budget) => {
+      fc.property(anyCandidates, fc.integer({ min: 256, max: 4000 }), fc.boolean(), (sections, budget, noted) => {
         const candidates = Object.fromEntries(
           sectionNames.map((name) => [name, sections[name].map(({ text }) => itemOf(text))]),
         ) as Record<SectionName, Item[]>;
-        const { sections: packed, text, token_used } = pack(candidates, budget, count);
-        expect(text).toBe(renderSections(packed));
+        const layout = { ...defaultLayout, ...(noted && { notice: 'Nothing.' }) };
+        const { sections: packed, text, token_used } = pack(candidates, budget, count, layout);
+        const separator = noted && packed.length > 0 ? '\n' : '';
+        expect(text).toBe(`${noted ? 'Nothing.\n' : ''}${separator}${renderSections(packed)}`);
         expect(token_used).toBe(runToEnd(count(text)));
         expect(token_used).toBeLessThanOrEqual(budget);
         expect(packed.map(({ name }) => name)).toEqual(
@@ -174,7 +178,7 @@ test.each([
   ['prose', 'so be it, '.repeat(90_000)],
   ['blanks', `x${' '.repeat(900_000)}x`],
 ])('packing %s of 900,000 characters yields at least every few thousand characters', (_, text) => {
-  const steps = packInSteps({ ...empty(), decisions: [itemOf(text)] }, 200_000, countTokens);
+  const steps = packInSteps({ ...empty(), decisions: [itemOf(text)] }, 200_000, countTokens, defaultLayout);
   let pauses = 0;
   while (!steps.next().done) pauses += 1;
   expect(pauses).toBeGreaterThan(900_000 / 8_192);
@@ -183,7 +187,7 @@ test.each([
 test('comparing similar passages yields between comparisons', () => {
   const words = wordsOf(Array.from({ length: 30 }, (_, i) => `word${i}`).join(' '));
   const evidence = Array.from({ length: 60 }, (_, i) => itemOf(`passage ${i}`, { lexemes: [...words, `own${i} other${i}`] }));
-  const steps = packInSteps({ ...empty(), retrieved_evidence: evidence }, 4_000, countTokens);
+  const steps = packInSteps({ ...empty(), retrieved_evidence: evidence }, 4_000, countTokens, defaultLayout);
   let pauses = 0;
   while (!steps.next().done) pauses += 1;
   expect(pauses).toBeGreaterThan((60 * 59) / 2);

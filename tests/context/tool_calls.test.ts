@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { type Item, pack, type SectionName, sectionNames } from '../../src/context/pack.ts';
+import { defaultLayout } from '../../src/context/strategies.ts';
 import { loadTokenCounter } from '../../src/context/tokens.ts';
 import { pairCalls } from '../../src/context/tool_calls.ts';
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
@@ -184,7 +185,9 @@ test('for any parts and budget, a result follows its call or names it', async ()
       const [recent_window, retrieved_evidence] = pairCalls(lists.slice(0, 2), lists[2]!, pairs) as [Item[], Item[]];
       const none = Object.fromEntries(sectionNames.map((name) => [name, []])) as unknown as Record<SectionName, Item[]>;
       const known = new Set(lists.flat().map(({ toolPart }) => toolPart!.seq));
-      const { sections, text, token_used } = runToEnd(pack({ ...none, recent_window, retrieved_evidence }, budget, countTokens));
+      const { sections, text, token_used } = runToEnd(
+        pack({ ...none, recent_window, retrieved_evidence }, budget, countTokens, defaultLayout),
+      );
       expect(token_used).toBe(runToEnd(countTokens(text)));
       expect(token_used).toBeLessThanOrEqual(budget);
       for (const item of sections.flatMap(({ items }) => items)) {
