@@ -5432,6 +5432,28 @@ begin
     when 'none' then false when 'all' then not is_act(p_kind) else p_kind = 'summary' end;
 end $$;
 
+-- Name: newest_memories(text, text, text[], text[], integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.newest_memories(p_tenant text, p_by text, p_keys text[], p_kinds text[], p_limit integer) RETURNS SETOF public.memories
+    LANGUAGE sql STABLE
+    AS $$
+  select m.*
+  from unnest(p_keys) keys (key) cross join unnest(p_kinds) kinds (kind)
+  cross join lateral (
+    (select m.* from memories m
+     where p_by = 'subject' and m.tenant_id = p_tenant and m.user_id = key and m.kind = kinds.kind and m.status = 'active'
+     order by m.content_seq desc limit p_limit)
+    union all
+    (select m.* from memories m
+     where p_by = 'project' and m.tenant_id = p_tenant and m.project_id = key and m.kind = kinds.kind and m.status = 'active'
+     order by m.content_seq desc limit p_limit)
+    union all
+    (select m.* from memories m
+     where p_by = 'agent' and m.tenant_id = p_tenant and m.agent_id = key and m.kind = kinds.kind and m.status = 'active'
+     order by m.content_seq desc limit p_limit)
+  ) m
+$$;
+
 -- Name: newest_version(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.newest_version(p_tenant text, p_memory_id text) RETURNS TABLE(version_count bigint, version integer, seq bigint, content_seq bigint, status text, is_increasing boolean)
@@ -5997,6 +6019,61 @@ begin
   return v_all;
 end $_$;
 
+-- Name: profile_claims(text, jsonb, jsonb, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.profile_claims(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint) RETURNS TABLE(memory public.memories, content_seq bigint)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_kinds constant text[] := array['fact', 'note', 'summary'];
+  v_topic jsonb := profile_topic(p_scope);
+  v_keys text[] := array(select jsonb_array_elements_text(v_topic -> 'keys'));
+  v_as_of timestamptz := p_scope ->> 'as_of';
+  v_past boolean := v_as_of is not null or exists (select from memory_versions v where v.tenant_id = p_tenant and v.seq > p_last);
+begin
+  return query
+  with found as (
+    select n as m, n.content_seq as at from newest_memories(p_tenant, v_topic ->> 'by', v_keys, v_kinds, 200) n
+    union
+    select s.m, s.content_seq
+    from unnest(v_kinds) k (kind)
+    cross join lateral (
+      select m, m.content_seq from memories m
+      where m.tenant_id = p_tenant and m.kind = k.kind and m.status = 'active' and m.channel <> 'private'
+      order by m.content_seq desc
+      limit 200
+    ) s
+    where not (v_topic ->> 'named')::boolean
+  ),
+  held as (
+    select f.m, f.at
+    from found f
+    where v_as_of is null and (f.m).last_seq <= p_last and ((f.m).expires_at is null or (f.m).expires_at > now())
+    union
+    select h.memory, h.content_seq
+    from memories_as_of(p_tenant, p_scope, p_request, p_last, case when v_past then v_kinds else '{}' end, array[200, 200, 200], 'active') h
+    where v_past
+  )
+  select h.m, h.at
+  from held h
+  -- `limit 1` keeps this a look-up per memory: as a semi-join it read every event of the tenant
+  cross join lateral (select from seen_events(p_tenant, p_scope) e where e.seq = h.at limit 1) seen
+  where is_valid_at(h.m, coalesce(v_as_of, now()))
+    and (not p_scope ? 'user_id' or (h.m).user_id = p_scope ->> 'user_id')
+    and (not p_scope ? 'project_id' or (h.m).project_id = p_scope ->> 'project_id')
+    and (not p_scope ? 'agent_id' or (h.m).agent_id = p_scope ->> 'agent_id')
+  order by h.at desc
+  limit 60;
+end $$;
+
+-- Name: profile_topic(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.profile_topic(p_scope jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (p_scope ? 'user_id'::text) THEN jsonb_build_object('by', 'subject', 'named', true, 'keys', jsonb_build_array((p_scope -> 'user_id'::text))) WHEN (p_scope ? 'project_id'::text) THEN jsonb_build_object('by', 'project', 'named', true, 'keys', jsonb_build_array((p_scope -> 'project_id'::text))) WHEN (p_scope ? 'agent_id'::text) THEN jsonb_build_object('by', 'agent', 'named', true, 'keys', jsonb_build_array((p_scope -> 'agent_id'::text))) ELSE jsonb_build_object('by', 'subject', 'named', false, 'keys', COALESCE(NULLIF((p_scope -> 'subjects'::text), 'null'::jsonb), '[]'::jsonb)) END;
+
 -- Name: propose_edit(text, jsonb, jsonb, text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.propose_edit(p_tenant text, p_unit jsonb, p_edit jsonb, p_user text, p_waiting integer) RETURNS public.unit_outcome
@@ -6141,6 +6218,35 @@ begin
   where c.tenant_id = p_tenant;
 end $$;
 
+-- Name: read_profile(text, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.read_profile(p_tenant text, p_scope jsonb, p_request jsonb) RETURNS TABLE(part text, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamp with time zone, lexemes text[], memory jsonb)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_last bigint := (p_scope ->> 'as_of_seq')::bigint;
+  v_language regconfig;
+begin
+  perform enter_tenant(p_tenant);
+  select t.language into v_language from tenants t where t.tenant_id = p_tenant;
+  return query
+  select 'claim', e.*
+  from profile_claims(p_tenant, p_scope, p_request, v_last) c
+  cross join lateral context_event(p_tenant, p_scope, v_last, v_language, 'claim', c.content_seq, c.memory) e
+  union all
+  select
+    'said', s.seq, s.event_id, s.kind, s.actor_id,
+    jsonb_build_object('text', x.text, 'tags', s.tags, 'actor_type', s.actor_type, 'user_id', s.user_id),
+    null, false, s.occurred_at, tsvector_to_array(text_lexemes(v_language, x.text)), null
+  from recent_passages(p_scope, profile_topic(p_scope), p_request ->> 'session_id', (p_request ->> 'passages')::int) r
+  cross join lateral (select o.* from seen_events(p_tenant, p_scope) o where o.seq = r.seq limit 1) s
+  left join lateral (select k.text from chunks k where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0 limit 1) k on true
+  -- evaluated once
+  cross join lateral (select left(coalesce(k.text, event_text(s.content), ''), 400) as text offset 0) x;
+end $$;
+
 -- Name: read_search_hits(text, jsonb, bigint[], integer[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.read_search_hits(p_tenant text, p_scope jsonb, p_seqs bigint[], p_ordinals integer[]) RETURNS TABLE(seq bigint, ordinal integer, event_id text, kind text, session_id text, text text, actor_id text, tags text[], artifact_id text, chunk_count integer, occurred_at timestamp with time zone, lexemes text[], superseded boolean, memory jsonb)
@@ -6260,6 +6366,54 @@ begin
   end if;
   return v_known.outcome;
 end $$;
+
+-- Name: recent_passages(jsonb, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.recent_passages(p_scope jsonb, p_topic jsonb, p_except text, p_most integer) RETURNS TABLE(seq bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $_$
+declare
+  v_last constant bigint := (p_scope ->> 'as_of_seq')::bigint;
+  v_keys constant uuid[] := array(
+    select place_key(current_tenant(), case p_topic ->> 'by' when 'subject' then 'user' else p_topic ->> 'by' end, k)
+    from jsonb_array_elements_text(p_topic -> 'keys') k);
+  v_condition constant text := chunk_condition(p_scope)
+    || $q$ and c.ordinal + 0 = 0 and c.kind = 'message' and c.session_id is distinct from $3$q$;
+  v_places constant text := 'chunk_places(c.tenant_id, c.seq, c.session_id, c.channel, c.user_id, c.agent_id, c.project_id)';
+  v_found bigint[];
+begin
+  execute format($q$
+    select array(
+      select c.seq
+      from (
+        select k.* from chunks k
+        where k.tenant_id = (select current_tenant()) and k.seq > $2 - 1000 and k.seq <= $2 and k.ordinal = 0
+        -- not flattened, because the condition below hides the columns of the primary key
+        offset 0
+      ) c
+      where %s and (%s && $4 or ($6 and c.user_id is null))
+      order by c.seq desc
+      limit $5)$q$, v_condition, v_places)
+  into v_found using p_scope, v_last, p_except, v_keys, p_most, not (p_topic ->> 'named')::boolean;
+  for v_epoch in reverse v_last / 16384 .. greatest(0, v_last / 16384 - 61) loop
+    exit when cardinality(v_found) >= p_most or cardinality(v_keys) = 0;
+    execute format($q$
+      select $2 || array(
+        select c.seq
+        from chunks c
+        where %1$s @> array[place_key(current_tenant(), 'epoch', $4::text)] and %1$s && %2$L::uuid[] and %3$s and c.seq <> all ($2)
+        order by c.seq desc
+        limit $5)$q$, v_places, v_keys, v_condition)
+    into v_found using p_scope, v_found, p_except, v_epoch, p_most - cardinality(v_found);
+  end loop;
+  return query select f from unnest(v_found) f;
+end $_$;
+
+ALTER FUNCTION public.recent_passages(p_scope jsonb, p_topic jsonb, p_except text, p_most integer) OWNER TO agent_memory_searcher;
 
 -- Name: recent_session_events(text, jsonb, jsonb, bigint); Type: FUNCTION; Schema: public
 
@@ -8577,6 +8731,10 @@ CREATE INDEX jobs__finished ON public.jobs USING btree (tenant_id, finished_at) 
 
 CREATE INDEX login_failures__expires_at ON public.login_failures USING btree (expires_at);
 
+-- Name: memories__agent; Type: INDEX; Schema: public
+
+CREATE INDEX memories__agent ON public.memories USING btree (tenant_id, agent_id, kind, content_seq) WHERE ((status = 'active'::text) AND (agent_id IS NOT NULL));
+
 -- Name: memories__expires; Type: INDEX; Schema: public
 
 CREATE INDEX memories__expires ON public.memories USING btree (tenant_id, expires_at) WHERE ((status = 'active'::text) AND (expires_at IS NOT NULL));
@@ -8597,6 +8755,10 @@ END)) WHERE (doing_agent IS NOT NULL);
 
 CREATE INDEX memories__open_tasks ON public.memories USING btree (tenant_id, content_seq) WHERE ((status = 'active'::text) AND (kind = 'task'::text) AND (task_status <> 'done'::text));
 
+-- Name: memories__project; Type: INDEX; Schema: public
+
+CREATE INDEX memories__project ON public.memories USING btree (tenant_id, project_id, kind, content_seq) WHERE ((status = 'active'::text) AND (project_id IS NOT NULL));
+
 -- Name: memories__same; Type: INDEX; Schema: public
 
 CREATE UNIQUE INDEX memories__same ON public.memories USING btree (tenant_id, text_hash, kind, scope, scope_id, public.same_subject(kind, channel, user_id), channel, (
@@ -8604,6 +8766,14 @@ CASE
     WHEN (kind = 'task'::text) THEN ''::text
     ELSE sensitivity
 END)) NULLS NOT DISTINCT WHERE (status = 'active'::text);
+
+-- Name: memories__shared; Type: INDEX; Schema: public
+
+CREATE INDEX memories__shared ON public.memories USING btree (tenant_id, kind, content_seq) WHERE ((status = 'active'::text) AND (channel <> 'private'::text));
+
+-- Name: memories__subject; Type: INDEX; Schema: public
+
+CREATE INDEX memories__subject ON public.memories USING btree (tenant_id, user_id, kind, content_seq) WHERE (status = 'active'::text);
 
 -- Name: memories__superseded; Type: INDEX; Schema: public
 
@@ -9842,6 +10012,11 @@ REVOKE ALL ON FUNCTION public.portable(p_table regclass, part text, keys text[],
 
 REVOKE ALL ON FUNCTION public.read_clocks(p_tenants text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.read_clocks(p_tenants text[]) TO agent_memory_app;
+
+-- Name: FUNCTION recent_passages(p_scope jsonb, p_topic jsonb, p_except text, p_most integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.recent_passages(p_scope jsonb, p_topic jsonb, p_except text, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.recent_passages(p_scope jsonb, p_topic jsonb, p_except text, p_most integer) TO agent_memory_app;
 
 -- Name: TABLE idempotency_keys; Type: ACL; Schema: public
 
