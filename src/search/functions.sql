@@ -388,6 +388,51 @@ begin
   where n.phrases > 0;
 end $$;
 
+-- Returns the words of p_shortest to p_longest letters in these events' passages, as far as they are in scope: at most 4,000, the most frequent first.
+create or replace function scope_words(p_scope jsonb, p_seqs bigint[], p_shortest int, p_longest int) returns text[]
+language plpgsql stable security definer
+set search_path = pg_catalog, public, pg_temp set plan_cache_mode = force_custom_plan set jit = off
+as $$
+declare
+  v_words text[];
+begin
+  execute fill_template($q$
+    with words as (
+      select distinct c.seq, c.ordinal, w.word
+      from chunks c
+      cross join lateral regexp_split_to_table(lower(c.header || ' ' || passage_text(c)), '[^[:alpha:]]+') w (word)
+      where c.tenant_id = (select current_tenant()) and c.seq = any ($2) and {in_scope} and length(w.word) between $3 and $4
+    )
+    select array(select w.word from words w group by w.word order by count(*) desc, w.word limit 4000) $q$,
+    jsonb_build_object('in_scope', chunk_condition(p_scope)))
+  into v_words
+  using p_scope, p_seqs, p_shortest, p_longest;
+  return v_words;
+end $$;
+revoke execute on function scope_words(jsonb, bigint[], int, int) from public;
+grant execute on function scope_words(jsonb, bigint[], int, int) to agent_memory_app;
+alter function scope_words(jsonb, bigint[], int, int) owner to agent_memory_searcher;
+
+-- Returns the words of p_words whose terms all are in p_absent, and the words in scope that may be meant by them.
+create or replace function spellings(p_tenant text, p_scope jsonb, p_seqs bigint[], p_words text[], p_absent int[])
+returns table (missing text[], known text[])
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  missing := array(
+    select w
+    from tenants t
+    cross join unnest(p_words) w
+    cross join lateral (select array(select term_key(l) from unnest(tsvector_to_array(text_lexemes(t.language, w))) l) as keys) k
+    where t.tenant_id = p_tenant and k.keys <> '{}' and k.keys <@ p_absent);
+  known := '{}';
+  if missing <> '{}' then
+    known := scope_words(p_scope, p_seqs, (select min(length(m)) - 2 from unnest(missing) m), (select max(length(m)) + 2 from unnest(missing) m));
+  end if;
+  return next;
+end $$;
+
 -- Third round trip of a search: returns the passages in the order given, with their lexemes for comparison, and with what claims state.
 create or replace function read_search_hits(p_tenant text, p_scope jsonb, p_seqs bigint[], p_ordinals int[])
 returns table (

@@ -22,6 +22,8 @@ export function phrasesIn(query: string): string[] {
   return [...new Set(phrases)].slice(0, MAX_PHRASES);
 }
 
+export const withoutPhrases = (query: string): string => query.replace(QUOTED, ' ');
+
 /**
  * Sorts passages by the number n of phrases that they contain, then by score. With p phrases, a score becomes (n + score) / (p + 1). Returns
  * `ranked` unchanged if no passage contains a phrase.

@@ -55,6 +55,7 @@ export const searchRoutes = [
         body: {
           data: found.hits.map((hit) => toResult(hit, explain)),
           answered: found.hits.length > 0,
+          ...(found.corrected && { corrected: found.corrected }),
           ...(found.terms.length === 0 && { reason: 'no_searchable_words' }),
           degraded: found.degraded,
         },

@@ -113,6 +113,10 @@ export const searchAnswer = z
       }),
     ),
     answered: z.boolean().describe('true if there is at least one hit'),
+    corrected: z
+      .record(z.string(), z.string())
+      .optional()
+      .describe('misspelt words of the query, which no passage in scope contains, each with the word that was searched instead'),
     reason: z
       .enum(['no_searchable_words'])
       .optional()

@@ -3,6 +3,7 @@ import { cuesOf } from './cues.ts';
 import { phrasesIn, rankPhrases } from './phrases.ts';
 import { planSearch } from './plan.ts';
 import { limitPerEvent, onePerMemory, type Ranked, rankPool } from './rank.ts';
+import { correct, correctionsOf } from './spelling.ts';
 import { type PassageRow, readPassages, readPhraseKeys, readPool, type SearchScope, surveyChunks } from './sql.ts';
 
 /** Maximum number of results of a search. */
@@ -22,6 +23,8 @@ export interface SearchResult {
   deduplicated: number;
   hits: Hit[];
   degraded: string[];
+  /** Misspelt words of the query in lower case, each with the word that was searched instead. */
+  corrected?: Record<string, string>;
 }
 
 /** The query, what the caller may see, and how many hits to return. */
@@ -33,6 +36,8 @@ export interface SearchOptions {
   per_event?: number;
   /** Hits with a lower score are left out; default: the tenant's setting. */
   min_score?: number | undefined;
+  /** The corrections that `query` contains. */
+  corrected?: Record<string, string>;
   /** Number of hits reserved for decisions. If undefined, decisions compete with all other passages. */
   decisions?: number;
 }
@@ -50,11 +55,19 @@ export async function searchPassages(tenant: Tenant, question: SearchOptions): P
     readPhraseKeys(tenant, phrases),
   ]);
   const { as_of_seq, terms, name_keys } = survey;
-  const base = { as_of_seq, terms, degraded: survey.partial_index ? ['partial_index'] : [] };
+  const base = {
+    as_of_seq,
+    terms,
+    degraded: survey.partial_index ? ['partial_index'] : [],
+    ...(question.corrected && { corrected: question.corrected }),
+  };
   // the query has only punctuation and stop words
   if (terms.length === 0) return { ...base, pool_size: 0, deduplicated: 0, hits: [] };
   const plan = planSearch(survey, phraseKeys);
   const pool = await readPool(tenant, { ...scope, as_of_seq }, plan);
+  const corrections = question.corrected ? {} : await correctionsOf(tenant, query, { ...scope, as_of_seq }, survey, plan, pool);
+  if (Object.keys(corrections).length > 0)
+    return searchPassages(tenant, { ...question, query: correct(query, corrections), corrected: corrections });
   const byWords = rankPool(pool, plan, pool.seqs.length + pool.neighbours.length, { ...cues, name_keys });
   const all = await rankPhrases(tenant, phrases, byWords);
   const minScore = question.min_score ?? survey.min_score;

@@ -106,6 +106,24 @@ export const countPhrases = (
     phrases,
   ]);
 
+/** Returns the words that have only terms in `absent`, and the words in scope, in passages of the events `seqs`, that are about as long. */
+export async function readSpellings(
+  tenant: Tenant,
+  scope: SearchScope,
+  seqs: number[],
+  words: string[],
+  absent: number[],
+): Promise<{ missing: string[]; known: string[] }> {
+  const [row] = await tenant.call<{ missing: string[]; known: string[] }>('select * from spellings($1, $2, $3, $4, $5)', [
+    tenant.id,
+    scope,
+    seqs,
+    words,
+    absent,
+  ]);
+  return row!;
+}
+
 const PASSAGE_SHAPE = { lists: ['tags', 'lexemes'] };
 const DETAILS_SHAPE = { objects: ['body', 'origin'], lists: ['refs'] };
 
