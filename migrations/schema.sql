@@ -7221,6 +7221,33 @@ CREATE FUNCTION public.scope_keys(p_scope jsonb) RETURNS uuid[]
     LANGUAGE sql STABLE
     RETURN COALESCE((SELECT array_agg(public.place_key(public.current_tenant(), k.k, (scope_keys.p_scope ->> (k.k || '_id'::text)))) AS array_agg FROM unnest(ARRAY['session'::text, 'user'::text, 'agent'::text, 'project'::text]) k(k) WHERE (scope_keys.p_scope ? (k.k || '_id'::text))), ARRAY[public.place_key(public.current_tenant(), 'tenant'::text, ''::text)]);
 
+-- Name: scope_words(jsonb, bigint[], integer, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.scope_words(p_scope jsonb, p_seqs bigint[], p_shortest integer, p_longest integer) RETURNS text[]
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET jit TO 'off'
+    AS $_$
+declare
+  v_words text[];
+begin
+  execute fill_template($q$
+    with words as (
+      select distinct c.seq, c.ordinal, w.word
+      from chunks c
+      cross join lateral regexp_split_to_table(lower(c.header || ' ' || passage_text(c)), '[^[:alpha:]]+') w (word)
+      where c.tenant_id = (select current_tenant()) and c.seq = any ($2) and {in_scope} and length(w.word) between $3 and $4
+    )
+    select array(select w.word from words w group by w.word order by count(*) desc, w.word limit 4000) $q$,
+    jsonb_build_object('in_scope', chunk_condition(p_scope)))
+  into v_words
+  using p_scope, p_seqs, p_shortest, p_longest;
+  return v_words;
+end $_$;
+
+ALTER FUNCTION public.scope_words(p_scope jsonb, p_seqs bigint[], p_shortest integer, p_longest integer) OWNER TO agent_memory_searcher;
+
 -- Name: score_expression(jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.score_expression(p_weights jsonb) RETURNS text
@@ -7413,6 +7440,26 @@ end $_$;
 CREATE FUNCTION public.sortable_time(p_at timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN to_char((p_at AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'::text);
+
+-- Name: spellings(text, jsonb, bigint[], text[], integer[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.spellings(p_tenant text, p_scope jsonb, p_seqs bigint[], p_words text[], p_absent integer[]) RETURNS TABLE(missing text[], known text[])
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  missing := array(
+    select w
+    from tenants t
+    cross join unnest(p_words) w
+    cross join lateral (select array(select term_key(l) from unnest(tsvector_to_array(text_lexemes(t.language, w))) l) as keys) k
+    where t.tenant_id = p_tenant and k.keys <> '{}' and k.keys <@ p_absent);
+  known := '{}';
+  if missing <> '{}' then
+    known := scope_words(p_scope, p_seqs, (select min(length(m)) - 2 from unnest(missing) m), (select max(length(m)) + 2 from unnest(missing) m));
+  end if;
+  return next;
+end $$;
 
 -- Name: start_job(text, text, text, jsonb, text, integer, text, text); Type: FUNCTION; Schema: public
 
@@ -10037,6 +10084,11 @@ GRANT ALL ON FUNCTION public.rename_event(p_seq bigint, p_parts jsonb) TO agent_
 
 REVOKE ALL ON FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name text) TO agent_memory_app;
+
+-- Name: FUNCTION scope_words(p_scope jsonb, p_seqs bigint[], p_shortest integer, p_longest integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.scope_words(p_scope jsonb, p_seqs bigint[], p_shortest integer, p_longest integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.scope_words(p_scope jsonb, p_seqs bigint[], p_shortest integer, p_longest integer) TO agent_memory_app;
 
 -- Name: FUNCTION survey_chunks(p_scope jsonb, p_terms integer[]); Type: ACL; Schema: public
 
