@@ -1,4 +1,5 @@
 import MiniSearch from './minisearch.js';
+import { showNote } from './site.js';
 
 // The search box. The index is loaded when the box first has the focus.
 
@@ -39,16 +40,9 @@ export async function start() {
 function show(hits) {
   results.hidden = hits === undefined;
   if (!hits) return results.replaceChildren();
-  found.textContent = hits.length === 0 ? 'No results' : `${hits.length} results`;
-  results.replaceChildren(...(hits.length === 0 ? [nothing()] : hits.map(resultOf)));
-}
-
-function nothing() {
-  const item = document.createElement('li');
-  const text = document.createElement('p');
-  text.textContent = 'No results';
-  item.append(text);
-  return item;
+  if (hits.length === 0) return showNote('No results');
+  found.textContent = `${hits.length} results`;
+  results.replaceChildren(...hits.map(resultOf));
 }
 
 function resultOf({ id, page, heading, excerpt }) {

@@ -59,4 +59,33 @@ addEventListener('keydown', (event) => {
   event.preventDefault();
   query.focus();
 });
-query.addEventListener('focus', () => import('./search.js').then(({ start }) => start()), { once: true });
+query.addEventListener('focus', loadSearch, { once: true });
+
+/** Loads the search and its index. If that fails, the next focus tries again. */
+async function loadSearch() {
+  const showLoading = () => showNote('Loading…');
+  query.addEventListener('input', showLoading);
+  showLoading();
+  try {
+    const { start } = await import('./search.js');
+    await start();
+  } catch (error) {
+    console.error(error);
+    showNote('The search could not be loaded');
+    query.addEventListener('focus', loadSearch, { once: true });
+  } finally {
+    query.removeEventListener('input', showLoading);
+  }
+}
+
+/** Shows a text in place of search results, unless the query is empty. */
+export function showNote(text) {
+  const results = document.getElementById('site-results');
+  const item = document.createElement('li');
+  const note = document.createElement('p');
+  note.textContent = text;
+  item.append(note);
+  results.replaceChildren(item);
+  results.hidden = query.value.trim() === '';
+  document.getElementById('site-found').textContent = text;
+}

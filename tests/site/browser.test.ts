@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Page, Route } from 'playwright-core';
 import { describeInBrowser, launchBrowser, observe } from '../support/browser.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { eventually } from '../support/eventually.ts';
 
 const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 const desktop = { width: 1280, height: 800 };
@@ -72,6 +73,27 @@ describeInBrowser('the documentation site in Chromium', () => {
     await page.keyboard.type(' ');
     await page.keyboard.press('Enter');
     await page.waitForURL(/\/docs\/.+/);
+    await page.close();
+  });
+
+  test('search shows that its index is loading until the results are there, and that it could not be loaded', async () => {
+    const page = await open('/docs');
+    const held: Route[] = [];
+    await page.route('**/docs/search.json', (route) => void held.push(route));
+    const note = (text: string) => page.waitForSelector(`#site-results p:text-is("${text}")`);
+    await page.focus('#site-query');
+    await eventually(() => held.length === 1, 'the first request');
+    expect(await page.isVisible('#site-results')).toBe(false);
+    await page.keyboard.type('webhook');
+    await note('Loading…');
+    await held[0]!.abort();
+    await note('The search could not be loaded');
+    await page.locator('#site-query').blur();
+    await page.focus('#site-query');
+    await eventually(() => held.length === 2, 'the second request');
+    await note('Loading…');
+    await held[1]!.continue();
+    await page.waitForSelector('#site-results a');
     await page.close();
   });
 
