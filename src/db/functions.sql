@@ -29,6 +29,7 @@
 --   repair | p_tenant text, p_from bigint, p_to bigint → bigint | repair_log | rebuilds what `check` compares, where it can be derived; returns how many rows changed
 --   repair_rows | p_tenant text, p_after text, p_limit int → table (changed bigint, last text) | repair_rows | the same for `check_rows`
 --   revoke | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | ends the access of the subject before anything is looked for, or refuses the erasure
+--   reworded | p_tenant text, p_seq bigint → void | rewrite_passages | drops what it derived from the text of the passages of an event, which an edit changed
 --   rewritten | p_tenant text, p_from bigint, p_to bigint → setof bigint | rewritten_seqs | seqs whose passages come from the noun, not from the log
 --   stay | p_tenant text, p_seqs bigint[] → setof bigint | mark_subject_events | the events of the subject that remain if shared acts are kept
 --   stored | p_tenant text → bigint | read_log_state | bytes that it stores in addition to the log

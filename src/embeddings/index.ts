@@ -1,9 +1,38 @@
 import type { Feature } from '../feature.ts';
+import { type Backlog, openBacklog } from './backlog.ts';
 import type { OpenModels } from './models.ts';
+import { sweepReplaced } from './sql.ts';
 
 export { type OpenModels, openModels } from './models.ts';
 
-export const feature: Feature<OpenModels> = {
-  open: ({ models }) => models,
-  stop: async (models) => models.close(),
+interface Embeddings {
+  models: OpenModels;
+  /** Undefined without EMBEDDINGS_URL. */
+  backlog: Backlog | undefined;
+}
+
+export const feature: Feature<Embeddings> = {
+  open: ({ models, config, tenants, watch, log }) => ({
+    models,
+    backlog:
+      models.embedder &&
+      openBacklog({
+        ...models.embedder,
+        tenants,
+        watch,
+        batch: config.EMBEDDINGS_BATCH_SIZE,
+        lease_ms: config.JOB_LEASE_MS,
+        log,
+      }),
+  }),
+  sweeps: ({ models }) => (models.embedder ? [sweepReplaced(models.embedder.model.name)] : []),
+  figures: ({ metrics }, { backlog }) => {
+    const help = 'Events of all tenants (of the first 1000 that lag) whose passages are not embedded yet, as of the last scan';
+    metrics.gauge('embeddings_backlog_events', help, () => backlog?.lag());
+  },
+  start: ({ backlog }) => backlog?.start(),
+  stop: async ({ models, backlog }) => {
+    await backlog?.stop();
+    models.close();
+  },
 };

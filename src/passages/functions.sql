@@ -571,6 +571,8 @@ end;
 create or replace function rewrite_passages(p_tenant text, p_event events, p_passages jsonb) returns void
 language plpgsql
 as $$
+declare
+  v_noun text;
 begin
   delete from chunks c where c.tenant_id = p_tenant and c.seq = p_event.seq and c.ordinal >= jsonb_array_length(p_passages);
   insert into chunks (
@@ -593,4 +595,7 @@ begin
   on conflict (tenant_id, seq, ordinal) do update
   set text = excluded.text, header = excluded.header, token_count = excluded.token_count, terms = excluded.terms, weight = excluded.weight,
     blocked_in = excluded.blocked_in;
+  for v_noun in select * from hooks('reworded') loop
+    execute format('select %I($1, $2)', v_noun || '_reworded') using p_tenant, p_event.seq;
+  end loop;
 end $$;

@@ -7,7 +7,7 @@ import { DIMENSION } from './model_server.ts';
 const KEY = 'sk-very-secret';
 
 /** Settings of both endpoints at a server of `startModelServer`. */
-const modelEnv = (url: string): Record<string, string> => ({
+export const modelEnv = (url: string): Record<string, string> => ({
   EMBEDDINGS_URL: url,
   EMBEDDINGS_API_KEY: KEY,
   EMBEDDINGS_MODEL: 'model-a',

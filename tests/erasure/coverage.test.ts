@@ -16,6 +16,8 @@ const otherwise: Record<string, string> = {
 const exempt: Record<string, string> = {
   audit_clocks: 'a count, a time and a mac',
   chunk_rebuilds: 'a seq',
+  embedding_backlogs: 'the name of a model and a position',
+  embedding_gaps: 'the name of a model and seqs',
   retention_policies: 'rules of the tenant: kinds, channels and days',
   tenant_clocks: 'counts',
   tenants: 'the tenant itself; its contact address is the tenant’s to change (PATCH /v1/tenant)',
