@@ -22,7 +22,7 @@ select wall('embeddings', 'select, insert, update, delete');
 -- Derived from passages: no other rows depend on them, an erasure deletes them through `clear`, and they are never exported.
 select noun('embeddings', without => '{forget,held,needs}');
 
--- How far each model has embedded the log of a tenant. One daemon works on a row at a time.
+-- The position in the log of a tenant up to which a model has embedded its passages. One daemon works on a row at a time.
 create table embedding_backlogs (
   tenant_id text not null,
   model text not null,

@@ -61,6 +61,7 @@ test('an undamaged tenant is consistent, and a repair changes nothing', async ()
   expect([body.ok, body.as_of_seq, body.checks.filter(({ ok }: Check) => !ok)]).toEqual([true, 5, []]);
   expect(body.checks.map(({ name }: Check) => name)).toEqual([
     'artifacts',
+    'embeddings',
     'event_count',
     'last_seq',
     'memories',
@@ -111,6 +112,11 @@ describeOnServer(WHY, () => {
     ['a clock that lags', `update tenant_clocks set last_seq = 4 ${where}`, ['last_seq']],
     ['a beginning that is too late', `update tenant_clocks set oldest_seq = 3 ${where}`, ['oldest_seq']],
     ['a passage that is gone', `delete from chunks ${where} and seq = 1`, ['passages']],
+    [
+      'a vector of another text',
+      `insert into embeddings (tenant_id, seq, ordinal, model, source, vector, signs) values ($tenant, 1, 0, 'm', gen_random_uuid(), '', '')`,
+      ['embeddings'],
+    ],
     ['a passage too many', `update chunks set ordinal = 900 ${where} and seq = 1`, ['passages']],
     ['a passage that more may see', `update chunks set channel = 'public' ${where} and seq = 1`, ['passage_scopes']],
     ['a passage of someone else', `update chunks set user_id = 'bob' ${where} and seq = 1`, ['passage_scopes']],
