@@ -223,6 +223,45 @@ CREATE FUNCTION public.add_counts(p_counts jsonb, p_more jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     RETURN (SELECT COALESCE(jsonb_object_agg(keys.k, (COALESCE(((add_counts.p_counts ->> keys.k))::bigint, (0)::bigint) + COALESCE(((add_counts.p_more ->> keys.k))::bigint, (0)::bigint))), '{}'::jsonb) AS "coalesce" FROM (SELECT jsonb_object_keys(add_counts.p_counts) AS jsonb_object_keys UNION SELECT jsonb_object_keys(add_counts.p_more) AS jsonb_object_keys) keys(k));
 
+-- Name: embedding_backlogs; Type: TABLE; Schema: public
+
+CREATE TABLE public.embedding_backlogs (
+    tenant_id text NOT NULL,
+    model text NOT NULL,
+    next_seq bigint DEFAULT 1 NOT NULL,
+    next_ordinal smallint DEFAULT 0 NOT NULL,
+    lease_id bigint DEFAULT 0 NOT NULL,
+    lease_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.embedding_backlogs FORCE ROW LEVEL SECURITY;
+
+-- Name: embedding_gaps; Type: TABLE; Schema: public
+
+CREATE TABLE public.embedding_gaps (
+    tenant_id text NOT NULL,
+    model text NOT NULL,
+    next_seq bigint NOT NULL,
+    next_ordinal smallint DEFAULT 0 NOT NULL,
+    last_seq bigint NOT NULL,
+    version integer DEFAULT 1 NOT NULL
+);
+
+ALTER TABLE ONLY public.embedding_gaps FORCE ROW LEVEL SECURITY;
+
+-- Name: add_embedding_gaps(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.add_embedding_gaps(p_tenant text, p_from bigint, p_to bigint) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ INSERT INTO public.embedding_gaps AS g (tenant_id, model, next_seq, last_seq)  SELECT b.tenant_id,
+             b.model,
+             add_embedding_gaps.p_from AS p_from,
+             add_embedding_gaps.p_to AS p_to
+            FROM public.embedding_backlogs b
+           WHERE (b.tenant_id = add_embedding_gaps.p_tenant) ON CONFLICT(tenant_id, model, last_seq) DO UPDATE SET next_seq = LEAST(g.next_seq, excluded.next_seq), next_ordinal = 0, version = (g.version + 1);
+END;
+
 -- Name: add_fitting(bigint, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.add_fitting(p_used bigint, p_bytes bigint, p_room bigint) RETURNS bigint
@@ -2127,6 +2166,39 @@ CREATE FUNCTION public.drop_memories(p_tenant text, p_memory_ids text[]) RETURNS
    WHERE ((m.tenant_id = drop_memories.p_tenant) AND (m.memory_id = ANY (drop_memories.p_memory_ids)));
 END;
 
+-- Name: drop_replaced_embeddings(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.drop_replaced_embeddings(p_tenant text, p_model text, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_model text;
+  v_count bigint;
+begin
+  perform enter_tenant(p_tenant);
+  select o.model into v_model
+  from embedding_backlogs b
+  join tenant_clocks c on c.tenant_id = b.tenant_id and b.next_seq > c.last_seq
+  join embedding_backlogs o on o.tenant_id = b.tenant_id and o.model <> b.model and o.lease_until < now() - interval '1 hour'
+  where b.tenant_id = p_tenant and b.model = p_model
+    and not exists (select from embedding_gaps g where g.tenant_id = p_tenant and g.model = p_model)
+  limit 1
+  for update of o;
+  if v_model is null then
+    return 0;
+  end if;
+  -- first, so that the model begins again if it is used again
+  update embedding_backlogs b set next_seq = 1, next_ordinal = 0 where b.tenant_id = p_tenant and b.model = v_model;
+  delete from embeddings v
+  where v.tenant_id = p_tenant and v.model = v_model and (v.seq, v.ordinal) in (
+    select x.seq, x.ordinal from embeddings x where x.tenant_id = p_tenant and x.model = v_model limit p_limit);
+  get diagnostics v_count = row_count;
+  if v_count < p_limit then
+    delete from embedding_backlogs b where b.tenant_id = p_tenant and b.model = v_model;
+  end if;
+  return v_count;
+end $$;
+
 -- Name: edited_content(text, jsonb, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.edited_content(p_kind text, p_content jsonb, p_text text) RETURNS jsonb
@@ -2382,6 +2454,74 @@ CREATE FUNCTION public.effective_key_role(p_key public.api_keys) RETURNS text
     and (role_rank(r.role) >= role_rank('admin')
       or exists (select from users u where u.tenant_id = p_key.tenant_id and u.user_id = p_key.created_by and u.subject = p_key.user_id))
 $$;
+
+-- Name: embedding_source(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.embedding_source(p_text text) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (md5(p_text))::uuid;
+
+-- Name: embeddings_check(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.embeddings_check(p_tenant text, p_from bigint, p_to bigint) RETURNS SETOF public.finding
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  return query
+  with judged as (
+    select v.seq, v.ordinal, v.source is distinct from p.source as wrong
+    from embeddings v
+    left join lateral (
+      select embedding_source(passage_text(c)) as source from chunks c where c.tenant_id = p_tenant and c.seq = v.seq and c.ordinal = v.ordinal limit 1
+    ) p on true
+    where v.tenant_id = p_tenant and v.seq between p_from and p_to
+  )
+  select 'embeddings', count(*), count(*) filter (where j.wrong),
+    sample_of(jsonb_build_object('seq', j.seq, 'ordinal', j.ordinal) order by j.seq) filter (where j.wrong), false
+  from judged j;
+end $$;
+
+-- Name: embeddings_clear(text, bigint[], boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.embeddings_clear(p_tenant text, p_seqs bigint[], p_dry boolean) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count bigint;
+begin
+  if p_dry then
+    select count(*) into v_count from embeddings v where v.tenant_id = p_tenant and v.seq = any (p_seqs);
+  else
+    delete from embeddings v where v.tenant_id = p_tenant and v.seq = any (p_seqs);
+    get diagnostics v_count = row_count;
+  end if;
+  return jsonb_build_object('embeddings', v_count);
+end $$;
+
+-- Name: embeddings_rebuilt(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.embeddings_rebuilt(p_tenant text, p_from bigint, p_to bigint) RETURNS void
+    LANGUAGE sql
+    AS $$ select reexamine_embeddings(p_tenant, p_from, p_to) $$;
+
+-- Name: embeddings_rename(text, bigint, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.embeddings_rename(p_tenant text, p_seq bigint, p_parts jsonb) RETURNS void
+    LANGUAGE sql
+    AS $$ select reexamine_embeddings(p_tenant, p_seq, p_seq) $$;
+
+-- Name: embeddings_repair(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.embeddings_repair(p_tenant text, p_from bigint, p_to bigint) RETURNS bigint
+    LANGUAGE sql
+    AS $$ select reexamine_embeddings(p_tenant, p_from, p_to) $$;
+
+-- Name: embeddings_reworded(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.embeddings_reworded(p_tenant text, p_seq bigint) RETURNS void
+    LANGUAGE sql
+    AS $$ select reexamine_embeddings(p_tenant, p_seq, p_seq) $$;
 
 -- Name: emoji_terms(text); Type: FUNCTION; Schema: public
 
@@ -2931,6 +3071,17 @@ begin
     coalesce(v_part.bound, 'true'), v_columns)
   using p_tenant, p_after, p_upto, p_limit;
 end $_$;
+
+-- Name: extend_embedding_lease(text, text, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.extend_embedding_lease(p_tenant text, p_model text, p_lease_id bigint, p_lease_ms integer) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  update embedding_backlogs b set lease_until = clock_timestamp() + p_lease_ms * interval '1 millisecond'
+  where b.tenant_id = p_tenant and b.model = p_model and b.lease_id = p_lease_id;
+end $$;
 
 -- Name: jobs; Type: TABLE; Schema: public
 
@@ -3764,6 +3915,23 @@ CREATE FUNCTION public.language_marks() RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (WITH words AS (SELECT l.language, w.word, count(*) OVER (PARTITION BY w.word) AS languages FROM (jsonb_each_text(public.language_words()) l(language, list) CROSS JOIN LATERAL string_to_table(l.list, ' '::text) w(word))) SELECT jsonb_build_object('marks', (SELECT jsonb_object_agg(m.language, m.mark) AS jsonb_object_agg FROM (SELECT w.language, (('\m(?:'::text || string_agg(w.word, '|'::text)) || ')\M'::text) AS mark FROM words w WHERE (w.languages = 1) GROUP BY w.language) m), 'languages', (SELECT jsonb_object_agg(l.word, l.languages) AS jsonb_object_agg FROM (SELECT w.word, jsonb_agg(w.language) AS languages FROM words w GROUP BY w.word) l)) AS jsonb_build_object);
 
+-- Name: lease_embeddings(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.lease_embeddings(p_tenant text, p_model text, p_lease_ms integer) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_lease bigint;
+begin
+  perform enter_tenant(p_tenant);
+  insert into embedding_backlogs (tenant_id, model) select t.tenant_id, p_model from tenants t where t.tenant_id = p_tenant
+  on conflict (tenant_id, model) do nothing;
+  update embedding_backlogs b set lease_id = b.lease_id + 1, lease_until = clock_timestamp() + p_lease_ms * interval '1 millisecond'
+  where b.tenant_id = p_tenant and b.model = p_model and b.lease_until < clock_timestamp()
+  returning b.lease_id into v_lease;
+  return v_lease;
+end $$;
+
 -- Name: length_expression(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.length_expression(p_size text) RETURNS text
@@ -3863,6 +4031,26 @@ CREATE FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) 
 $$;
 
 ALTER FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) OWNER TO agent_memory_overseer;
+
+-- Name: list_embedding_backlogs(text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.list_embedding_backlogs(p_model text, p_limit integer) RETURNS TABLE(tenant_id text, events bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+  select c.tenant_id, greatest(0, c.last_seq - coalesce(b.next_seq, 1) + 1) + coalesce(g.events, 0)
+  from public.tenant_clocks c
+  join public.tenants t on t.tenant_id = c.tenant_id and t.state = 'active'
+  left join public.embedding_backlogs b on b.tenant_id = c.tenant_id and b.model = p_model
+  left join lateral (
+    select sum(x.last_seq - x.next_seq + 1)::bigint as events from public.embedding_gaps x where x.tenant_id = c.tenant_id and x.model = p_model
+  ) g on true
+  where c.last_seq >= coalesce(b.next_seq, 1) or g.events is not null
+  order by b.lease_until nulls first
+  limit p_limit
+$$;
+
+ALTER FUNCTION public.list_embedding_backlogs(p_model text, p_limit integer) OWNER TO agent_memory_overseer;
 
 -- Name: list_lagging_webhooks(text[]); Type: FUNCTION; Schema: public
 
@@ -5496,6 +5684,57 @@ CREATE FUNCTION public.next_marked(p_tenant text, p_job text, p_after text, p_li
    WHERE (s.before < (2097152)::numeric);
 END;
 
+-- Name: next_to_embed(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.next_to_embed(p_tenant text, p_model text, p_limit integer) RETURNS TABLE(gap bigint, version integer, to_seq bigint, to_ordinal smallint, rest boolean, passages json)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_from_seq bigint;
+  v_from_ordinal smallint;
+  v_last bigint;
+  v_ended boolean;
+begin
+  perform enter_tenant(p_tenant);
+  select g.next_seq, g.next_ordinal, g.last_seq, g.last_seq, g.version into v_from_seq, v_from_ordinal, v_last, gap, version
+  from embedding_gaps g where g.tenant_id = p_tenant and g.model = p_model
+  order by g.last_seq
+  limit 1;
+  if gap is null then
+    select b.next_seq, b.next_ordinal, c.last_seq into v_from_seq, v_from_ordinal, v_last
+    from embedding_backlogs b join tenant_clocks c on c.tenant_id = b.tenant_id
+    where b.tenant_id = p_tenant and b.model = p_model;
+  end if;
+  rest := v_from_seq <= v_last;
+  with examined as materialized (
+    select c.seq, c.ordinal, v.seq is null as missing, count(*) filter (where v.seq is null) over (order by c.seq, c.ordinal) as nth
+    from (
+      select x.seq, x.ordinal from chunks x
+      where x.tenant_id = p_tenant and (x.seq, x.ordinal) >= (v_from_seq, v_from_ordinal) and x.seq <= v_last
+      order by x.seq, x.ordinal
+      limit 5000
+    ) c
+    left join embeddings v on v.tenant_id = p_tenant and v.seq = c.seq and v.ordinal = c.ordinal and v.model = p_model
+  )
+  select
+    (select count(*) < 5000 and coalesce(max(e.nth), 0) <= p_limit from examined e),
+    (array_agg(e.seq order by e.seq desc, e.ordinal desc))[1], (array_agg(e.ordinal + 1 order by e.seq desc, e.ordinal desc))[1],
+    coalesce(
+      json_agg(json_build_object('seq', e.seq, 'ordinal', e.ordinal, 'text', p.text, 'source', embedding_source(p.text)) order by e.seq, e.ordinal)
+        filter (where p.text ~ '\S'), '[]')
+  into v_ended, to_seq, to_ordinal, passages
+  from examined e
+  left join lateral (
+    select passage_text(k) as text from chunks k where k.tenant_id = p_tenant and k.seq = e.seq and k.ordinal = e.ordinal and e.missing limit 1
+  ) p on true
+  where e.nth <= p_limit;
+  if v_ended then
+    to_seq := v_last + 1;
+    to_ordinal := 0;
+  end if;
+  return next;
+end $$;
+
 -- Name: next_trimmed(text, text, bigint, bigint, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.next_trimmed(p_tenant text, p_job text, p_after bigint, p_upto bigint, p_limit integer) RETURNS TABLE(seqs bigint[], kept bigint[], emptied bigint[], dropped bigint[])
@@ -6431,6 +6670,23 @@ CREATE FUNCTION public.recent_session_events(p_tenant text, p_scope jsonb, p_req
   limit 60
 $$;
 
+-- Name: reexamine_embeddings(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.reexamine_embeddings(p_tenant text, p_from bigint, p_to bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count bigint;
+begin
+  delete from embeddings v
+  where v.tenant_id = p_tenant and v.seq between p_from and p_to and not exists (
+    select from chunks c
+    where c.tenant_id = p_tenant and c.seq = v.seq and c.ordinal = v.ordinal and embedding_source(passage_text(c)) = v.source);
+  get diagnostics v_count = row_count;
+  perform add_embedding_gaps(p_tenant, p_from, p_to);
+  return v_count;
+end $$;
+
 -- Name: refs_of_memories(text, text[], bigint, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.refs_of_memories(p_tenant text, p_memory_ids text[], p_last bigint DEFAULT NULL::bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(ref text)
@@ -7108,7 +7364,9 @@ end $$;
 
 CREATE FUNCTION public.rewrite_passages(p_tenant text, p_event public.events, p_passages jsonb) RETURNS void
     LANGUAGE plpgsql
-    AS $$
+    AS $_$
+declare
+  v_noun text;
 begin
   delete from chunks c where c.tenant_id = p_tenant and c.seq = p_event.seq and c.ordinal >= jsonb_array_length(p_passages);
   insert into chunks (
@@ -7131,7 +7389,10 @@ begin
   on conflict (tenant_id, seq, ordinal) do update
   set text = excluded.text, header = excluded.header, token_count = excluded.token_count, terms = excluded.terms, weight = excluded.weight,
     blocked_in = excluded.blocked_in;
-end $$;
+  for v_noun in select * from hooks('reworded') loop
+    execute format('select %I($1, $2)', v_noun || '_reworded') using p_tenant, p_event.seq;
+  end loop;
+end $_$;
 
 -- Name: rewritten_seqs(text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -8164,6 +8425,45 @@ CREATE FUNCTION public.write_edited_passages(p_tenant text, p_event public.event
   from edited_passages(p_tenant, p_event.seq, p_base) x
 $$;
 
+-- Name: write_embeddings(text, text, bigint, integer, bigint, integer, bigint, smallint, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.write_embeddings(p_tenant text, p_model text, p_lease_id bigint, p_lease_ms integer, p_gap bigint, p_version integer, p_to_seq bigint, p_to_ordinal smallint, p_rows jsonb) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_late bigint[];
+begin
+  perform enter_tenant(p_tenant);
+  update embedding_backlogs b
+  set lease_until = clock_timestamp() + p_lease_ms * interval '1 millisecond',
+    next_seq = case when p_gap is null then p_to_seq else b.next_seq end,
+    next_ordinal = case when p_gap is null then p_to_ordinal else b.next_ordinal end
+  where b.tenant_id = p_tenant and b.model = p_model and b.lease_id = p_lease_id;
+  if not found then
+    return false;
+  end if;
+  update embedding_gaps g set next_seq = p_to_seq, next_ordinal = p_to_ordinal
+  where g.tenant_id = p_tenant and g.model = p_model and g.last_seq = p_gap and g.version = p_version;
+  delete from embedding_gaps g where g.tenant_id = p_tenant and g.model = p_model and g.last_seq = p_gap and g.next_seq > p_gap;
+  with given as (
+    select * from jsonb_to_recordset(p_rows) r (seq bigint, ordinal smallint, source uuid, vector text, signs bit varying)
+  ),
+  written as (
+    insert into embeddings as v (tenant_id, seq, ordinal, model, source, vector, signs)
+    select p_tenant, g.seq, g.ordinal, p_model, g.source, decode(g.vector, 'base64'), g.signs
+    from given g
+    cross join lateral (
+      select c as chunk from chunks c where c.tenant_id = p_tenant and c.seq = g.seq and c.ordinal = g.ordinal for share skip locked
+    ) k
+    where embedding_source(passage_text(k.chunk)) = g.source
+    on conflict (tenant_id, seq, ordinal, model) do update set source = excluded.source, vector = excluded.vector, signs = excluded.signs
+    returning v.seq, v.ordinal
+  )
+  select array_agg(distinct g.seq) into v_late from given g where not exists (select from written w where w.seq = g.seq and w.ordinal = g.ordinal);
+  perform add_embedding_gaps(p_tenant, s, s) from unnest(v_late) s;
+  return true;
+end $$;
+
 -- Name: write_memory_effects(text, public.memory_effect[], timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.write_memory_effects(p_tenant text, p_resolved public.memory_effect[], p_at timestamp with time zone) RETURNS void
@@ -8340,6 +8640,20 @@ CREATE TABLE public.capsules (
 );
 
 ALTER TABLE ONLY public.capsules FORCE ROW LEVEL SECURITY;
+
+-- Name: embeddings; Type: TABLE; Schema: public
+
+CREATE TABLE public.embeddings (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    ordinal smallint NOT NULL,
+    model text NOT NULL,
+    source uuid NOT NULL,
+    vector bytea NOT NULL,
+    signs bit varying NOT NULL
+);
+
+ALTER TABLE ONLY public.embeddings FORCE ROW LEVEL SECURITY;
 
 -- Name: login_failures; Type: TABLE; Schema: public
 
@@ -8521,6 +8835,21 @@ ALTER TABLE ONLY public.edit_events
 
 ALTER TABLE ONLY public.edits
     ADD CONSTRAINT edits_pkey PRIMARY KEY (tenant_id, edit_id);
+
+-- Name: embedding_backlogs embedding_backlogs_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.embedding_backlogs
+    ADD CONSTRAINT embedding_backlogs_pkey PRIMARY KEY (tenant_id, model);
+
+-- Name: embedding_gaps embedding_gaps_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.embedding_gaps
+    ADD CONSTRAINT embedding_gaps_pkey PRIMARY KEY (tenant_id, model, last_seq);
+
+-- Name: embeddings embeddings_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.embeddings
+    ADD CONSTRAINT embeddings_pkey PRIMARY KEY (tenant_id, seq, ordinal, model);
 
 -- Name: erasure_marks erasure_marks_pkey; Type: CONSTRAINT; Schema: public
 
@@ -8932,6 +9261,21 @@ ALTER TABLE ONLY public.edit_events
 ALTER TABLE ONLY public.edits
     ADD CONSTRAINT edits__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: embedding_backlogs embedding_backlogs__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.embedding_backlogs
+    ADD CONSTRAINT embedding_backlogs__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: embedding_gaps embedding_gaps__backlog; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.embedding_gaps
+    ADD CONSTRAINT embedding_gaps__backlog FOREIGN KEY (tenant_id, model) REFERENCES public.embedding_backlogs(tenant_id, model) ON DELETE CASCADE;
+
+-- Name: embeddings embeddings__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.embeddings
+    ADD CONSTRAINT embeddings__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: erasure_marks erasure_marks__tenant; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.erasure_marks
@@ -9069,6 +9413,18 @@ CREATE POLICY backup_reads ON public.edit_events FOR SELECT TO agent_memory_back
 
 CREATE POLICY backup_reads ON public.edits FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
+-- Name: embedding_backlogs backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.embedding_backlogs FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
+
+-- Name: embedding_gaps backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.embedding_gaps FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
+
+-- Name: embeddings backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.embeddings FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
+
 -- Name: erasure_marks backup_reads; Type: POLICY; Schema: public
 
 CREATE POLICY backup_reads ON public.erasure_marks FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
@@ -9177,6 +9533,18 @@ ALTER TABLE public.edit_events ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.edits ENABLE ROW LEVEL SECURITY;
 
+-- Name: embedding_backlogs; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.embedding_backlogs ENABLE ROW LEVEL SECURITY;
+
+-- Name: embedding_gaps; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.embedding_gaps ENABLE ROW LEVEL SECURITY;
+
+-- Name: embeddings; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.embeddings ENABLE ROW LEVEL SECURITY;
+
 -- Name: api_keys eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.api_keys FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -9212,6 +9580,18 @@ CREATE POLICY eraser_deletes ON public.edit_events FOR DELETE TO agent_memory_er
 -- Name: edits eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.edits FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: embedding_backlogs eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.embedding_backlogs FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: embedding_gaps eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.embedding_gaps FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: embeddings eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.embeddings FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: erasure_marks eraser_deletes; Type: POLICY; Schema: public
 
@@ -9320,6 +9700,18 @@ CREATE POLICY eraser_finds ON public.edit_events FOR SELECT TO agent_memory_eras
 -- Name: edits eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.edits FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: embedding_backlogs eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.embedding_backlogs FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: embedding_gaps eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.embedding_gaps FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: embeddings eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.embeddings FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: erasure_marks eraser_finds; Type: POLICY; Schema: public
 
@@ -9437,6 +9829,14 @@ ALTER TABLE public.overlays ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY overseer_reads ON public.api_keys FOR SELECT TO agent_memory_overseer USING (signed);
 
+-- Name: embedding_backlogs overseer_reads; Type: POLICY; Schema: public
+
+CREATE POLICY overseer_reads ON public.embedding_backlogs FOR SELECT TO agent_memory_overseer USING (true);
+
+-- Name: embedding_gaps overseer_reads; Type: POLICY; Schema: public
+
+CREATE POLICY overseer_reads ON public.embedding_gaps FOR SELECT TO agent_memory_overseer USING (true);
+
 -- Name: jobs overseer_reads; Type: POLICY; Schema: public
 
 CREATE POLICY overseer_reads ON public.jobs FOR SELECT TO agent_memory_overseer USING (true);
@@ -9472,6 +9872,10 @@ ALTER TABLE public.retention_policies ENABLE ROW LEVEL SECURITY;
 -- Name: chunks searcher_reads; Type: POLICY; Schema: public
 
 CREATE POLICY searcher_reads ON public.chunks FOR SELECT TO agent_memory_searcher USING (true);
+
+-- Name: embeddings searcher_reads; Type: POLICY; Schema: public
+
+CREATE POLICY searcher_reads ON public.embeddings FOR SELECT TO agent_memory_searcher USING (true);
 
 -- Name: events searcher_reads; Type: POLICY; Schema: public
 
@@ -9532,6 +9936,18 @@ CREATE POLICY tenant_wall ON public.edit_events TO agent_memory_app USING ((tena
 -- Name: edits tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.edits TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: embedding_backlogs tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.embedding_backlogs TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: embedding_gaps tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.embedding_gaps TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: embeddings tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.embeddings TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 -- Name: erasure_marks tenant_wall; Type: POLICY; Schema: public
 
@@ -9714,6 +10130,20 @@ GRANT SELECT ON TABLE public.edit_events TO agent_memory_backup;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.edits TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.edits TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.edits TO agent_memory_backup;
+
+-- Name: TABLE embedding_backlogs; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.embedding_backlogs TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.embedding_backlogs TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.embedding_backlogs TO agent_memory_backup;
+GRANT SELECT ON TABLE public.embedding_backlogs TO agent_memory_overseer;
+
+-- Name: TABLE embedding_gaps; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.embedding_gaps TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.embedding_gaps TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.embedding_gaps TO agent_memory_backup;
+GRANT SELECT ON TABLE public.embedding_gaps TO agent_memory_overseer;
 
 -- Name: TABLE events; Type: ACL; Schema: public
 
@@ -10015,6 +10445,11 @@ GRANT ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer
 REVOKE ALL ON FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) TO agent_memory_app;
 
+-- Name: FUNCTION list_embedding_backlogs(p_model text, p_limit integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.list_embedding_backlogs(p_model text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_embedding_backlogs(p_model text, p_limit integer) TO agent_memory_app;
+
 -- Name: FUNCTION list_lagging_webhooks(p_tenants text[]); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.list_lagging_webhooks(p_tenants text[]) FROM PUBLIC;
@@ -10180,6 +10615,13 @@ GRANT UPDATE(salt) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.capsules TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.capsules TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.capsules TO agent_memory_backup;
+
+-- Name: TABLE embeddings; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.embeddings TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.embeddings TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.embeddings TO agent_memory_backup;
+GRANT SELECT ON TABLE public.embeddings TO agent_memory_searcher;
 
 -- Name: TABLE login_failures; Type: ACL; Schema: public
 
