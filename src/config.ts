@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
+import { withGuideNames } from './guide_settings.ts';
 import { type Config, secretSettings, settings } from './settings.ts';
 
 // Reads and validates the settings. No other file reads process.env.
@@ -19,7 +20,8 @@ export const readersOf = (config: Config): number =>
   usesEmbedded(config) || config.PGPOOL_MAX < config.WORKERS + LEAST_FOR_OTHERS ? 0 : config.WORKERS;
 
 /** Returns all settings, or throws a ConfigError that lists every fault: variable, got, expected. */
-export function loadConfig(env: Record<string, string | undefined> = process.env): Config {
+export function loadConfig(given: Record<string, string | undefined> = process.env): Config {
+  const env = withGuideNames(given);
   const problems: string[] = [];
   const values = Object.fromEntries(Object.keys(settings.shape).map((name) => [name, readSetting(name, env, problems)]));
   if (values.NODE_ENV !== 'production') for (const [name, value] of Object.entries(outsideProduction)) values[name] ??= value;

@@ -1,6 +1,7 @@
 import type { Principal } from './auth/index.ts';
 import type { Config } from './config.ts';
 import { contextRoutes } from './context/index.ts';
+import type { ContextConfig } from './context_settings.ts';
 import { connectionOf, createPool, type Pool, type PoolConfig } from './db/pool.ts';
 import { assertConfirmed } from './db/restore.ts';
 import { type Tenant, tenantsOf } from './db/tenant.ts';
@@ -35,17 +36,12 @@ export interface ReadAnswer {
 export type WrittenReply = Omit<Reply, 'body'> & { body: Uint8Array };
 
 /** The routes of the features that have heavy reads. A worker creates them itself, because functions cannot be sent to a thread. */
-export const readRoutes = (config: Pick<Config, 'TOKENIZER'>) => [
-  ...eventReads,
-  ...memoryReads,
-  ...searchRoutes,
-  ...contextRoutes(config.TOKENIZER),
-];
+export const readRoutes = (config: ContextConfig) => [...eventReads, ...memoryReads, ...searchRoutes, ...contextRoutes(config)];
 
 /** The effects that a worker derives from the events of a large request. Equal to `registry.effects`, without importing all features. */
 export const effects: Registry['effects'] = Object.entries({ ...memories.effects });
 
-export type ReadConfig = PoolConfig & Pick<Config, 'TOKENIZER' | 'LOG_LEVEL'>;
+export type ReadConfig = PoolConfig & ContextConfig & Pick<Config, 'LOG_LEVEL'>;
 
 export function openReads(config: ReadConfig) {
   const heavy = new Map(readRoutes(config).flatMap((route) => (route.heavy ? [[route.operation, route] as const] : [])));

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { contextSettings } from './context_settings.ts';
 import { limitSettings } from './limit_settings.ts';
 import { modelSettings } from './model_settings.ts';
 import { readKey } from './seal.ts';
@@ -239,12 +240,7 @@ export const settings = z.object({
     'Jobs',
     'file outside the database that erasures are recorded in, so that they can be repeated on a restored backup (`npm run erasures:replay`); the default is erasures.ndjson under DATA_DIR',
   ),
-  TOKENIZER: setting(
-    z.enum(['o200k_base', 'cl100k_base']),
-    'o200k_base',
-    'Context',
-    'encoding in which the tokens of context budgets are counted',
-  ),
+  ...contextSettings,
   ...modelSettings,
 });
 export type Config = Readonly<z.output<typeof settings>>;

@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { bufferOf } from './artifacts/index.ts';
 import type { Caller } from './auth/index.ts';
 import type { Config } from './config.ts';
+import { contextSettings } from './context_settings.ts';
 import { poolSettings } from './db/pool.ts';
 import type { Gate, WorkerRead } from './http/gate.ts';
 import type { JsonLimits } from './http/json.ts';
@@ -23,7 +24,7 @@ export interface WorkerData {
 export const workerDataOf = (config: Config): WorkerData => ({
   keys: workerKeysOf(config),
   config: Object.fromEntries(
-    [...poolSettings, 'TOKENIZER', 'LOG_LEVEL'].map((name) => [name, config[name as keyof Config]]),
+    [...poolSettings, ...Object.keys(contextSettings), 'LOG_LEVEL'].map((name) => [name, config[name as keyof Config]]),
   ) as unknown as ReadConfig,
 });
 

@@ -1,5 +1,6 @@
 import { type Caller, isAdmin, visibilityIn } from '../auth/index.ts';
 import { readCapsules } from '../capsules/index.ts';
+import type { ContextConfig } from '../context_settings.ts';
 import { aboutSubject, filter } from '../filter/index.ts';
 import { newId } from '../id.ts';
 import { sha256Hex } from '../memories/index.ts';
@@ -10,15 +11,13 @@ import { type Layout, type Omission, type Packed, pack, type SectionName, sectio
 import type { ContextRequest, ProfileRequest } from './schemas.ts';
 import { type EventsRequest, type Handoff, readContextEvents, readHandoff, readProfile } from './sql.ts';
 import { type StrategyName, strategies, strategyOf } from './strategies.ts';
-import { type Encoding, loadTokenCounter } from './tokens.ts';
+import { loadTokenCounter } from './tokens.ts';
 
 /** Number of hits reserved for decisions. */
 const MAX_DECISIONS = 40;
 const MAX_HANDOFF_QUERY = 4_000;
 /** Characters of capsules to consider per token of the budget. */
 const CAPSULE_CHARACTERS_PER_TOKEN = 16;
-/** Number of recent passages from which the topics and people of a profile come. */
-const PROFILE_PASSAGES = 200;
 /** The text of a context whose query found nothing begins with this line. */
 const NOTHING_FOUND = 'Nothing in memory matches the query.';
 
@@ -30,11 +29,11 @@ type Reading = Omit<ContextRequest, 'session_id'> & {
   preferences_of?: string[];
 };
 
-export async function buildContext(caller: Caller, request: Reading, encoding: Encoding, signal: AbortSignal) {
+export async function buildContext(caller: Caller, request: Reading, config: ContextConfig, signal: AbortSignal) {
   const requested = scopeOf(caller, request);
   const { tenant, principal } = caller;
   const capsules = request.capsules.length > 0 ? await readCapsules(tenant, principal, request.capsules, request.channel) : [];
-  const eventsRequest = eventsRequestOf(request, requested);
+  const eventsRequest = { ...eventsRequestOf(request, requested), l1_size: config.CONTEXT_L1_SIZE };
   const query = request.query ?? request.query_text ?? '';
   // with a query, the handoff and the search are read concurrently; without one, the handoff provides the query
   const [handoff, queried] = await Promise.all([
@@ -48,10 +47,12 @@ export async function buildContext(caller: Caller, request: Reading, encoding: E
     ...foundSeqs(result),
     ...(handoff && handoffCitations(handoff)),
   });
-  const intent = strategyOf(request);
-  const kept = keptSections(request, wantsProfile(request, result));
+  const intent = strategyOf(request, config.CONTEXT_STRATEGY);
+  const kept = keptSections(request, strategies[intent].profile || asksForProfile(result));
   const profileScope = { ...requested, as_of_seq: contextEvents.as_of_seq };
-  const profile = kept.includes('profile') ? await readProfile(tenant, profileScope, eventsRequest, PROFILE_PASSAGES) : undefined;
+  const profile = kept.includes('profile')
+    ? await readProfile(tenant, profileScope, eventsRequest, config.CONTEXT_L2_SIZE)
+    : undefined;
   const answered = result ? result.hits.some(({ memory }) => !memory?.unsourced) : undefined;
   const foundNothing = queried !== undefined && queried.terms.length > 0 && answered === false;
   const { history } = request;
@@ -66,7 +67,7 @@ export async function buildContext(caller: Caller, request: Reading, encoding: E
     capsules,
     history,
   };
-  const { packed, omissions } = await packSources(sources, request, foundNothing, encoding, signal);
+  const { packed, omissions } = await packSources(sources, request, foundNothing, config, signal);
   return {
     context_id: newId('ctx'),
     budget_tokens: request.max_tokens,
@@ -90,7 +91,7 @@ export async function buildContext(caller: Caller, request: Reading, encoding: E
 }
 
 /** Builds a profile: a context without a query, from the sections that state what is held about its topic. */
-export async function buildProfile(caller: Caller, request: ProfileRequest, encoding: Encoding, signal: AbortSignal) {
+export async function buildProfile(caller: Caller, request: ProfileRequest, config: ContextConfig, signal: AbortSignal) {
   const { about_user_id, agent_id, ...rest } = request;
   const { sections, token_used, degraded } = await buildContext(
     caller,
@@ -102,7 +103,7 @@ export async function buildProfile(caller: Caller, request: ProfileRequest, enco
       history: false,
       capsules: [],
     },
-    encoding,
+    config,
     signal,
   );
   return { sections, token_used, degraded };
@@ -113,11 +114,11 @@ async function packSources(
   sources: Omit<Sources, 'strategy' | 'maxCapsuleCharacters'> & { intent: StrategyName },
   request: Reading,
   foundNothing: boolean,
-  encoding: Encoding,
+  config: ContextConfig,
   signal: AbortSignal,
 ): Promise<{ packed: Packed; omissions: Omission[] }> {
   const { max_tokens } = request;
-  const countTokens = await loadTokenCounter(encoding);
+  const countTokens = await loadTokenCounter(config.TOKENIZER);
   const maxCapsuleCharacters = max_tokens * CAPSULE_CHARACTERS_PER_TOKEN;
   const steps = function* (): Steps<{ packed: Packed; omissions: Omission[] }> {
     const { candidates, omissions } = yield* collectCandidates({
@@ -134,8 +135,8 @@ async function packSources(
 const GENERIC_TERMS = new Set(['know', 'tell', 'rememb', 'recal', 'everyth', 'anyth', 'someth', 'continu', 'resum', 'proceed']);
 
 /** Returns true if the query names nothing to search for. */
-const wantsProfile = (request: Reading, result: SearchResult | undefined): boolean =>
-  strategies[strategyOf(request)].profile || (result?.terms ?? []).every((term) => GENERIC_TERMS.has(term));
+const asksForProfile = (result: SearchResult | undefined): boolean =>
+  (result?.terms ?? []).every((term) => GENERIC_TERMS.has(term));
 
 /** Returns the sections to build. A request that names the profile has one whatever its query. */
 function keptSections({ sections }: Reading, withProfile: boolean): readonly SectionName[] {
@@ -145,10 +146,9 @@ function keptSections({ sections }: Reading, withProfile: boolean): readonly Sec
   return sectionNames.filter((name) => (sections[name] === undefined ? byDefault.includes(name) : sections[name] > 0));
 }
 
-function layoutOf(request: Reading, foundNothing: boolean): Layout {
-  const { sections } = request;
+function layoutOf({ sections }: Reading, intent: StrategyName, foundNothing: boolean): Layout {
   const caps = sections === undefined || Array.isArray(sections) ? {} : sections;
-  const { shares } = strategies[strategyOf(request)];
+  const { shares } = strategies[intent];
   return { shares: { ...shares, ...caps }, caps, ...(foundNothing && { notice: NOTHING_FOUND }) };
 }
 

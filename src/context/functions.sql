@@ -210,7 +210,7 @@ begin
       and is_shown_in(k.blocked_in, p_scope ->> 'channel'));
 end $$;
 
--- Returns the last 60 events of a session that a context shows, newest first. Excludes events that a trim kept before the beginning of the log,
+-- Returns the last events of a session that a context shows, newest first, at most `l1_size` of p_request. Excludes events that a trim kept before the beginning of the log,
 -- because no list shows them, and events that a handoff has already summarized.
 create or replace function recent_session_events(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint) returns table (seq bigint)
 language sql stable
@@ -223,7 +223,7 @@ as $$
     and (p_scope -> 'filter' is null or event_matches(s, p_scope -> 'filter', false, p_scope ->> 'channel'))
     and (not p_request ? 'handoff_seq' or s.seq > (p_request ->> 'handoff_seq')::bigint or s.agent_id = p_request ->> 'agent_id')
   order by s.seq desc
-  limit 60
+  limit coalesce((p_request ->> 'l1_size')::int, 60)
 $$;
 
 -- Returns the memories with these ids, and the active decisions whose text has one of these hashes.

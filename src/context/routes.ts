@@ -1,7 +1,7 @@
 import { agentOf, onBehalf, route } from '../auth/index.ts';
+import type { ContextConfig } from '../context_settings.ts';
 import { buildContext, buildProfile } from './build.ts';
-import { context, contextBody, contextQuery, profile, profileQuery } from './schemas.ts';
-import type { Encoding } from './tokens.ts';
+import { context, contextBodyOf, contextQuery, profile, profileQuery } from './schemas.ts';
 
 /** Contexts of more tokens may run in a worker. */
 const SHORT_CONTEXT = 16_000;
@@ -9,7 +9,7 @@ const SHORT_CONTEXT = 16_000;
 const HEAVY_CONTEXT = 65_536;
 const SHORT_QUERY = 1_000;
 
-export const contextRoutes = (encoding: Encoding) => [
+export const contextRoutes = (config: ContextConfig) => [
   route({
     method: 'POST',
     path: '/v1/context',
@@ -20,7 +20,7 @@ export const contextRoutes = (encoding: Encoding) => [
     access: 'read',
     limit: 'v1',
     query: contextQuery,
-    body: contextBody,
+    body: contextBodyOf(config.CONTEXT_MAX_TOKENS),
     success: { status: 200, description: 'The context; it is not stored', schema: context },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'not-found'],
     heavy: ({ body: { max_tokens, query, query_text, filter, capsules } }) =>
@@ -31,7 +31,7 @@ export const contextRoutes = (encoding: Encoding) => [
       const { caller, body, query } = input;
       const agent_id = agentOf(caller.principal, body.agent_id);
       const request = { ...body, ...(agent_id !== undefined && { agent_id }) };
-      const { text, ...answer } = await buildContext(onBehalf(caller, body, 'pointer'), request, encoding, input.signal);
+      const { text, ...answer } = await buildContext(onBehalf(caller, body, 'pointer'), request, config, input.signal);
       return { body: query.render === 'text' ? { ...answer, text } : answer };
     },
   }),
@@ -50,7 +50,7 @@ export const contextRoutes = (encoding: Encoding) => [
     problems: ['validation', 'forbidden'],
     heavy: ({ query: { max_tokens } }) => max_tokens > SHORT_CONTEXT && 'perhaps',
     handle: async ({ caller, query, signal }) => ({
-      body: await buildProfile(onBehalf(caller, query), query, encoding, signal),
+      body: await buildProfile(onBehalf(caller, query), query, config, signal),
     }),
   }),
 ];

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { aboutUser, behalf, channels } from '../auth/index.ts';
+import { strategyNames } from '../context_settings.ts';
 import { filter } from '../filter/index.ts';
 import { nameOf, onAnyObject } from '../http/name.ts';
 import { integerParameter } from '../http/page.ts';
@@ -17,7 +18,6 @@ import {
   trust,
 } from '../search/index.ts';
 import { itemTypes, type SectionName, sectionNames } from './pack.ts';
-import { strategyNames } from './strategies.ts';
 
 const name = (about: string) => nameOf().describe(about);
 
@@ -34,37 +34,50 @@ const sections = z
 const strategyList = strategyNames.map((strategy) => `\`${strategy}\``).join(', ');
 const isStrategy = (value: string) => (strategyNames as readonly string[]).includes(value.toLowerCase());
 
-export const contextBody = z
-  .strictObject({
-    session_id: name('the session whose last events the context includes').default('default'),
-    channel: z.enum(channels).default('private').describe('the channel in which the context will be shown'),
-    ...queryFields(z.string().max(65_536), 'the topic of the next step; without it, no evidence is retrieved'),
-    intent: name(`what the context is for: ${strategyList}; any other value is \`balanced\``).optional(),
-    retrieval_strategy: nameOf()
-      .refine(isStrategy, `must be one of ${strategyNames.map((strategy) => JSON.stringify(strategy)).join(', ')}`)
-      .describe('Alias of `intent`; other values are rejected.')
-      .optional(),
-    sections: sections.optional(),
-    agent_id: name('the agent that makes the request; the context includes the newest handoff to it').optional(),
-    ...behalf,
-    about_user_id: aboutUser,
-    project_id: name('only items of this project').optional(),
-    ...minScoreFields,
-    max_tokens: z.int().min(256).max(200_000).default(65_000),
-    ...asOfFields,
-    history: z.boolean().default(false).describe('includes superseded items and marks them'),
-    filter: filter.optional(),
-    capsules: z.array(nameOf()).max(10).default([]).describe('ids of capsules to include; each must be readable in this channel'),
-  })
-  .refine(hasAtMostOneQuery, bothQueryFields)
-  .refine(hasAtMostOneMinScore, bothMinScoreFields)
-  .refine(({ intent, retrieval_strategy }) => intent === undefined || retrieval_strategy === undefined, {
-    path: ['retrieval_strategy'],
-    message: 'must not be combined with intent',
-    when: onAnyObject,
-  })
-  .meta({ id: 'ContextRequest' });
-export type ContextRequest = z.output<typeof contextBody>;
+/** `maxTokens`: the default budget. */
+export const contextBodyOf = (maxTokens: number) =>
+  z
+    .strictObject({
+      session_id: name('the session whose last events the context includes').default('default'),
+      channel: z.enum(channels).default('private').describe('the channel in which the context will be shown'),
+      ...queryFields(z.string().max(65_536), 'the topic of the next step; without it, no evidence is retrieved'),
+      intent: name(
+        `what the context is for: ${strategyList}; any other value is the default, the setting CONTEXT_STRATEGY`,
+      ).optional(),
+      retrieval_strategy: nameOf()
+        .refine(isStrategy, `must be one of ${strategyNames.map((strategy) => JSON.stringify(strategy)).join(', ')}`)
+        .describe('Alias of `intent`; other values are rejected.')
+        .optional(),
+      sections: sections.optional(),
+      agent_id: name('the agent that makes the request; the context includes the newest handoff to it').optional(),
+      ...behalf,
+      about_user_id: aboutUser,
+      project_id: name('only items of this project').optional(),
+      ...minScoreFields,
+      max_tokens: z
+        .int()
+        .min(256)
+        .max(200_000)
+        .default(maxTokens)
+        .describe('the budget in tokens; the default is the setting CONTEXT_MAX_TOKENS'),
+      ...asOfFields,
+      history: z.boolean().default(false).describe('includes superseded items and marks them'),
+      filter: filter.optional(),
+      capsules: z
+        .array(nameOf())
+        .max(10)
+        .default([])
+        .describe('ids of capsules to include; each must be readable in this channel'),
+    })
+    .refine(hasAtMostOneQuery, bothQueryFields)
+    .refine(hasAtMostOneMinScore, bothMinScoreFields)
+    .refine(({ intent, retrieval_strategy }) => intent === undefined || retrieval_strategy === undefined, {
+      path: ['retrieval_strategy'],
+      message: 'must not be combined with intent',
+      when: onAnyObject,
+    })
+    .meta({ id: 'ContextRequest' });
+export type ContextRequest = z.output<ReturnType<typeof contextBodyOf>>;
 
 export const contextQuery = z.strictObject({
   render: z.literal('text').optional().describe('adds the context as one string in `text`'),

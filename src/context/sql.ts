@@ -37,6 +37,8 @@ export interface EventsRequest {
   users: string[] | null;
   /** Seqs of decisions that the search found. The newest decisions are always read. */
   decision_seqs?: number[];
+  /** Maximum number of recent events of the session. */
+  l1_size?: number;
   /** Seqs of calls and results that the search found. */
   tool_seqs?: number[];
   /** Ids that a handoff cites, and hashes of the decisions that it cites by their text. */

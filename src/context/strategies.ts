@@ -1,8 +1,8 @@
+import { strategyNames } from '../context_settings.ts';
 import type { Item, Layout, SectionName } from './pack.ts';
 
 // A strategy divides the budget of a context by its purpose. docs/context.md describes each strategy, with its measured recall.
 
-export const strategyNames = ['balanced', 'continue', 'task', 'debug', 'explore', 'learn'] as const;
 export type StrategyName = (typeof strategyNames)[number];
 
 export interface Strategy {
@@ -51,16 +51,13 @@ function bySession(evidence: Item[]): Item[] {
 const isClaim = ({ type }: Item) => ['fact', 'note', 'summary', 'preference'].includes(type);
 const isToolOutput = ({ toolPart, callOnly }: Item) => toolPart !== undefined || callOnly !== undefined;
 
-/** Returns the strategy that a request names; an intent that names none is balanced. */
-export function strategyOf({
-  intent,
-  retrieval_strategy,
-}: {
-  intent?: string | undefined;
-  retrieval_strategy?: string | undefined;
-}): StrategyName {
+/** Returns the strategy that a request names. Other intents than strategies leave the default. */
+export function strategyOf(
+  { intent, retrieval_strategy }: { intent?: string | undefined; retrieval_strategy?: string | undefined },
+  byDefault: StrategyName,
+): StrategyName {
   const named = (retrieval_strategy ?? intent)?.toLowerCase();
-  return strategyNames.find((name) => name === named) ?? 'balanced';
+  return strategyNames.find((name) => name === named) ?? byDefault;
 }
 
 export const strategies: Record<StrategyName, Strategy> = {

@@ -1,5 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { addGuideMetrics } from './guide_names.ts';
 import { type Meter, openMeter } from './meter.ts';
 
 // Metrics of the daemon: its process, requests, database and limits. Features add their own (`figures` of their doors). No label contains a
@@ -57,6 +58,7 @@ export function createMetrics(build: Build): Metrics {
   }).set({ ...build, node: process.version }, 1);
   addEventLoopDelay(registry);
   const meter = openMeter(registry);
+  addGuideMetrics(registry);
   return {
     ...meter,
     ...requestMetrics(registry),

@@ -32,6 +32,22 @@ test.each([
   expect(await scrape()).toContain(name);
 });
 
+test('GET /metrics has the figures of the context-manager guide under its names', async () => {
+  await (await newTenant(daemon.url)).ask('GET', '/v1/profile');
+  const text = await scrape();
+  const figureOf = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1]);
+  const total = [...text.matchAll(/^agent_memory_total_requests\{.*\} (\d+)$/gm)].reduce(
+    (sum, [, count]) => sum + Number(count),
+    0,
+  );
+  expect(figureOf('context_manager_requests_total')).toBe(total);
+  expect(figureOf('context_manager_errors_total')).toBe(0);
+  expect(figureOf('context_manager_active_connections')).toBeGreaterThanOrEqual(0);
+  expect(figureOf('context_manager_avg_response_time_ms')).toBeGreaterThan(0);
+  // no vector has been looked up
+  expect(text).not.toMatch(/^context_manager_cache_hit_rate /m);
+});
+
 test('GET /metrics/json has the same metrics by name', async () => {
   const { body } = await send<Record<string, { values: unknown[] }>>(daemon.url, 'GET', '/metrics/json');
   expect(body.agent_memory_total_requests!.values.length).toBeGreaterThan(0);
@@ -41,11 +57,13 @@ test('GET /metrics/json has the same metrics by name', async () => {
 const testByPromtool = spawnSync('promtool', ['--version']).error ? test.skip : test;
 testByPromtool('GET /metrics parses by promtool (skipped if it is not installed)', async () => {
   const { stdout, stderr, status } = spawnSync('promtool', ['check', 'metrics'], { input: await scrape(), encoding: 'utf8' });
-  // 3: it parses, but some names violate the naming conventions: those that the deployment guide greps for
+  // 3: it parses, but some names violate the naming conventions: those of the guides
   expect([0, 3]).toContain(status);
   const advice = `${stdout}${stderr}`
     .split('\n')
-    .filter((line) => line !== '' && !/^agent_memory_(total_requests|failed_requests|latency_ms) /.test(line));
+    .filter(
+      (line) => line !== '' && !/^(agent_memory_(total_requests|failed_requests|latency_ms)|context_manager_\w+) /.test(line),
+    );
   expect(advice).toEqual([]);
 });
 
