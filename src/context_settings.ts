@@ -3,7 +3,7 @@ import { setting, whole } from './setting_types.ts';
 
 // Settings of the group "Context"; src/settings.ts includes them.
 
-/** What a context is for. src/context/strategies.ts defines what each of them does. */
+/** The purposes of a context, which src/context/strategies.ts defines. */
 export const strategyNames = ['balanced', 'continue', 'task', 'debug', 'explore', 'learn'] as const;
 
 export const contextSettings = {

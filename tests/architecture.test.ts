@@ -16,6 +16,8 @@ const anyMay = [
   'config.ts',
   'edges.ts',
   'examples.ts',
+  'context_settings.ts',
+  'guide_settings.ts',
   'limit_settings.ts',
   'model_settings.ts',
   'settings.ts',
@@ -76,13 +78,15 @@ const describeImport = ({ file, target }: Import) => `${file} → ${target}`;
 /** Returns the rule that an import breaks, if any. */
 function faultOf({ file, target, typeOnly }: Import): string | undefined {
   const [from, to] = [partOf(file), partOf(target)];
-  // config.ts reads settings.ts with limit_settings.ts and model_settings.ts, which use the types of setting_types.ts and the key format of seal.ts.
+  // config.ts reads settings.ts with the settings of each group, which use the types of setting_types.ts and the key format of seal.ts, and the
+  // names of other guides.
+  const groups = ['context_settings.ts', 'limit_settings.ts', 'model_settings.ts'];
   if (
     wiring.includes(from) ||
     from === to ||
-    (from === 'config.ts' && to === 'settings.ts') ||
-    (from === 'settings.ts' && ['seal.ts', 'setting_types.ts', 'limit_settings.ts', 'model_settings.ts'].includes(to)) ||
-    (['limit_settings.ts', 'model_settings.ts'].includes(from) && to === 'setting_types.ts')
+    (from === 'config.ts' && ['settings.ts', 'guide_settings.ts'].includes(to)) ||
+    (from === 'settings.ts' && ['seal.ts', 'setting_types.ts', ...groups].includes(to)) ||
+    (groups.includes(from) && to === 'setting_types.ts')
   )
     return undefined;
   // feature.ts declares the types of the doors, which refer to types of every folder.

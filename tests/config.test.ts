@@ -53,6 +53,40 @@ test('the settings of the guide’s .env.prod have the meaning that the guide de
   });
 });
 
+test('the names of the context-manager guide set the settings here, unless these are set themselves', () => {
+  const config = loadConfig({
+    EMBEDDING__API_URL: 'https://api.chutes.ai/v1',
+    CHUTES_API_TOKEN: 'of-the-shell',
+    EMBEDDING__MODEL: 'intfloat/multilingual-e5-large',
+    EMBEDDING__BATCH_SIZE: '16',
+    EMBEDDING__TIMEOUT_SECS: '20',
+    EMBEDDING__CACHE_TTL_SECS: '1800',
+    EMBEDDING__CACHE_ENABLED: 'false',
+    VECTOR_DB__VECTOR_SIZE: '1024',
+    HIRAG__L1_SIZE: '50',
+    HIRAG__L2_SIZE: '400',
+    CONTEXT_L2_SIZE: '300',
+    HIRAG__MAX_CONTEXT_TOKENS: '4000',
+    HIRAG__RETRIEVAL_STRATEGY: 'Balanced',
+  });
+  expect(config).toMatchObject({
+    EMBEDDINGS_API_KEY: 'of-the-shell',
+    EMBEDDINGS_MODEL: 'intfloat/multilingual-e5-large',
+    EMBEDDINGS_BATCH_SIZE: 16,
+    EMBEDDINGS_TIMEOUT_MS: 20_000,
+    EMBEDDINGS_CACHE_TTL: 1800,
+    EMBEDDINGS_CACHE_SIZE: 0,
+    EMBEDDINGS_DIMENSION: 1024,
+    CONTEXT_L1_SIZE: 50,
+    CONTEXT_L2_SIZE: 300,
+    CONTEXT_MAX_TOKENS: 4000,
+    CONTEXT_STRATEGY: 'balanced',
+  });
+  expect(config.EMBEDDINGS_URL).toMatch(/^https:\/\/api\.chutes\.ai\/v1/);
+  expect(loadConfig({ EMBEDDING__API_TOKEN: 'later', CHUTES_API_TOKEN: 'earlier' }).EMBEDDINGS_API_KEY).toBe('later');
+  expect(problemsOf({ HIRAG__L1_SIZE: 'many' })).toMatch(/CONTEXT_L1_SIZE: got "many"/);
+});
+
 test('the timeouts in .env.example increase: lock < statement < query < request', () => {
   const lines = readFileSync(join(import.meta.dirname, '../.env.example'), 'utf8').matchAll(/^(?:# )?([A-Z_]+)=(.*)$/gm);
   const values = new Map([...lines].map(([, name, value]) => [name, Number(value)]));

@@ -126,7 +126,10 @@ async function packSources(
       strategy: strategies[sources.intent],
       maxCapsuleCharacters,
     });
-    return { packed: yield* pack(candidates, max_tokens, countTokens, layoutOf(request, foundNothing)), omissions };
+    return {
+      packed: yield* pack(candidates, max_tokens, countTokens, layoutOf(request, sources.intent, foundNothing)),
+      omissions,
+    };
   };
   return inSlices(steps(), signal);
 }

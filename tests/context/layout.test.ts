@@ -87,6 +87,23 @@ test('`debug` has calls and results first, `learn` facts, and `explore` takes th
   expect((await first('explore')).slice(0, 3).join('\n')).toMatch(/another day/);
 });
 
+test('settings set the default strategy and budget, and the number of recent events', async () => {
+  const small = await startTestDaemon({ CONTEXT_L1_SIZE: '2', CONTEXT_MAX_TOKENS: '300', CONTEXT_STRATEGY: 'task' });
+  try {
+    const alice = await newTenant(small.url);
+    await recordAll(alice, ...['one heron', 'two herons', 'three herons'].map((text) => message(text)));
+    const bundle = await contextOf(alice);
+    expect(textsOf(bundle, 'recent_window').map((text) => text.split(': ')[1])).toEqual(['two herons', 'three herons']);
+    expect(bundle).toMatchObject({ budget_tokens: 300, provenance: { intent: 'task' } });
+    expect(await contextOf(alice, { intent: 'debug', max_tokens: 400 })).toMatchObject({
+      budget_tokens: 400,
+      provenance: { intent: 'debug' },
+    });
+  } finally {
+    await small.stop();
+  }
+});
+
 test('a context whose query finds nothing says so, in `answered` and in its text', async () => {
   const alice = await newTenant(daemon.url);
   await recordAll(alice, message('the heron of red'));
