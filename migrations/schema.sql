@@ -6667,7 +6667,7 @@ CREATE FUNCTION public.recent_session_events(p_tenant text, p_scope jsonb, p_req
     and (p_scope -> 'filter' is null or event_matches(s, p_scope -> 'filter', false, p_scope ->> 'channel'))
     and (not p_request ? 'handoff_seq' or s.seq > (p_request ->> 'handoff_seq')::bigint or s.agent_id = p_request ->> 'agent_id')
   order by s.seq desc
-  limit 60
+  limit coalesce((p_request ->> 'l1_size')::int, 60)
 $$;
 
 -- Name: reexamine_embeddings(text, bigint, bigint); Type: FUNCTION; Schema: public
