@@ -27,12 +27,12 @@ export async function measureIsolation(world: World): Promise<Figure[]> {
       contestant(
         'words-walled',
         2,
-        searches.map((args) => `select * from pool(${args});\n`),
+        searches.map((args) => `select * from search_pool(${args});\n`),
       ),
       contestant(
         'words-plain',
         2,
-        searches.map((args) => `select * from plain_pool(${args});\n`),
+        searches.map((args) => `select * from plain_search_pool(${args});\n`),
       ),
     ],
     ROUNDS,
@@ -45,10 +45,10 @@ export async function measureIsolation(world: World): Promise<Figure[]> {
   ];
 }
 
-/** Creates `plain_pool`: the function `pool` of a search without `security definer` and without a change of role. */
+/** Creates `plain_search_pool`: the function `search_pool` of a search without `security definer` and without a change of role. */
 async function makePlainPool(world: World): Promise<void> {
   await world.sql(async (client) => {
-    for (const name of ['pool', 'pool_chunks']) {
+    for (const name of ['search_pool', 'search_pool_chunks']) {
       const { rows } = await client.query<{ text: string }>(
         `select pg_get_functiondef(oid) as text from pg_proc where proname = $1`,
         [name],
@@ -57,15 +57,17 @@ async function makePlainPool(world: World): Promise<void> {
         .replace(`FUNCTION public.${name}(`, `FUNCTION public.plain_${name}(`)
         .replace('SECURITY DEFINER', '')
         .replace('perform enter_tenant(p_tenant)', `perform set_config('app.tenant_id', p_tenant, true)`)
-        .replace('from pool_chunks(', 'from plain_pool_chunks(');
+        .replace('from search_pool_chunks(', 'from plain_search_pool_chunks(');
       await client.query(plain);
     }
   });
 }
 
-/** Returns the arguments with which the service would call `pool` for this query. */
+/** Returns the arguments with which the service would call `search_pool` for this query. */
 async function argumentsOf(world: World, query: string): Promise<string> {
-  const { rows } = await world.sql((client) => client.query<Survey>('select * from survey($1, $2, $3)', [TENANT, query, SCOPE]));
+  const { rows } = await world.sql((client) =>
+    client.query<Survey>('select * from survey($1, $2, $3, $4)', [TENANT, query, SCOPE, []]),
+  );
   const survey = { ...rows[0]!, as_of_seq: Number(rows[0]!.as_of_seq) };
   const scope = { ...SCOPE, as_of_seq: survey.as_of_seq };
   const plan = planSearch(survey);

@@ -1,3 +1,5 @@
+import { nearWords } from './near_words.ts';
+
 // Turns a sample of the log into two index queries. `full` covers the whole log, but selects only passages whose terms weigh enough together to
 // be among the best. `recent` selects every match near the end of the log. Each is planned to find several hundred passages in a log of any
 // length, so a search of 10⁶ passages reads about as much as one of 10⁴.
@@ -34,8 +36,26 @@ export interface Plan {
   full: string | null;
   recent: string | null;
   recent_from: number | null;
+  /** Words near the terms. The pool says which passages contain them. */
+  near: string[];
+  /** Those of them that also select passages: as many as keep the pool small. */
+  near_full: string[];
   /** True if the request may see fewer than half of the passages, so that the index should select by audience. */
   narrow_audience: boolean;
+}
+
+/** A word that is near terms of the query, at most as similar as 1. */
+export interface NearTerm {
+  word: string;
+  /** Estimated share of the passages that contain it. */
+  share: number;
+  /** [number of a term, cosine] */
+  terms: [number, number][];
+}
+
+/** A plan, and what the ranking knows about the words `near`, in the same order. */
+export interface SearchPlan extends Plan {
+  near_terms: NearTerm[];
 }
 
 /** Up to this many matches, the pool contains all of them. */
@@ -51,18 +71,21 @@ const MAX_THRESHOLD_TERMS = 9;
 const LONGEST_WALK = 30_000;
 
 /** `phrases`: the keys of the terms of each quoted phrase; the plan also finds the passages with all of them, unless even the rarest is frequent. */
-export function planSearch(survey: Survey, phrases: number[][] = []): Plan {
+export function planSearch(survey: Survey, phrases: number[][] = []): SearchPlan {
   const { scale, seqs } = survey;
   const visible = Math.max(1, seqs.length * scale);
   const weigh = (masks: number[], i: number) => termWeight(visible, (countMatching(masks, i) + (scale > 1 ? 0.5 : 0)) * scale);
-  const { keys, masks } = selectRarest(survey, weigh);
-  const terms = keys;
+  const { keys, terms, masks } = selectRarest(survey, weigh);
   const weights = keys.map((_, i) => weigh(masks, i));
   const matched = seqs.filter((_, i) => masks[i]! !== 0);
-  const base = { keys, weights, visible, narrow_audience: seqs.length * 2 < survey.sampled };
+  const near_terms = findNearTerms(terms, weights, visible, (term) => countMatching(masks, term) > 0);
+  const near = near_terms.map(({ word }) => word);
+  const base = { keys, weights, visible, near, near_full: [], near_terms, narrow_audience: seqs.length * 2 < survey.sampled };
   const any = keys.map(quote).join(' | ') || null;
-  if (matched.length * scale <= TAKE_ALL)
-    return { ...base, complete: terms.map(() => true), full: any, recent: null, recent_from: null };
+  if (matched.length * scale <= TAKE_ALL) {
+    const near_full = selectAffordable(near_terms, visible, TAKE_ALL - matched.length * scale);
+    return { ...base, near_full, complete: terms.map(() => true), full: any, recent: null, recent_from: null };
+  }
   const rarest = terms
     .map((_, i) => i)
     .sort((a, b) => weights[b]! - weights[a]!)
@@ -81,8 +104,52 @@ export function planSearch(survey: Survey, phrases: number[][] = []): Plan {
   };
 }
 
-/** Inverse document frequency, raised so that one rare word outweighs several common ones. Recall on dialogue is the same with and without. */
-export const termWeight = (passages: number, matching: number) => Math.log(1 + (passages + 1) / (matching + 0.5)) ** 1.5;
+/**
+ * Inverse document frequency, raised so that one rare word outweighs several common ones. With near words, recall@10 on chats with an assistant is
+ * 50.1 % at the power 1.5, 51.6 % at 1.25 and 52.7 % at 1; on dialogues of people 80.8 %, 80.6 % and 80.2 %.
+ */
+export const termWeight = (passages: number, matching: number) => Math.log(1 + (passages + 1) / (matching + 0.5)) ** 1.25;
+
+/** Maximum number of near words of a query. */
+const MAX_NEAR = 200;
+/** A word of this rank or a more frequent one is assumed to occur in every passage; one of a hundred times this rank in one of a hundred. */
+const COMMON_RANK = 30;
+
+/**
+ * The least cosine of near words, and that for a term without a match. Recall@10 of dialogues of people is the same from 0.3 to 0.5, but 0.3 lowers
+ * that of chats with an assistant by two points.
+ */
+const LEAST_COSINE = 0.4;
+const LEAST_WITHOUT_MATCH = 0.3;
+
+/** Returns the words near the terms, those with the greatest possible contribution first. `isMatched`: whether a sampled passage has the term. */
+function findNearTerms(terms: string[], weights: number[], visible: number, isMatched: (term: number) => boolean): NearTerm[] {
+  const found = new Map<string, NearTerm & { value: number }>();
+  for (const [i, term] of terms.entries())
+    for (const { word, cosine, rank } of nearWords(term)) {
+      if (cosine < (isMatched(i) ? LEAST_COSINE : LEAST_WITHOUT_MATCH)) continue;
+      const share = Math.min(1, COMMON_RANK / rank);
+      const entry = found.get(word) ?? { word, share, terms: [], value: 0 };
+      entry.terms.push([i, cosine]);
+      entry.value = Math.max(entry.value, cosine * Math.min(weights[i]!, termWeight(visible, visible * share)));
+      found.set(word, entry);
+    }
+  return [...found.values()]
+    .sort((a, b) => b.value - a.value || (a.word < b.word ? -1 : 1))
+    .slice(0, MAX_NEAR)
+    .map(({ value: _, ...term }) => term);
+}
+
+/** Returns the first words that together are estimated to match at most `most` of the visible passages. */
+function selectAffordable(terms: NearTerm[], visible: number, most: number): string[] {
+  if (visible <= TAKE_ALL) return terms.map(({ word }) => word);
+  let matches = 0;
+  const end = terms.findIndex(({ share }) => {
+    matches += share * visible;
+    return matches > most;
+  });
+  return terms.slice(0, end < 0 ? terms.length : end).map(({ word }) => word);
+}
 
 const countMatching = (masks: number[], term: number) => masks.reduce((n, mask) => n + (hasTerm(mask, term) ? 1 : 0), 0);
 
@@ -95,18 +162,19 @@ export const hasTerm = (mask: number, term: number) => Math.floor(mask / 2 ** te
  * Returns the rarest MASK_TERMS terms of the query with their masks. On 160 Chinese questions recall@10 is 35 % with the first 31 terms instead.
  * A term that no sampled passage has occurs nowhere if the sample is the whole log; otherwise such terms get at most half of the places.
  */
-function selectRarest({ keys, masks, rest_masks, scale }: Survey, weigh: (masks: number[], i: number) => number) {
-  if (keys.length <= MASK_TERMS) return { keys, masks };
+function selectRarest({ keys, terms, masks, rest_masks, scale }: Survey, weigh: (masks: number[], i: number) => number) {
+  if (keys.length <= MASK_TERMS) return { keys, terms, masks };
   const columns = keys
     .map((key, i) => {
       const [from, bit] = i < MASK_TERMS ? [masks, i] : [rest_masks, i - MASK_TERMS];
-      return { key, from, bit, weight: weigh(from, bit), isSampled: countMatching(from, bit) > 0 };
+      return { key, term: terms[i]!, from, bit, weight: weigh(from, bit), isSampled: countMatching(from, bit) > 0 };
     })
     .sort((a, b) => b.weight - a.weight);
   const unsampled = scale > 1 ? columns.filter(({ isSampled }) => !isSampled).slice(0, MASK_TERMS / 2) : [];
   const rarest = [...unsampled, ...columns.filter(({ isSampled }) => isSampled)].slice(0, MASK_TERMS);
   return {
     keys: rarest.map(({ key }) => key),
+    terms: rarest.map(({ term }) => term),
     masks: masks.map((_, row) => rarest.reduce((sum, { from, bit }, i) => sum + (hasTerm(from[row]!, bit) ? 2 ** i : 0), 0)),
   };
 }

@@ -1,6 +1,6 @@
 import { traits } from '../passages/index.ts';
 import { type Cues, dateFit } from './cues.ts';
-import { hasTerm, type Plan, termWeight } from './plan.ts';
+import { hasTerm, type SearchPlan, termWeight } from './plan.ts';
 
 // Ranks passages by three scores: the terms in the passage itself, in its neighbours, and in its session. On long real dialogues (five
 // conversations, 760 questions) recall@10 was 64 % with the passage alone, 70 % with either of the other two, 75 % with both, and did not
@@ -15,6 +15,9 @@ export interface Pool {
   sessions: number[];
   /** The bit mask of the terms in each passage. */
   masks: number[];
+  /** The keys of the plan's words near the terms, and those that each passage contains. */
+  near_keys: number[];
+  near: number[][];
   /** The number of terms in each passage. */
   sizes: number[];
   /** A hash of the actor of each passage. */
@@ -29,8 +32,8 @@ export interface Pool {
   memories: [number, number][];
   /** [seq, ordinal, weight] of passages that an edit attenuates. */
   weights: [number, number, number][];
-  /** [seq, distance within the session, and of the neighbour: seq, mask, size, actor, traits, day] */
-  neighbours: [number, number, number, number, number, number, number, number][];
+  /** [seq, distance within the session, and of the neighbour: seq, mask, size, actor, traits, day, near] */
+  neighbours: [number, number, number, number, number, number, number, number, number[]][];
 }
 
 export interface Ranked {
@@ -88,16 +91,14 @@ export interface RankCues extends Pick<Cues, 'trait' | 'dates'> {
   name_keys: number[];
 }
 
+/** What the ranking needs of a plan. */
+export type RankPlan = Pick<SearchPlan, 'weights' | 'complete' | 'visible' | 'near_terms' | 'near_full'>;
+
 const NO_CUES: RankCues = { name_keys: [], trait: 0, dates: [] };
 
-export function rankPool(
-  pool: Pool,
-  plan: Pick<Plan, 'weights' | 'complete' | 'visible'>,
-  limit: number,
-  cues: RankCues = NO_CUES,
-): Ranked[] {
+export function rankPool(pool: Pool, plan: RankPlan, limit: number, cues: RankCues = NO_CUES): Ranked[] {
   const weights = refineWeights(pool, plan);
-  const rows = scorePassages(pool, weights);
+  const rows = scorePassages(pool, weights, nearScore(pool, plan, weights));
   const cueFactor = cueFactors(rows, cues);
   const around = neighbourScores(rows, pool.neighbours);
   const sessions = sessionScores(rows);
@@ -139,7 +140,7 @@ function cueFactors(rows: ScoredPassage[], { name_keys, trait, dates }: RankCues
 const largest = (values: number[]) => values.reduce((a, b) => Math.max(a, b), 0) || 1;
 
 /** Recomputes the weights of the terms for which the pool is complete, because their exact frequency is now known. */
-const refineWeights = (pool: Pool, { weights, complete, visible }: Pick<Plan, 'weights' | 'complete' | 'visible'>): number[] =>
+const refineWeights = (pool: Pool, { weights, complete, visible }: RankPlan): number[] =>
   weights.map((weight, term) =>
     complete[term]
       ? termWeight(
@@ -149,9 +150,40 @@ const refineWeights = (pool: Pool, { weights, complete, visible }: Pick<Plan, 'w
       : weight,
   );
 
-function scorePassages(pool: Pool, weights: number[]): ScoredPassage[] {
-  const weigh = (mask: number, size: number) =>
-    weights.reduce((sum, weight, term) => sum + (hasTerm(mask, term) ? weight : 0), 0) / lengthFactor(size);
+/** Number of terms from which on near words count less: most words of a long query are beside its point. */
+const NEAR_TERMS = 4;
+
+/**
+ * Returns a function that scores the words near the terms that a passage does not contain: for each term the best of them, with its cosine and at most
+ * the weight of either word. Recall@10 is 80.7 % with them and 79.0 % without on dialogues of people (questions with several answers 51.5 and 46.6),
+ * 51.4 and 49.4 on chats with an assistant, 54.7 and 51.8 on single facts.
+ */
+function nearScore(pool: Pool, plan: RankPlan, weights: number[]): (mask: number, near: number[]) => number {
+  const counts = new Map<number, number>();
+  for (const key of pool.near.flat()) counts.set(key, (counts.get(key) ?? 0) + 1);
+  const selecting = new Set(plan.near_full);
+  const scored = new Map(
+    pool.near_keys.map((key, i) => {
+      const { word, share, terms } = plan.near_terms[i]!;
+      // exact if the pool has every passage that contains the word
+      const matching = selecting.has(word) ? (counts.get(key) ?? 0) : share * plan.visible;
+      const weight = termWeight(plan.visible, matching);
+      return [key, terms.map(([term, cosine]) => [term, cosine * Math.min(weight, weights[term]!)] as const)];
+    }),
+  );
+  const share = Math.min(1, NEAR_TERMS / weights.length);
+  return (mask, near) => {
+    const best = new Map<number, number>();
+    for (const key of near)
+      for (const [term, score] of scored.get(key) ?? [])
+        if (!hasTerm(mask, term) && score > (best.get(term) ?? 0)) best.set(term, score);
+    return share * [...best.values()].reduce((sum, score) => sum + score, 0);
+  };
+}
+
+function scorePassages(pool: Pool, weights: number[], near: (mask: number, near: number[]) => number): ScoredPassage[] {
+  const weigh = (mask: number, size: number, keys: number[]) =>
+    (weights.reduce((sum, weight, term) => sum + (hasTerm(mask, term) ? weight : 0), 0) + near(mask, keys)) / lengthFactor(size);
   const attenuated = new Map(pool.weights.map(([seq, ordinal, weight]) => [`${seq}.${ordinal}`, weight]));
   const rows = pool.seqs.map((seq, i) => ({
     seq,
@@ -162,13 +194,13 @@ function scorePassages(pool: Pool, weights: number[]): ScoredPassage[] {
     actor: pool.actors[i]!,
     traits: pool.traits[i]!,
     day: pool.days[i]!,
-    ownScore: weigh(pool.masks[i]!, pool.sizes[i]!) * (attenuated.get(`${seq}.${pool.ordinals[i]!}`) ?? 1),
+    ownScore: weigh(pool.masks[i]!, pool.sizes[i]!, pool.near[i]!) * (attenuated.get(`${seq}.${pool.ordinals[i]!}`) ?? 1),
   }));
   const known = new Map(rows.map((row) => [row.seq, row]));
-  for (const [centre, , seq, mask, size, actor, traits, day] of pool.neighbours) {
+  for (const [centre, , seq, mask, size, actor, traits, day, keys] of pool.neighbours) {
     if (known.has(seq)) continue;
     const session = known.get(centre)!.session;
-    const row = { seq, ordinal: 0, session, mask, size, actor, traits, day, ownScore: weigh(mask, size) };
+    const row = { seq, ordinal: 0, session, mask, size, actor, traits, day, ownScore: weigh(mask, size, keys) };
     rows.push(row);
     known.set(seq, row);
   }

@@ -4,7 +4,7 @@ import type { Tenant } from '../db/tenant.ts';
 import type { Filter } from '../filter/index.ts';
 import type { ChunkPosition } from '../passages/index.ts';
 import type { Shape } from '../readable.ts';
-import type { Plan, Survey } from './plan.ts';
+import type { SearchPlan, Survey } from './plan.ts';
 import type { Pool } from './rank.ts';
 
 /** The rows that a search covers: those that the caller may see, restricted by the filters of the request. */
@@ -81,8 +81,8 @@ export async function surveyChunks(tenant: Tenant, query: string, scope: SearchS
   return row!;
 }
 
-export async function readPool(tenant: Tenant, scope: SearchScope, { keys, ...plan }: Plan): Promise<Pool> {
-  const [row] = await tenant.call<Pool>('select * from pool($1, $2, $3, $4)', [tenant.id, scope, keys, plan]);
+export async function readPool(tenant: Tenant, scope: SearchScope, { keys, near_terms: _, ...plan }: SearchPlan): Promise<Pool> {
+  const [row] = await tenant.call<Pool>('select * from search_pool($1, $2, $3, $4)', [tenant.id, scope, keys, plan]);
   return row!;
 }
 

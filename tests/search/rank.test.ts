@@ -1,13 +1,21 @@
 import { termWeight } from '../../src/search/plan.ts';
 import { limitPerEvent, onePerMemory, type Pool, type Ranked, rankPool, scoring } from '../../src/search/rank.ts';
 
-const known = (weights: number[]) => ({ weights, complete: weights.map(() => false), visible: 100 });
+const known = (weights: number[]) => ({
+  weights,
+  complete: weights.map(() => false),
+  visible: 100,
+  near_terms: [],
+  near_full: [],
+});
 /** Returns a pool of the passages [seq, ordinal, session, mask]. */
 const poolOf = (rows: [number, number, number, number][], more: Partial<Pool> = {}): Pool => ({
   seqs: rows.map(([seq]) => seq),
   ordinals: rows.map(([, ordinal]) => ordinal),
   sessions: rows.map(([, , session]) => session),
   masks: rows.map(([, , , mask]) => mask),
+  near_keys: [],
+  near: rows.map(() => []),
   sizes: rows.map(() => 5),
   actors: rows.map(() => 0),
   traits: rows.map(() => 0),
@@ -25,7 +33,7 @@ const beside = (
   seq: number,
   mask: number,
   [actor, traits] = [0, 0],
-): Pool['neighbours'][number] => [centre, distance, seq, mask, 5, actor!, traits!, 0];
+): Pool['neighbours'][number] => [centre, distance, seq, mask, 5, actor!, traits!, 0, []];
 const rounded = (value: number) => Math.round(value * 1e4) / 1e4;
 const scoresOf = (ranked: Ranked[]) =>
   ranked.map(({ seq, score, scores }) => [seq, ...[scores.passage, scores.around, scores.session, score].map(rounded)]);
@@ -125,7 +133,7 @@ test('the weight of a term with a complete pool is computed from the pool', () =
     [2, 0, 2, 0b10],
     [3, 0, 3, 0b10],
   ]);
-  const ranked = rankPool(pool, { weights: [1, 1], complete: [false, true], visible: 50 }, 10);
+  const ranked = rankPool(pool, { ...known([1, 1]), complete: [false, true], visible: 50 }, 10);
   const of = (seq: number) => ranked.find((row) => row.seq === seq)!.scores.passage;
   expect(of(2)).toBe(1);
   expect(of(1)).toBeCloseTo(1 / termWeight(50, 2));
@@ -185,7 +193,7 @@ test('a short answer by another actor after a question gets part of the score of
       ],
       {
         traits: [1, 0],
-        neighbours: [[10, 1, 11, 0, size, actor, 0, 0]],
+        neighbours: [[10, 1, 11, 0, size, actor, 0, 0, []]],
       },
     );
   const answerScore = (actor: number, size: number) =>
@@ -245,4 +253,39 @@ test('of two passages with the same terms the longer one scores lower from 30 te
     [10, 1],
     [30, 0.3077],
   ]);
+});
+
+describe('near words', () => {
+  // the terms 0 and 1 of weight 2; the word with the key 7 is near the term 0
+  const near = { word: 'w', share: 0.5, terms: [[0, 0.5]] as [number, number][] };
+  const plan = (more = {}) => ({ ...known([2, 2]), near_terms: [near], ...more });
+  const pool = poolOf(
+    [
+      [10, 0, 1, 0b10],
+      [20, 0, 2, 0b10],
+      [30, 0, 3, 0b11],
+    ],
+    { near_keys: [7], near: [[], [7], [7]] },
+  );
+  const passages = (ranked: Ranked[]) => Object.fromEntries(ranked.map(({ seq, scores }) => [seq, rounded(scores.passage)]));
+
+  test('a word near a missing term adds its cosine times the smaller weight; beside the term itself it adds nothing', () => {
+    // its weight is that of a word in half of 100 passages: ln(1 + 101 / 50.5) ^ 1.25 = 1.12
+    const weight = termWeight(100, 50);
+    expect(passages(rankPool(pool, plan(), 10))).toEqual({ 10: 0.5, 20: rounded((2 + 0.5 * weight) / 4), 30: 1 });
+  });
+
+  test('the weight of a word that selects passages is computed from the pool', () => {
+    const ranked = rankPool(pool, plan({ near_full: ['w'] }), 10);
+    // in two of 100 passages: rarer than the term, so the weight of the term counts
+    expect(passages(ranked)).toEqual({ 10: 0.5, 20: rounded((2 + 0.5 * 2) / 4), 30: 1 });
+  });
+
+  test('of several words near a term the best counts, and in a long query each counts less', () => {
+    const two = { near_keys: [7, 8], near: [[], [7, 8], []] };
+    const terms = [near, { word: 'x', share: 0.001, terms: [[0, 0.9]] as [number, number][] }];
+    expect(passages(rankPool({ ...pool, ...two }, plan({ near_terms: terms }), 10))[20]).toBe(rounded((2 + 0.9 * 2) / 4));
+    const long = { ...known(Array(8).fill(2)), near_terms: [near] };
+    expect(passages(rankPool(pool, long, 10))[20]).toBe(rounded((2 + (4 / 8) * 0.5 * termWeight(100, 50)) / 4));
+  });
 });
