@@ -36,7 +36,7 @@ export interface Plan {
   full: string | null;
   recent: string | null;
   recent_from: number | null;
-  /** Words near the terms. The pool says which passages contain them. */
+  /** Words near the terms. The pool returns which passages contain them. */
   near: string[];
   /** Those of them that also select passages: as many as keep the pool small. */
   near_full: string[];

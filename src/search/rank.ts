@@ -91,7 +91,7 @@ export interface RankCues extends Pick<Cues, 'trait' | 'dates'> {
   name_keys: number[];
 }
 
-/** What the ranking needs of a plan. */
+/** The part of a plan that the ranking reads. */
 export type RankPlan = Pick<SearchPlan, 'weights' | 'complete' | 'visible' | 'near_terms' | 'near_full'>;
 
 const NO_CUES: RankCues = { name_keys: [], trait: 0, dates: [] };
@@ -150,7 +150,7 @@ const refineWeights = (pool: Pool, { weights, complete, visible }: RankPlan): nu
       : weight,
   );
 
-/** Number of terms from which on near words count less: most words of a long query are beside its point. */
+/** Number of terms from which on near words count less: most words of a long query do not name what it asks for. */
 const NEAR_TERMS = 4;
 
 /**

@@ -269,7 +269,7 @@ describe('near words', () => {
   );
   const passages = (ranked: Ranked[]) => Object.fromEntries(ranked.map(({ seq, scores }) => [seq, rounded(scores.passage)]));
 
-  test('a word near a missing term adds its cosine times the smaller weight; beside the term itself it adds nothing', () => {
+  test('a word near a missing term adds its cosine times the smaller weight; a passage with the term gets nothing for it', () => {
     // its weight is that of a word in half of 100 passages: ln(1 + 101 / 50.5) ^ 1.25 = 1.12
     const weight = termWeight(100, 50);
     expect(passages(rankPool(pool, plan(), 10))).toEqual({ 10: 0.5, 20: rounded((2 + 0.5 * weight) / 4), 30: 1 });
