@@ -25,7 +25,7 @@ export interface Survey {
   min_score: number;
 }
 
-export interface Plan {
+interface Plan {
   /** The terms that the plan uses, by their hash; masks of the pool have them in this order. */
   keys: number[];
   /** Estimated number of passages that the request may see. */
@@ -45,7 +45,7 @@ export interface Plan {
 }
 
 /** A word that is near terms of the query, at most as similar as 1. */
-export interface NearTerm {
+interface NearTerm {
   word: string;
   /** Estimated share of the passages that contain it. */
   share: number;
