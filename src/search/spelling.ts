@@ -1,6 +1,6 @@
 import type { Tenant } from '../db/tenant.ts';
 import { withoutPhrases } from './phrases.ts';
-import { hasTerm, type Plan, type Survey } from './plan.ts';
+import { hasTerm, type SearchPlan, type Survey } from './plan.ts';
 import type { Pool } from './rank.ts';
 import { readSpellings, type SearchScope } from './sql.ts';
 
@@ -25,7 +25,7 @@ export async function correctionsOf(
   query: string,
   scope: SearchScope,
   { seqs }: Survey,
-  plan: Plan,
+  plan: SearchPlan,
   pool: Pool,
 ): Promise<Record<string, string>> {
   const words = wordsOf(query, pool.seqs.length > 0);
@@ -48,7 +48,7 @@ function wordsOf(query: string, onlyNames: boolean): string[] {
 }
 
 /** Returns the keys that no passage in the scope has: the pool contains every passage with such a term, and there is none. */
-const absentKeys = ({ keys, complete }: Plan, { masks }: Pool): number[] =>
+const absentKeys = ({ keys, complete }: SearchPlan, { masks }: Pool): number[] =>
   keys.filter((_, term) => complete[term] && !masks.some((mask) => hasTerm(mask, term)));
 
 /** Returns the word with the fewest differences; of several, the first, which is the most frequent. */
