@@ -1079,22 +1079,22 @@ CREATE FUNCTION public.best_passages_query() RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN '
   matched as materialized (
-    select c.seq, c.ordinal, c.session_id, c.kind, c.weight, c.actor, c.traits, c.occurred_at, cardinality(c.terms) as size, {mask} as mask
+    select c.seq, c.ordinal, c.session_id, c.kind, c.weight, c.actor, c.traits, c.occurred_at, c.terms, {mask} as mask
     from chunks c
     where {anywhere} and {in_scope}
     union
-    select c.seq, c.ordinal, c.session_id, c.kind, c.weight, c.actor, c.traits, c.occurred_at, cardinality(c.terms), {mask}
+    select c.seq, c.ordinal, c.session_id, c.kind, c.weight, c.actor, c.traits, c.occurred_at, c.terms, {mask}
     from chunks c
     where {lately} and {in_scope}
   ),
   ranked as (
-    select *, ({score}) * coalesce(weight, 1) / {length} as score
+    select *, cardinality(terms) as size, ({score}) * coalesce(weight, 1) / {length} as score
     from matched
     order by score desc, seq desc, ordinal
     limit 1600
   ),
   best as materialized (
-    select r.*, v.memory_id, v.kind as memory_kind
+    select r.*, v.memory_id, v.kind as memory_kind, {near} as near
     from ranked r
     left join lateral (
       select v.memory_id, m.kind, m.status
@@ -3580,7 +3580,7 @@ begin
     'anywhere', concat_ws(' and ',
       v_in_scope,
       v_keys || ' && ' || quote_literal(v_audience),
-      format('term_vector(c.terms) @@ %L::tsquery', p_plan ->> 'full')),
+      format('term_vector(c.terms) @@ %L::tsquery', concat_ws(' | ', p_plan ->> 'full', near_query(p_plan -> 'near_full')))),
     'lately', case when v_epochs is null then 'false' else concat_ws(' and ',
       case when p_scope ?| array['session_id', 'user_id', 'agent_id', 'project_id'] then v_in_scope end,
       v_keys || ' && ' || quote_literal(v_epochs),
@@ -5609,6 +5609,24 @@ CREATE FUNCTION public.names_in(p_text text) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ARRAY(SELECT "left"(btrim(translate(m.parts[1], '\'::text, '/'::text), './:-?&=%~+'::text), 256) AS "left" FROM regexp_matches(names_in.p_text, (('[[:alnum:]_./\\:@#?&=%~+-]*'::text || public.name_mark()) || '[[:alnum:]_./\\:@#?&=%~+-]*'::text), 'g'::text) m(parts) LIMIT 64);
 
+-- Name: near_expression(integer[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.near_expression(p_near integer[]) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (cardinality(p_near) = 0) THEN '''{}''::int[]'::text ELSE format('array(select t from unnest(terms) t where t = any (%L::int[]))'::text, p_near) END;
+
+-- Name: term_key(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.term_key(p_lexeme text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN hashtext(p_lexeme);
+
+-- Name: near_query(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.near_query(p_words jsonb) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN (SELECT string_agg(format('''%s'''::text, public.term_key(w.value)), ' | '::text) AS string_agg FROM jsonb_array_elements_text(near_query.p_words) w(value));
+
 -- Name: needs_sources(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.needs_sources(p_tenant text, p_kind text) RETURNS boolean
@@ -6157,76 +6175,6 @@ CREATE FUNCTION public.unspaced_scripts() RETURNS text
 CREATE FUNCTION public.phrase_pattern(p_phrase text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (SELECT concat(CASE WHEN (("left"(f.form, 1) ~ '[[:alnum:]]'::text) AND ("left"(f.form, 1) !~ public.unspaced_scripts())) THEN '(?<![[:alnum:]])'::text ELSE NULL::text END, regexp_replace(f.form, '[][\\^$.*+?(){}|]'::text, '\\\&'::text, 'g'::text), CASE WHEN (("right"(f.form, 1) ~ '[[:alnum:]]'::text) AND ("right"(f.form, 1) !~ public.unspaced_scripts())) THEN '(?![[:alnum:]])'::text ELSE NULL::text END) AS concat FROM (SELECT public.phrase_form(phrase_pattern.p_phrase) AS form) f);
-
--- Name: pool(text, jsonb, integer[], jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.pool(p_tenant text, p_scope jsonb, p_keys integer[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, sizes json, actors json, traits json, days json, decisions json, memories json, weights json, neighbours json)
-    LANGUAGE plpgsql
-    AS $$
-begin
-  perform enter_tenant(p_tenant);
-  return query
-  select p.* from pool_chunks(p_scope, p_keys, p_plan) p;
-end $$;
-
--- Name: pool_chunks(jsonb, integer[], jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, sizes json, actors json, traits json, days json, decisions json, memories json, weights json, neighbours json)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-    SET plan_cache_mode TO 'force_custom_plan'
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    AS $_$
-begin
-  return query execute fill_template('with' || best_passages_query() || $q$,
-    leader as (
-      select l.seq, l.session_id, max(l.score) as score
-      from best l
-      group by l.seq, l.session_id
-      order by score desc, l.seq desc
-      limit 100
-    ),
-    beside as materialized (
-      select l.seq as centre, n.distance, n.seq from leader l cross join lateral adjacent_events(l.session_id, l.seq) n
-    ),
-    -- `limit 1` fixes the order of the join: on a table without statistics the planner scanned the tenant once per leader (13 s)
-    neighbour as (
-      select b.centre, b.distance, b.seq, n.*
-      from beside b
-      cross join lateral (
-        select {mask} as mask, cardinality(c.terms) as size, c.actor, c.traits, day_number(c.occurred_at) as day
-        from chunks c
-        where c.tenant_id = (select current_tenant()) and c.seq = b.seq and c.ordinal = 0 and c.kind not like 'memory.%' and {in_scope}
-        limit 1
-      ) n
-    ),
-    numbered as (
-      select b.*, dense_rank() over (order by b.session_id) as session, dense_rank() over (order by b.memory_id) as memory
-      from best b
-    )
-    select
-      coalesce(array_to_json(array_agg(n.seq order by n.seq, n.ordinal)), '[]'),
-      coalesce(array_to_json(array_agg(n.ordinal order by n.seq, n.ordinal)), '[]'),
-      coalesce(array_to_json(array_agg(n.session order by n.seq, n.ordinal)), '[]'),
-      coalesce(array_to_json(array_agg(n.mask order by n.seq, n.ordinal)), '[]'),
-      coalesce(array_to_json(array_agg(n.size order by n.seq, n.ordinal)), '[]'),
-      coalesce(array_to_json(array_agg(n.actor order by n.seq, n.ordinal)), '[]'),
-      coalesce(array_to_json(array_agg(n.traits order by n.seq, n.ordinal)), '[]'),
-      coalesce(array_to_json(array_agg(day_number(n.occurred_at) order by n.seq, n.ordinal)), '[]'),
-      coalesce(array_to_json(array_agg(distinct n.seq) filter (where n.kind = 'decision' or n.memory_kind = 'decision')), '[]'),
-      coalesce(json_agg(distinct jsonb_build_array(n.seq, n.memory)) filter (where n.memory_id is not null), '[]'),
-      coalesce(json_agg(jsonb_build_array(n.seq, n.ordinal, n.weight)) filter (where n.weight is not null), '[]'),
-      (select coalesce(json_agg(json_build_array(b.centre, b.distance, b.seq, b.mask, b.size, b.actor, b.traits, b.day) order by b.centre, b.distance), '[]')
-       from neighbour b)
-    from numbered n $q$,
-    jsonb_build_object(
-      'mask', mask_expression(1, cardinality(p_terms)), 'length', length_expression('size'), 'score', score_expression(p_plan -> 'weights'), 'in_scope', chunk_condition(p_scope))
-      || index_conditions(p_scope, p_plan))
-  using p_scope, p_terms;
-end $_$;
-
-ALTER FUNCTION public.pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb) OWNER TO agent_memory_searcher;
 
 -- Name: portable(regclass, text, text[], text, text); Type: FUNCTION; Schema: public
 
@@ -7521,6 +7469,85 @@ CREATE FUNCTION public.script_language(p_text text) RETURNS regconfig
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (p_text !~ '[\u0370-\u03ff\u0400-\u04ff\u0530-\u058f\u0600-\u06ff\u0900-\u097f\u0b80-\u0bff]'::text) THEN NULL::regconfig WHEN (p_text ~ '[\u0400-\u04ff]'::text) THEN 'russian'::regconfig WHEN (p_text ~ '[\u0600-\u06ff]'::text) THEN 'arabic'::regconfig WHEN (p_text ~ '[\u0370-\u03ff]'::text) THEN 'greek'::regconfig WHEN (p_text ~ '[\u0900-\u097f]'::text) THEN 'hindi'::regconfig WHEN (p_text ~ '[\u0b80-\u0bff]'::text) THEN 'tamil'::regconfig ELSE 'armenian'::regconfig END;
 
+-- Name: search_pool(text, jsonb, integer[], jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.search_pool(p_tenant text, p_scope jsonb, p_keys integer[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, near_keys json, near json, sizes json, actors json, traits json, days json, decisions json, memories json, weights json, neighbours json)
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  -- near words are English stems
+  if (select t.language from tenants t where t.tenant_id = p_tenant) <> 'pg_catalog.english'::regconfig then
+    p_plan := p_plan - array['near', 'near_full'];
+  end if;
+  return query
+  select p.* from search_pool_chunks(p_scope, p_keys, p_plan) p;
+end $$;
+
+-- Name: search_pool_chunks(jsonb, integer[], jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.search_pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, near_keys json, near json, sizes json, actors json, traits json, days json, decisions json, memories json, weights json, neighbours json)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $_$
+declare
+  v_near int[] := array(select term_key(w) from jsonb_array_elements_text(p_plan -> 'near') with ordinality n (w, i) order by i);
+begin
+  return query execute fill_template('with' || best_passages_query() || $q$,
+    leader as (
+      select l.seq, l.session_id, max(l.score) as score
+      from best l
+      group by l.seq, l.session_id
+      order by score desc, l.seq desc
+      limit 100
+    ),
+    beside as materialized (
+      select l.seq as centre, n.distance, n.seq from leader l cross join lateral adjacent_events(l.session_id, l.seq) n
+    ),
+    -- `limit 1` fixes the order of the join: on a table without statistics the planner scanned the tenant once per leader (13 s)
+    neighbour as (
+      select b.centre, b.distance, b.seq, n.*
+      from beside b
+      cross join lateral (
+        select {mask} as mask, array_to_json({near}) as near, cardinality(c.terms) as size, c.actor, c.traits, day_number(c.occurred_at) as day
+        from chunks c
+        where c.tenant_id = (select current_tenant()) and c.seq = b.seq and c.ordinal = 0 and c.kind not like 'memory.%' and {in_scope}
+        limit 1
+      ) n
+    ),
+    numbered as (
+      select b.*, dense_rank() over (order by b.session_id) as session, dense_rank() over (order by b.memory_id) as memory
+      from best b
+    )
+    select
+      coalesce(array_to_json(array_agg(n.seq order by n.seq, n.ordinal)), '[]'),
+      coalesce(array_to_json(array_agg(n.ordinal order by n.seq, n.ordinal)), '[]'),
+      coalesce(array_to_json(array_agg(n.session order by n.seq, n.ordinal)), '[]'),
+      coalesce(array_to_json(array_agg(n.mask order by n.seq, n.ordinal)), '[]'),
+      array_to_json({near_keys}::int[]),
+      coalesce(json_agg(n.near order by n.seq, n.ordinal), '[]'),
+      coalesce(array_to_json(array_agg(n.size order by n.seq, n.ordinal)), '[]'),
+      coalesce(array_to_json(array_agg(n.actor order by n.seq, n.ordinal)), '[]'),
+      coalesce(array_to_json(array_agg(n.traits order by n.seq, n.ordinal)), '[]'),
+      coalesce(array_to_json(array_agg(day_number(n.occurred_at) order by n.seq, n.ordinal)), '[]'),
+      coalesce(array_to_json(array_agg(distinct n.seq) filter (where n.kind = 'decision' or n.memory_kind = 'decision')), '[]'),
+      coalesce(json_agg(distinct jsonb_build_array(n.seq, n.memory)) filter (where n.memory_id is not null), '[]'),
+      coalesce(json_agg(jsonb_build_array(n.seq, n.ordinal, n.weight)) filter (where n.weight is not null), '[]'),
+      (select coalesce(json_agg(json_build_array(b.centre, b.distance, b.seq, b.mask, b.size, b.actor, b.traits, b.day, b.near) order by b.centre, b.distance), '[]')
+       from neighbour b)
+    from numbered n $q$,
+    jsonb_build_object(
+      'mask', mask_expression(1, cardinality(p_terms)), 'length', length_expression('cardinality(terms)'), 'score', score_expression(p_plan -> 'weights'), 'in_scope', chunk_condition(p_scope),
+      'near', near_expression(v_near), 'near_keys', quote_literal(v_near))
+      || index_conditions(p_scope, p_plan))
+  using p_scope, p_terms;
+end $_$;
+
+ALTER FUNCTION public.search_pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb) OWNER TO agent_memory_searcher;
+
 -- Name: seen_events(text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF public.events
@@ -7995,12 +8022,6 @@ CREATE FUNCTION public.tenant_forgetting() RETURNS text
   where j.tenant_id = (select current_tenant()) and j.kind in ('erasure', 'retention') and j.state = 'running'
   limit 1
 $$;
-
--- Name: term_key(text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.term_key(p_lexeme text) RETURNS integer
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN hashtext(p_lexeme);
 
 -- Name: term_vector(integer[]); Type: FUNCTION; Schema: public
 
@@ -10481,11 +10502,6 @@ GRANT SELECT ON TABLE public.artifacts TO agent_memory_backup;
 
 REVOKE ALL ON FUNCTION public.noun(p_noun text, prefix text, part text, keys text[], without text[]) FROM PUBLIC;
 
--- Name: FUNCTION pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb) TO agent_memory_app;
-
 -- Name: FUNCTION portable(p_table regclass, part text, keys text[], bound text, weight text); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.portable(p_table regclass, part text, keys text[], bound text, weight text) FROM PUBLIC;
@@ -10524,6 +10540,11 @@ GRANT ALL ON FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name
 
 REVOKE ALL ON FUNCTION public.scope_words(p_scope jsonb, p_seqs bigint[], p_shortest integer, p_longest integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.scope_words(p_scope jsonb, p_seqs bigint[], p_shortest integer, p_longest integer) TO agent_memory_app;
+
+-- Name: FUNCTION search_pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.search_pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.search_pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb) TO agent_memory_app;
 
 -- Name: FUNCTION survey_chunks(p_scope jsonb, p_terms integer[]); Type: ACL; Schema: public
 
