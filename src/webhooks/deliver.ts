@@ -1,6 +1,7 @@
 import type { Visibility } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { type Entry, listEvents, readLogBounds } from '../events/index.ts';
+import { SealBroken, type Sealed } from '../seal.ts';
 import type { DispatchNeeds } from './dispatch.ts';
 import { type Attempt, post } from './send.ts';
 import { SEAL_PURPOSE, signatures } from './sign.ts';
@@ -61,7 +62,7 @@ export async function deliverNext(context: DeliveryContext): Promise<TurnResult>
 }
 
 async function deliverOne(context: DeliveryContext, entry: Entry): Promise<{ done: true } | { done: false; next: TurnResult }> {
-  const attempt = entry.event ? await attemptOf(context, entry.event) : undefined;
+  const attempt = entry.event ? await attemptOf(context, entry.event, 'retrying') : undefined;
   // aborted by the shutdown: not a failure of the receiver, so nothing is recorded
   if (context.stopping.aborted) return { done: false, next: { leased: true, more: false } };
   const { retry_ms, ...settlement } = entry.event ? settlementOf(context, entry.event, attempt!) : skip(entry);
@@ -108,16 +109,43 @@ const filterOf = (webhook: LeasedWebhook) => ({
   ...(webhook.filter !== null && { filter: webhook.filter }),
 });
 
-/** Sends an event. Body and Webhook-Id are the same in each attempt, so that receivers can recognize a repetition. */
-async function attemptOf(context: DeliveryContext, event: Event): Promise<Attempt> {
-  const { webhook, tenant, seal, send, stopping } = context;
+/** Returns the secrets, newest first. A previous secret whose key is no longer configured does not sign. Throws SealBroken for the current one. */
+function openSecrets({ webhook, tenant, seal }: DeliveryContext): string[] {
+  const open = (sealed: Sealed) => seal.open(sealed, SEAL_PURPOSE, `${tenant.id}/${webhook.webhook_id}`).toString();
+  const current = open(webhook.secret);
   try {
-    const bound = `${tenant.id}/${webhook.webhook_id}`;
-    const sealed = webhook.old_secret ? [webhook.secret, webhook.old_secret] : [webhook.secret];
-    context.secrets ??= sealed.map((each) => seal.open(each, SEAL_PURPOSE, bound).toString());
+    return webhook.old_secret ? [current, open(webhook.old_secret)] : [current];
   } catch (error) {
-    return { status_code: null, error: `${(error as Error).message}`, duration_ms: 0 };
+    if (error instanceof SealBroken) return [current];
+    throw error;
   }
+}
+
+/**
+ * Returns the secrets, which are decrypted once per turn. If that fails, every attempt would fail until the operator restores the key: records
+ * the reason without counting an attempt, and throws, which ends the turn. The next turn begins when the lease expires.
+ */
+async function signingSecrets(context: DeliveryContext, event: Event, state: 'retrying' | 'replaying'): Promise<string[]> {
+  try {
+    context.secrets ??= openSecrets(context);
+    return context.secrets;
+  } catch (error) {
+    const reason = `${(error as Error).message}: restore ENCRYPTION_KEY or rotate the secret of the webhook`;
+    const delivery = { ...logOf(event, { status_code: null, error: reason, duration_ms: 0 }), state, tries: 0 as const };
+    await settleAttempt(context.tenant, context.webhook, context.leaseMs, {
+      cursor: null,
+      retry_ms: null,
+      delivery,
+      disable: null,
+    });
+    throw error;
+  }
+}
+
+/** Sends an event. Body and Webhook-Id are the same in each attempt, so that receivers can recognize a repetition. */
+async function attemptOf(context: DeliveryContext, event: Event, state: 'retrying' | 'replaying'): Promise<Attempt> {
+  const { webhook, send, stopping } = context;
+  const secrets = await signingSecrets(context, event, state);
   const body = JSON.stringify({ webhook_id: webhook.webhook_id, event });
   const timestamp_s = Math.floor(Date.now() / 1000);
   const headers = {
@@ -126,7 +154,7 @@ async function attemptOf(context: DeliveryContext, event: Event): Promise<Attemp
     'User-Agent': 'agent-memory-webhooks',
     'Webhook-Id': event.event_id,
     'Webhook-Timestamp': String(timestamp_s),
-    'Webhook-Signature': signatures(context.secrets, event.event_id, timestamp_s, body),
+    'Webhook-Signature': signatures(secrets, event.event_id, timestamp_s, body),
   };
   const attempt = await post(webhook.url, headers, body, send, stopping);
   context.longest_ms = Math.max(context.longest_ms, attempt.duration_ms);
@@ -141,6 +169,7 @@ const logOf = ({ event_id, seq, kind }: Pick<Event, 'event_id' | 'seq' | 'kind'>
   event_id,
   seq,
   kind,
+  tries: 1 as const,
   status_code: attempt.status_code,
   error: attempt.error,
   duration_ms: attempt.duration_ms,
@@ -176,7 +205,7 @@ export async function deliverReplays(context: DeliveryContext): Promise<boolean>
     );
     const [entry] = entries;
     const attempt = entry?.event
-      ? await attemptOf(context, entry.event)
+      ? await attemptOf(context, entry.event, 'replaying')
       : { status_code: null, error: entry ? unreadable(entry) : 'the receiver may no longer get this event', duration_ms: 0 };
     if (context.stopping.aborted) return true;
     const state = attempt.error === null ? 'delivered' : 'dead';

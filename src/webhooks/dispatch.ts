@@ -129,7 +129,7 @@ export function openDispatcher(needs: DispatchNeeds): Dispatcher {
         const { isStuckNow, ...often } = failures.failed(webhookKey(webhook));
         const fields = { err, tenant: tenant_id, webhook: webhook_id, ...often };
         if (isStuckNow) log.error(fields, 'a webhook is stuck: its turns fail before an attempt');
-        else log.warn(fields, 'delivery was interrupted; the next turn resumes it');
+        else log[often.failures === 1 ? 'warn' : 'debug'](fields, 'delivery was interrupted; the next turn resumes it');
       },
     );
     running.set(webhookKey(webhook), { tenant_id, slow, work });

@@ -67,6 +67,7 @@ export const webhook = z
     sensitivity: z.enum(['none', 'low', 'high']),
     active: z.boolean(),
     disabled_reason: z.string().nullable().describe('Why the service disabled the webhook.'),
+    last_error: z.string().nullable().describe('Why the event after the cursor was not delivered yet.'),
     cursor: z.int().describe('The last `seq` that has been processed.'),
     attempts: z.int().describe('Number of failed attempts for the event after the cursor.'),
     retry_at: z.string().nullable(),

@@ -6,7 +6,10 @@ import type { Delivery, Webhook } from './schemas.ts';
 
 const columns = `w.webhook_id, w.url, w.description, w.filter -> 'given' as filter, w.channels, w.user_ids,
   case when 'high' = any (w.sensitivities) then 'high' when 'low' = any (w.sensitivities) then 'low' else 'none' end as sensitivity,
-  w.active, w.disabled_reason, w.cursor, w.attempts, w.retry_at, w.version, w.created_by, w.created_at, w.updated_at`;
+  w.active, w.disabled_reason, (
+    select d.error from webhook_deliveries d
+    where d.tenant_id = w.tenant_id and d.webhook_id = w.webhook_id and d.state = 'retrying' and d.seq > w.cursor order by d.seq limit 1
+  ) as last_error, w.cursor, w.attempts, w.retry_at, w.version, w.created_by, w.created_at, w.updated_at`;
 const deliveryColumns = 'd.event_id, d.seq, d.kind, d.state, d.attempts, d.status_code, d.error, d.duration_ms, d.attempted_at';
 
 export const MAX_WEBHOOKS = 20;
@@ -197,7 +200,8 @@ export interface Settlement {
   /** The event is completed; null: the position is unchanged. */
   cursor: number | null;
   retry_ms: number | null;
-  delivery: Omit<Delivery, 'attempts' | 'attempted_at'> | null;
+  /** `tries`: 1 for an attempt, 0 if none could be made. */
+  delivery: (Omit<Delivery, 'attempts' | 'attempted_at'> & { tries: 0 | 1 }) | null;
   disable: string | null;
 }
 

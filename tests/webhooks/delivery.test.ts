@@ -1,7 +1,7 @@
 import { backoffOf } from '../../src/webhooks/deliver.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { type SpawnedDaemon, spawnDaemon, startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { testOnServer } from '../support/database.ts';
+import { daemonDatabase, testOnServer } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Receiver, startReceiver } from './receiver.ts';
 
@@ -92,6 +92,42 @@ test('a daemon stops in time although a receiver does not respond, and the abort
   // if it waited for the delivery, the test would time out
   await keeper.stop();
 }, 50_000);
+
+test('while its secret cannot be decrypted, a webhook counts no attempt and shows why; it delivers in order once the key is back', async () => {
+  const database = await daemonDatabase();
+  const run = async (overrides: Record<string, string>) =>
+    startTestDaemon({ ...settings, WEBHOOK_ATTEMPTS: '1', ...overrides }, database.env);
+  const first = await run({});
+  const alice = await newTenant(first.url);
+  const path = `/v1/webhooks/${(await subscribe(alice)).webhook_id}`;
+  const read = async (url: string, at: string): Promise<any> =>
+    (await fetch(`${url}${at}`, { headers: { authorization: `Bearer ${alice.token}` } })).json();
+  await first.stop();
+
+  const rekeyed = await run({ ENCRYPTION_KEY: Buffer.alloc(32, 'another').toString('base64') });
+  for (const n of [1, 2]) await record(alice, rekeyed.url, n);
+  await eventually(async () => (await read(rekeyed.url, path)).last_error !== null, 'the reason');
+  const metrics = async () => (await fetch(`${rekeyed.url}/metrics`)).text();
+  await eventually(async () => /agent_memory_webhooks_stuck 1/.test(await metrics()), 'the metric');
+  expect(await read(rekeyed.url, path)).toMatchObject({
+    active: true,
+    attempts: 0,
+    last_error: expect.stringContaining('ENCRYPTION_KEY'),
+  });
+  expect((await read(rekeyed.url, `${path}/deliveries`)).data).toMatchObject([{ state: 'retrying', attempts: 0 }]);
+  await rekeyed.stop();
+
+  const restored = await run({});
+  await receiver.until(2);
+  expect(receiver.got.map(({ event }) => event.content.text)).toEqual(['n1', 'n2']);
+  await eventually(async () => (await read(restored.url, path)).last_error === null, 'the end of the error');
+  expect((await read(restored.url, `${path}/deliveries`)).data).toMatchObject([
+    { state: 'delivered', attempts: 1 },
+    { state: 'delivered', attempts: 1 },
+  ]);
+  await restored.stop();
+  await database.release();
+}, 180_000);
 
 test('the backoff doubles up to an hour and is fully jittered', () => {
   expect([1, 2, 3, 11, 40].map((attempts) => backoffOf(attempts, 5000, 1))).toEqual([5000, 10_000, 20_000, 3_600_000, 3_600_000]);
