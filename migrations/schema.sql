@@ -7683,12 +7683,12 @@ begin
   if p_delivery is not null then
     insert into webhook_deliveries as d (
       tenant_id, webhook_id, seq, event_id, kind, state, attempts, status_code, error, duration_ms, attempted_at)
-    select p_tenant, p_webhook_id, r.seq, r.event_id, r.kind, r.state, 1, r.status_code, r.error, r.duration_ms, clock_timestamp()
+    select p_tenant, p_webhook_id, r.seq, r.event_id, r.kind, r.state, coalesce(r.tries, 1), r.status_code, r.error, r.duration_ms, clock_timestamp()
     from jsonb_to_record(p_delivery) as r (
-      seq bigint, event_id text, kind text, state text, status_code int, error text, duration_ms int)
+      seq bigint, event_id text, kind text, state text, tries int, status_code int, error text, duration_ms int)
     on conflict (tenant_id, webhook_id, seq) do update
     set
-      state = excluded.state, attempts = d.attempts + 1, status_code = excluded.status_code, error = excluded.error,
+      state = excluded.state, attempts = d.attempts + excluded.attempts, status_code = excluded.status_code, error = excluded.error,
       duration_ms = excluded.duration_ms, attempted_at = excluded.attempted_at;
   end if;
   return true;
