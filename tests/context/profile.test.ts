@@ -116,6 +116,21 @@ test('a profile shows what the channel may see, and private items only of the us
   ]);
 });
 
+test('the topics of a team are in the profile of each member, and in that of a key without a subject', async () => {
+  const alice = await newTenant(daemon.url);
+  const bob = await newColleague(alice);
+  await talk(alice, { channel: 'team' });
+  const { body } = await alice.ask('POST', '/auth/api-keys', {
+    body: { name: 'backend', role: 'member', scopes: ['read'], user_id: '*' },
+  });
+  const response = await fetch(`${daemon.url}/v1/profile?channel=team`, { headers: { 'x-api-key': body.api_key } });
+  expect(response.status).toBe(200);
+  expect(allTexts((await response.json()) as Bundle)).toMatch(/pottery/);
+  expect(allTexts(await profileOf(bob, { channel: 'team' }))).toMatch(/pottery/);
+  const unnamed = await fetch(`${daemon.url}/v1/profile`, { headers: { 'x-api-key': body.api_key } });
+  expect(unnamed.status).toBe(422);
+});
+
 test('a profile of a user, project or agent has only what is about it', async () => {
   const alice = await newTenant(daemon.url);
   const fact = (text: string, more: Record<string, unknown>) => remember(alice, { kind: 'fact', text, channel: 'team', ...more });
