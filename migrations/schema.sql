@@ -6572,6 +6572,8 @@ declare
     || $q$ and c.ordinal + 0 = 0 and c.kind = 'message' and c.session_id is distinct from $3$q$;
   v_places constant text := 'chunk_places(c.tenant_id, c.seq, c.session_id, c.channel, c.user_id, c.agent_id, c.project_id)';
   v_found bigint[];
+  v_epoch bigint := v_last / 16384;
+  v_width int := 1;
 begin
   execute format($q$
     select array(
@@ -6582,20 +6584,23 @@ begin
         -- not flattened, because the condition below hides the columns of the primary key
         offset 0
       ) c
-      where %s and (%s && $4 or ($6 and c.user_id is null))
+      where %s and (%s && $4 or ($6 and (c.user_id is null or cardinality($4) = 0)))
       order by c.seq desc
       limit $5)$q$, v_condition, v_places)
   into v_found using p_scope, v_last, p_except, v_keys, p_most, not (p_topic ->> 'named')::boolean;
-  for v_epoch in reverse v_last / 16384 .. greatest(0, v_last / 16384 - 61) loop
-    exit when cardinality(v_found) >= p_most or cardinality(v_keys) = 0;
+  -- 1, 4, 16 and 64 sections, because each statement is planned
+  while v_epoch >= 0 and v_width <= 64 and cardinality(v_found) < p_most and cardinality(v_keys) > 0 loop
     execute format($q$
       select $2 || array(
         select c.seq
         from chunks c
-        where %1$s @> array[place_key(current_tenant(), 'epoch', $4::text)] and %1$s && %2$L::uuid[] and %3$s and c.seq <> all ($2)
+        where %1$s && %4$L::uuid[] and %1$s && %2$L::uuid[] and %3$s and c.seq <> all ($2)
         order by c.seq desc
-        limit $5)$q$, v_places, v_keys, v_condition)
-    into v_found using p_scope, v_found, p_except, v_epoch, p_most - cardinality(v_found);
+        limit $4)$q$, v_places, v_keys, v_condition, array(
+          select place_key(current_tenant(), 'epoch', e::text) from generate_series(greatest(0, v_epoch - v_width + 1), v_epoch) e))
+    into v_found using p_scope, v_found, p_except, p_most - cardinality(v_found);
+    v_epoch := v_epoch - v_width;
+    v_width := v_width * 4;
   end loop;
   return query select f from unnest(v_found) f;
 end $_$;
