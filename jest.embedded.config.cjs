@@ -12,6 +12,7 @@ const whole = ['scenarios', 'db', 'events', 'passages', 'search', 'context', 'me
 const one = [
   'artifacts/stage',
   'audit/audit',
+  'auth/signed_keys',
   'auth/users',
   'backup/rows',
   'capsules/private',

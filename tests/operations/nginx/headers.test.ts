@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:http2';
 import { join } from 'node:path';
 import { message, newTenant } from '../../support/client.ts';
+import { type SignedKey, sendSigned } from '../../support/sign.ts';
 import { describeWith } from '../../support/tool.ts';
 import { ask, type Edge, hasIpv6, startEdge, until } from './edge.ts';
 
@@ -61,6 +62,31 @@ describeWith(['nginx', 'openssl'], 'nginx: response headers', () => {
       () => edge.log().some(({ request_id, path }) => request_id === 'run-7:step.3' && path === '/v1/events'),
       'nginx logs it',
     );
+  });
+
+  test('signed requests arrive as they were signed, in every location that proxies them', async () => {
+    const alice = await newTenant(edge.operator);
+    const made = await alice.ask('POST', '/auth/api-keys', {
+      body: { name: 'signer', role: 'member', scopes: ['read', 'write'], signed: true },
+    });
+    const key = made.body as SignedKey;
+    const events = (count: number) =>
+      JSON.stringify({ events: Array.from({ length: count }, () => ({ text: 'x'.repeat(1000) })) });
+    const requests: [string, string, string?][] = [
+      ['GET', '/v1/usage'],
+      ['HEAD', '/v1/usage'],
+      ['GET', '/v1/events?limit=2&channel=%74eam&tag=a%2Fb&session_id=a+b'],
+      ['POST', '/v1/search', '{"query":"x"}'],
+      ['POST', '/v1/events', events(1)],
+      ['POST', '/v1/events', events(200)],
+      ['GET', '/v1/export'],
+    ];
+    const statuses: unknown[] = [];
+    for (const [method, target, body] of requests) {
+      const { status } = await sendSigned(edge.operator, key, method, target, body === undefined ? {} : { body });
+      statuses.push([method, target, status]);
+    }
+    expect(statuses).toEqual(requests.map(([method, target, body]) => [method, target, body?.includes('events') ? 201 : 200]));
   });
 
   test('nginx logs no query strings, and logs its own rejections with the requested path', async () => {
