@@ -9,7 +9,7 @@ const ROUNDS = 5;
 const SECONDS = 3;
 const LOGINS_AT_ONCE = 8;
 
-/** Measures the effect of log-ins on other requests: p99 of GET by id at a moderate load, alternately with and without log-ins. */
+/** Measures the effect of logins on other requests: p99 of GET by id at a moderate load, alternately with and without logins. */
 export async function measureLogin(world: World): Promise<Figure[]> {
   const { url } = await world.daemon('one');
   const headers = await world.tenant('login');
@@ -38,11 +38,11 @@ export async function measureLogin(world: World): Promise<Figure[]> {
   return [
     {
       part: 'login',
-      name: `p99 of other requests during log-ins (${LOGINS_AT_ONCE} at once, bcrypt cost 10) ÷ idle`,
+      name: `p99 of other requests during logins (${LOGINS_AT_ONCE} at once, bcrypt cost 10) ÷ idle`,
       value: median(busy.map((ms, i) => ms / idle[i]!)),
       unit: '',
       goal: { max: 3 },
-      note: `${median(busy).toFixed(1)} ms ÷ ${median(idle).toFixed(1)} ms, ${(logins / ROUNDS / SECONDS).toFixed(0)} log-ins/s`,
+      note: `${median(busy).toFixed(1)} ms ÷ ${median(idle).toFixed(1)} ms, ${(logins / ROUNDS / SECONDS).toFixed(0)} logins/s`,
     },
   ];
 }
@@ -57,7 +57,7 @@ function startLogins(url: string, count: number): { stop(): Promise<number> } {
         headers: { 'Content-Type': 'application/json' },
         body: JSON.stringify({ username: 'bench', password: PASSWORD, tenant_id: 'login' }),
       });
-      if (answer.status !== 200) throw new Error(`log-in: ${answer.status} ${await answer.text()}`);
+      if (answer.status !== 200) throw new Error(`login: ${answer.status} ${await answer.text()}`);
       await answer.arrayBuffer();
       done += 1;
     }

@@ -74,24 +74,24 @@ function shown(name: string, value: string | undefined): string {
 }
 
 function contradictions(config: z.output<typeof settings>): string[] {
-  const found: string[] = [];
+  const faults: string[] = [];
   for (const name of ['PGPASSWORD', 'POSTGRES_PASSWORD', 'AUDIT_KEY'] as const)
     if (config.NODE_ENV === 'production' && /^<.*>$/.test(config[name] ?? ''))
-      found.push(`${name}: got a placeholder, expected a secret of your own`);
+      faults.push(`${name}: got a placeholder, expected a secret of your own`);
   if (config.NODE_ENV === 'production' && config.BCRYPT_COST < 10)
-    found.push(`BCRYPT_COST: got ${config.BCRYPT_COST}, expected at least 10 in production`);
-  if (config.IDEMPOTENCY_TTL < 86_400) found.push(`IDEMPOTENCY_TTL: got ${config.IDEMPOTENCY_TTL} s, expected at least 24h`);
+    faults.push(`BCRYPT_COST: got ${config.BCRYPT_COST}, expected at least 10 in production`);
+  if (config.IDEMPOTENCY_TTL < 86_400) faults.push(`IDEMPOTENCY_TTL: got ${config.IDEMPOTENCY_TTL} s, expected at least 24h`);
   if (config.PGPOOL_MIN > config.PGPOOL_MAX)
-    found.push(`PGPOOL_MIN: got ${config.PGPOOL_MIN}, expected at most PGPOOL_MAX (${config.PGPOOL_MAX})`);
+    faults.push(`PGPOOL_MIN: got ${config.PGPOOL_MIN}, expected at most PGPOOL_MAX (${config.PGPOOL_MAX})`);
   for (const name of ['EMBEDDINGS_MODEL', 'EMBEDDINGS_DIMENSION'] as const)
     if (config.EMBEDDINGS_URL !== undefined && config[name] === undefined)
-      found.push(`${name}: got nothing, expected a value, because EMBEDDINGS_URL is set`);
+      faults.push(`${name}: got nothing, expected a value, because EMBEDDINGS_URL is set`);
   if (config.EMBEDDINGS_MODEL !== undefined && config.EMBEDDINGS_MODEL === config.EMBEDDINGS_PREVIOUS_MODEL)
-    found.push('EMBEDDINGS_PREVIOUS_MODEL: got EMBEDDINGS_MODEL, expected another model');
+    faults.push('EMBEDDINGS_PREVIOUS_MODEL: got EMBEDDINGS_MODEL, expected another model');
   const keys = [config.JWT_SECRET, config.JWT_SECRET_NEXT, config.JWT_SECRET_PREVIOUS].filter((key) => key !== undefined);
   if (new Set(keys).size < keys.length)
-    found.push('JWT_SECRET, JWT_SECRET_NEXT, JWT_SECRET_PREVIOUS: got equal values, expected different ones');
-  return found;
+    faults.push('JWT_SECRET, JWT_SECRET_NEXT, JWT_SECRET_PREVIOUS: got equal values, expected different ones');
+  return faults;
 }
 
 const jwtSecrets = ['JWT_SECRET', 'JWT_SECRET_NEXT', 'JWT_SECRET_PREVIOUS'] as const;

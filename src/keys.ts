@@ -61,8 +61,8 @@ const macWith =
 /** Returns the key of the audit's hash chain, with all keys that older entries may have been chained with. */
 export function auditKeysOf(config: Config): AuditKeys {
   const { AUDIT_KEY, ENCRYPTION_KEY, JWT_SECRET, ENCRYPTION_KEY_PREVIOUS, JWT_SECRET_PREVIOUS } = config;
-  const given = [AUDIT_KEY, ENCRYPTION_KEY, JWT_SECRET].filter((secret) => secret !== undefined);
-  const own = given.length > 0 ? given : [developmentSecret(config.DATA_DIR, 'encryption-key')];
+  const configured = [AUDIT_KEY, ENCRYPTION_KEY, JWT_SECRET].filter((secret) => secret !== undefined);
+  const own = configured.length > 0 ? configured : [developmentSecret(config.DATA_DIR, 'encryption-key')];
   const older = [ENCRYPTION_KEY_PREVIOUS, JWT_SECRET_PREVIOUS].filter((secret) => secret !== undefined);
   return openKeys([...own, ...older, ...config.AUDIT_KEY_PREVIOUS]);
 }

@@ -14,7 +14,7 @@ export const limitSettings = {
     flag,
     'true',
     'Limits',
-    '`false` disables the limits on requests; failed log-ins and wrong keys are still throttled per account',
+    '`false` disables the limits on requests; failed logins and wrong keys are still throttled per account',
   ),
   RATE_LIMIT_WINDOW_MS: setting(whole(1000, 86_400_000), '60000', 'Limits', 'length of the window in ms'),
   RATE_LIMIT_MAX_REQUESTS: perWindow(

@@ -171,7 +171,7 @@ export const settings = z.object({
     whole(1, 10_000),
     '50',
     'Authentication',
-    'maximum number of log-ins that wait for a hash; further ones are answered with 503',
+    'maximum number of logins that wait for a hash; further ones are answered with 503',
   ),
   ENCRYPTION_KEY: optional(
     z.string().refine((text) => readKey(text) !== undefined, '32 bytes in base64 (`openssl rand -base64 32`)'),

@@ -9,7 +9,7 @@ export function startupMessage(error: unknown): string {
   if (code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'EAI_AGAIN')
     return `The database cannot be reached (${message || code}). Start it, or correct PGHOST and PGPORT (or DATABASE_URL).`;
   if (code === '28P01' || code === '28000')
-    return `The database refuses the login: ${message}. Correct PGUSER and PGPASSWORD (or POSTGRES_PASSWORD).`;
+    return `The database rejects the login: ${message}. Correct PGUSER and PGPASSWORD (or POSTGRES_PASSWORD).`;
   if (code === '3D000') return `The database does not exist: ${message}. Create it, or correct PGDATABASE.`;
   if (code !== undefined && DIRECTORY_FAULTS.includes(code))
     return `The data directory cannot be created or written (${message}). Correct DATA_DIR, or its owner.`;

@@ -23,15 +23,15 @@ interface LargeJson extends ParseTask {
 }
 
 function parseInWorker({ bytes, json, source, freeText, unredactable, idempotencyRequest }: LargeJson) {
-  const given = parseJson(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), json);
-  assertOwnTenant(source.tenant_id, {}, given);
-  const body = screenFields(screenerOf(source, seal), given, { freeText, unredactable });
+  const parsed = parseJson(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), json);
+  assertOwnTenant(source.tenant_id, {}, parsed);
+  const body = screenFields(screenerOf(source, seal), parsed, { freeText, unredactable });
   return { value: { body, idempotency: idempotencyOf(idempotencyRequest, body, mac) } };
 }
 
 interface Screening<K extends 'screen' | 'find'> {
   source: ScreenerSource;
-  asked: Parameters<Screener[K]>;
+  args: Parameters<Screener[K]>;
 }
 
 serveTasks({
@@ -40,6 +40,6 @@ serveTasks({
     screenLarge(upload, screenerOf(upload.source, seal), mac)) satisfies Task,
   read: openReads(config) satisfies Task,
   parse: parseInWorker satisfies Task,
-  screen: (({ source, asked }: Screening<'screen'>) => ({ value: screenerOf(source, seal).screen(...asked) })) satisfies Task,
-  find: (({ source, asked }: Screening<'find'>) => ({ value: screenerOf(source, seal).find(...asked) })) satisfies Task,
+  screen: (({ source, args }: Screening<'screen'>) => ({ value: screenerOf(source, seal).screen(...args) })) satisfies Task,
+  find: (({ source, args }: Screening<'find'>) => ({ value: screenerOf(source, seal).find(...args) })) satisfies Task,
 });

@@ -84,8 +84,8 @@ export function readerOf(workers: Workers, onSkipped: (tenant: string, row: Skip
   return async ({ operation, caller: { principal, tenant }, input, signal, runInline }) => {
     const kind = `${tenant.id} ${principal.id} ${operation}`;
     if (runInline && (short.get(kind) ?? workers.figures().waiting > 0)) return runInlineTimed(kind, runInline);
-    const asked: HeavyRead = { operation, principal, input };
-    const answer = await workers.run<ReadAnswer>({ tenant: tenant.id, task: 'read', input: asked, signal, cancellable: true });
+    const read: HeavyRead = { operation, principal, input };
+    const answer = await workers.run<ReadAnswer>({ tenant: tenant.id, task: 'read', input: read, signal, cancellable: true });
     for (const row of answer.skipped) onSkipped(tenant.id, row);
     if (runInline) learn(kind, answer.took_ms);
     const reply = unwrapOutcome(answer.result) as WrittenReply;

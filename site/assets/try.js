@@ -105,7 +105,7 @@ function indented(text) {
   }
 }
 
-/** The other forms use the token of a log-in. */
+/** The other forms use the token of a login. */
 function keepToken(text, status) {
   try {
     const { access_token } = JSON.parse(text);

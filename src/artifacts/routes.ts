@@ -96,10 +96,10 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets, workers: Work
       { status: 206, description: 'The requested range of bytes', mediaType: '*/*' },
     ],
     problems: ['validation', 'forbidden', 'not-found', 'range-not-satisfiable'],
-    handle: async ({ caller: given, params, query, req }) => {
-      const caller = onBehalf(given, query);
+    handle: async ({ caller: authenticated, params, query, req }) => {
+      const caller = onBehalf(authenticated, query);
       return caller.tenant.read(async (db) => {
-        const found = await findArtifact(
+        const artifact = await findArtifact(
           db,
           caller.tenant.id,
           params.artifact_id,
@@ -107,13 +107,21 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets, workers: Work
           visibilityValues(visibilityById(caller.principal)),
           isAdmin(caller.principal) ? null : allowedChannels(caller.principal),
         );
-        if (!found) throw new Problem('not-found', 'There is no artifact with this id.');
-        requireSubjectFor(caller.principal, found);
-        if (matchesEtag(req.headers['if-none-match'], found)) return { status: 304, headers: headersOf(found, undefined) };
-        const range = matchesIfRange(req.headers['if-range'], found) ? rangeOf(req.headers.range, found.byte_count) : undefined;
-        const body = await readSlice(db, caller.tenant.id, found.artifact_id, range?.from ?? 0, range?.to ?? found.byte_count);
+        if (!artifact) throw new Problem('not-found', 'There is no artifact with this id.');
+        requireSubjectFor(caller.principal, artifact);
+        if (matchesEtag(req.headers['if-none-match'], artifact)) return { status: 304, headers: headersOf(artifact, undefined) };
+        const range = matchesIfRange(req.headers['if-range'], artifact)
+          ? rangeOf(req.headers.range, artifact.byte_count)
+          : undefined;
+        const body = await readSlice(
+          db,
+          caller.tenant.id,
+          artifact.artifact_id,
+          range?.from ?? 0,
+          range?.to ?? artifact.byte_count,
+        );
         if (!body) throw new Problem('not-found', 'There is no artifact with this id.');
-        return { status: range ? 206 : 200, headers: headersOf(found, range), body };
+        return { status: range ? 206 : 200, headers: headersOf(artifact, range), body };
       });
     },
   }),
@@ -169,10 +177,11 @@ const charsets =
   /;\s*charset="?(utf-8|us-ascii|utf-16(?:le|be)?|iso-8859-\d{1,2}|windows-125\d|shift_jis|euc-jp|euc-kr|gb18030|gbk|big5|koi8-r)"?\s*(?:;|$)/i;
 
 /** Removes all parameters except a known charset, because a parameter may contain anything, even a secret. */
-function mediaType(given = 'application/octet-stream'): string {
-  const [, type] = /^([\w.+-]+\/[\w.+-]+)\s*(?:;[\x20-\x7e]*)?$/.exec(given) ?? [];
-  if (type === undefined || given.length > 255) throw new Problem('unsupported-media-type', 'Content-Type must be a media type.');
-  const [, charset] = charsets.exec(given) ?? [];
+function mediaType(header = 'application/octet-stream'): string {
+  const [, type] = /^([\w.+-]+\/[\w.+-]+)\s*(?:;[\x20-\x7e]*)?$/.exec(header) ?? [];
+  if (type === undefined || header.length > 255)
+    throw new Problem('unsupported-media-type', 'Content-Type must be a media type.');
+  const [, charset] = charsets.exec(header) ?? [];
   return charset === undefined ? type : `${type}; charset=${charset.toLowerCase()}`;
 }
 
@@ -202,7 +211,7 @@ function eventOf(
 
 /** Returns the stored artifact; for a retry, the one that the first attempt stored. */
 async function answer({ tenant }: Caller, seq: number, replay: boolean): Promise<Reply> {
-  const found = await tenant.read((db) =>
+  const event = await tenant.read((db) =>
     db.row<{
       event_id: string;
       content: { artifact_id: string; media_type: string; byte_count: number; sha256: string };
@@ -210,13 +219,13 @@ async function answer({ tenant }: Caller, seq: number, replay: boolean): Promise
       created_at: string;
     }>('select event_id, content, redactions, created_at from events where tenant_id = $1 and seq = $2', [tenant.id, seq]),
   );
-  if (!found) throw new Problem('gone', 'The result of this Idempotency-Key is no longer stored.');
-  const { event_id, created_at, redactions } = found;
-  const { artifact_id, media_type, byte_count, sha256 } = found.content;
+  if (!event) throw new Problem('gone', 'The result of the first request with this Idempotency-Key is no longer stored.');
+  const { event_id, created_at, redactions } = event;
+  const { artifact_id, media_type, byte_count, sha256 } = event.content;
   const cut = redactions !== null && { redactions };
   return {
     body: { seq, event_id, created_at, artifact_id, media_type, byte_count, sha256, ...cut, unindexed_bytes: byte_count },
-    headers: { Location: `/v1/artifacts/${found.content.artifact_id}`, ...replayHeaders(replay) },
+    headers: { Location: `/v1/artifacts/${event.content.artifact_id}`, ...replayHeaders(replay) },
   };
 }
 
@@ -251,11 +260,11 @@ const matchesIfRange = (header: string | string[] | undefined, { sha256 }: Artif
   header === undefined || String(header).trim() === `"${sha256.toString('hex')}"`;
 
 /** Prevents browsers from rendering uploaded bytes: attachment, no sniffing, no scripts. */
-const headersOf = (found: ArtifactRecord, range: Range | undefined): Record<string, string> => ({
-  'Content-Type': found.media_type,
-  'Content-Disposition': `attachment; filename="${found.artifact_id}"`,
+const headersOf = (artifact: ArtifactRecord, range: Range | undefined): Record<string, string> => ({
+  'Content-Type': artifact.media_type,
+  'Content-Disposition': `attachment; filename="${artifact.artifact_id}"`,
   'Content-Security-Policy': "default-src 'none'; sandbox",
   'Accept-Ranges': 'bytes',
-  ETag: `"${found.sha256.toString('hex')}"`,
-  ...(range && { 'Content-Range': `bytes ${range.from}-${range.to - 1}/${found.byte_count}` }),
+  ETag: `"${artifact.sha256.toString('hex')}"`,
+  ...(range && { 'Content-Range': `bytes ${range.from}-${range.to - 1}/${artifact.byte_count}` }),
 });

@@ -16,14 +16,17 @@ export interface ScreenedBytes {
 const MAX_SEALED_BYTES = 512 * 1024;
 
 /** Screens bytes that are text. Decides by the bytes, because the client chooses the media type. */
-export function screenBytes(screener: Screener, given: Buffer, event_id: string): ScreenedBytes {
-  const decoded = decodeText(given);
-  if (!decoded) return { bytes: given, sha256: sha256Of(given), redactions: 0 };
+export function screenBytes(screener: Screener, uploaded: Buffer, event_id: string): ScreenedBytes {
+  const decoded = decodeText(uploaded);
+  if (!decoded) return { bytes: uploaded, sha256: sha256Of(uploaded), redactions: 0 };
   const { text } = decoded;
   const { value, redactions, sealed } = screener.screenText(text, { pointer: '#', aad: event_id });
-  if (sealed && given.length > MAX_SEALED_BYTES)
-    throw new Problem('too-large', `A text that contains secrets can be stored encrypted up to ${MAX_SEALED_BYTES} bytes.`);
-  const bytes = value === text ? given : decoded.encode(value);
+  if (sealed && uploaded.length > MAX_SEALED_BYTES)
+    throw new Problem(
+      'too-large',
+      `A text that contains secrets is stored encrypted, and can then have at most ${MAX_SEALED_BYTES} bytes.`,
+    );
+  const bytes = value === text ? uploaded : decoded.encode(value);
   return { bytes, sha256: sha256Of(bytes), redactions, ...(sealed && { sealed }) };
 }
 
@@ -36,9 +39,9 @@ export interface Upload {
 
 /** Runs in a worker: screens a large upload. */
 export function screenLarge({ bytes, event_id, idempotencyRequest }: Upload, screener: Screener, mac: Mac) {
-  const given = bufferOf(bytes);
-  const idempotency = idempotencyOf(idempotencyRequest, given, mac);
-  const screened = screenBytes(screener, given, event_id);
+  const uploaded = bufferOf(bytes);
+  const idempotency = idempotencyOf(idempotencyRequest, uploaded, mac);
+  const screened = screenBytes(screener, uploaded, event_id);
   const value = { ...screened, idempotency } satisfies ScreenedBytes & { idempotency: Idempotency | null };
   // Node keeps small buffers in a shared pool, which cannot be transferred
   const own = screened.bytes.length === screened.bytes.buffer.byteLength;

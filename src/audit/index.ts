@@ -36,7 +36,7 @@ export interface Audit {
   /** Resolves when the entry is written. */
   record(tenant: string, entry: ServiceEntry): Promise<void>;
   /**
-   * Blanks the entries identityOf payload names the subject. An entry that lists them is written first, so that an interruption leaves no
+   * Blanks the entries whose payload names the subject. An entry that lists them is written first, so that an interruption leaves no
    * unexplained blank entry. Repeatable. Returns the number of blanked entries.
    */
   eraseSubject(tenant: Tenant, subject: Subject, by: ErasureOrigin): Promise<number>;
@@ -52,7 +52,7 @@ export const feature: Feature = {
     metrics.gauge('audit_entries_waiting', 'Entries of the audit that are not written yet', audit.waiting),
   audit: ['private.read', 'refused', 'audit.erased'],
   isolation,
-  tags: { Audit: 'Log-ins, refused requests and administrative actions.' },
+  tags: { Audit: 'Logins, refused requests and administrative actions.' },
   examples: () => readExamples(import.meta.dirname),
 };
 

@@ -13,7 +13,7 @@ export interface AuditKeys {
   find(id: string): AuditKey | undefined;
 }
 
-/** `secrets`: the active one first. */
+/** Derives the keys of the chain from secrets. The first secret is the active one. */
 export function openKeys(secrets: string[]): AuditKeys {
   const known = secrets.map((secret) => {
     const key = Buffer.from(hkdfSync('sha256', secret, '', 'agent-memory audit', 32));

@@ -23,12 +23,12 @@ export function createRecorder(appender: Appender, tenants: Tenants, log: Logger
   async function flush() {
     const checked = refusalCounts.unverifiedTenants();
     const existing = checked.length > 0 ? await existingTenants(tenants(''), checked) : new Set<string>();
-    const gone = new Map<string, Set<string>>();
+    const deleted = new Map<string, Set<string>>();
     for (const [tenant, ids] of refusalCounts.principalIds())
-      if (!checked.includes(tenant) || existing.has(tenant)) gone.set(tenant, await deletedIds(tenants(tenant), ids));
+      if (!checked.includes(tenant) || existing.has(tenant)) deleted.set(tenant, await deletedIds(tenants(tenant), ids));
     const drained = refusalCounts.drain(new Set(checked), existing);
     const written = drained.flatMap(([tenant, inputs]) =>
-      inputs.map((input) => append(tenant, withoutDeleted(input, gone.get(tenant)))),
+      inputs.map((input) => append(tenant, withoutDeleted(input, deleted.get(tenant)))),
     );
     return { written: Promise.all(written) };
   }

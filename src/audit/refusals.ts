@@ -40,7 +40,7 @@ export interface RefusalCounts {
   unverifiedTenants(): string[];
   /** Returns the ids of users and keys that the entries would name, by tenant. */
   principalIds(): [tenant: string, ids: string[]][];
-  /** Removes and returns the counts by tenant. Tenants in `asked` are returned only if they are in `exists`. Later refusals are kept. */
+  /** Removes and returns the counts by tenant. Tenants in `checked` are returned only if they are in `existing`. Later refusals are kept. */
   drain(checked: ReadonlySet<string>, existing: ReadonlySet<string>): [tenant: string, inputs: EntryInput[]][];
 }
 
@@ -49,8 +49,8 @@ export function createRefusalCounts(): RefusalCounts {
   const unverifiedTenants = () => [...byTenant].filter(([, { known }]) => known.size === 0).map(([tenant]) => tenant);
 
   function countsOf({ tenant, principal }: Refusal): TenantCounts | undefined {
-    const found = byTenant.get(tenant);
-    if (found || (principal === null && byTenant.size >= MAX_UNVERIFIED_TENANTS)) return found;
+    const existing = byTenant.get(tenant);
+    if (existing || (principal === null && byTenant.size >= MAX_UNVERIFIED_TENANTS)) return existing;
     const counts: TenantCounts = { known: new Map(), unknown: new Map() };
     byTenant.set(tenant, counts);
     return counts;
@@ -62,9 +62,9 @@ export function createRefusalCounts(): RefusalCounts {
       if (!counts) return;
       const { principal, address, route, status } = refusal;
       const [counters, max] = principal ? [counts.known, MAX_PRINCIPALS] : [counts.unknown, MAX_UNKNOWN_SOURCES];
-      const own = `${principal?.id ?? address} ${status} ${route}`;
-      const overflow = !counters.has(own) && counters.size >= max;
-      const key = overflow ? `overflow ${status}` : own;
+      const ownKey = `${principal?.id ?? address} ${status} ${route}`;
+      const overflow = !counters.has(ownKey) && counters.size >= max;
+      const key = overflow ? `overflow ${status}` : ownKey;
       const counter = counters.get(key);
       if (!counter) counters.set(key, { first: refusal, last: refusal, count: 1, overflow });
       else {
@@ -89,7 +89,7 @@ export function createRefusalCounts(): RefusalCounts {
 
 function inputOf({ first, last, count, overflow }: Counter): EntryInput {
   const { principal, address, claimed } = last;
-  const whose = principal
+  const identity = principal
     ? { principal_id: principal.id, principal_kind: principal.kind, user_id: principal.user_id }
     : { principal_kind: 'unknown', ...(claimed !== undefined && { claimed }) };
   return {
@@ -99,7 +99,7 @@ function inputOf({ first, last, count, overflow }: Counter): EntryInput {
     count,
     first_at: first.at,
     payload: {
-      ...(overflow ? { principal_kind: principal ? 'others' : 'unknown others' } : { ...whose, address }),
+      ...(overflow ? { principal_kind: principal ? 'others' : 'unknown others' } : { ...identity, address }),
       request_id: last.request_id,
       last_at: last.at,
     },
@@ -110,8 +110,8 @@ const idsIn = ({ last: { principal, claimed } }: Counter): string[] =>
   principal ? [principal.id, principal.user_id] : claimed === undefined ? [] : [claimed];
 
 /** Removes the ids from an entry if their account was erased after the refusal. The refusal still counts. */
-export function withoutDeleted(input: EntryInput, gone: ReadonlySet<string> = new Set()): EntryInput {
+export function withoutDeleted(input: EntryInput, deleted: ReadonlySet<string> = new Set()): EntryInput {
   const { principal_id, user_id, claimed, request_id, last_at } = input.payload;
-  if (![principal_id, user_id, claimed].some((id) => gone.has(id as string))) return input;
+  if (![principal_id, user_id, claimed].some((id) => deleted.has(id as string))) return input;
   return { ...input, payload: { principal_kind: 'gone', request_id, last_at } };
 }

@@ -17,7 +17,7 @@ begin
   return found;
 end $$;
 
--- Begins a log-in in one round trip: counts the attempt, and returns either the seconds to wait or the user.
+-- Begins a login in one round trip: counts the attempt, and returns either the seconds to wait or the user.
 create or replace function begin_login(p_tenant text, p_username text, p_account bytea, p_address bytea, p_free_account int, p_free_address int)
 returns table (wait_s int, user_id text, username text, password_hash text)
 language plpgsql
@@ -66,7 +66,7 @@ begin
     now() + interval '1 second' * (p_session ->> 'ttl_s')::int);
   insert into refresh_tokens (tenant_id, token_id, session_id, secret_hash)
   values (p_tenant, p_session ->> 'token_id', p_session ->> 'session_id', decode(p_session ->> 'token_hash', 'hex'));
-  -- Deletes ended sessions, and all but the 200 most recently used ones of the user, so that log-ins cannot fill the table.
+  -- Deletes ended sessions, and all but the 200 most recently used ones of the user, so that logins cannot fill the table.
   delete from sessions s where s.tenant_id = p_tenant and s.session_id in (
     select o.session_id
     from sessions o
@@ -77,7 +77,7 @@ begin
     limit 20 for update skip locked);
 end $$;
 
--- Completes a log-in after the password was verified. Returns no row if the user was disabled or changed the password meanwhile.
+-- Completes a login after the password was verified. Returns no row if the user was disabled or changed the password meanwhile.
 create or replace function finish_login(
   p_tenant text, p_user text, p_hash text, p_new_hash text, p_session jsonb, p_account bytea, p_address bytea, p_free_address int)
 returns table (user_id text, username text, role text, generation int)
@@ -124,7 +124,7 @@ as $$
     and may_administer(p_tenant, i.created_by, i.role)
 $$;
 
--- Also true if the name is the subject of another user: whoever registers the name of a subject can read that subject's private items.
+-- A name is also taken if it is the subject of another user: whoever registers the name of a subject can read that subject's private items.
 create or replace function username_taken(p_tenant text, p_username text) returns boolean
 language sql stable
 as $$

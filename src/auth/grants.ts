@@ -56,8 +56,8 @@ function mayActFor(creator: Principal, user_id: string): boolean {
   return creator.kind === 'user' && isAdmin(creator);
 }
 
-const channelsWithin = (own: Channel[] | null, wanted: Channel[] | null): boolean =>
-  own === null || wanted?.every((channel) => own.includes(channel)) === true;
+const channelsWithin = (creator: Channel[] | null, key: Channel[] | null): boolean =>
+  creator === null || key?.every((channel) => creator.includes(channel)) === true;
 
 /** The expiry of an access token does not bound the new key, because access tokens are always short-lived. The expiry of a key does. */
 function expiresWithin(creator: Principal, expires_at: string | null): boolean {

@@ -50,7 +50,7 @@ export const feature: Feature = {
   ],
   isolation,
   tags: {
-    Authentication: 'Registration, log-in, sessions and passwords.',
+    Authentication: 'Registration, login, sessions and passwords.',
     Users: 'Users of the tenant, and invites for new ones.',
     'API keys': 'Credentials for programs.',
   },

@@ -25,8 +25,8 @@ export const inviteRoutes = () => [
       assertPerson(principal);
       assertNotAbove(principal, body.role);
       const secret = makeSecret('inv', tenant.id);
-      const wanted = { ...body, username: body.username ?? null, created_by: principal.user_id };
-      const created = await tenant.write((db) => insertInvite(db, tenant.id, secret, wanted));
+      const invite = { ...body, username: body.username ?? null, created_by: principal.user_id };
+      const created = await tenant.write((db) => insertInvite(db, tenant.id, secret, invite));
       if (!created) throw new Problem('conflict', 'The tenant has too many unused invites. Delete some first.');
       return {
         body: { ...created, invite: secret.text },

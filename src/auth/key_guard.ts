@@ -39,6 +39,6 @@ export function openKeyGuard(addressOf: (req: IncomingMessage) => string): KeyGu
 }
 
 const tooMany = (seconds: number) =>
-  new Problem('rate-limited', 'This address sent too many unknown keys.', {
+  new Problem('rate-limited', 'Too many requests from this address had an unknown API key.', {
     headers: { 'Retry-After': String(Math.max(1, seconds)) },
   });

@@ -87,7 +87,7 @@ async function makeKey({ settings, seal }: Login, { tenant, principal }: Caller,
   if (body.rate_limit) assertBelow(body.rate_limit, tenantLimitOf(settings));
   const secret = makeSecret('key', tenant.id);
   const created_with = principal.kind === 'key' ? principal.id : null;
-  const wanted = {
+  const row = {
     ...grant,
     name: body.name,
     created_by: principal.user_id,
@@ -95,7 +95,7 @@ async function makeKey({ settings, seal }: Login, { tenant, principal }: Caller,
     agent_attested: grant.agent_id !== null && isAdmin(principal),
     sealed_secret: body.signed ? sealSecret(seal, secret.text, tenant.id, secret.id) : null,
   };
-  const created = await tenant.write((db) => insertKey(db, tenant.id, secret, wanted));
+  const created = await tenant.write((db) => insertKey(db, tenant.id, secret, row));
   if (!created) throw new Problem('conflict', 'The tenant has too many keys. Revoke some first.');
   return { ...created, api_key: secret.text };
 }

@@ -97,7 +97,7 @@ export function openLogin(
   };
 }
 
-/** The client of a log-in, as the list of sessions shows it. */
+/** The client of a login, as the list of sessions shows it. */
 export interface Origin {
   address: string;
   req: Pick<IncomingMessage, 'headers'>;
@@ -140,12 +140,12 @@ function assertAdmitted(status: 'ok' | 'taken' | 'refused'): void {
   if (status === 'taken') throw new Problem('conflict', 'The username is already taken.');
 }
 
-export async function logIn(login: Login, given: { username: string; password: string; tenant_id: string }, origin: Origin) {
-  const tenant = login.tenants(given.tenant_id);
+export async function logIn(login: Login, submitted: { username: string; password: string; tenant_id: string }, origin: Origin) {
+  const tenant = login.tenants(submitted.tenant_id);
   const { attempt, keys, newHash } = await login.hasher.withSlot(async (slot) => {
-    const proof = await verifyPassword(slot, tenant, given, origin.address, wrongLogin);
+    const proof = await verifyPassword(slot, tenant, submitted, origin.address, wrongLogin);
     const outdated = login.hasher.outdated(proof.attempt.password_hash!);
-    return { ...proof, newHash: outdated ? await slot.hash(given.password) : null };
+    return { ...proof, newHash: outdated ? await slot.hash(submitted.password) : null };
   });
   const session = newSession(login, tenant.id, origin);
   const identity = await finishLogin(tenant, attempt, newHash, session, keys);
@@ -163,17 +163,17 @@ const NO_USERNAME = '';
 export async function verifyPassword(
   slot: HashSlot,
   tenant: Tenant,
-  given: { username: string; password: string },
+  submitted: { username: string; password: string },
   address: string,
   refusal: () => Problem,
 ): Promise<{ attempt: Attempt; keys: ThrottleKeys }> {
-  const keys = throttleKeys(tenant.id, given.username, address);
-  const attempt = await beginLogin(tenant, POSSIBLE_USERNAME.test(given.username) ? given.username : NO_USERNAME, keys);
+  const keys = throttleKeys(tenant.id, submitted.username, address);
+  const attempt = await beginLogin(tenant, POSSIBLE_USERNAME.test(submitted.username) ? submitted.username : NO_USERNAME, keys);
   if (attempt.wait_s > 0)
-    throw new Problem('rate-limited', `Too many failed log-ins; try again in ${attempt.wait_s} s.`, {
+    throw new Problem('rate-limited', `Too many failed logins; try again in ${attempt.wait_s} s.`, {
       headers: { 'Retry-After': String(attempt.wait_s) },
     });
-  if (!(await slot.verify(given.password, attempt.password_hash))) throw refusal();
+  if (!(await slot.verify(submitted.password, attempt.password_hash))) throw refusal();
   return { attempt, keys };
 }
 

@@ -5,11 +5,11 @@ import { type Caller, type Principal, route } from './principal.ts';
 import { me, passwordBody, sessionPage, sessionParams, sessionQuery } from './schemas.ts';
 import { changePassword, clearFailures, endSessionById, endSessions, listSessions } from './users_sql.ts';
 
-const own = { tag: 'Authentication', access: 'any', limit: 'auth' } as const;
+const tagged = { tag: 'Authentication', access: 'any', limit: 'auth' } as const;
 
 export const meRoutes = (login: Login) => [
   route({
-    ...own,
+    ...tagged,
     method: 'GET',
     path: '/auth/me',
     operation: 'readMe',
@@ -19,7 +19,7 @@ export const meRoutes = (login: Login) => [
     handle: async ({ caller: { principal } }) => ({ body: { ...principal, rate_limit: allowanceOf(principal, login.settings) } }),
   }),
   route({
-    ...own,
+    ...tagged,
     method: 'PUT',
     path: '/auth/me/password',
     operation: 'changePassword',
@@ -35,7 +35,7 @@ export const meRoutes = (login: Login) => [
     },
   }),
   route({
-    ...own,
+    ...tagged,
     method: 'GET',
     path: '/auth/sessions',
     operation: 'listSessions',
@@ -49,7 +49,7 @@ export const meRoutes = (login: Login) => [
     },
   }),
   route({
-    ...own,
+    ...tagged,
     method: 'DELETE',
     path: '/auth/sessions',
     operation: 'endSessions',
@@ -65,7 +65,7 @@ export const meRoutes = (login: Login) => [
     },
   }),
   route({
-    ...own,
+    ...tagged,
     method: 'DELETE',
     path: '/auth/sessions/{session_id}',
     operation: 'endSession',
@@ -89,14 +89,14 @@ async function changeOwnPassword(
 ): Promise<void> {
   const { user_id, session_id, username } = requireSession(principal);
   requirePassword(body.new_password, username, 'new_password');
-  const given = { username, password: body.current_password };
-  // throttled like a log-in: otherwise a stolen access token could guess passwords without limit
+  const submitted = { username, password: body.current_password };
+  // throttled like a login: otherwise a stolen access token could guess passwords without limit
   const { attempt, keys, hash } = await login.hasher.withSlot(async (slot) => ({
-    ...(await verifyPassword(slot, tenant, given, address, wrongPassword)),
+    ...(await verifyPassword(slot, tenant, submitted, address, wrongPassword)),
     hash: await slot.hash(body.new_password),
   }));
   await tenant.write(async (db) => {
-    // locks the user before the failure counters, in the same order as a log-in
+    // locks the user before the failure counters, in the same order as a login
     if (!(await changePassword(db, tenant.id, user_id, attempt.password_hash!, hash))) throw wrongPassword();
     await clearFailures(db, keys);
     await endSessions(db, tenant.id, user_id, session_id);

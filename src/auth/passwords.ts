@@ -72,17 +72,17 @@ export function openHasher(cost: number, concurrency: number, queue: number): Ha
 }
 
 function limiter(concurrency: number, queue: number) {
-  let taken = 0;
+  let reserved = 0;
   let running = 0;
   const waiting: (() => void)[] = [];
   const withSlot = async <T>(work: () => Promise<T>): Promise<T> => {
-    if (taken >= concurrency + queue)
+    if (reserved >= concurrency + queue)
       throw new Problem('unavailable', 'Too many passwords are being verified.', { headers: { 'Retry-After': '2' } });
-    taken += 1;
+    reserved += 1;
     try {
       return await work();
     } finally {
-      taken -= 1;
+      reserved -= 1;
     }
   };
   const turn = async <T>(work: () => Promise<T>): Promise<T> => {

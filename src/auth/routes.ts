@@ -77,7 +77,7 @@ const tokenRoutes = (login: Login) => [
     description:
       'Concurrent requests with the same refresh token succeed for 10 seconds. Reuse after that time ends the session.',
     body: refreshBody,
-    // the log-in that began the session was audited; reuse of a stolen token is audited as a refusal
+    // the login that began the session was audited; reuse of a stolen token is audited as a refusal
     audit: false,
     tenantOf: ({ refresh_token }: { refresh_token: string }) => tenantOfSecret('ref', refresh_token),
     success: { status: 200, description: 'A new access token and refresh token', schema: tokenPair },

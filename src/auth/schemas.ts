@@ -23,8 +23,8 @@ const time = z.iso.datetime();
 
 /** Checks the password of a body that failed other checks too, so that all errors are reported at once. */
 function faultOf(body: unknown): string | undefined {
-  const given = body as { username?: unknown; password?: unknown };
-  return typeof given.password === 'string' ? passwordFault(given.password, String(given.username)) : undefined;
+  const fields = body as { username?: unknown; password?: unknown };
+  return typeof fields.password === 'string' ? passwordFault(fields.password, String(fields.username)) : undefined;
 }
 
 export const registerBody = z
@@ -47,24 +47,27 @@ export const passwordBody = z.strictObject({ current_password: password, new_pas
 export const resetBody = z.strictObject({ token: secret, new_password: password });
 
 export const tokenPair = z.object({
-  access_token: z.string(),
-  refresh_token: z.string(),
+  access_token: z.string().describe('Authenticates requests, as `Authorization: Bearer …`.'),
+  refresh_token: z.string().describe('`POST /auth/refresh` exchanges it for a new pair of tokens, once.'),
   token_type: z.literal('Bearer'),
   expires_in: z.int().meta({ description: 'Lifetime of the access token in seconds.' }),
   user: z.object({ user_id: z.string(), tenant_id: z.string(), username: z.string(), role }),
 });
 
-const rateLimit = z.strictObject({ max: z.int().min(1).max(100_000_000), window_ms: z.int().min(1000).max(86_400_000) });
+const rateLimit = z.strictObject({
+  max: z.int().min(1).max(100_000_000).describe('Number of requests in a window.'),
+  window_ms: z.int().min(1000).max(86_400_000).describe('Length of a window in milliseconds.'),
+});
 
 export const me = z.object({
   tenant_id: z.string(),
-  kind: z.enum(['user', 'key']),
-  id: z.string(),
+  kind: z.enum(['user', 'key']).describe('Type of the credential: an access token of a user, or an API key.'),
+  id: z.string().describe('The `user_id` of the user, or the `key_id` of the key.'),
   user_id: z.string().meta({ description: 'The user who logged in or who created the key.' }),
-  session_id: z.string().optional(),
+  session_id: z.string().optional().describe('The login session of the access token.'),
   username: z.string().optional(),
   role,
-  scopes: z.array(scope),
+  scopes: z.array(scope).describe('Permissions of the credential.'),
   subject: z.string().meta({ description: 'Default of `user_id` in events.' }),
   subjects: z
     .array(z.string())
@@ -84,11 +87,11 @@ export const me = z.object({
 const session = z.object({
   session_id: z.string(),
   user_agent: z.string().nullable(),
-  address: z.string().nullable(),
+  address: z.string().nullable().describe('Network address of the client at login.'),
   created_at: time,
-  used_at: time,
+  used_at: time.describe('Time of the last use, up to five minutes late.'),
   expires_at: time,
-  current: z.boolean(),
+  current: z.boolean().describe('True for the session of this request.'),
 });
 export const sessionPage = pageOf(session);
 export const sessionQuery = z.strictObject({ id: nameOf(64).optional() });
@@ -104,8 +107,8 @@ export const user = z.object({
   username: z.string(),
   email: z.string().nullable(),
   role,
-  subject: z.string(),
-  disabled: z.boolean(),
+  subject: z.string().describe('Name of the user in `user_id` of events and memories.'),
+  disabled: z.boolean().describe('A disabled user cannot log in, and the keys of the user do not work.'),
   created_at: time,
 });
 export type User = z.output<typeof user>;
@@ -114,7 +117,12 @@ export const userParams = z.strictObject({ user_id: nameOf(64) });
 export const userPatch = z
   .strictObject({ role: role.optional(), disabled: z.boolean().optional() })
   .refine((patch) => patch.role !== undefined || patch.disabled !== undefined, 'must contain role or disabled');
-export const reset = z.object({ reset_id: z.string(), token: z.string(), user_id: z.string(), expires_at: time });
+export const reset = z.object({
+  reset_id: z.string(),
+  token: z.string().describe('The secret with which the user sets a new password. Shown only in this response.'),
+  user_id: z.string(),
+  expires_at: time,
+});
 
 export const inviteBody = z.strictObject({
   role,
@@ -124,12 +132,12 @@ export const inviteBody = z.strictObject({
 const invite = z.object({
   invite_id: z.string(),
   role,
-  username: z.string().nullable(),
-  created_by: z.string(),
+  username: z.string().nullable().describe('The only username that can register with this invite, or null for any.'),
+  created_by: z.string().describe('The `user_id` of the user who created the invite.'),
   created_at: time,
   expires_at: time,
-  used_at: time.nullable(),
-  used_by: z.string().nullable(),
+  used_at: time.nullable().describe('Time of the registration, or null if the invite is unused.'),
+  used_by: z.string().nullable().describe('The `user_id` of the user who registered.'),
 });
 export type Invite = z.output<typeof invite>;
 export const invitePage = pageOf(invite);
@@ -157,7 +165,7 @@ export const keyBody = z.strictObject({
     .array(z.enum(channels))
     .min(1)
     .max(4)
-    .transform((given) => [...new Set(given)])
+    .transform((list) => [...new Set(list)])
     .optional()
     .describe('The channels in which the key can make requests. The default is all channels.'),
   expires_at: requestTime.optional(),
@@ -191,8 +199,8 @@ const apiKey = z.object({
   created_at: time,
   expires_at: time.nullable(),
   revoked_at: time.nullable(),
-  used_at: time.nullable(),
-  agent_id: z.string().nullable(),
+  used_at: time.nullable().describe('Time of the last use, up to five minutes late, or null if the key was never used.'),
+  agent_id: z.string().nullable().describe('The only agent that the key can act as, or null for any.'),
   rate_limit: rateLimit.nullable().describe('Separate rate limit of the key, or null if it shares the limit of its creator.'),
   signed: z.boolean().describe('Whether the key signs its requests.'),
 });

@@ -65,8 +65,8 @@ export function openTokens(settings: TokenSettings): Tokens {
   const verified = new LRUCache<string, Claims>({ max: 10_000 });
   return {
     lifetime_s: settings.lifetime_s,
-    sign: (own) =>
-      jwt.sign({ ...own, jti: newId('jti') }, active.key, {
+    sign: (identity) =>
+      jwt.sign({ ...identity, jti: newId('jti') }, active.key, {
         algorithm: 'HS256',
         keyid: active.kid,
         header: { alg: 'HS256', typ: TYPE },
@@ -87,8 +87,8 @@ export function openTokens(settings: TokenSettings): Tokens {
 /** Returns the tenant and session that a token claims, without verifying it. */
 export function claimedIdentityIn(token: string): { tenant_id: string; id: string } | undefined {
   if (token.length > MAX_TOKEN_BYTES) return undefined;
-  const said = claims.pick({ tid: true, sid: true }).loose().safeParse(jwt.decode(token)).data;
-  return said && { tenant_id: said.tid, id: said.sid };
+  const claimed = claims.pick({ tid: true, sid: true }).loose().safeParse(jwt.decode(token)).data;
+  return claimed && { tenant_id: claimed.tid, id: claimed.sid };
 }
 
 function verifyOnce(token: string, keys: Map<string, KeyObject>, settings: TokenSettings): Claims | undefined {

@@ -44,13 +44,13 @@ export function visibilityIn(principal: Principal, channel: Channel, at: FieldLo
  * to `requireSubjectFor`.
  */
 export function visibilityById(principal: Principal): Visibility {
-  const own = allowedChannels(principal);
-  const seen = new Set(own.flatMap((channel) => visibleChannels[channel]));
+  const usable = allowedChannels(principal);
+  const seen = new Set(usable.flatMap((channel) => visibleChannels[channel]));
   return {
     channels: [...seen],
-    sensitivities: [...(own.some((channel) => channel === 'team' || channel === 'private') ? upToHigh : upToLow), 'secret'],
+    sensitivities: [...(usable.some((channel) => channel === 'team' || channel === 'private') ? upToHigh : upToLow), 'secret'],
     subjects: isAdmin(principal) && principal.reading !== 'one' ? null : principal.subjects,
-    byId: { allowed: own, retracted: isAdmin(principal) },
+    byId: { allowed: usable, retracted: isAdmin(principal) },
   };
 }
 
@@ -79,16 +79,16 @@ export const isHiddenById = (blocked: string[] | null, allowed: Channel[]): bool
 export const isHiddenInLists = (
   blocked: string[] | null,
   allowed: Channel[],
-  of: { channel: Channel; sensitivity: string },
+  item: { channel: Channel; sensitivity: string },
 ): boolean =>
   blocked !== null &&
   allowed
-    .filter((each) => visibleChannels[each].includes(of.channel) && sensitivitiesIn(each).includes(of.sensitivity))
+    .filter((each) => visibleChannels[each].includes(item.channel) && sensitivitiesIn(each).includes(item.sensitivity))
     .every((each) => blocked.includes(each));
 
 /** Returns the visibility rule as SQL over the columns channel, user_id and sensitivity. `first` is the number of the first of three parameters. */
-export const visible = (first: number, of = ''): string =>
-  `visible(${of}channel, ${of}user_id, ${of}sensitivity, $${first}::text[], $${first + 1}::text[], $${first + 2}::text[])`;
+export const visible = (first: number, alias = ''): string =>
+  `visible(${alias}channel, ${alias}user_id, ${alias}sensitivity, $${first}::text[], $${first + 1}::text[], $${first + 2}::text[])`;
 
 export const visibilityValues = ({ channels, subjects, sensitivities }: Visibility): unknown[] => [
   channels,

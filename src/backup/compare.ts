@@ -3,15 +3,15 @@ import type { Fingerprint, Manifest } from './schemas.ts';
 type Named = Record<string, unknown>;
 
 /** Lists the differences between a manifest and a database, one line each. */
-export function differences(expected: Fingerprint, found: Fingerprint): string[] {
+export function differences(expected: Fingerprint, actual: Fingerprint): string[] {
   return [
-    ...differencesOf('table', 'name', expected.tables, found.tables),
-    ...differencesOf('tenant', 'tenant_id', expected.tenants, found.tenants),
+    ...differencesOf('table', 'name', expected.tables, actual.tables),
+    ...differencesOf('tenant', 'tenant_id', expected.tenants, actual.tenants),
   ];
 }
 
-function differencesOf(what: string, key: string, expected: Named[], found: Named[]): string[] {
-  const rest = new Map(found.map((one) => [one[key], one]));
+function differencesOf(what: string, key: string, expected: Named[], actual: Named[]): string[] {
+  const rest = new Map(actual.map((one) => [one[key], one]));
   const lines = expected.flatMap((one) => {
     const other = rest.get(one[key]);
     rest.delete(one[key]);
@@ -27,8 +27,8 @@ export function rowDifferences({ tables }: Manifest, rows: Map<string, number>):
   const known = new Set(tables.map(({ name }) => name));
   return [
     ...tables.flatMap(({ name, rows: expected }) => {
-      const found = rows.get(name) ?? 0;
-      return found === expected ? [] : `the dump has ${found} rows of ${name}, the manifest has ${expected}`;
+      const actual = rows.get(name) ?? 0;
+      return actual === expected ? [] : `the dump has ${actual} rows of ${name}, the manifest has ${expected}`;
     }),
     ...[...rows.keys()].filter((name) => !known.has(name)).map((name) => `the dump has ${name}, which is not in the manifest`),
   ];

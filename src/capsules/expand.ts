@@ -29,8 +29,8 @@ const ITEM = { maybe: ['content'], lists: ['refs'] };
 
 /** Returns the items in the order of the capsule, and undefined for each that is not available now. A capsule that has ended has none. */
 async function itemsOf(db: Db, tenant: string, row: CapsuleRow, shownIn: Channel[]): Promise<(ItemRow | undefined)[]> {
-  const found = row.status === 'active' ? await readItems(db, tenant, row.items, visibilityOf(row), shownIn) : [];
-  const readable = found.filter((item) => db.faultOf(item, ITEM) === undefined);
+  const rows = row.status === 'active' ? await readItems(db, tenant, row.items, visibilityOf(row), shownIn) : [];
+  const readable = rows.filter((item) => db.faultOf(item, ITEM) === undefined);
   const byId = new Map(readable.map((item) => [item.id, item]));
   return row.items.map((id) => byId.get(id));
 }

@@ -173,7 +173,7 @@ async function create(caller: Caller, body: CapsuleBody, idempotency: Idempotenc
   if (outcome.status === 'new') return { capsule_id, user_id, replay: false };
   assertWritten(outcome);
   const first = await tenant.read((db) => capsuleOf(db, tenant.id, outcome.seq));
-  if (first === undefined) throw new Problem('gone', 'The capsule of this Idempotency-Key no longer exists.');
+  if (first === undefined) throw new Problem('gone', 'The capsule that was created with this Idempotency-Key no longer exists.');
   return { capsule_id: first, user_id, replay: true };
 }
 
@@ -193,10 +193,10 @@ async function insert(
   const { audience, items, channel, project_id, tags, title, risks } = body;
   const agent_id = agentOf(principal, body.agent_id);
   const visibility = visibilityOfAuthor(principal, user_id, channel);
-  const found = await tenant.read((db) => readItems(db, tenant.id, items, visibility, [channel]));
+  const shareable = await tenant.read((db) => readItems(db, tenant.id, items, visibility, [channel]));
   refuseUnseen(
     items,
-    found.map(({ id }) => id),
+    shareable.map(({ id }) => id),
   );
   const people = audience === 'all' ? {} : audience;
   // the names of the readers are only in the table, where an erasure finds them
@@ -218,8 +218,8 @@ async function insert(
   ]);
 }
 
-function refuseUnseen(items: string[], found: string[]): void {
-  const seen = new Set(found);
+function refuseUnseen(items: string[], shareable: string[]): void {
+  const seen = new Set(shareable);
   const missing = items.flatMap((id, i) => (seen.has(id) ? [] : [`#/items/${i}`]));
   if (missing.length === 0) return;
   throw new Problem('not-found', 'A capsule can contain only items that its author can read and share.', {

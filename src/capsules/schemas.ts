@@ -91,12 +91,12 @@ const summary = z.object({
   seq: z.int().describe('Position of the event that created the capsule.'),
   status: z.enum(['active', 'revoked', 'expired']),
   title: z.string().nullable(),
-  risks: z.array(z.string()),
+  risks: z.array(z.string()).describe('Caveats for the readers.'),
   author: z.object({ user_id: z.string().optional(), agent_id: z.string().optional() }),
   audience: z
     .union([z.literal('all'), z.object({ agents: z.array(z.string()), users: z.array(z.string()) })])
     .optional()
-    .describe('Present only for the author and for admins.'),
+    .describe('The readers. Present only for the author and for admins.'),
   channel: z.enum(channels),
   project_id: z.string().optional(),
   tags: z.array(z.string()),

@@ -132,7 +132,7 @@ export interface ItemRow {
   occurred_at: string;
 }
 
-/** Most bytes shown of one item; a response has up to 200 items. */
+/** Maximum number of bytes shown of one item; a response has up to 200 items. */
 export const ITEM_BYTES = 16_384;
 
 // An event with its edits applied, unless an erasure or retention blanked it or an edit hides it in one of the channels $6.

@@ -80,12 +80,12 @@ interface RowFinding extends Finding {
 export async function* checkRows(tenant: Tenant): AsyncGenerator<Finding> {
   for (const noun of await nounsWith(tenant, 'check_rows'))
     for (let after: string | null = ''; after !== null; ) {
-      const found: RowFinding[] = await tenant.call<RowFinding>(
+      const findings: RowFinding[] = await tenant.call<RowFinding>(
         'select name, checked, wrong, sample, vital, last from check_rows($1, $2, $3, $4)',
         [tenant.id, noun, after, ROWS_PER_STEP],
       );
-      for (const { last, ...finding } of found) yield { noun, ...finding };
-      after = found[0]?.last ?? null;
+      for (const { last, ...finding } of findings) yield { noun, ...finding };
+      after = findings[0]?.last ?? null;
     }
 }
 
@@ -93,9 +93,9 @@ export async function* checkRows(tenant: Tenant): AsyncGenerator<Finding> {
 const UNREADABLE = 'unreadable_rows';
 
 export async function checkReadable(tenant: Tenant, { from, to, rows }: SeqRange): Promise<Finding> {
-  const found = await findUnreadable(tenant, from, to);
-  const sample = found.map(({ seq, event_id, reason }) => ({ seq, event_id, reason }));
-  return { name: UNREADABLE, checked: rows, wrong: found.length, sample };
+  const unreadable = await findUnreadable(tenant, from, to);
+  const sample = unreadable.map(({ seq, event_id, reason }) => ({ seq, event_id, reason }));
+  return { name: UNREADABLE, checked: rows, wrong: unreadable.length, sample };
 }
 
 /** Finds rows that the API cannot return, in a page of one kind of row that starts after an id. */

@@ -24,10 +24,10 @@ export interface Claim {
 
 /** Returns the ids of the conflicting claims for each claim that is in a conflict. */
 export function* findConflicts(claims: Claim[]): Steps<Map<string, string[]>> {
-  const found = new Map<string, string[]>();
+  const conflicts = new Map<string, string[]>();
   const add = (id: string, other: string) => {
-    const others = found.get(id) ?? [];
-    if (id !== other && !others.includes(other)) found.set(id, [...others, other]);
+    const others = conflicts.get(id) ?? [];
+    if (id !== other && !others.includes(other)) conflicts.set(id, [...others, other]);
   };
   for (const [id, other] of declaredConflicts(claims)) add(id, other);
   const conflicting = [...conflictingValues(claims), ...(yield* conflictingMeasures(claims))];
@@ -35,7 +35,7 @@ export function* findConflicts(claims: Claim[]): Steps<Map<string, string[]>> {
     add(a.id, b.id);
     add(b.id, a.id);
   }
-  return found;
+  return conflicts;
 }
 
 /** Returns the declared contradictions as pairs of ids, in both directions if both claims are present. */

@@ -39,10 +39,13 @@ export const contextBodyOf = (maxTokens: number) =>
   z
     .strictObject({
       session_id: name('the session whose last events the context includes').default('default'),
-      channel: z.enum(channels).default('private').describe('the channel in which the context will be shown'),
+      channel: z
+        .enum(channels)
+        .default('private')
+        .describe('the audience of the context, which contains only items that are visible in this channel'),
       ...queryFields(z.string().max(65_536), 'the topic of the next step; without it, no evidence is retrieved'),
       intent: name(
-        `what the context is for: ${strategyList}; any other value is the default, the setting CONTEXT_STRATEGY`,
+        `the purpose of the context, which selects the strategy: ${strategyList}; any other value is the default, the setting CONTEXT_STRATEGY`,
       ).optional(),
       retrieval_strategy: nameOf()
         .refine(isStrategy, `must be one of ${strategyNames.map((strategy) => JSON.stringify(strategy)).join(', ')}`)
@@ -86,7 +89,7 @@ export const contextQuery = z.strictObject({
 const item = z.object({
   type: z.enum(itemTypes),
   text: z.string(),
-  token_count: z.int(),
+  token_count: z.int().describe('the exact number of tokens of the rendered item'),
   refs: z.array(z.string()).describe('ids of the item itself, then of what it cites'),
   memory_id: z.string().optional(),
   scope: z.string().optional(),
@@ -126,29 +129,31 @@ export const profile = z
 export const context = z
   .object({
     context_id: z.string(),
-    budget_tokens: z.int(),
+    budget_tokens: z.int().describe('the budget of the request (`max_tokens`)'),
     token_used: z.int().describe('the exact number of tokens of the rendered context'),
     answered: z.boolean().describe('true if the search found anything; without a query, true if the context has items'),
     degraded,
     sections: z.array(section),
     omissions: z.array(
       z.object({
-        reason: z.enum(['budget', 'duplicate', 'truncated', 'superseded', 'ungrounded']),
-        count: z.int(),
-        candidates: z.array(z.string()),
-        artifact_id: z.string().optional(),
+        reason: z
+          .enum(['budget', 'duplicate', 'truncated', 'superseded', 'ungrounded'])
+          .describe('`truncated`: only the beginning is included; `ungrounded`: a claim without a source'),
+        count: z.int().describe('the number of omitted items'),
+        candidates: z.array(z.string()).describe('ids of the omitted items, or of the first ones'),
+        artifact_id: z.string().optional().describe('the artifact with the whole content'),
       }),
     ),
     provenance: z.object({
       intent: z.enum(strategyNames).describe('the strategy that was applied'),
-      query_terms: z.array(z.string()),
-      candidate_pool_size: z.int(),
-      retrieved: z.int(),
-      deduplicated: z.int(),
-      filters: z.record(z.string(), z.unknown()),
-      scoring: z.record(z.string(), z.unknown()),
-      as_of_seq: z.int(),
+      query_terms: z.array(z.string()).describe('the words of the query that were searched for, stemmed'),
+      candidate_pool_size: z.int().describe('the number of ranked passages; without a query, of events that were read'),
+      retrieved: z.int().describe('the number of hits of the search'),
+      deduplicated: z.int().describe('the number of candidates that were dropped as duplicates or because of `min_score`'),
+      filters: z.record(z.string(), z.unknown()).describe('the restrictions that applied'),
+      scoring: z.record(z.string(), z.unknown()).describe('the parameters of the ranking'),
+      as_of_seq: z.int().describe('the last position of the log that was read'),
     }),
-    text: z.string().optional(),
+    text: z.string().optional().describe('the context as one string, with `render=text`'),
   })
   .meta({ id: 'Context' });

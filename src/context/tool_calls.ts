@@ -49,8 +49,8 @@ interface RankedPart {
 function bestOccurrences(parts: RankedPart[]): Item[] {
   const best = new Map<number, number>();
   for (const { item, rank } of parts) best.set(item.toolPart!.seq, Math.min(rank, best.get(item.toolPart!.seq) ?? rank));
-  const kept = parts.filter(({ item, rank }) => best.get(item.toolPart!.seq) === rank).map(({ item }) => item);
-  return kept.toSorted((a, b) => a.toolPart!.seq - b.toolPart!.seq || a.toolPart!.ordinal - b.toolPart!.ordinal);
+  const occurrences = parts.filter(({ item, rank }) => best.get(item.toolPart!.seq) === rank).map(({ item }) => item);
+  return occurrences.toSorted((a, b) => a.toolPart!.seq - b.toolPart!.seq || a.toolPart!.ordinal - b.toolPart!.ordinal);
 }
 
 /** Returns undefined if the call itself is not among the parts: its results then stay separate items that name the call. */

@@ -82,11 +82,11 @@ function forkEngine(dir: string): ChildProcess {
 }
 
 function keepStderr(child: ChildProcess): () => string {
-  let kept = '';
+  let stderr = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    kept = (kept + text).slice(-STDERR_KEPT);
+    stderr = (stderr + text).slice(-STDERR_KEPT);
   });
-  return () => (kept ? `: ${kept.trim()}` : '');
+  return () => (stderr ? `: ${stderr.trim()}` : '');
 }
 
 function handleOf(child: ChildProcess, dir: string, connection: EmbeddedConnection, exited: Promise<string>): Embedded {

@@ -29,10 +29,10 @@ const definedNames = (sql: string): string[] => [...sql.matchAll(DEFINITION)].ma
 
 /** Reads the files of a release in the order in which they are applied. `root` contains the folders: `src` or `dist`. */
 export async function readFunctions(root: string, folders: readonly string[]): Promise<FunctionFile[]> {
-  const found = folders.filter((folder) => existsSync(join(root, folder, 'functions.sql')));
-  if (existsSync(join(root, 'db')) && !found.includes('db'))
+  const existing = folders.filter((folder) => existsSync(join(root, folder, 'functions.sql')));
+  if (existsSync(join(root, 'db')) && !existing.includes('db'))
     throw new SchemaError(`${root}/db has no functions.sql: the build is incomplete, run \`npm run build\`.`);
-  const files = await Promise.all(found.map((folder) => readFunctionFile(root, folder)));
+  const files = await Promise.all(existing.map((folder) => readFunctionFile(root, folder)));
   assertDefinedOnce(files);
   return files;
 }

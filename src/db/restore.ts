@@ -24,5 +24,5 @@ export async function assertConfirmed(client: pg.ClientBase): Promise<void> {
 /** Confirms that the erasures were replayed, or that there are none. */
 export const confirmRestore = (pool: Pool): Promise<unknown> => pool.using((client) => client.query('select confirm_restore()'));
 
-/** For scripts/restore.sh: requires a confirmation, whatever the dump contains. */
+/** For scripts/restore.sh: requires a confirmation, regardless of what the dump contains. */
 export const awaitReplay = (client: pg.ClientBase): Promise<unknown> => client.query('select await_replay()');

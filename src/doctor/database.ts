@@ -131,9 +131,9 @@ async function checkSchema(client: Client, db: Db, server: Server): Promise<Find
 async function checkMigrations(client: Client): Promise<{ findings: Finding[]; applied_at?: string }> {
   try {
     const { pending, newer, applied, code_version, functions } = await migrationStatus(client);
-    const found: Finding[] = [];
+    const findings: Finding[] = [];
     if (pending.length > 0)
-      found.push(
+      findings.push(
         failed(
           'migrations',
           `${pending.length} are pending, from ${pending[0]!.name} on`,
@@ -141,7 +141,7 @@ async function checkMigrations(client: Client): Promise<{ findings: Finding[]; a
         ),
       );
     else if (functions.pending.length > 0)
-      found.push(
+      findings.push(
         failed(
           'migrations',
           `the SQL functions of ${functions.pending.map(({ folder }) => folder).join(', ')} are older than this release`,
@@ -149,7 +149,7 @@ async function checkMigrations(client: Client): Promise<{ findings: Finding[]; a
         ),
       );
     if (newer.length > 0)
-      found.push(
+      findings.push(
         warning(
           'migrations',
           `the database has ${newer.length} of a newer release, which are compatible with this one`,
@@ -158,7 +158,7 @@ async function checkMigrations(client: Client): Promise<{ findings: Finding[]; a
       );
     const applied_at = [...applied, ...newer].at(-1)?.applied_at;
     return {
-      findings: findingsOrOk('migrations', `${code_version} applied, none modified`, found),
+      findings: findingsOrOk('migrations', `${code_version} applied, none modified`, findings),
       ...(applied_at && { applied_at }),
     };
   } catch (error) {
@@ -194,7 +194,7 @@ async function checkRoles(db: Db, { login, migrated }: Server): Promise<Finding[
 async function checkRowSecurity(db: Db, servable: boolean): Promise<Finding[]> {
   const tables = await readTables(db);
   const open = tables.filter(({ has_policy }) => !has_policy);
-  const found = open.map(({ name }) =>
+  const findings = open.map(({ name }) =>
     failed(
       'wall',
       `row-level security of ${name} is not forced, or its policy is missing`,
@@ -202,8 +202,10 @@ async function checkRowSecurity(db: Db, servable: boolean): Promise<Finding[]> {
     ),
   );
   if (servable && (await seenWithoutTenant(db)))
-    found.push(failed('wall', `${SERVING_ROLE} sees rows without a tenant`, `psql -c '\\d+ events'   # stop the daemons first`));
-  return findingsOrOk('wall', `${tables.length} tables have row-level security; no rows are visible without a tenant`, found);
+    findings.push(
+      failed('wall', `${SERVING_ROLE} sees rows without a tenant`, `psql -c '\\d+ events'   # stop the daemons first`),
+    );
+  return findingsOrOk('wall', `${tables.length} tables have row-level security; no rows are visible without a tenant`, findings);
 }
 
 const checkRole = ({ name, superuser, bypasses, can_login }: Role): Finding[] =>

@@ -12,8 +12,8 @@ export const warning = (check: string, says: string, next: string): Finding => (
 export const failed = (check: string, says: string, next: string): Finding => ({ check, state: 'failed', says, next });
 
 /** Returns the findings, or `ok` if there are none. */
-export const findingsOrOk = (check: string, says: string, found: Finding[]): Finding[] =>
-  found.length > 0 ? found : [ok(check, says)];
+export const findingsOrOk = (check: string, says: string, findings: Finding[]): Finding[] =>
+  findings.length > 0 ? findings : [ok(check, says)];
 
 /** Returns the command line of one of the service's scripts. The production image has neither npm nor tsx. */
 export const command = (script: string, args = ''): string =>

@@ -58,12 +58,12 @@ async function withTimeout(name: string, check: () => Finding[] | Promise<Findin
 function checkSettings(config: Config): Finding[] {
   const { NODE_ENV, PGHOST, DATABASE_URL } = config;
   const usesServer = PGHOST !== undefined || DATABASE_URL !== undefined;
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (usesServer && NODE_ENV !== 'production')
-    found.push(warning('settings', `NODE_ENV is ${NODE_ENV}: weak secrets are accepted`, 'NODE_ENV=production'));
-  if (!config.RATE_LIMIT_ENABLED) found.push(warning('settings', 'rate limits are disabled', 'RATE_LIMIT_ENABLED=true'));
+    findings.push(warning('settings', `NODE_ENV is ${NODE_ENV}: weak secrets are accepted`, 'NODE_ENV=production'));
+  if (!config.RATE_LIMIT_ENABLED) findings.push(warning('settings', 'rate limits are disabled', 'RATE_LIMIT_ENABLED=true'));
   if (NODE_ENV === 'production' && config.TRUST_PROXY_HOPS === 0)
-    found.push(
+    findings.push(
       warning(
         'settings',
         'TRUST_PROXY_HOPS is 0: behind nginx all clients share the limit of one address',
@@ -71,8 +71,8 @@ function checkSettings(config: Config): Finding[] {
       ),
     );
   if (NODE_ENV === 'production' && !usesServer)
-    found.push(warning('settings', 'the embedded database does not survive a power cut', 'PGHOST=…   # docs/postgresql.md'));
-  return findingsOrOk('settings', `${NODE_ENV}, ${usesServer ? 'PostgreSQL' : 'the embedded database'}`, found);
+    findings.push(warning('settings', 'the embedded database does not survive a power cut', 'PGHOST=…   # docs/postgresql.md'));
+  return findingsOrOk('settings', `${NODE_ENV}, ${usesServer ? 'PostgreSQL' : 'the embedded database'}`, findings);
 }
 
 async function checkRedis({ REDIS_URL, RATE_LIMIT_ENABLED }: Config): Promise<Finding[]> {

@@ -20,13 +20,13 @@ export function checkDisk(config: Config): Finding[] {
   ]);
   return [...places].reverse().flatMap(([dir, name]) => {
     const there = nearest(dir);
-    const found = checkSpace('disk', there, `${name} (${dir})`);
+    const findings = checkSpace('disk', there, `${name} (${dir})`);
     try {
       accessSync(there, constants.W_OK);
     } catch {
-      found.unshift(failed('disk', `${name} (${dir}) is not writable`, `chown -R "$(id -un)" ${there}`));
+      findings.unshift(failed('disk', `${name} (${dir}) is not writable`, `chown -R "$(id -un)" ${there}`));
     }
-    return found;
+    return findings;
   });
 }
 

@@ -13,9 +13,13 @@ const MIN_PASSWORD_CHARACTERS = 12;
 const keyNames = ['JWT_SECRET', 'JWT_SECRET_NEXT', 'ENCRYPTION_KEY', 'AUDIT_KEY'] as const;
 
 export function checkSecrets(config: Config): Finding[] {
-  const found = [...keyNames.flatMap((name) => checkKey(name, config[name])), ...checkAbsent(config), ...checkDuplicates(config)];
+  const findings = [
+    ...keyNames.flatMap((name) => checkKey(name, config[name])),
+    ...checkAbsent(config),
+    ...checkDuplicates(config),
+  ];
   return [
-    ...findingsOrOk('secrets', `${keyNames.filter((name) => config[name]).join(', ') || 'generated for development'}`, found),
+    ...findingsOrOk('secrets', `${keyNames.filter((name) => config[name]).join(', ') || 'generated for development'}`, findings),
     ...checkPassword(config),
   ];
 }

@@ -20,8 +20,8 @@ const apply = (...statements: string[]) => `psql -U postgres ${statements.map((o
 
 export function checkServer(server: Server, where: string): Finding[] {
   const { version, encoding, time_zone, database_bytes, database, login } = server;
-  const found: Finding[] = [];
-  const add = (wrong: boolean, finding: Finding) => wrong && found.push(finding);
+  const findings: Finding[] = [];
+  const add = (wrong: boolean, finding: Finding) => wrong && findings.push(finding);
   add(
     server.major < OLDEST_MAJOR,
     failed(
@@ -56,7 +56,7 @@ export function checkServer(server: Server, where: string): Finding[] {
   );
   const size = `${Math.ceil(database_bytes / MIB)} MiB`;
   return [
-    ...findingsOrOk('database', `PostgreSQL ${version} ${where}, ${encoding}, ${time_zone}, ${size}`, found),
+    ...findingsOrOk('database', `PostgreSQL ${version} ${where}, ${encoding}, ${time_zone}, ${size}`, findings),
     ...checkLogin(server),
   ];
 }
@@ -75,21 +75,21 @@ const checkLogin = ({ superuser, login }: Server): Finding[] =>
 /** Checks that an acknowledged write survives a power cut. */
 export function checkDurability(settings: Settings): Finding[] {
   const off = ['fsync', 'full_page_writes', 'synchronous_commit'].filter((name) => settings.get(name) === 'off');
-  const found = off.map((name) =>
+  const findings = off.map((name) =>
     failed(
       'durability',
       `${name} is off: acknowledged writes can be lost`,
       apply(`alter system reset ${name}`, 'select pg_reload_conf()'),
     ),
   );
-  return findingsOrOk('durability', 'a commit is on the disk before it is acknowledged', found);
+  return findingsOrOk('durability', 'a commit is on the disk before it is acknowledged', findings);
 }
 
 /** Checks for defaults that are too small for production. */
 export function checkTuning(settings: Settings): Finding[] {
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (Number(settings.get('shared_buffers')) <= DEFAULT_SHARED_BLOCKS)
-    found.push(
+    findings.push(
       warning(
         'tuning',
         'shared_buffers is the default of 128 MB or less',
@@ -97,14 +97,14 @@ export function checkTuning(settings: Settings): Finding[] {
       ),
     );
   if (settings.get('log_min_duration_statement') === '-1')
-    found.push(
+    findings.push(
       warning(
         'tuning',
         'slow statements are not logged',
         apply(`alter system set log_min_duration_statement = '500ms'`, 'select pg_reload_conf()'),
       ),
     );
-  return findingsOrOk('tuning', 'buffers and the log of slow statements are set', found);
+  return findingsOrOk('tuning', 'buffers and the log of slow statements are set', findings);
 }
 
 export function checkConnections(server: Server, settings: Settings, config: Config, daemons: number): Finding[] {
@@ -141,7 +141,7 @@ export function checkConnections(server: Server, settings: Settings, config: Con
 
 /** Checks the settings that apply to statements of the daemon, read through a pool like the daemon's. */
 export function checkStatements(settings: Settings, login: string, user: string, role: string, { PG_POOLER }: Config): Finding[] {
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   const expected = {
     jit: 'off',
     idle_in_transaction_session_timeout: '10000',
@@ -152,7 +152,7 @@ export function checkStatements(settings: Settings, login: string, user: string,
     const is = settings.get(name)!;
     if (value === undefined ? is !== '0' : is === value || (name !== 'jit' && is !== '0')) continue;
     const setting = { jit: 'off', idle_in_transaction_session_timeout: '10s', lock_timeout: '2s', statement_timeout: '5s' }[name];
-    found.push(
+    findings.push(
       warning(
         'statements',
         `${name} is ${is}${PG_POOLER ? ': a pooler drops the options of the daemon' : ''}`,
@@ -161,12 +161,14 @@ export function checkStatements(settings: Settings, login: string, user: string,
     );
   }
   if (!PG_POOLER && user !== role)
-    found.push(failed('statements', `they run as ${user}, not as ${role}: a pooler drops the startup options`, 'PG_POOLER=true'));
+    findings.push(
+      failed('statements', `they run as ${user}, not as ${role}: a pooler drops the startup options`, 'PG_POOLER=true'),
+    );
   const ms = (name: string) => `${name} ${settings.get(name)} ms`;
   return findingsOrOk(
     'statements',
     ['jit off', ms('statement_timeout'), ms('lock_timeout'), ms('idle_in_transaction_session_timeout')].join(', '),
-    found,
+    findings,
   );
 }
 
@@ -177,16 +179,16 @@ export function checkClock(now: string, local: [number, number], earlier: { what
   const skew = theirs < before ? theirs - before : theirs > after ? theirs - after : 0;
   const look = 'timedatectl; chronyc tracking   # here and on the database server';
   const says = `the database's clock is ${Math.abs(skew)} ms ${skew < 0 ? 'behind' : 'ahead of'} this one`;
-  const found: Finding[] = [];
-  if (Math.abs(skew) > WORST_SKEW_MS) found.push(failed('clock', says, look));
-  else if (Math.abs(skew) > SKEW_MS) found.push(warning('clock', says, look));
+  const findings: Finding[] = [];
+  if (Math.abs(skew) > WORST_SKEW_MS) findings.push(failed('clock', says, look));
+  else if (Math.abs(skew) > SKEW_MS) findings.push(warning('clock', says, look));
   for (const { what, at } of earlier)
     if (Date.parse(at) > theirs + SKEW_MS)
-      found.push(failed('clock', `the clock of the database was set back: ${what} at ${at}, and now it is ${now}`, look));
+      findings.push(failed('clock', `the clock of the database was set back: ${what} at ${at}, and now it is ${now}`, look));
   return findingsOrOk(
     'clock',
     skew === 0 ? 'the clocks of this machine and the database agree, and neither was set back' : says,
-    found,
+    findings,
   );
 }
 

@@ -255,7 +255,7 @@ begin
       select count(*)
       from edits d left join api_keys k on k.tenant_id = d.tenant_id and k.key_id = d.principal
       where d.tenant_id = p_tenant and d.seq = v_edit.seq and d.status = 'pending' and coalesce(k.created_by, d.principal) = p_user) then
-      raise exception '% of your edits of this event are already pending', p_waiting using errcode = 'AM409';
+      raise exception 'you already have % pending edits of this event', p_waiting using errcode = 'AM409';
     end if;
     if v_edit.status = 'approved' then
       v_edit.approved_seq := v_edit.last_seq;

@@ -58,8 +58,8 @@ export const editRoutes = [
     query: listQuery,
     success: { status: 200, description: 'A page of edits', schema: pageOf(edit) },
     problems: ['validation'],
-    handle: async ({ caller: given, query: { cursor, limit, user_id, all_users, ...filter } }) => {
-      const caller = onBehalf(given, { user_id, all_users });
+    handle: async ({ caller: authenticated, query: { cursor, limit, user_id, all_users, ...filter } }) => {
+      const caller = onBehalf(authenticated, { user_id, all_users });
       requireNamedSubject(caller.principal);
       const before = cursor === undefined ? undefined : Number(decodeCursor(cursor, ['number'])[0]);
       const rows = await caller.tenant.read((db) =>
@@ -80,8 +80,8 @@ export const editRoutes = [
     success: { status: 200, description: 'The edit', schema: edit },
     problems: ['validation', 'forbidden', 'not-found'],
     handle: async ({ caller, params, query }) => {
-      const found = await mustRead(onBehalf(caller, query), params.edit_id);
-      return { body: found, headers: headersOf(found) };
+      const current = await mustRead(onBehalf(caller, query), params.edit_id);
+      return { body: current, headers: headersOf(current) };
     },
   }),
   decision('approve', 'approved', 'Approve a pending edit', 'The edit applies to all reads immediately.'),
@@ -107,15 +107,15 @@ function decision(verb: string, status: Status, summary: string, description = '
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'precondition-failed', 'quota-exceeded'],
     handle: async ({ caller: original, params, query, req, idempotency }) => {
       const caller = onBehalf(original, query);
-      const found = await mustRead(caller, params.edit_id);
-      requireChannel(caller.principal, found.channel);
-      const about = { memory_id: null, user_id: null, agent_id: null, project_id: null, ...found };
-      const entries = [editEntry(caller.principal, status, about, found)];
+      const current = await mustRead(caller, params.edit_id);
+      requireChannel(caller.principal, current.channel);
+      const about = { memory_id: null, user_id: null, agent_id: null, project_id: null, ...current };
+      const entries = [editEntry(caller.principal, status, about, current)];
       const unit = unitOf(idempotency, entries, bytesOf(entries));
-      const version = expectedVersion(ifMatchOf(req), found);
-      const outcome = await decideEdit(caller.tenant, unit, found.edit_id, { status, by: actorOf(caller.principal), version });
+      const version = expectedVersion(ifMatchOf(req), current);
+      const outcome = await decideEdit(caller.tenant, unit, current.edit_id, { status, by: actorOf(caller.principal), version });
       assertWritten(outcome);
-      const now = await mustRead(caller, found.edit_id);
+      const now = await mustRead(caller, current.edit_id);
       const replay = outcome.status === 'replay';
       return { body: now, headers: headersOf(now, replay), audit: factsOf(now, replay) };
     },
@@ -133,10 +133,10 @@ const readerOf = ({ principal }: Caller): Reader => ({
 });
 
 async function mustRead(caller: Caller, edit_id: string): Promise<Edit> {
-  const found = await caller.tenant.read((db) => readEdit(db, caller.tenant.id, readerOf(caller), { edit_id }));
-  if (!found) throw new Problem('not-found', 'There is no edit with this id.');
-  requireSubjectFor(caller.principal, found);
-  return found;
+  const current = await caller.tenant.read((db) => readEdit(db, caller.tenant.id, readerOf(caller), { edit_id }));
+  if (!current) throw new Problem('not-found', 'There is no edit with this id.');
+  requireSubjectFor(caller.principal, current);
+  return current;
 }
 
 async function propose(
@@ -170,7 +170,7 @@ async function propose(
 async function answer({ tenant }: Caller, reader: Reader, outcome: Outcome) {
   assertWritten(outcome);
   const proposed = await tenant.read((db) => readEdit(db, tenant.id, reader, { seq: outcome.seq }));
-  if (!proposed) throw new Problem('gone', 'The edit of this Idempotency-Key no longer exists.');
+  if (!proposed) throw new Problem('gone', 'The edit that was proposed with this Idempotency-Key no longer exists.');
   return { proposed, replay: outcome.status === 'replay' };
 }
 
@@ -180,7 +180,7 @@ function rowOf({ principal }: Caller, body: NewEdit, target: TargetRow): NewRow 
   const passages = body.op === 'amend' ? passagesOf({ kind, actor_id, tags, content }) : null;
   if (passages && about.ordinal !== null && passages.length > 1)
     throw new Problem('validation', 'The text is too long for a passage; amend the event instead.', {
-      errors: [{ pointer: '#/patch/text', detail: 'must have at most about 190 tokens to replace one of several passages' }],
+      errors: [{ pointer: '#/patch/text', detail: 'must have at most about 190 tokens, because the event has other passages' }],
     });
   return {
     ...about,

@@ -61,10 +61,10 @@ export const edit = z
   .object({
     edit_id: z.string(),
     status: z.enum(statuses),
-    version: z.int(),
-    target: z.string(),
+    version: z.int().describe('Increases with each decision. The `ETag` contains it.'),
+    target: z.string().describe('Id of the passage, memory or event, as in the proposal.'),
     event_id: z.string().describe('The event whose passages the edit applies to.'),
-    memory_id: z.string().optional(),
+    memory_id: z.string().optional().describe('The memory that the edit applies to.'),
     op: z.enum(ops),
     reason: z.string(),
     patch: z
@@ -79,7 +79,7 @@ export const edit = z
     project_id: z.string().optional(),
     sensitivity: z.string(),
     proposed_by: actor,
-    decided_by: actor.optional(),
+    decided_by: actor.optional().describe('Who approved, rejected or reverted the edit.'),
     seq: z.int().describe('Position of the event that proposed the edit.'),
     last_seq: z.int().describe('Position of the latest event about the edit.'),
     created_at: z.string(),

@@ -66,7 +66,7 @@ export interface NewRow extends Omit<TargetRow, 'kind' | 'actor_id' | 'tags' | '
   decided_by: { type: string; id: string } | null;
 }
 
-/** Most pending proposals of one user for an event, for admins and others. */
+/** Maximum number of pending proposals of one user for an event, for admins and others. */
 const MAX_PENDING = { admin: 100, other: 5 };
 
 export const proposeEdit = (

@@ -12,7 +12,7 @@ export interface DeletionNeeds {
 
 /**
  * Records in the ledger that a tenant is about to be deleted. The returned function records that it was deleted. Without these entries a
- * restored older backup would bring the tenant back with all its log-ins. Without a key the tenant is deleted anyway, with a warning.
+ * restored older backup would bring the tenant back with all its logins. Without a key the tenant is deleted anyway, with a warning.
  */
 export const announceDeletion =
   ({ seal, ledger, warn }: DeletionNeeds) =>

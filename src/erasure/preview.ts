@@ -39,9 +39,9 @@ export async function runPreview({ countAudit }: PreviewNeeds, job: Job<PreviewI
     const accounts = kind === 'user_id' ? await readAccounts(tenant, subject) : [];
     counts.audit_entries = await countAudit(tenant, { kind, id: subject, accounts });
   }
-  const kept = input.keep_shared && { kept_shared: await listShared(tenant, job.id) };
+  const shared = input.keep_shared && { kept_shared: await listShared(tenant, job.id) };
   await dropMarks(tenant, job.id);
-  return { kind, subject_hash: name, counts, ...kept };
+  return { kind, subject_hash: name, counts, ...shared };
 }
 
 async function begin(job: Job<PreviewInput, Cursor>): Promise<Cursor> {

@@ -17,18 +17,18 @@ export async function renameKept(job: Job<ErasureInput, Cursor>, from: Cursor): 
   let cursor: Cursor = { ...from, renamed_upto: from.renamed_upto ?? 0 };
   for (let tries = 0; ; ) {
     if (job.stopped()) throw new JobStopped();
-    const found = await readSharedEvents(job.tenant, job.id, cursor.renamed_upto!, EVENTS_PER_STEP);
-    if (found.length === 0) return cursor;
+    const events = await readSharedEvents(job.tenant, job.id, cursor.renamed_upto!, EVENTS_PER_STEP);
+    if (events.length === 0) return cursor;
     const docs: SharedEvent[] = [];
-    for (const { seq, was, parts } of found) {
+    for (const { seq, was, parts } of events) {
       docs.push({ seq, was, parts: rename(parts) });
       await breathe();
     }
-    const next = { ...cursor, renamed_upto: found.at(-1)!.seq };
+    const next = { ...cursor, renamed_upto: events.at(-1)!.seq };
     const { leased, stale } = await renameShared(job, next, docs);
     if (!leased) throw new JobStopped();
     if (stale === 0) [cursor, tries] = [next, 0];
     else if (++tries === MAX_TRIES)
-      throw new Problem('unavailable', 'The retained items are being edited. The erasure continues later.');
+      throw new Problem('unavailable', 'Other requests keep changing the items that the erasure retains. It continues later.');
   }
 }

@@ -70,10 +70,10 @@ export function replaceNames(names: string[], by: string): (parts: Parts) => Par
   const inPart = (_: string, each: unknown) => walk(each, true);
   const content = (value: Json): Json =>
     members(value, (key, each) => (NESTED_OBJECTS.has(key) && isObject(each) ? members(each, inPart) : walk(each, true)));
-  return ({ fields, content: own, metadata, chunks, overlay, edits, ...others }) => ({
+  return ({ fields, content: original, metadata, chunks, overlay, edits, ...others }) => ({
     ...Object.fromEntries(Object.entries(others).map(([noun, each]) => [noun, walk(each, true)])),
     fields: walk(fields, false) as Json,
-    content: isObject(own) ? content(own) : (walk(own, true) as Json),
+    content: isObject(original) ? content(original) : (walk(original, true) as Json),
     metadata: walk(metadata, true),
     chunks: chunks.map(([ordinal, passage, surroundings]) => [ordinal, text(passage), header(surroundings)]),
     overlay: overlay && { content: overlay.content && content(overlay.content), base: passages(overlay.base) },

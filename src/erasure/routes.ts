@@ -58,14 +58,14 @@ export const erasureRoutes = (jobs: Jobs, seal: Seal | undefined) => [
     handle: async ({ caller: { tenant, principal }, body, idempotency }) => {
       const subject = subjectOf(body);
       const name = pseudonymOf(requireSeal(seal), tenant.id, subject);
-      const kept = body.keep_shared && { keep_shared: true };
-      const audit = { kind: subject.kind, subject_hash: name, ...kept };
+      const option = body.keep_shared && { keep_shared: true };
+      const audit = { kind: subject.kind, subject_hash: name, ...option };
       // checked again by the job, which would fail
       if (subject.kind === 'user_id' && (await isLastOwner(tenant, subject.id)))
         throw new Problem('conflict', 'The user is the last owner; make another user an owner first.');
-      const input = { kind: subject.kind, subject: subject.id, name, ...kept };
+      const input = { kind: subject.kind, subject: subject.id, name, ...option };
       if (body.dry_run) {
-        const { job_id, found } = await startAndWait<Preview>(
+        const { job_id, result } = await startAndWait<Preview>(
           jobs,
           tenant,
           'erasure_preview',
@@ -73,7 +73,7 @@ export const erasureRoutes = (jobs: Jobs, seal: Seal | undefined) => [
           principal.id,
         );
         const metadata = { audit, action: 'erasure.previewed' as const };
-        return found ? { status: 200, body: found, ...metadata } : { ...acceptedReply(job_id, false), ...metadata };
+        return result ? { status: 200, body: result, ...metadata } : { ...acceptedReply(job_id, false), ...metadata };
       }
       const begun_by = pseudonymOf(requireSeal(seal), tenant.id, { kind: 'user_id', id: principal.subject });
       const { job_id, replay } = await jobs.start(tenant, 'erasure', { ...input, begun_by }, principal.id, idempotency);

@@ -58,7 +58,12 @@ const keptShared = z
 export type KeptShared = z.output<typeof keptShared>;
 
 export const preview = z
-  .object({ kind: z.enum(subjectKinds), subject_hash: z.string(), counts, kept_shared: keptShared.optional() })
+  .object({
+    kind: z.enum(subjectKinds),
+    subject_hash: z.string().describe('Pseudonym that replaces the name of the subject.'),
+    counts,
+    kept_shared: keptShared.optional(),
+  })
   .meta({ id: 'ErasurePreview' });
 
 /** The input of a preview job. */

@@ -1,4 +1,4 @@
-// Adapts the size of the steps of an erasure or a trim. A step locks the tenant's clock, so it must stay short whatever the size of the rows
+// Adapts the size of the steps of an erasure or a trim. A step locks the tenant's clock, so it must stay short regardless of the size of the rows
 // and the load of the server.
 
 /** After a longer step the limit is halved. */

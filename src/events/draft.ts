@@ -79,12 +79,12 @@ export function draftLarge(
   mac: Mac,
   handlers: EffectHandlers,
 ): { value: Draft; transfer: ArrayBuffer[] } {
-  const given = parseJson(bufferOf(bytes), json);
-  if (bytes.length > maxSingle && !Array.isArray((given as { events?: unknown } | null)?.events))
+  const parsed = parseJson(bufferOf(bytes), json);
+  if (bytes.length > maxSingle && !Array.isArray((parsed as { events?: unknown } | null)?.events))
     throw new Problem('too-large', `The body has ${bytes.length} bytes; a single event can have at most ${maxSingle}.`);
-  assertOwnTenant(source.tenant_id, {}, given);
-  const idempotency = idempotencyOf(idempotencyRequest, given, mac);
-  const body = parseBody(eventsBody, given) as EventInput | { events: EventInput[] };
+  assertOwnTenant(source.tenant_id, {}, parsed);
+  const idempotency = idempotencyOf(idempotencyRequest, parsed, mac);
+  const body = parseBody(eventsBody, parsed) as EventInput | { events: EventInput[] };
   const draft = draftOf(principal, body, idempotency, { ...limits, screener }, handlers);
   const encoded = encodeUnit(draft.unit);
   const buffers = [encoded, ...draft.artifacts.map((artifact) => artifact.bytes)];
@@ -101,7 +101,7 @@ export const receiveDraft = ({ unit, artifacts, ...draft }: Draft): Draft => ({
   artifacts: artifacts.map((artifact) => ({ ...artifact, bytes: bufferOf(artifact.bytes), sha256: bufferOf(artifact.sha256) })),
 });
 
-const pointerTo = (given: NewEvent[], i: number) => (given.length === 1 ? '#' : `#/events/${i}`);
+const pointerTo = (events: NewEvent[], i: number) => (events.length === 1 ? '#' : `#/events/${i}`);
 
 const summaryOf = ({ row, passages, unindexed_bytes }: Prepared): EventSummary => ({
   event_id: row.event_id,
@@ -121,10 +121,10 @@ function artifactOf({ row, overflow }: Prepared): NewArtifact[] {
 }
 
 /** Returns the ids that the events of a request cite. */
-function citationsOf(given: NewEvent[], limits: RefLimits): Cited {
+function citationsOf(events: NewEvent[], limits: RefLimits): Cited {
   const cited: Cited = new Map();
-  given.forEach((item, i) => {
-    const base = pointerTo(given, i);
+  events.forEach((item, i) => {
+    const base = pointerTo(events, i);
     cite(cited, item.refs, `${base}/refs`, item.user_id, limits);
     if (item.kind === 'decision' && item.content.supersedes !== undefined)
       citeOne(cited, { id: item.content.supersedes, pointer: `${base}/content/supersedes`, subject: item.user_id });

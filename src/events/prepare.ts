@@ -48,13 +48,13 @@ export interface EventLimits extends RefLimits {
 export function prepareAll(
   principal: Principal,
   screener: Screener,
-  given: NewEvent[],
+  events: NewEvent[],
   pointerTo: (i: number) => string,
   limits: EventLimits,
   handlers: EffectHandlers,
 ): Prepared[] {
   let remainingBytes = limits.maxTextBytes;
-  return given.map((item, i) => {
+  return events.map((item, i) => {
     const prepared = prepare(principal, screener, item, pointerTo(i), limits, handlers);
     for (const { text } of prepared.passages) remainingBytes -= Buffer.byteLength(text);
     // all passages are indexed in one transaction, which must end before the statement timeout
@@ -70,33 +70,33 @@ export function prepareAll(
 function prepare(
   principal: Principal,
   screener: Screener,
-  given: NewEvent,
+  event: NewEvent,
   pointer: string,
   limits: EventLimits,
   handlers: EffectHandlers,
 ): Prepared {
-  requireChannel(principal, given.channel);
+  requireChannel(principal, event.channel);
   const event_id = newId('evt');
-  const screened = screen(screener, given, pointer, event_id);
+  const screened = screen(screener, event, pointer, event_id);
   const { content, overflow } = excerpt(screened.content, `${pointer}/content`);
-  const user_id = subjectOf(principal, given.user_id, needsSubject(given), { pointer: `${pointer}/user_id` });
+  const user_id = subjectOf(principal, event.user_id, needsSubject(event), { pointer: `${pointer}/user_id` });
   const row: EventRow = {
     event_id,
-    session_id: given.session_id,
-    channel: given.channel,
-    actor_type: given.actor.type,
-    actor_id: given.actor.id,
-    kind: given.kind,
+    session_id: event.session_id,
+    channel: event.channel,
+    actor_type: event.actor.type,
+    actor_id: event.actor.id,
+    kind: event.kind,
     content: screened.sealed ? { ...content, sealed: screened.sealed } : content,
     ...(user_id !== undefined && { user_id }),
-    agent_id: given.agent_id,
-    project_id: given.project_id,
+    agent_id: event.agent_id,
+    project_id: event.project_id,
     sensitivity: screened.sensitivity,
     tags: screened.tags,
-    refs: given.refs,
+    refs: event.refs,
     metadata: screened.metadata,
     ...(screened.redactions > 0 && { redactions: screened.redactions }),
-    occurred_at: given.occurred_at,
+    occurred_at: event.occurred_at,
   };
   const overflowBytes = overflow ? Buffer.byteLength(overflow.text) : 0;
   if (overflowBytes > limits.maxArtifactBytes) throw tooLarge('A text', overflowBytes, limits.maxArtifactBytes, pointer);
@@ -151,16 +151,16 @@ interface ScreenedFields {
 }
 
 /** Screens the free fields of an event for secrets. Drops the content of an event that was declared `secret`. */
-function screen(screener: Screener, given: NewEvent, pointer: string, event_id: string): ScreenedFields {
-  const { session_id, user_id, agent_id, project_id, refs, sensitivity } = given;
-  screener.refuseIds({ session_id, user_id, agent_id, project_id, 'actor/id': given.actor.id }, pointer);
+function screen(screener: Screener, event: NewEvent, pointer: string, event_id: string): ScreenedFields {
+  const { session_id, user_id, agent_id, project_id, refs, sensitivity } = event;
+  screener.refuseIds({ session_id, user_id, agent_id, project_id, 'actor/id': event.actor.id }, pointer);
   if (refs.length > 0) screener.refuseIds(Object.fromEntries(refs.map((ref, i) => [i, ref])), `${pointer}/refs`);
-  refuseReserved(given.content, ['sealed'], `${pointer}/content`);
+  refuseReserved(event.content, ['sealed'], `${pointer}/content`);
   for (const name of ['supersedes', 'task_id', 'call_id']) {
-    const id = (given.content as Record<string, unknown>)[name];
+    const id = (event.content as Record<string, unknown>)[name];
     if (typeof id === 'string') screener.refuseIds({ [name]: id }, `${pointer}/content`);
   }
-  const free = { content: given.content as Record<string, unknown>, metadata: given.metadata, tags: given.tags };
+  const free = { content: event.content as Record<string, unknown>, metadata: event.metadata, tags: event.tags };
   if (sensitivity === 'secret') {
     const tags = screener.screen({ tags: free.tags }, { pointer, aad: event_id }).value.tags;
     return { content: tombstone, metadata: {}, tags, sensitivity, redactions: 0 };

@@ -4,7 +4,8 @@ import { type LogBounds, readLogBounds } from './sql.ts';
 
 /** Throws 410 if events after this seq have been trimmed, so that a reader does not miss them silently. */
 export function assertRetained({ oldest_seq }: LogBounds, after: number): void {
-  if (after < oldest_seq - 1) throw new Problem('gone', `The log starts at seq ${oldest_seq}.`, { members: { oldest_seq } });
+  if (after < oldest_seq - 1)
+    throw new Problem('gone', `The log starts at seq ${oldest_seq}. Earlier events were removed.`, { members: { oldest_seq } });
 }
 
 /**
@@ -15,7 +16,7 @@ export function assertIssued({ oldest_seq, last_seq }: LogBounds, id: number): v
   if (id <= last_seq) return;
   throw new Problem(
     'gone',
-    `The log ends at ${last_seq}, before ${id}: it was restored, or is another log. Resume from a seq that you trust.`,
+    `The log ends at seq ${last_seq}, before seq ${id}: it was restored from a backup, or it is the log of another tenant. Resume from an earlier seq.`,
     {
       members: { oldest_seq, last_seq },
     },

@@ -5,20 +5,20 @@ import type { Secrets } from '../secrets/index.ts';
 import type { Event } from './schemas.ts';
 
 /** Returns the original event, decrypted from its sealed copy; the stored event if it has none. */
-export function reveal({ principal }: Caller, found: Event, secrets: Secrets): Event {
-  if (!isAdmin(principal) && !isSubjectOrAuthor(principal, found))
+export function reveal({ principal }: Caller, event: Event, secrets: Secrets): Event {
+  if (!isAdmin(principal) && !isSubjectOrAuthor(principal, event))
     throw new Problem('forbidden', 'Only admins, the subject of the event and its human author may see its secrets.');
-  const { sealed } = found.content as { sealed?: Sealed };
-  if (typeof sealed?.kid !== 'string') return found;
-  const { sealed: _, ...content } = found.content;
-  const ofMemory = found.kind.startsWith('memory.');
-  const text = openSealed(secrets, principal.tenant_id, sealed, ofMemory ? String(content.memory_id) : found.event_id);
+  const { sealed } = event.content as { sealed?: Sealed };
+  if (typeof sealed?.kid !== 'string') return event;
+  const { sealed: _, ...content } = event.content;
+  const ofMemory = event.kind.startsWith('memory.');
+  const text = openSealed(secrets, principal.tenant_id, sealed, ofMemory ? String(content.memory_id) : event.event_id);
   const original = JSON.parse(text) as string | Record<string, unknown>;
   // an upload, whose event never contained the text
-  if (typeof original === 'string') return { ...found, content: { ...content, text: original } };
-  if (!ofMemory) return { ...found, ...original };
+  if (typeof original === 'string') return { ...event, content: { ...content, text: original } };
+  if (!ofMemory) return { ...event, ...original };
   const { text: originalText, body, ...rest } = original;
-  return { ...found, ...rest, content: { ...content, text: originalText, body } };
+  return { ...event, ...rest, content: { ...content, text: originalText, body } };
 }
 
 const isSubjectOrAuthor = ({ subject, username }: Principal, { user_id, actor }: Event): boolean =>

@@ -143,10 +143,10 @@ const readRoutes = (follow: Follow) => [
     handle: async ({ caller, params, query }) => {
       const { principal } = onBehalf(caller, query);
       const view = isAdmin(principal) ? ('original' as const) : { asking: allowedChannels(principal) };
-      const found = await readEvent(caller.tenant, params.event_id, visibilityById(principal), view);
-      if (!found) throw new Problem('not-found', 'There is no event with this id.');
-      requireSubjectFor(principal, found);
-      return { body: found };
+      const stored = await readEvent(caller.tenant, params.event_id, visibilityById(principal), view);
+      if (!stored) throw new Problem('not-found', 'There is no event with this id.');
+      requireSubjectFor(principal, stored);
+      return { body: stored };
     },
   }),
 ];
@@ -166,17 +166,17 @@ const revealRoute = (secrets: Secrets) =>
     query: z.strictObject(behalf),
     success: { status: 200, description: 'The original event. If nothing was encrypted, the event as stored', schema: event },
     problems: ['validation', 'forbidden', 'not-found', 'unavailable'],
-    handle: async ({ caller: given, params, query }) => {
-      const caller = onBehalf(given, query);
+    handle: async ({ caller: authenticated, params, query }) => {
+      const caller = onBehalf(authenticated, query);
       const { principal, tenant } = caller;
       const visibility = visibilityById(principal);
       // the sealed copy contains the original, so the caller must be allowed to read the unedited event
-      const found = isAdmin(principal)
+      const stored = isAdmin(principal)
         ? await readEvent(tenant, params.event_id, visibility, 'original')
         : await readUnedited(tenant, params.event_id, visibility, allowedChannels(principal));
-      if (!found) throw new Problem('not-found', 'There is no event with this id.');
-      requireSubjectFor(principal, found);
-      return { body: reveal(caller, found, secrets) };
+      if (!stored) throw new Problem('not-found', 'There is no event with this id.');
+      requireSubjectFor(principal, stored);
+      return { body: reveal(caller, stored, secrets) };
     },
   });
 

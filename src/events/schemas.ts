@@ -115,7 +115,7 @@ export const event = z
     seq: z.int().describe('Position in the log, without gaps, in commit order.'),
     session_id: z.string(),
     channel,
-    actor: z.object({ type: z.string(), id: z.string() }),
+    actor: z.object({ type: z.string(), id: z.string() }).describe('Who acted.'),
     kind: z.string(),
     content: z.record(z.string(), z.unknown()),
     user_id: z.string().optional().describe('The user whom the event is about. In the channel private, also its owner.'),
@@ -123,11 +123,11 @@ export const event = z
     project_id: z.string().optional(),
     sensitivity,
     tags: z.array(z.string()),
-    refs: z.array(z.string()),
+    refs: z.array(z.string()).describe('Ids or names of sources.'),
     metadata: z.record(z.string(), z.unknown()),
-    artifact_id: z.string().optional(),
+    artifact_id: z.string().optional().describe('The artifact with the whole content, if it is too large for the event.'),
     redactions: z.int().min(1).optional().describe('Number of redacted spans. Absent if nothing was redacted.'),
-    chunk_ids: z.array(z.string()),
+    chunk_ids: z.array(z.string()).describe('Passages of the event.'),
     occurred_at: z.string(),
     created_at: z.string(),
     edit_ids: z
@@ -140,9 +140,9 @@ export type Event = z.output<typeof event>;
 
 const recorded = z.object({
   event_id: z.string(),
-  seq: z.int(),
-  chunk_ids: z.array(z.string()),
-  artifact_id: z.string().optional(),
+  seq: z.int().describe('Position in the log.'),
+  chunk_ids: z.array(z.string()).describe('Passages of the event.'),
+  artifact_id: z.string().optional().describe('The artifact with the whole content, if it is too large for the event.'),
   sensitivity,
   redactions: z.int().min(1).optional().describe('Number of redacted spans. Absent if nothing was redacted.'),
   unindexed_bytes: z
@@ -159,7 +159,9 @@ export const recordedWith = (effects: Registry['effects']) =>
   recorded.extend(Object.assign({}, ...effects.map(([, { fields }]) => fields))).meta({ id: 'Recorded' });
 
 export const listQuery = z.strictObject({
-  channel: channel.default('private'),
+  channel: channel
+    .default('private')
+    .describe('The audience of the answer, which contains only events that are visible in this channel.'),
   after: integerParameter(0, 1e15).optional().describe('Only events with a greater `seq`.'),
   session_id: name('Only events of this session.').optional(),
   kind: name('Only events of this kind, recorded by clients or by the service.').optional(),

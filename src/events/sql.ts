@@ -123,8 +123,8 @@ const MAX_BATCHED_BYTES = 16 * 1024;
 
 async function findEvent(tenant: Tenant, event_id: string, visibility: Visibility): Promise<EventRecord | undefined> {
   const values = visibilityValues(visibility);
-  const found = await tenant.lookUp<EventRecord>(READ_EVENTS, event_id, [...values, MAX_BATCHED_BYTES]);
-  if (found) return found;
+  const batched = await tenant.lookUp<EventRecord>(READ_EVENTS, event_id, [...values, MAX_BATCHED_BYTES]);
+  if (batched) return batched;
   const [row] = await tenant.call<EventRecord>(READ_EVENTS.text, [tenant.id, [event_id], ...values, null], READ_EVENTS.name);
   return row;
 }
@@ -265,7 +265,8 @@ export async function readRecorded(db: Db, tenant: string, { seq, count }: Outco
     'read_recorded',
   );
   // some or all of them were trimmed since
-  if (rows.length < count) throw new Problem('gone', 'The result of this Idempotency-Key is no longer stored.');
+  if (rows.length < count)
+    throw new Problem('gone', 'The result of the first request with this Idempotency-Key is no longer stored.');
   return rows.map((row) => ({
     event_id: row.event_id,
     seq: row.seq,

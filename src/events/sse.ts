@@ -9,7 +9,7 @@ export function lastIdOf(req: IncomingMessage): number | undefined {
   const last = req.headers['last-event-id'];
   if (last === undefined || last === '') return undefined;
   if (typeof last !== 'string' || !/^\d{1,15}$/.test(last))
-    throw new Problem('validation', 'Last-Event-ID must be a seq.', {
+    throw new Problem('validation', 'Last-Event-ID must be the seq of an event.', {
       errors: [{ parameter: 'Last-Event-ID', detail: 'must be an integer' }],
     });
   return Number(last);

@@ -54,7 +54,13 @@ function storedBytes({ header: { stored_bytes }, bytes }: ImportedFile): number 
 }
 
 const interrupted = (job_id: string) =>
-  problemOf(new Problem('timeout', 'The daemon that received the file has stopped. The tenant is empty again.'), job_id);
+  problemOf(
+    new Problem(
+      'timeout',
+      'The daemon stopped while it received the file. The import was undone, so that the tenant is empty. Send the file again.',
+    ),
+    job_id,
+  );
 
 const runImport: Handler = async ({ tenant, id, input, report }) => {
   const { receiving, event_count, oldest_seq } = input as Clock & { receiving?: boolean };

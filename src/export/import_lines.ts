@@ -196,8 +196,8 @@ async function importRow(
 function assertSeq(state: ImportProgress, number: number, seq: number, carried: boolean): void {
   const { oldest_seq } = state.header!;
   const before = state.lastSeq ?? 0;
-  const begun = state.firstSeq !== undefined;
-  if (begun ? carried || seq !== before + 1 : seq <= before || (!carried && seq < oldest_seq))
+  const started = state.firstSeq !== undefined;
+  if (started ? carried || seq !== before + 1 : seq <= before || (!carried && seq < oldest_seq))
     throw lineProblem(number, `seq ${seq} does not follow ${state.lastSeq ?? oldest_seq - 1}`, '/seq');
   if (!carried) state.firstSeq ??= seq;
   state.lastSeq = seq;
@@ -229,13 +229,13 @@ async function addPiece(
   importJob: Import,
   state: ImportProgress,
   number: number,
-  given: z.output<typeof piece>,
+  pieceLine: z.output<typeof piece>,
   settings: ImportSettings,
 ): Promise<void> {
   const { artifact } = state;
-  if (artifact?.line.artifact_id !== given.artifact_id || given.at !== artifact.pieces.size)
+  if (artifact?.line.artifact_id !== pieceLine.artifact_id || pieceLine.at !== artifact.pieces.size)
     throw lineProblem(number, 'the piece does not continue its artifact');
-  const bytes = Buffer.from(given.base64, 'base64');
+  const bytes = Buffer.from(pieceLine.base64, 'base64');
   const got = artifact.pieces.size + bytes.length;
   if (bytes.length === 0 || got > artifact.line.byte_count)
     throw lineProblem(number, 'must contain at least one byte and not more than the artifact', '/base64');

@@ -13,7 +13,7 @@ const WALK = 10_000;
 /** Writes the events that a member can see in lists of its channels. Such an export cannot be imported, because much of what it refers to is missing. */
 export async function writePartial(
   tenant: Tenant,
-  { visibility, within }: { visibility: Visibility; within: Channel[] },
+  { visibility, channels }: { visibility: Visibility; channels: Channel[] },
   out: Output,
   assertStillAuthorized: () => Promise<void>,
 ): Promise<void> {
@@ -37,7 +37,7 @@ export async function writePartial(
     await assertStillAuthorized();
     const upto = Math.min(last_seq, after + WALK);
     const stretch = { after, upto, order: 'asc', limit: PAGE_ROWS } as const;
-    const { entries, more } = await tenant.read((db) => listEvents(db, tenant.id, visibility, { channels: within }, stretch));
+    const { entries, more } = await tenant.read((db) => listEvents(db, tenant.id, visibility, { channels }, stretch));
     await out.write(entries.map(lineOf).join(''));
     for (const { event } of entries) counts[event ? 'event' : 'unreadable'] += 1;
     after = more || entries.length === PAGE_ROWS ? entries.at(-1)!.seq : upto;

@@ -115,7 +115,7 @@ function viewOf(caller: Caller, query: Behalf) {
   return {
     full,
     visibility: lacksSubject(principal) ? { ...visibility, subjects: [] } : visibility,
-    within: allowedChannels(principal),
+    channels: allowedChannels(principal),
   };
 }
 
@@ -127,7 +127,7 @@ async function streamExport(
   res: ServerResponse,
 ): Promise<typeof STREAMED> {
   const view = viewOf(caller, query);
-  const { full, visibility, within } = view;
+  const { full, visibility, channels } = view;
   const source = full ? await readChangingRows(caller.tenant, needs) : undefined;
   const out = openOutput(res);
   let checked = performance.now();
@@ -146,7 +146,7 @@ async function streamExport(
       'Content-Disposition': `attachment; filename="${caller.tenant.id}.ndjson"`,
     });
     if (source) await writeFull(caller.tenant, source, out, assertStillAuthorized);
-    else await writePartial(caller.tenant, { visibility, within }, out, assertStillAuthorized);
+    else await writePartial(caller.tenant, { visibility, channels }, out, assertStillAuthorized);
     res.end();
   } catch (error) {
     if (!(error instanceof ClientGone)) throw error;

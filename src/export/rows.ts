@@ -7,7 +7,7 @@ interface Portables {
   reports: Record<string, z.ZodType>;
 }
 
-interface Forgetting {
+interface ReportEvent {
   kind: string;
   session_id: string;
   actor_id: string;
@@ -21,7 +21,7 @@ interface Forgetting {
 }
 
 /** Checks events that report an erasure or a retention run. They are never erased, so an import must not smuggle other content into them. */
-function isAsReported(event: Forgetting, reports: Portables['reports']): boolean {
+function isValidReport(event: ReportEvent, reports: Portables['reports']): boolean {
   const form = Object.hasOwn(reports, event.kind) ? reports[event.kind] : undefined;
   if (!form) return true;
   const names = [event.session_id, event.actor_id, event.user_id, event.agent_id, event.project_id].join('/');
@@ -37,7 +37,7 @@ export function rowsOf({ portable, reports }: Portables): Record<string, Portabl
   const { event } = portable;
   if (!event) throw new Error('no feature exports the part "event"');
   const row = event.row.refine(
-    (given) => isAsReported(given as unknown as Forgetting, reports),
+    (candidate) => isValidReport(candidate as unknown as ReportEvent, reports),
     'must have the form that the service writes',
   );
   return { ...portable, event: { ...event, row } };

@@ -43,7 +43,7 @@ export const end = z.strictObject({
 export const imported = z
   .object({
     job_id: z.string().describe('The job that builds the passages. Search reports `partial_index` until it is done.'),
-    as_of_seq: z.int(),
+    as_of_seq: z.int().describe('The last position of the log after the import.'),
     counts: z.record(z.string(), z.int()).describe('Number of lines by type.'),
   })
   .meta({ id: 'Imported' });

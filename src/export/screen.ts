@@ -24,15 +24,15 @@ export async function rejectSecrets(
   const ids: Record<string, unknown> = {};
   for (const name in row) (free.includes(name) ? words : ids)[name] = row[name];
   if (words.content) words.content = withoutSealed(words.content as Record<string, unknown>);
-  const [found] = [...(await screener.findAsync(words, '', true)), ...screener.find(ids, '', false)];
-  if (found) throw lineProblem(number, `must not contain a secret: ${found.kind}`, found.pointer);
+  const [secret] = [...(await screener.findAsync(words, '', true)), ...screener.find(ids, '', false)];
+  if (secret) throw lineProblem(number, `must not contain a secret: ${secret.kind}`, secret.pointer);
 }
 
 /** Screens an artifact that is text, as an upload does. */
 export async function rejectSecretBytes(screener: AsyncScreener, number: number, bytes: Buffer): Promise<void> {
   const decoded = decodeText(bytes);
-  const [found] = decoded ? await screener.findAsync(decoded.text, '', true) : [];
-  if (found) throw lineProblem(number, `the artifact must not contain a secret: ${found.kind}`);
+  const [secret] = decoded ? await screener.findAsync(decoded.text, '', true) : [];
+  if (secret) throw lineProblem(number, `the artifact must not contain a secret: ${secret.kind}`);
 }
 
 /** Removes the encrypted copy of the secrets, which is unreadable without the key. */

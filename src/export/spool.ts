@@ -18,7 +18,7 @@ export interface Spool {
 /** `dir`: a writable directory, which a container may need to mount because its root is read-only. */
 export function openSpool(dir: string, inMemory = IN_MEMORY_BYTES): Spool {
   let pages: Buffer[] = [];
-  let held = 0;
+  let buffered = 0;
   let file: FileHandle | undefined;
 
   async function toFile(): Promise<void> {
@@ -30,7 +30,7 @@ export function openSpool(dir: string, inMemory = IN_MEMORY_BYTES): Spool {
     }
     for (const page of pages) await file.write(page);
     pages = [];
-    held = 0;
+    buffered = 0;
   }
 
   async function* read(): AsyncGenerator<Buffer> {
@@ -47,8 +47,8 @@ export function openSpool(dir: string, inMemory = IN_MEMORY_BYTES): Spool {
     add: async (page) => {
       const bytes = Buffer.from(page);
       pages.push(bytes);
-      held += bytes.length;
-      if (held > inMemory) await toFile();
+      buffered += bytes.length;
+      if (buffered > inMemory) await toFile();
     },
     read,
     close: async () => file?.close(),

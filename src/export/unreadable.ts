@@ -33,9 +33,9 @@ export async function withoutUnreadable(
 }
 
 async function replaceEvents(tenant: Tenant, part: Part, lines: string): Promise<{ text: string; replaced: number }> {
-  const found = await findUnreadable(tenant, seqOf(lines, 0), seqOf(lines, lines.lastIndexOf('\n') + 1));
-  if (found.length === 0) return { text: `${lines}\n`, replaced: 0 };
-  const reasons = new Map(found.map(({ seq, reason }) => [seq, reason]));
+  const unreadable = await findUnreadable(tenant, seqOf(lines, 0), seqOf(lines, lines.lastIndexOf('\n') + 1));
+  if (unreadable.length === 0) return { text: `${lines}\n`, replaced: 0 };
+  const reasons = new Map(unreadable.map(({ seq, reason }) => [seq, reason]));
   return replace(part, lines, (row) => {
     const reason = reasons.get(row.seq as number);
     if (reason === undefined) return undefined;
@@ -76,7 +76,7 @@ export const unreadableLine = (part: string, row: unknown, reason: string): stri
 function replaceTimes(row: Row, { times, needed_times }: Part): Replacement | undefined {
   const wrong = times.filter((name) => typeof row[name] === 'string' && !parseTime(row[name] as string));
   if (wrong.length === 0) return undefined;
-  const given = parseTime(String(row.created_at)) ?? EPOCH;
-  const withoutUnreadable = Object.fromEntries(wrong.map((name) => [name, needed_times.includes(name) ? given : null]));
-  return { row: { ...row, ...withoutUnreadable }, reason: `${wrong[0]}: not between the years 1 and 9999` };
+  const fallback = parseTime(String(row.created_at)) ?? EPOCH;
+  const replacements = Object.fromEntries(wrong.map((name) => [name, needed_times.includes(name) ? fallback : null]));
+  return { row: { ...row, ...replacements }, reason: `${wrong[0]}: not between the years 1 and 9999` };
 }

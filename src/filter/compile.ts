@@ -143,16 +143,16 @@ function member(key: string, value: unknown, path: Path, depth: number, compilat
 }
 
 function field(name: string, value: unknown, path: Path, compilation: Compilation): string {
-  const found = fieldOf(name);
-  if (typeof found === 'string') return isFull(compilation, path) ? NOTHING : reject(compilation, path, found);
-  if (found.memory) compilation.memory = true;
-  if (!isObject(value)) return clause(found, 'eq', value, path, compilation);
+  const fieldOrError = fieldOf(name);
+  if (typeof fieldOrError === 'string') return isFull(compilation, path) ? NOTHING : reject(compilation, path, fieldOrError);
+  if (fieldOrError.memory) compilation.memory = true;
+  if (!isObject(value)) return clause(fieldOrError, 'eq', value, path, compilation);
   const operators = Object.keys(value);
   if (operators.length === 0) return reject(compilation, path, 'must contain an operator and its value');
   const parts: string[] = [];
   for (const operator of operators) {
     if (compilation.clauses > MAX_CLAUSES) break;
-    parts.push(clause(found, operator, value[operator], [...path, operator], compilation));
+    parts.push(clause(fieldOrError, operator, value[operator], [...path, operator], compilation));
   }
   return all(parts);
 }
@@ -178,8 +178,8 @@ function clause({ type, at }: Field, operator: string, value: unknown, path: Pat
     return value ? `exists($ ? (exists(@.${at})))` : not(`exists($ ? (exists(@.${at})))`);
   }
   if (operator === 'in' || operator === 'nin') {
-    const found = oneOf(at, type, value, path, compilation);
-    return operator === 'in' ? found : not(found);
+    const condition = oneOf(at, type, value, path, compilation);
+    return operator === 'in' ? condition : not(condition);
   }
   if (operator === 'contains') return contains(at, type, value, path, compilation);
   const plain = plainOf(type, operator, value, path, compilation);

@@ -3,8 +3,8 @@ import { compileFilter, type Filter } from './compile.ts';
 
 // A filter is an object in a body and JSON text in a URL. Parsing compiles it for the database.
 
-const about =
-  'Fields with operators, combined by `and`, `or` and `not`, such as `{"kind": "decision", "metadata.team": {"in": ["a", "b"]}, "not": {"tags": {"contains": "old"}}}`.';
+const about = (form: string) =>
+  `selects items by their fields, ${form}: \`{"kind": "decision", "metadata.team": {"in": ["a", "b"]}, "not": {"tags": {"contains": "old"}}}\`. \`and\`, \`or\` and \`not\` combine conditions.`;
 
 export const filter = z
   .record(z.string(), z.unknown())
@@ -13,7 +13,7 @@ export const filter = z
     for (const { path, message } of errors) context.issues.push({ code: 'custom', input: value, path, message });
     return compiled;
   })
-  .describe(about);
+  .describe(about('as an object'));
 
 export const filterParameter = z
   .string()
@@ -27,4 +27,4 @@ export const filterParameter = z
     }
   })
   .pipe(filter as z.ZodType<Filter, unknown>)
-  .describe(`A filter as JSON text. ${about}`);
+  .describe(about('as URL-encoded JSON'));

@@ -109,6 +109,10 @@ export function openCountedBuffer(bytesInFlight: BytesInFlight): BodyBuffer {
 }
 
 export const tooManyBytes = (): Problem =>
-  new Problem('unavailable', 'The request bodies in progress have too many bytes (MAX_IN_FLIGHT_BYTES).', {
-    headers: { 'Retry-After': '1' },
-  });
+  new Problem(
+    'unavailable',
+    'The requests in progress already use all memory that is reserved for request bodies (MAX_IN_FLIGHT_BYTES).',
+    {
+      headers: { 'Retry-After': '1' },
+    },
+  );

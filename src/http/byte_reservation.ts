@@ -41,6 +41,10 @@ export function openByteReservation(bytesInFlight: BytesInFlight, tenant: string
 }
 
 const tenantShareExceeded = () =>
-  new Problem('rate-limited', 'The tenant’s requests in progress have too many bytes (MAX_IN_FLIGHT_BYTES).', {
-    headers: { 'Retry-After': '1' },
-  });
+  new Problem(
+    'rate-limited',
+    'The tenant’s requests in progress already use its share of the memory for request bodies (MAX_IN_FLIGHT_BYTES).',
+    {
+      headers: { 'Retry-After': '1' },
+    },
+  );

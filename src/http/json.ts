@@ -160,14 +160,14 @@ interface Token {
  */
 function* tokensOf(text: string): Generator<Token> {
   const next = /["[\]{},]|-?\d[\d.eE+-]*/g;
-  for (let found = next.exec(text); found; found = next.exec(text)) {
-    if (found[0] !== '"') {
-      yield { sign: found[0] };
+  for (let match = next.exec(text); match; match = next.exec(text)) {
+    if (match[0] !== '"') {
+      yield { sign: match[0] };
       continue;
     }
-    const close = closingQuote(text, found.index);
+    const close = closingQuote(text, match.index);
     if (close < 0) return;
-    yield { sign: '"', string: text.slice(found.index, close + 1) };
+    yield { sign: '"', string: text.slice(match.index, close + 1) };
     next.lastIndex = close + 1;
   }
 }
@@ -242,8 +242,8 @@ const MIN_NORMAL = 2.2250738585072014e-308;
 function survives(literal: string): boolean {
   const value = Number(literal);
   const written = decimalOf(literal);
-  const kept = decimalOf(String(value));
-  if (written.digits === kept.digits && written.exponent === kept.exponent) return true;
+  const stored = decimalOf(String(value));
+  if (written.digits === stored.digits && written.exponent === stored.exponent) return true;
   return written.exponent < 0 && Math.abs(value) >= MIN_NORMAL;
 }
 

@@ -110,9 +110,14 @@ function parametersOf(route: Route<never>, ref: Ref): Json[] {
     ...(route.idempotent ? [idempotencyKey] : []),
     ...(answers.some(({ mediaType }) => mediaType === 'text/event-stream') ? [lastEventId] : []),
     ...(answers.some(({ status }) => status === 206) ? [range] : []),
-    ...(route.problems.includes('precondition-failed') ? [ifMatch] : []),
+    ...(route.problems.includes('precondition-failed') ? [isCreation(route) ? onlyNew : ifMatch] : []),
+    ...(hasEtagReads(route) ? [ifNoneMatch] : []),
   ];
 }
+
+const isCreation = ({ method, params }: Route<never>): boolean => method === 'POST' && params === undefined;
+/** Returns true for a read that answers 304 if the client has the current version. */
+const hasEtagReads = ({ otherAnswers = [] }: Route<never>): boolean => otherAnswers.some(({ status }) => status === 304);
 
 /** Returns one parameter per field of an object of strings, with the type that the string is parsed into. */
 function expand(schema: z.ZodType | undefined, place: 'path' | 'query', ref: Ref): Json[] {
@@ -150,6 +155,18 @@ const ifMatch = {
   name: 'If-Match',
   in: 'header',
   description: 'ETag of the version to change; if the version differs, the response is 412.',
+  schema: { type: 'string' },
+};
+const onlyNew = {
+  name: 'If-None-Match',
+  in: 'header',
+  description: '`*`: fails with 412 if an equal resource exists.',
+  schema: { const: '*' },
+};
+const ifNoneMatch = {
+  name: 'If-None-Match',
+  in: 'header',
+  description: 'ETags of the versions that the client has, or `*`; if the current version is among them, the response is 304.',
   schema: { type: 'string' },
 };
 const range = { name: 'Range', in: 'header', description: 'A single byte range', schema: { type: 'string' } };
@@ -237,7 +254,7 @@ function headersOf(route: Route<never>, status: number): Json {
     'WWW-Authenticate': ['Authenticate', status === 401],
     RateLimit: ['RateLimit', route.limit !== 'none' && (success || status === 429)],
     'RateLimit-Policy': ['RateLimitPolicy', route.limit !== 'none' && (success || status === 429)],
-    ETag: ['ETag', success && route.problems.includes('precondition-failed')],
+    ETag: ['ETag', (success && route.problems.includes('precondition-failed')) || (hasEtagReads(route) && status < 400)],
     'Content-Range': ['ContentRange', status === 206 || status === 416],
   };
   const included = Object.entries(present).filter(([, [, condition]]) => condition);

@@ -10,19 +10,19 @@ export type Ref = (schema: z.ZodType, io: Io) => Json;
  * is named `<Id>Input`.
  */
 export function createComponents() {
-  const found = { input: new Map<string, Json>(), output: new Map<string, Json>() };
+  const collected = { input: new Map<string, Json>(), output: new Map<string, Json>() };
   const mark = (io: Io, id: string) => `#/components/schemas/${io}:${id}`;
 
   function ref(schema: z.ZodType, io: Io): Json {
     const { $defs, properties } = toJson(z.object({ root: schema }), io) as { $defs?: Record<string, Json>; properties: Json };
     const marked = (node: unknown) => mapRefs(node, (target) => mark(io, target.replace('#/$defs/', '')));
-    for (const [id, definition] of Object.entries($defs ?? {})) found[io].set(id, marked(definition) as Json);
+    for (const [id, definition] of Object.entries($defs ?? {})) collected[io].set(id, marked(definition) as Json);
     return marked(properties.root) as Json;
   }
 
   const nameOf = (io: Io, id: string): string => {
-    const other = io === 'input' ? found.output.get(id) : undefined;
-    const same = other === undefined || mapKey(other) === mapKey(found.input.get(id)!);
+    const other = io === 'input' ? collected.output.get(id) : undefined;
+    const same = other === undefined || mapKey(other) === mapKey(collected.input.get(id)!);
     return same ? id : `${id}Input`;
   };
   const mapKey = (node: Json) => JSON.stringify(node).replaceAll(/schemas\/(input|output):/g, '');
@@ -33,7 +33,7 @@ export function createComponents() {
     }) as T;
   const schemas = () => {
     const all = (['input', 'output'] as const).flatMap((io) =>
-      [...found[io]].map(([id, json]) => [nameOf(io, id), named(json)] as const),
+      [...collected[io]].map(([id, json]) => [nameOf(io, id), named(json)] as const),
     );
     return Object.fromEntries(all.sort(([a], [b]) => (a < b ? -1 : 1)));
   };

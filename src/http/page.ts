@@ -14,7 +14,7 @@ export const integerParameter = (min: number, max: number) =>
 export const pageOf = <T extends z.ZodType>(item: T) =>
   z.object({
     data: z.array(item),
-    next_cursor: z.string().nullable(),
+    next_cursor: z.string().nullable().describe('the `cursor` of the next page, or null on the last page'),
     unreadable: z
       .array(z.union([z.int(), z.string()]))
       .optional()

@@ -6,7 +6,7 @@ export const problems = {
   'impossible-text': [
     400,
     'The request contains text or a number that cannot be stored',
-    'Remove what `errors` points at: U+0000, half of a surrogate pair, invalid UTF-8, a number that a double cannot represent, a repeated field, the field name `__proto__`, or nesting beyond the limit.',
+    'Remove the values that `errors` lists: U+0000, half of a surrogate pair, invalid UTF-8, a number that a double cannot represent, a repeated field, the field name `__proto__`, or nesting beyond the limit.',
   ],
   'malformed-request': [400, 'The request is malformed', 'Correct the URL, the headers or the length of the body.'],
   unauthenticated: [
@@ -16,7 +16,7 @@ export const problems = {
   ],
   forbidden: [
     403,
-    'The credential does not allow this',
+    'The credential does not permit the request',
     'Use a credential of the right tenant with the scope, role, channel or subject that the detail names.',
   ],
   'not-found': [

@@ -33,9 +33,9 @@ export const jobRoutes = [
     success: { status: 200, description: 'The job', schema: job },
     problems: ['not-found'],
     handle: async ({ caller: { tenant, principal }, params }) => {
-      const found = await tenant.read((db) => readJob(db, tenant.id, params.job_id, reachOf(principal)));
-      if (!found) throw new Problem('not-found', 'The job does not exist, or another principal started it.');
-      return { body: found };
+      const view = await tenant.read((db) => readJob(db, tenant.id, params.job_id, reachOf(principal)));
+      if (!view) throw new Problem('not-found', 'The job does not exist, or another principal started it.');
+      return { body: view };
     },
   }),
 ];

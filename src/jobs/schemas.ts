@@ -11,7 +11,7 @@ export const job = z
     kind: z.string().meta({ description: 'Kind of work, such as `erasure`.' }),
     state: z.enum(states),
     progress: z.object({
-      done: z.int(),
+      done: z.int().describe('Amount of work that is finished, in the unit of `total`.'),
       total: z.int().nullable().meta({ description: 'Total amount of work, or null if it is not yet known.' }),
     }),
     result: z.record(z.string(), z.unknown()).optional().meta({ description: 'Result of a finished job.' }),

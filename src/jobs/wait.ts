@@ -14,13 +14,13 @@ export async function startAndWait<Result>(
   kind: string,
   input: unknown,
   by: string,
-): Promise<{ job_id: string; found: Result | undefined }> {
+): Promise<{ job_id: string; result: Result | undefined }> {
   const { job_id } = await jobs.start(tenant, kind, input, by);
   for (const end = performance.now() + WAIT_MS; performance.now() < end; await sleep(POLL_MS)) {
     // If the database is busy, for example with this job, answer with the job id.
     const job = await tenant.read((db) => readJob(db, tenant.id, job_id, null)).catch(() => undefined);
-    if (job?.state === 'done') return { job_id, found: job.result as Result };
+    if (job?.state === 'done') return { job_id, result: job.result as Result };
     if (job?.state === 'failed') break;
   }
-  return { job_id, found: undefined };
+  return { job_id, result: undefined };
 }

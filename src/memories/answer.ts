@@ -42,8 +42,8 @@ function replayedMemories({ tenant, principal }: Caller, outcome: Outcome): Prom
       { length: outcome.count },
       (_, i) => bySeq.get(outcome.seq + i) ?? appliedEffect(outcome, i)?.memory_id ?? '',
     );
-    const found = await readById(db, tenant.id, ids, visibilityById(principal));
-    return ids.flatMap((id) => found.get(id) ?? []);
+    const memories = await readById(db, tenant.id, ids, visibilityById(principal));
+    return ids.flatMap((id) => memories.get(id) ?? []);
   });
 }
 
@@ -107,9 +107,9 @@ export async function readEligibility(
   const eligibility = new Map<string, Eligibility>(written.map(({ memory_id }) => [memory_id, { grounded: true, stated: true }]));
   const others = written.flatMap(({ memory_id, isNew }) => (isNew ? [] : [memory_id]));
   if (others.length === 0) return eligibility;
-  const found = await tenant.read((db) => readById(db, tenant.id, others, visibilityById(principal)));
+  const memories = await tenant.read((db) => readById(db, tenant.id, others, visibilityById(principal)));
   for (const id of others) {
-    const { grounded = true, stated = false, reason = stated ? undefined : ('hidden' as const) } = found.get(id) ?? {};
+    const { grounded = true, stated = false, reason = stated ? undefined : ('hidden' as const) } = memories.get(id) ?? {};
     eligibility.set(id, { grounded, stated, ...(reason && { reason }) });
   }
   return eligibility;

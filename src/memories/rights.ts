@@ -14,7 +14,7 @@ const WIDE = ['policy', 'project', 'global'];
 export const isGuarded = ({ kind, scope, channel }: { kind: string; scope: string; channel: string }): boolean =>
   WIDE.includes(scope) && (kind === 'rule' || (kind === 'preference' && channel !== 'private'));
 
-/** Returns the trust of a text. Only a human's own log-in proves the author; any other actor is a claim of the request. */
+/** Returns the trust of a text. Only a human's own login proves the author; any other actor is a claim of the request. */
 export function trustOf(principal: Principal, { type, id }: Actor): Memory['trust'] {
   if (type === 'tool') return 'observed';
   const self = actorOf(principal);
@@ -31,11 +31,11 @@ export function assertMayCreate(kind: MemoryKind, actor: Actor): void {
 export function assertMayChange(principal: Principal, memory: Memory): void {
   const { kind, scope, channel, user_id, trust } = memory;
   requireChannel(principal, channel);
-  // a memory about one person belongs to that person, whoever can read it
+  // a memory about one person belongs to that person, even if others can read it
   if (channel === 'private' || kind === 'preference' || scope === 'user') requireSubject(principal, user_id ?? principal.subject);
   if (isAdmin(principal)) return;
   if (isGuarded(memory)) throw new Problem('forbidden', `Only admins can change a ${kind} with the scope "${scope}".`);
-  // whoever works on a task may update it
+  // everyone who works on a task may update it
   if (trust === 'approved' && channel !== 'private' && kind !== 'task')
     throw new Problem('forbidden', 'Only admins can change a memory that an admin created or approved.');
 }

@@ -74,18 +74,18 @@ const routesOf = (limitsOf: LimitsOf) => [
     handle: async ({ caller, params, query, req }) => {
       const { tenant, principal } = onBehalf(caller, query);
       const isPast = query.as_of !== undefined || query.as_of_seq !== undefined;
-      const { found, status } = await tenant.read(async (db) => {
-        const found = await readMemory(db, tenant.id, params.memory_id, visibilityById(principal), query);
+      const { version, status } = await tenant.read(async (db) => {
+        const version = await readMemory(db, tenant.id, params.memory_id, visibilityById(principal), query);
         // for members, a deleted memory is gone at every earlier time too
-        const asksPast = found && isPast && !isAdmin(principal);
-        return { found, status: asksPast ? await readStatus(db, tenant.id, params.memory_id) : found?.status };
+        const asksPast = version && isPast && !isAdmin(principal);
+        return { version, status: asksPast ? await readStatus(db, tenant.id, params.memory_id) : version?.status };
       });
-      if (!found) throw noMemory();
-      requireSubjectFor(principal, found);
-      if (status === 'deleted' || found.status === 'deleted') throw deleted();
-      const headers = { ETag: etagOf(found) };
-      if (isNotModified(req, found)) return { status: 304, headers };
-      return { body: found, headers };
+      if (!version) throw noMemory();
+      requireSubjectFor(principal, version);
+      if (status === 'deleted' || version.status === 'deleted') throw deleted();
+      const headers = { ETag: etagOf(version) };
+      if (isNotModified(req, version)) return { status: 304, headers };
+      return { body: version, headers };
     },
   }),
   ...ownerRoutes(limitsOf),

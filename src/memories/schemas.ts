@@ -174,13 +174,17 @@ const unstatedReasons = [
 export const memory = z
   .object({
     memory_id: z.string(),
-    version: z.int(),
+    version: z.int().describe('Increases with each change, from 1. The `ETag` contains it.'),
     seq: z.int().describe('Position of the event that created this version.'),
     event_id: z.string().describe('The event that created this version, at `seq`.'),
     kind: z.enum(memoryKinds),
     text: z.string().describe('The statement. Empty after the memory was deleted or its event was erased.'),
-    body: z.record(z.string(), z.unknown()),
-    scope: z.enum(scopes),
+    body: z
+      .record(z.string(), z.unknown())
+      .describe('The fields that the kind adds to the text, such as `rationale` of a decision.'),
+    scope: z
+      .enum(scopes)
+      .describe('Precedence among memories: policy > project > user > session > global. Does not affect visibility.'),
     status: z.enum(statuses),
     user_id: z.string().optional().describe('The user whom the memory is about. In the channel private, also its owner.'),
     agent_id: z.string().optional(),
@@ -191,10 +195,10 @@ export const memory = z
     redactions: z.int().min(1).optional().describe('Number of redacted spans. Absent if nothing was redacted.'),
     tags: z.array(z.string()),
     metadata: z.record(z.string(), z.unknown()),
-    importance: z.number(),
-    pinned: z.boolean(),
-    valid_from: z.string().optional(),
-    valid_to: z.string().optional(),
+    importance,
+    pinned: z.boolean().describe('If true, the retention policy does not remove the memory.'),
+    valid_from: z.string().optional().describe(times.valid_from.description!),
+    valid_to: z.string().optional().describe(times.valid_to.description!),
     expires_at: z.string().optional(),
     refs: z.array(z.string()).describe('Ids of the latest 256 sources.'),
     ref_count: z.int().describe('Number of all sources.'),
@@ -221,8 +225,8 @@ export const memory = z
         'Marks on the memory, such as `evidence_erased` if a source was erased, `retracted` (visible to admins), `quarantined`, or `blocked` in a channel.',
       ),
     edit_ids: z.array(z.string()).optional().describe('Approved edits that apply to the memory.'),
-    supersedes: z.string().optional(),
-    superseded_by: z.string().optional(),
+    supersedes: z.string().optional().describe('Id of the memory that this one replaced.'),
+    superseded_by: z.string().optional().describe('Id of the memory that replaced this one.'),
     created_at: z.string(),
     updated_at: z.string(),
   })
@@ -244,7 +248,10 @@ export const pageQuery = z.strictObject({ ...paging, ...behalfQuery });
 export const writeQuery = z.strictObject(behalf);
 
 export const listQuery = z.strictObject({
-  channel: z.enum(channels).default('private'),
+  channel: z
+    .enum(channels)
+    .default('private')
+    .describe('The audience of the answer, which contains only memories that are visible in this channel.'),
   kind: z.enum(memoryKinds).optional(),
   scope: z.enum(scopes).optional(),
   status: z.enum([...statuses, 'any']).default('active'),

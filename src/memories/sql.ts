@@ -33,7 +33,7 @@ const VERSION = `select v.version, v.seq, v.content_seq, v.status
   and ($6::timestamptz is null or $6 >= (select at.occurred_at from events at where at.tenant_id = v.tenant_id and at.seq = v.seq))
   order by v.version desc
   limit 1`;
-// The content with its edits applied, whatever the requested time.
+// The content with its current edits applied, also for a requested time in the past.
 export const CONTENT = `cross join lateral (select * from events e where e.tenant_id = m.tenant_id and e.seq = v.content_seq offset 0) e
   left join lateral (select * from overlays o where o.tenant_id = m.tenant_id and o.seq = v.content_seq offset 0) o on true
   cross join lateral (select le.event_id, le.created_at from events le where le.tenant_id = m.tenant_id and le.seq = v.seq offset 0) le`;
@@ -50,10 +50,10 @@ export async function readMemory(
   visibility: Visibility,
   asOf: AsOf = {},
 ): Promise<Memory | undefined> {
-  const [found] = await readRows(db, tenant, [memory_id], visibility, asOf);
-  const reason = found && faultOf(found);
+  const [memory] = await readRows(db, tenant, [memory_id], visibility, asOf);
+  const reason = memory && faultOf(memory);
   if (reason !== undefined) throw new Problem('unreadable', `The memory ${memory_id} cannot be read (${reason}).`);
-  return found;
+  return memory;
 }
 
 /** Reads the memories that the caller may see, by id and in no order. Skips unreadable rows. */
@@ -92,8 +92,8 @@ export async function readReferenced(
     [tenant, refs],
   );
   const ids = resolved.map(({ memory_id }) => memory_id);
-  const found = new Map((await readMemories(db, tenant, ids, visibility)).map((memory) => [memory.memory_id, memory]));
-  return new Map(resolved.flatMap(({ ref, memory_id }) => (found.has(memory_id) ? [[ref, found.get(memory_id)!]] : [])));
+  const byId = new Map((await readMemories(db, tenant, ids, visibility)).map((memory) => [memory.memory_id, memory]));
+  return new Map(resolved.flatMap(({ ref, memory_id }) => (byId.has(memory_id) ? [[ref, byId.get(memory_id)!]] : [])));
 }
 
 /** Reads the sources of a version, newest first; responses show only 256. */
@@ -118,7 +118,7 @@ export async function readSealed(db: Db, tenant: string, memory_id: string): Pro
   return row?.sealed ?? undefined;
 }
 
-/** Reads the current status of a memory, whoever the caller is. */
+/** Reads the current status of a memory, regardless of what the caller may see. */
 export async function readStatus(db: Db, tenant: string, memory_id: string): Promise<string | undefined> {
   const row = await db.row<{ status: string }>('select status from memories where tenant_id = $1 and memory_id = $2', [
     tenant,
@@ -139,7 +139,7 @@ export interface MemoryPage {
   scanned?: string | undefined;
 }
 
-/** Most memories that one request examines. */
+/** Maximum number of memories that one request examines. */
 const MAX_SCANNED = 10_000;
 
 /** The filters of a list. Only admins see the earlier versions of a deleted memory. */
@@ -268,7 +268,7 @@ export interface VersionRef {
   seq: number;
 }
 
-/** Lists the memories that `count` events from `seq` on created, updated or repeated. */
+/** Lists the memories that the `count` events from `seq` on have created, updated or repeated. */
 export const readVersionsBySeq = (db: Db, tenant: string, seq: number, count: number): Promise<VersionRef[]> =>
   db.rows(
     `select memory_id, seq from memory_versions

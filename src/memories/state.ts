@@ -172,9 +172,9 @@ function refuseTimes(state: State): void {
 }
 
 export interface MemoryLimits extends RefLimits {
-  /** Most bytes of an event's content and metadata. */
+  /** Maximum number of bytes of an event's content and metadata. */
   maxEventBytes: number;
-  /** Most bytes of the passages of one request. */
+  /** Maximum number of bytes of the passages of one request. */
   maxTextBytes: number;
   screener: AsyncScreener;
   /** Which kinds need a source in the tenant. */

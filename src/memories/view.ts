@@ -136,7 +136,7 @@ function faultOfView(view: Memory): string | undefined {
 
 function viewOf(row: MemoryRecord, at: string): Memory {
   const { text, body, ...fields } = contentFields(row.event_kind, row.content);
-  const gone = row.status === 'deleted';
+  const isDeleted = row.status === 'deleted';
   const validity = timesOf(fields);
   const { expires_at } = validity;
   const over = row.status === 'active' && expires_at !== undefined && compareTimes(expires_at, at) <= 0;
@@ -149,8 +149,8 @@ function viewOf(row: MemoryRecord, at: string): Memory {
     seq: row.seq,
     event_id: row.event_id,
     kind: row.kind,
-    text: gone ? '' : text,
-    body: gone ? {} : body,
+    text: isDeleted ? '' : text,
+    body: isDeleted ? {} : body,
     scope: row.scope,
     status,
     ...(row.user_id !== null && { user_id: row.user_id }),
@@ -159,7 +159,7 @@ function viewOf(row: MemoryRecord, at: string): Memory {
     ...(row.project_id !== null && { project_id: row.project_id }),
     channel: row.channel,
     sensitivity: row.sensitivity,
-    ...(row.redactions !== null && !gone && { redactions: row.redactions }),
+    ...(row.redactions !== null && !isDeleted && { redactions: row.redactions }),
     tags: row.tags,
     metadata: row.metadata,
     // the importance of a task is that of its row, not of its newest update

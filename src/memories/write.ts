@@ -17,7 +17,7 @@ import { approved, effectOfState, eventOf, type MemoryLimits, patched, type Stat
 
 // Every change of a memory is one event, written in the same transaction as the change.
 
-/** Most sources that a version passes on to the next one. */
+/** Maximum number of sources that a version passes on to the next one. */
 const MAX_CARRIED_REFS = 10_000;
 const MAX_TRIES = 5;
 

@@ -255,7 +255,7 @@ language sql immutable parallel safe
 return hashtext('@' || lower(p_actor));
 
 -- Returns the hashes of the lexemes by which a passage is found: those of its text, of its header and of the day in words. Without TM, to_char
--- uses English whatever the locale, which makes it immutable here. As a SQL function it took a fifth longer.
+-- uses English in every locale, which makes it immutable here. As a SQL function it took a fifth longer.
 create or replace function passage_terms(p_language regconfig, p_text text, p_header text, p_at timestamptz) returns int[]
 language plpgsql immutable parallel safe
 as $$

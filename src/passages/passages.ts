@@ -3,7 +3,7 @@ import { headerOf } from './header.ts';
 import { cutAt, estimateTokens, splitText } from './split.ts';
 import { traitsOf } from './traits.ts';
 
-/** Most bytes of an event that are indexed, which is what one transaction can write. The response reports the rest as `unindexed_bytes`. */
+/** Maximum number of indexed bytes of an event, which one transaction can write. The response reports the rest as `unindexed_bytes`. */
 export const SEARCHABLE_BYTES = 4 * 1024 * 1024;
 /** The limit of the ordinal column. Only a text of punctuation has more passages within SEARCHABLE_BYTES. */
 export const MAX_PASSAGES = 32_767;
@@ -132,15 +132,15 @@ function joined(parts: string[]): string {
 
 /** Returns the strings and numbers in a value, in the order of member names; the names themselves are not searchable. */
 function leaves(value: unknown): string[] {
-  const found: string[] = [];
+  const texts: string[] = [];
   const pending = [value];
   while (pending.length > 0) {
     const next = pending.pop();
-    if (typeof next === 'string') found.push(next);
-    else if (typeof next === 'number') found.push(String(next));
+    if (typeof next === 'string') texts.push(next);
+    else if (typeof next === 'number') texts.push(String(next));
     else if (Array.isArray(next)) for (const inner of next.toReversed()) pending.push(inner);
     else if (next !== null && typeof next === 'object')
       for (const name of Object.keys(next).sort().reverse()) pending.push((next as Content)[name]);
   }
-  return found.filter((text) => text !== '');
+  return texts.filter((text) => text !== '');
 }

@@ -1,9 +1,9 @@
 // Splits text into passages of whole sentences and lines, and cuts sentences that are too long. The passages concatenate to the text.
-// Each character is examined a bounded number of times, whatever the text.
+// Each character is examined a bounded number of times, regardless of the text.
 
-/** Most tokens of a passage, estimated. The estimate never exceeds the number of UTF-8 bytes. */
+/** Maximum estimated number of tokens of a passage. The estimate never exceeds the number of UTF-8 bytes. */
 export const PASSAGE_TOKENS = 192;
-/** Most characters examined for one passage. */
+/** Maximum number of characters examined for one passage. */
 export const PASSAGE_CHARACTERS = 1_600;
 
 // Ends after the end of a sentence and the spaces behind it, or after the end of a line.

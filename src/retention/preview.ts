@@ -26,9 +26,9 @@ export async function previewHandler(job: Job<PolicyBody, Cursor>) {
     if (!next) throw new JobStopped();
     cursor = next;
   }
-  const found: Preview = { ...(await count(job)), ...(await estimateRun(tenant, id, input, cursor.now)) };
+  const preview: Preview = { ...(await count(job)), ...(await estimateRun(tenant, id, input, cursor.now)) };
   await dropMarks(tenant, id);
-  return { ...found };
+  return { ...preview };
 }
 
 async function count({ tenant, id, stopped }: Job<PolicyBody, Cursor>) {

@@ -55,8 +55,8 @@ export function retentionRoutes(jobs: Jobs, kinds: string[]) {
       ],
       problems: ['validation', 'forbidden', 'conflict', 'unavailable'],
       handle: async ({ caller: { tenant, principal }, body }) => {
-        const { job_id, found } = await startAndWait<Preview>(jobs, tenant, 'retention_preview', body, principal.id);
-        return found ? { status: 200, body: found } : { status: 202, ...acceptedReply(job_id, false) };
+        const { job_id, result } = await startAndWait<Preview>(jobs, tenant, 'retention_preview', body, principal.id);
+        return result ? { status: 200, body: result } : { status: 202, ...acceptedReply(job_id, false) };
       },
     }),
     route({

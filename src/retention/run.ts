@@ -20,7 +20,7 @@ export interface RetentionNeeds {
 }
 
 /** Counts the events that a trim dropped, and those before the beginning of the log that it carried because something needs them. */
-export type Count = (of: { what: 'trimmed' | 'carried' }, by: number) => void;
+export type Count = (labels: { what: 'trimmed' | 'carried' }, by: number) => void;
 
 /** Returns the handler of jobs of kind `retention`. */
 export const retentionHandler =

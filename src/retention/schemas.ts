@@ -25,7 +25,7 @@ const trim = z
     keep_events: z.int().min(0).max(1e12).optional().describe('Keeps this number of the latest events.'),
   })
   .refine(
-    (given) => (given.keep_days === undefined) !== (given.keep_events === undefined),
+    ({ keep_days, keep_events }) => (keep_days === undefined) !== (keep_events === undefined),
     'must contain either keep_days or keep_events',
   );
 
@@ -47,11 +47,11 @@ export type PolicyBody = z.output<ReturnType<typeof policyBodyOf>>;
 export const policyOf = (kinds: string[]) =>
   z
     .object({
-      rules: z.array(z.object(ruleOf(kinds).shape)),
+      rules: z.array(z.object(ruleOf(kinds).shape)).describe('Events that match any rule are blanked.'),
       trim: z.object({ keep_days: z.number().optional(), keep_events: z.int().optional() }).nullable(),
-      version: z.int(),
+      version: z.int().describe('Increases with each change. The `ETag` contains it.'),
       updated_at: z.iso.datetime().nullable(),
-      last_run_at: z.iso.datetime().nullable(),
+      last_run_at: z.iso.datetime().nullable().describe('Time of the last run, or null if the policy has never run.'),
     })
     .meta({ id: 'RetentionPolicy' });
 export type Policy = z.output<ReturnType<typeof policyOf>>;
@@ -60,7 +60,7 @@ const trimBlocker = z
   .object({
     reason: z.literal('webhook'),
     seq: z.int().describe('Position of the first event that is not yet delivered.'),
-    webhook_id: z.string(),
+    webhook_id: z.string().describe('The webhook that has not received the event.'),
   })
   .describe('What prevents the trim from removing as much as the policy allows, for at most one week.');
 export type TrimBlocker = z.output<typeof trimBlocker>;
@@ -68,9 +68,9 @@ export type TrimBlocker = z.output<typeof trimBlocker>;
 export const preview = z
   .object({
     events: z.int().describe('Number of events that would be blanked.'),
-    by_kind: z.record(z.string(), z.int()),
-    oldest: z.iso.datetime().nullable(),
-    newest: z.iso.datetime().nullable(),
+    by_kind: z.record(z.string(), z.int()).describe('The same number, by kind of event.'),
+    oldest: z.iso.datetime().nullable().describe('Time of the oldest of these events.'),
+    newest: z.iso.datetime().nullable().describe('Time of the newest of these events.'),
     sample: z.array(z.string()).describe('Ids of the ten oldest events.'),
     memories: z.int().describe('Number of memories that would expire.'),
     trimmed: z.int().describe('Number of events that the trim would remove.'),

@@ -68,7 +68,10 @@ export const searchBody = z
     about_user_id: aboutUser,
     agent_id: name('only passages of this agent').optional(),
     project_id: name('only passages of this project').optional(),
-    channel: z.enum(channels).default('private'),
+    channel: z
+      .enum(channels)
+      .default('private')
+      .describe('the audience of the answer, which contains only items that are visible in this channel'),
     ...asOfFields,
     filter: filter.optional(),
     explain: z
@@ -86,17 +89,19 @@ export const trust = z
   .describe('`approved`: created or approved by an admin; `stated` by a human; `inferred` by an agent; `observed` by a tool');
 export const origin = z.object({ type: z.string(), id: z.string() }).describe('the actor whose words the memory records');
 
-export const degraded = z.array(z.enum(['partial_index', 'embeddings', 'rerank']));
+export const degraded = z
+  .array(z.enum(['partial_index', 'embeddings', 'rerank']))
+  .describe('parts of the search that were not available; `partial_index`: some passages are still being built');
 
 export const searchAnswer = z
   .object({
     data: z.array(
       z.object({
-        id: z.string(),
+        id: z.string().describe('id of the passage or memory'),
         type: z.enum(['chunk', 'memory']),
         text: z.string(),
         score: z.number().min(0).max(1).describe('relevance, comparable between queries'),
-        event_id: z.string().optional(),
+        event_id: z.string().optional().describe('the event that contains the passage'),
         memory_id: z.string().optional(),
         kind: z.string().optional().describe('the kind of the memory'),
         scope: z.string().optional(),
@@ -108,8 +113,8 @@ export const searchAnswer = z
         origin: origin.optional(),
         session_id: z.string(),
         occurred_at: z.string(),
-        refs: z.array(z.string()),
-        scores: z.record(z.string(), z.number()).optional(),
+        refs: z.array(z.string()).describe('ids of the sources'),
+        scores: z.record(z.string(), z.number()).optional().describe('the parts of the score, with `explain`'),
       }),
     ),
     answered: z.boolean().describe('true if there is at least one hit'),
@@ -131,7 +136,7 @@ export const chunk = z
   .object({
     chunk_id: z.string(),
     event_id: z.string(),
-    seq: z.int(),
+    seq: z.int().describe('position of the event in the log'),
     ordinal: z.int().describe('the position of the passage within its event, from 0'),
     kind: z.string(),
     session_id: z.string(),
@@ -142,7 +147,7 @@ export const chunk = z
     sensitivity: z.string(),
     text: z.string(),
     token_count: z.int().describe('estimated number of tokens'),
-    refs: z.array(z.string()),
+    refs: z.array(z.string()).describe('ids of the sources of the event'),
     occurred_at: z.string(),
   })
   .meta({ id: 'Chunk' });

@@ -70,40 +70,40 @@ export interface Anchors {
 const DOT = 46;
 
 export function findAnchors(text: string): Anchors {
-  const found: Anchors = { tokens: [], names: [], login: false, keywords: [] };
+  const anchors: Anchors = { tokens: [], names: [], login: false, keywords: [] };
   let a = text.charCodeAt(0);
   let b = text.charCodeAt(1);
   for (let i = 2; i < text.length; i += 1) {
     const c = text.charCodeAt(i);
     const categories = table[((a << 10) ^ (b << 5) ^ c) & 0xffff]!;
-    if (categories !== 0) addAnchors(text, i - 2, categories, found);
+    if (categories !== 0) addAnchors(text, i - 2, categories, anchors);
     // a Discord token has six characters between its dots
-    if (c === DOT && i > 6 && text.charCodeAt(i - 7) === DOT) found.tokens.push(i);
+    if (c === DOT && i > 6 && text.charCodeAt(i - 7) === DOT) anchors.tokens.push(i);
     a = b;
     b = c;
   }
-  if (firstCharacters.some((character) => text.includes(character))) addTwoCharacterNames(text, found);
-  return found;
+  if (firstCharacters.some((character) => text.includes(character))) addTwoCharacterNames(text, anchors);
+  return anchors;
 }
 
-function addAnchors(text: string, at: number, categories: number, found: Anchors): void {
-  if (categories & TOKEN) found.tokens.push(at);
-  if (categories & LOGIN) found.login = true;
-  if (categories & KEYWORD) addKeywords(text, at, found);
+function addAnchors(text: string, at: number, categories: number, anchors: Anchors): void {
+  if (categories & TOKEN) anchors.tokens.push(at);
+  if (categories & LOGIN) anchors.login = true;
+  if (categories & KEYWORD) addKeywords(text, at, anchors);
   if ((categories & NAME) === 0) return;
   name.lastIndex = at;
-  if (name.test(text) || matchNameAt(text, at)) found.names.push(at);
+  if (name.test(text) || matchNameAt(text, at)) anchors.names.push(at);
 }
 
-function addKeywords(text: string, at: number, found: Anchors): void {
+function addKeywords(text: string, at: number, anchors: Anchors): void {
   for (const { keyword, rule } of keywordsByTrigram.get(text.slice(at, at + 3)) ?? [])
-    if (text.startsWith(keyword, at + 3 - keyword.length)) found.keywords.push({ at, rule });
+    if (text.startsWith(keyword, at + 3 - keyword.length)) anchors.keywords.push({ at, rule });
 }
 
 const firstCharacters = [...'密口令暗암비'];
 
 /** Finds names of two characters, which have no trigram. */
-function addTwoCharacterNames(text: string, found: Anchors): void {
-  for (const match of text.matchAll(twoCharacterNames)) found.names.push(match.index);
-  found.names.sort((one, other) => one - other);
+function addTwoCharacterNames(text: string, anchors: Anchors): void {
+  for (const match of text.matchAll(twoCharacterNames)) anchors.names.push(match.index);
+  anchors.names.sort((one, other) => one - other);
 }

@@ -20,16 +20,16 @@ const MAX_DEPTH = 2;
 
 export function findSecrets(text: string, classes: Classes, depth = 0): Span[] {
   if (text.length < 4) return none;
-  const found: Span[] = [];
-  const hinted = scan(text, noJoints, depth, found);
-  if (classes.personal_data || classes.contacts) personalData(text, classes, found);
-  if (mayBeBroken(text, hinted)) found.push(...acrossLines(text, depth));
-  if (invisible.test(text)) found.push(...withoutInvisible(text, depth));
-  return found.length === 0 ? none : merge(found);
+  const spans: Span[] = [];
+  const hinted = scan(text, noJoints, depth, spans);
+  if (classes.personal_data || classes.contacts) personalData(text, classes, spans);
+  if (mayBeBroken(text, hinted)) spans.push(...acrossLines(text, depth));
+  if (invisible.test(text)) spans.push(...withoutInvisible(text, depth));
+  return spans.length === 0 ? none : merge(spans);
 }
 
 /** Scans a text. Returns true if it may also contain secrets that are not tokens and that may be broken over lines. */
-function scan(text: string, joints: Joints, depth: number, found: Span[]): boolean {
+function scan(text: string, joints: Joints, depth: number, spans: Span[]): boolean {
   const anchors = findAnchors(text);
   const runs: [number, number][] = [];
   eachRun(text, (from, to) => void runs.push([from, to]));
@@ -40,20 +40,20 @@ function scan(text: string, joints: Joints, depth: number, found: Span[]): boole
     if (!anchored && to - from < MIN_ENCODED) continue;
     const run = text.slice(from, to);
     if (!mayHoldToken.test(run)) continue;
-    if (anchored) tokensInRun(run, from, joints, found);
+    if (anchored) tokensInRun(run, from, joints, spans);
     if (to - from < MIN_ENCODED) continue;
     // in joined text, the preceding line could be mistaken for a prefix
-    if (joints === noJoints) unknownIssuers(run, from, found);
-    if (depth < MAX_DEPTH) encodedSecrets(run, from, depth, found);
+    if (joints === noJoints) unknownIssuers(run, from, spans);
+    if (depth < MAX_DEPTH) encodedSecrets(run, from, depth, spans);
   }
-  if (found.length > 0) awsSecretsBeside(text, runs, found);
+  if (spans.length > 0) awsSecretsBeside(text, runs, spans);
   const [begins, urls] = [text.includes('-----BEGIN'), text.includes('://')];
-  if (begins) privateKeys(text, found);
-  if (urls) urlPasswords(text, found);
-  if (anchors.names.length > 0) namedValues(text, anchors.names, found);
-  if (anchors.login) basicCredentials(text, found);
-  if (anchors.names.length > 0) tableSecrets(text, anchors.names, found);
-  const breakable = applyKeywordRules(text, anchors.keywords, found);
+  if (begins) privateKeys(text, spans);
+  if (urls) urlPasswords(text, spans);
+  if (anchors.names.length > 0) namedValues(text, anchors.names, spans);
+  if (anchors.login) basicCredentials(text, spans);
+  if (anchors.names.length > 0) tableSecrets(text, anchors.names, spans);
+  const breakable = applyKeywordRules(text, anchors.keywords, spans);
   return breakable || begins || urls || anchors.names.length > 0 || anchors.login;
 }
 

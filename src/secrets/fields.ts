@@ -11,7 +11,7 @@ export function screenFields(
   { freeText, unredactable }: { freeText: string[]; unredactable: string[] },
 ): unknown {
   for (const name of unredactable) if (isObject(body) && Object.hasOwn(body, name)) screener.refuse(body[name], `#/${name}`);
-  return freeText.reduce((kept, pointer) => redactAt(screener, kept, pointer.split('/'), '#'), body);
+  return freeText.reduce((redacted, pointer) => redactAt(screener, redacted, pointer.split('/'), '#'), body);
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
@@ -20,6 +20,6 @@ function redactAt(screener: Screener, value: unknown, [name, ...rest]: string[],
   if (name === undefined) return screener.screen(value, { pointer: path, aad: '' }).value;
   if (!isObject(value) || !Object.hasOwn(value, name)) return value;
   const member = value[name];
-  const kept = redactAt(screener, member, rest, `${path}/${name}`);
-  return kept === member ? value : { ...value, [name]: kept };
+  const redacted = redactAt(screener, member, rest, `${path}/${name}`);
+  return redacted === member ? value : { ...value, [name]: redacted };
 }

@@ -78,7 +78,7 @@ const MAX_MAP = 4096;
 const SECRET = 'kind: Secret';
 const inSecret: SecretName = { kind: 'secret', form: 'token' };
 
-/** Finds the values of a Kubernetes Secret, whatever their names. The map may come before or after the line with the kind. */
+/** Finds the values of a Kubernetes Secret, regardless of their names. The map may come before or after the line with the kind. */
 export function kubernetesSecrets(text: string, found: Span[]): void {
   let done = 0;
   for (let kind = text.indexOf(SECRET); kind >= 0; kind = text.indexOf(SECRET, kind + 1)) {

@@ -45,8 +45,8 @@ export type RunTask = <T>(tenant_id: string, task: 'screen' | 'find', input: unk
 /** A screener that processes large values in a worker. */
 export interface AsyncScreener extends Screener {
   source: ScreenerSource;
-  screenAsync: <T>(...asked: [value: T, at: { pointer: string; aad: string }]) => Promise<Screened<T>>;
-  findAsync(...asked: [value: unknown, pointer: string, personal: boolean]): Promise<Finding[]>;
+  screenAsync: <T>(...args: [value: T, at: { pointer: string; aad: string }]) => Promise<Screened<T>>;
+  findAsync(...args: [value: unknown, pointer: string, personal: boolean]): Promise<Finding[]>;
 }
 
 export interface Secrets {
@@ -105,11 +105,11 @@ function createAsyncScreener(screener: Screener, source: ScreenerSource, run: Ru
     ...screener,
     source,
     screenAsync: async (value, at) =>
-      isSmall(value) ? screener.screen(value, at) : run!(source.tenant_id, 'screen', { source, asked: [value, at] }),
+      isSmall(value) ? screener.screen(value, at) : run!(source.tenant_id, 'screen', { source, args: [value, at] }),
     findAsync: async (value, pointer, personal) =>
       isSmall(value)
         ? screener.find(value, pointer, personal)
-        : run!(source.tenant_id, 'find', { source, asked: [value, pointer, personal] }),
+        : run!(source.tenant_id, 'find', { source, args: [value, pointer, personal] }),
   };
 }
 
@@ -118,25 +118,25 @@ export function screenerOf(
   seal: Seal | undefined,
 ): Screener {
   const classes = { personal_data: more.personal_data ?? false, contacts: more.contacts ?? false };
-  const decide = <T>(given: T, value: T, found: Finding[], aad: string): Screened<T> => {
+  const decide = <T>(original: T, value: T, found: Finding[], aad: string): Screened<T> => {
     if (found.length === 0) return { value, redactions: 0 };
     if (mode === 'refuse') throw secretProblem(found);
     const redactions = found.length;
     if (mode !== 'encrypt') return { value, redactions };
     if (!seal) throw new Problem('unavailable', 'The tenant stores secrets encrypted, and this daemon has no ENCRYPTION_KEY.');
-    return { value, redactions, sealed: seal.seal(JSON.stringify(given), PURPOSE, `${tenant_id}/${aad}`) };
+    return { value, redactions, sealed: seal.seal(JSON.stringify(original), PURPOSE, `${tenant_id}/${aad}`) };
   };
   return {
-    screen: (given, { pointer, aad }) => {
-      const { value, found } = redactJson(given, classes, pointer);
-      return decide(given, value, found, aad);
+    screen: (original, { pointer, aad }) => {
+      const { value, found } = redactJson(original, classes, pointer);
+      return decide(original, value, found, aad);
     },
-    screenText: (given, { pointer, aad }) => {
-      const spans = findSecrets(given, classes);
-      if (spans.length === 0) return { value: given, redactions: 0 };
+    screenText: (original, { pointer, aad }) => {
+      const spans = findSecrets(original, classes);
+      if (spans.length === 0) return { value: original, redactions: 0 };
       return decide(
-        given,
-        redactText(given, spans),
+        original,
+        redactText(original, spans),
         spans.map(({ kind }) => ({ kind, pointer })),
         aad,
       );
@@ -145,8 +145,8 @@ export function screenerOf(
       const found = redactJson(value, classes, pointer).found.filter(({ kind }) => !personalKinds.has(kind));
       if (found.length > 0) throw secretProblem(found);
     },
-    find: (given, pointer, personal) =>
-      redactJson(given, classes, pointer).found.filter(({ kind }) => personal || !personalKinds.has(kind)),
+    find: (original, pointer, personal) =>
+      redactJson(original, classes, pointer).found.filter(({ kind }) => personal || !personalKinds.has(kind)),
     unseal: (sealed, aad) => (mode === 'encrypt' && seal ? openSealed(seal, sealed, `${tenant_id}/${aad}`) : undefined),
     refuseIds: (ids, pointer) => {
       for (const name in ids) {

@@ -14,19 +14,19 @@ export interface Finding {
 
 export const redactionMark = (kind: string): string => `[redacted:${kind}]`;
 
-/** Counts the redaction marks in JSON, whoever wrote them. */
+/** Counts the redaction marks in JSON, including marks that clients wrote. */
 export const countRedactionMarks = (value: unknown): number =>
   JSON.stringify(value).match(/\[redacted:[a-z-]{1,40}\]/g)?.length ?? 0;
 
 export function redactText(text: string, spans: Span[]): string {
   if (spans.length === 0) return text;
-  let kept = '';
+  let redacted = '';
   let last = 0;
   for (const { from, to, kind } of spans) {
-    kept += text.slice(last, from) + redactionMark(kind);
+    redacted += text.slice(last, from) + redactionMark(kind);
     last = to;
   }
-  return kept + text.slice(last);
+  return redacted + text.slice(last);
 }
 
 interface Walk {
@@ -91,11 +91,11 @@ function visitItems<T>(items: T[], namedAt: (i: number) => SecretName | undefine
   let copy: T[] | undefined;
   items.forEach((item, i) => {
     walk.path.push(String(i));
-    const kept = visit(item, namedAt(i), walk) as T;
+    const redacted = visit(item, namedAt(i), walk) as T;
     walk.path.pop();
-    if (kept !== item) {
+    if (redacted !== item) {
       copy ??= [...items];
-      copy[i] = kept;
+      copy[i] = redacted;
     }
   });
   return copy ?? items;
@@ -131,9 +131,9 @@ function visitLines(lines: string[], named: SecretName | undefined, walk: Walk):
     start = end + 1;
     walk.path.push(String(i));
     for (const { kind } of own) addFinding(walk, kind);
-    const kept = own.length > 0 ? redactText(line, own) : visitText(line, before[i] ?? named, walk);
+    const redacted = own.length > 0 ? redactText(line, own) : visitText(line, before[i] ?? named, walk);
     walk.path.pop();
-    return kept;
+    return redacted;
   });
 }
 
@@ -157,22 +157,22 @@ const valueMembers = new Set([
   'contains',
 ]);
 
-function visitObject(given: Record<string, unknown>, named: SecretName | undefined, walk: Walk): Record<string, unknown> {
+function visitObject(object: Record<string, unknown>, named: SecretName | undefined, walk: Walk): Record<string, unknown> {
   let copy: Record<string, unknown> | undefined;
-  const hints = hintsOf(given, named);
-  const entries = Object.entries(given);
+  const hints = hintsOf(object, named);
+  const entries = Object.entries(object);
   const next = new Map<string, number>();
   entries.forEach(([key, value], i) => {
     const spans = findInName(key, walk.classes);
     const name = spans.length === 0 ? key : redactText(key, spans);
     walk.path.push(escapeName(name));
     for (const { kind } of spans) addFinding(walk, kind);
-    const kept = visit(value, secretNameOf(key, value, hints), walk);
+    const redacted = visit(value, secretNameOf(key, value, hints), walk);
     walk.path.pop();
-    if (!copy && (kept !== value || name !== key)) copy = Object.fromEntries(entries.slice(0, i));
-    if (copy) copy[unusedName(copy, name, next)] = kept;
+    if (!copy && (redacted !== value || name !== key)) copy = Object.fromEntries(entries.slice(0, i));
+    if (copy) copy[unusedName(copy, name, next)] = redacted;
   });
-  return copy ?? given;
+  return copy ?? object;
 }
 
 /** Hints of an object about the secrets among its members. */
@@ -193,19 +193,19 @@ const titledValues = ['value', 'Value', 'ParameterValue', 'val', 'v', 'new_value
 const elementMembers = ['selector', 'locator', 'target', 'element', 'placeholder', 'input', 'ref'];
 const typedValues = ['value', 'text', 'keys', 'content'];
 
-function hintsOf(given: Record<string, unknown>, named: SecretName | undefined): ObjectHints {
-  const pair = pairOf(given, titleMembers, titledValues, named) ?? pairOf(given, elementMembers, typedValues, named);
-  return { pair, named, isKey: typeof given.kty === 'string', isSecret: given.kind === 'Secret' };
+function hintsOf(object: Record<string, unknown>, named: SecretName | undefined): ObjectHints {
+  const pair = pairOf(object, titleMembers, titledValues, named) ?? pairOf(object, elementMembers, typedValues, named);
+  return { pair, named, isKey: typeof object.kty === 'string', isSecret: object.kind === 'Secret' };
 }
 
 type Pair = { named: SecretName; members: string[] } | undefined;
 
-function pairOf(given: Record<string, unknown>, by: string[], members: string[], around: SecretName | undefined): Pair {
-  if (!members.some((name) => Object.hasOwn(given, name))) return undefined;
-  const title = by.map((name) => given[name]).find((held): held is string => typeof held === 'string');
+function pairOf(object: Record<string, unknown>, by: string[], members: string[], around: SecretName | undefined): Pair {
+  if (!members.some((name) => Object.hasOwn(object, name))) return undefined;
+  const title = by.map((name) => object[name]).find((held): held is string => typeof held === 'string');
   if (title === undefined) return undefined;
   if (around?.kind === 'cookie') return isSessionCookie(title) ? { named: around, members } : undefined;
-  if (/^key\d$/.test(title) && Object.hasOwn(given, 'keyName')) return { named: azureKey, members };
+  if (/^key\d$/.test(title) && Object.hasOwn(object, 'keyName')) return { named: azureKey, members };
   // the last word of a selector
   const own = classifyName(
     by === elementMembers
@@ -230,7 +230,7 @@ function secretNameOf(key: string, value: unknown, { pair, named, isKey, isSecre
   if (typeof value === 'object' && value !== null && isContainer(key)) return { ...(own ?? inSecret), container: true };
   if (pair?.members.includes(key)) return own ?? pair.named;
   if (named?.kind === 'cookie' && !isSessionCookie(key)) return own;
-  // a member of a map of secrets, whatever its name
+  // a member of a map of secrets, regardless of its name
   if (named?.container && !isCompanionField(key)) return own ?? named;
   return own ?? (valueMembers.has(key) ? (pair?.named ?? named) : undefined);
 }

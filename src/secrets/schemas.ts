@@ -5,7 +5,7 @@ export const secretsPolicy = z.strictObject({
     .enum(['redact', 'refuse', 'encrypt'])
     .optional()
     .describe(
-      'what to do with a secret: `redact` (default) replaces it, `refuse` rejects the write, `encrypt` replaces it and stores an encrypted copy',
+      'the action on a write that contains a secret: `redact` (default) replaces the secret, `refuse` rejects the write, `encrypt` replaces the secret and stores an encrypted copy',
     ),
   personal_data: z.boolean().optional().describe('also redact card numbers and IBANs'),
   contacts: z.boolean().optional().describe('also redact email addresses and telephone numbers'),

@@ -183,5 +183,5 @@ export const tokenRules: TokenRule[] = [...commonRules, ...issuerRules];
 const all = tokenRules.map(({ pattern }) => `(${pattern})`).join('|');
 /** One expression for all rules, in which each rule is one group. */
 export const anyToken = new RegExp(`(?<![A-Za-z0-9])(?:${all})`, 'g');
-/** The same at a fixed position, whatever precedes it. */
+/** The same at a fixed position, regardless of what precedes it. */
 export const tokenAt = new RegExp(`(?:${all})`, 'y');

@@ -82,8 +82,8 @@ const interfaceWords =
   /\b(?:enter|password|passphrase|passcode|pass|must|least|required?|requires|invalid|incorrect|please|confirm|forgot(?:ten)?|reset|change|your|characters?|should|cannot|minimum|maximum|choose|wrong|expired?|policy|hint|optional|provide|missing|match(?:es)?|field|value|string|token|secret|credential|key|account|user|login|log in|sign|email|is|are|was|were|be|been|has|have|will|if|or|for|from|when|not|none|no|unknown|default|see|stored|hidden|masked|generated|managed|below|above|set|used?|given|test|length|type|show|hide|new|old|current)\b|passwor|mot de passe|contrase|senha|пароль|密码|パスワード/iu;
 
 /** Returns true for a token or API key: long enough, with mixed characters and high entropy. */
-export function isToken(given: string, setting: ValueSetting): boolean {
-  const value = given.replace(/^(?:base64|hex):/, '');
+export function isToken(text: string, setting: ValueSetting): boolean {
+  const value = text.replace(/^(?:base64|hex):/, '');
   const least = setting === 'quoted' || setting === 'env' ? 8 : 12;
   if (value.length < least || value.length > 4096 || /\s/.test(value) || isPlaceholder(value)) return false;
   if (isPath.test(value) && value.split('/').length > 2 && value.length < 40) return false;

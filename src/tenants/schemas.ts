@@ -23,11 +23,13 @@ export const settings = z.strictObject({
 
 export const tenant = z.object({
   tenant_id: z.string(),
-  state: z.enum(['active', 'suspended', 'deleting']),
+  state: z
+    .enum(['active', 'suspended', 'deleting'])
+    .describe('Requests of a suspended tenant are rejected until the operator resumes it.'),
   language: z.string().meta({ description: 'Text search configuration of PostgreSQL.' }),
   settings,
   quotas: z.object({ max_bytes: z.int().nullable().meta({ description: 'Set by the operator, or null for no limit.' }) }),
-  version: z.int(),
+  version: z.int().describe('Increases with each change. The `ETag` contains it.'),
   created_at: z.iso.datetime(),
 });
 export type TenantView = z.output<typeof tenant>;
@@ -55,12 +57,12 @@ export const closing = z.object({ tenant_id: z.string(), state: z.literal('delet
 
 export const usage = z.object({
   tenant_id: z.string(),
-  events: z.int(),
-  bytes: z.int(),
-  max_bytes: z.int().nullable(),
-  last_seq: z.int(),
-  oldest_seq: z.int(),
-  users: z.int(),
-  api_keys: z.int(),
+  events: z.int().describe('Number of events in the log.'),
+  bytes: z.int().describe('Stored bytes that count towards `max_bytes`.'),
+  max_bytes: z.int().nullable().describe('The quota, or null for no limit.'),
+  last_seq: z.int().describe('Position of the latest event in the log.'),
+  oldest_seq: z.int().describe('First position that a trim has not removed.'),
+  users: z.int().describe('Number of users who are not disabled.'),
+  api_keys: z.int().describe('Number of valid API keys.'),
 });
 export type Usage = z.output<typeof usage>;

@@ -22,7 +22,7 @@ interface Assignment {
  */
 export function assignSlots(due: DueWebhook[], running: ReadonlyMap<string, Pick<DueWebhook, 'tenant_id' | 'slow'>>): Assignment {
   const occupied = [...running.values()];
-  const turns = new Map(due.map(({ tenant_id: own }) => [own, occupied.filter(({ tenant_id }) => tenant_id === own).length]));
+  const turns = new Map(due.map(({ tenant_id: id }) => [id, occupied.filter(({ tenant_id }) => tenant_id === id).length]));
   const waiting = due.filter((one) => !running.has(webhookKey(one)));
   const start = new Set<DueWebhook>();
   const unassigned = new Set<DueWebhook>();

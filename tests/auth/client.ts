@@ -35,10 +35,10 @@ export const clientOf =
     return { status: response.status, body: text === '' ? undefined : JSON.parse(text), headers: response.headers };
   };
 
-export const someTenant = (): string => `t-${randomBytes(6).toString('hex')}`;
+export const newTenantId = (): string => `t-${randomBytes(6).toString('hex')}`;
 
 /** Registers a new tenant and returns its logged-in owner. */
-export async function makeOwner(call: Call, tenant_id = someTenant(), username = 'olga') {
+export async function makeOwner(call: Call, tenant_id = newTenantId(), username = 'olga') {
   const { status, body } = await call('POST', '/auth/register', { body: { username, password: PASSWORD, tenant_id } });
   if (status !== 201) throw new Error(`not registered: ${status} ${JSON.stringify(body)}`);
   return { tenant_id, token: body.access_token as string, refresh_token: body.refresh_token as string, user: body.user };

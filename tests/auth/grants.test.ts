@@ -35,36 +35,36 @@ const later = '2026-01-01T02:00:00.000Z';
 const shared = { channels: ['team', 'public'] } as Partial<Principal>;
 
 test.each<[string, Principal, Partial<Grant>]>([
-  ['a reader makes none', person({ role: 'reader', scopes: ['read'] }), { role: 'reader' }],
+  ['a reader as its creator', person({ role: 'reader', scopes: ['read'] }), { role: 'reader' }],
   ['a higher role', person(), { role: 'admin' }],
-  ['a scope that the maker lacks', key({ scopes: ['read'] }), { scopes: ['read', 'write'] }],
-  ['another subject, by a member', person(), { user_id: 'bob' }],
-  ['another subject, by a key of an admin', admin({ kind: 'key' }), { user_id: 'bob' }],
-  ['all subjects, by a member', person(), { user_id: '*' }],
-  ['all channels, by a key for some', key(shared), {}],
-  ['a channel that the maker lacks', key(shared), { channels: ['team', 'private'] }],
+  ['a scope that its creator lacks', key({ scopes: ['read'] }), { scopes: ['read', 'write'] }],
+  ['another subject than the member who creates it', person(), { user_id: 'bob' }],
+  ['another subject than the admin key that creates it', admin({ kind: 'key' }), { user_id: 'bob' }],
+  ['all subjects if a member creates it', person(), { user_id: '*' }],
+  ['all channels if its creator may use only some', key(shared), {}],
+  ['a channel that its creator lacks', key(shared), { channels: ['team', 'private'] }],
   ['another agent', key({ agent_id: 'indexer' }), { agent_id: 'planner' }],
-  ['any agent, by a key of one', key({ agent_id: 'indexer' }), {}],
-  ['a limit of its own, by a member', person(), { rate_limit: { max: 1, window_ms: 1000 } }],
-  ['a longer life than the maker’s', key({ expires_at: hour }), { expires_at: later }],
-  ['a life without an end, by a key that ends', key({ expires_at: hour }), {}],
+  ['no agent if its creator acts as one', key({ agent_id: 'indexer' }), {}],
+  ['its own rate limit if a member creates it', person(), { rate_limit: { max: 1, window_ms: 1000 } }],
+  ['a later expiry than its creator', key({ expires_at: hour }), { expires_at: later }],
+  ['no expiry if its creator has one', key({ expires_at: hour }), {}],
 ])('a key cannot have %s', (_, creator, more) => {
   expect(refused(creator, more)).toMatchObject({ status: 403 });
 });
 
 test.each<[string, Principal, Partial<Grant>]>([
-  ['the maker’s own role and scopes', person(), { scopes: ['read', 'write'] }],
+  ['the role and scopes of its creator', person(), { scopes: ['read', 'write'] }],
   ['a lower role', admin(), { role: 'reader', user_id: 'ann' }],
-  ['another subject, by an admin who is logged in', admin(), { user_id: 'bob' }],
-  ['another subject, by a key for all', keyForAll(), { user_id: 'bob' }],
-  ['some channels, by a maker of all', person(), { channels: ['private'] }],
-  ['some of the maker’s channels', key(shared), { channels: ['team'] }],
-  ['an agent, by a maker of any', person(), { agent_id: 'planner' }],
-  ['the maker’s agent', key({ agent_id: 'indexer' }), { agent_id: 'indexer' }],
-  ['a limit of its own, by an admin', admin(), { rate_limit: { max: 1, window_ms: 1000 } }],
-  ['a life to the same moment', key({ expires_at: hour }), { expires_at: hour }],
-  ['a life beyond the token of a log-in', person({ expires_at: hour }), { expires_at: later }],
-  ['no end, by a key without one', key(), {}],
+  ['another subject if a logged-in admin creates it', admin(), { user_id: 'bob' }],
+  ['another subject if a key for all subjects creates it', keyForAll(), { user_id: 'bob' }],
+  ['some channels if its creator may use all', person(), { channels: ['private'] }],
+  ['some channels of its creator', key(shared), { channels: ['team'] }],
+  ['an agent if its creator is not bound to one', person(), { agent_id: 'planner' }],
+  ['the agent of its creator', key({ agent_id: 'indexer' }), { agent_id: 'indexer' }],
+  ['its own rate limit if an admin creates it', admin(), { rate_limit: { max: 1, window_ms: 1000 } }],
+  ['the same expiry as its creator', key({ expires_at: hour }), { expires_at: hour }],
+  ['a later expiry than the access token of its creator', person({ expires_at: hour }), { expires_at: later }],
+  ['no expiry if its creator has none', key(), {}],
 ])('a key can have %s', (_, creator, more) => {
   expect(refused(creator, more)).toBeUndefined();
 });

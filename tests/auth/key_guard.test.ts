@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { MAX_FAILED_KEYS, openKeyGuard } from '../../src/auth/key_guard.ts';
 import { makeSecret } from '../../src/auth/secrets.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { type Call, clientOf, makeOwner, someTenant } from './client.ts';
+import { type Call, clientOf, makeOwner, newTenantId } from './client.ts';
 
 let daemon: TestDaemon;
 let call: Call;
@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => daemon.stop());
 
 const asked = (from: string, key: string, path = '/auth/me') => call('GET', path, { key, headers: { 'x-forwarded-for': from } });
-const madeUp = () => makeSecret('key', someTenant()).text;
+const madeUp = () => makeSecret('key', newTenantId()).text;
 
 test('invented keys are looked up 60 times a minute per address and rejected with 429 after that', async () => {
   const owner = await makeOwner(call);

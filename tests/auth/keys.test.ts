@@ -76,7 +76,7 @@ test.each([
   ['an unknown scope', { scopes: ['root'] }],
   ['an expiry in the past', { expires_at: '2020-01-01T00:00:00Z' }],
   ['an unknown channel', { channels: ['secret'] }],
-  ['a field that is not known', { tenant: 'x' }],
+  ['an unknown field', { tenant: 'x' }],
 ])('a key with %s returns 422', async (_, body) => {
   expect((await make(await makeOwner(call), body)).status).toBe(422);
 });

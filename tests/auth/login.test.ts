@@ -1,5 +1,5 @@
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { type Call, clientOf, makeOwner, PASSWORD, someTenant } from './client.ts';
+import { type Call, clientOf, makeOwner, newTenantId, PASSWORD } from './client.ts';
 
 let daemon: TestDaemon;
 let call: Call;
@@ -14,7 +14,7 @@ const login = (over: object) => call('POST', '/auth/login', { body: { username: 
 
 describe('registration', () => {
   test('of a new tenant makes the user its owner and returns valid tokens', async () => {
-    const tenant_id = someTenant();
+    const tenant_id = newTenantId();
     const { status, body } = await register({ username: 'admin', password: 'SecurePass123!', tenant_id });
     expect(status).toBe(201);
     expect(body).toEqual({
@@ -39,7 +39,7 @@ describe('registration', () => {
   });
 
   test('by twenty racing clients makes one the owner, and the others get 403', async () => {
-    const tenant_id = someTenant();
+    const tenant_id = newTenantId();
     const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => register({ username: `racer${i}`, tenant_id })));
     expect(answers.map(({ status }) => status).sort()).toEqual([201, ...Array(19).fill(403)]);
     const refusals = answers
@@ -62,7 +62,7 @@ describe('registration', () => {
     ['one character', 'aaaaaaaaaaaa'],
     ['a short pattern', 'abcabcabcabc'],
   ])('a password that is %s is refused', async (_, password) => {
-    const { status, body } = await register({ tenant_id: someTenant(), password });
+    const { status, body } = await register({ tenant_id: newTenantId(), password });
     expect(status).toBe(422);
     expect(body.errors[0].pointer).toBe('#/password');
     expect(JSON.stringify(body)).not.toContain(password);
@@ -71,7 +71,7 @@ describe('registration', () => {
   test.each([['SecurePass123!'], ['Correct-horse-9-battery'], ['ünïcödé-päss'], ['x'.repeat(30) + 'yz'.repeat(21)]])(
     'the password %s is taken and logs in',
     async (password) => {
-      const tenant_id = someTenant();
+      const tenant_id = newTenantId();
       expect((await register({ tenant_id, password })).status).toBe(201);
       expect((await login({ tenant_id, password })).status).toBe(200);
       expect((await login({ tenant_id, password: `${password}x` })).status).toBe(401);
@@ -86,21 +86,21 @@ describe('registration', () => {
   );
 
   test.each([['*'], ['a b'], [''], ['a'.repeat(65)]])('the username %j is refused', async (username) => {
-    expect((await register({ tenant_id: someTenant(), username })).status).toBe(422);
+    expect((await register({ tenant_id: newTenantId(), username })).status).toBe(422);
   });
 
   test('with an unknown field returns 422', async () => {
-    expect((await register({ tenant_id: someTenant(), role: 'owner' })).status).toBe(422);
+    expect((await register({ tenant_id: newTenantId(), role: 'owner' })).status).toBe(422);
   });
 });
 
-describe('log-in', () => {
+describe('login', () => {
   test('returns 401 with the same body for every wrong combination', async () => {
     const { tenant_id } = await makeOwner(call);
     const wrong = [
       { tenant_id, password: 'not-the-password' },
       { tenant_id, username: 'nobody' },
-      { tenant_id: someTenant() },
+      { tenant_id: newTenantId() },
       { tenant_id: 'no.tenant' },
       { tenant_id, username: "olga' or 1=1 --" },
     ];

@@ -9,26 +9,26 @@ const faultOf = (password: string) => passwordFault(password, 'Alice');
 
 test.each([
   ['nine characters', 'aB3$ xyz!', 'must have at least 10 characters'],
-  ['nine characters, each of two units', '😀🚀🎉🔥🌍🍀🐙🎸🚲', 'must have at least 10 characters'],
+  ['nine characters outside of the BMP', '😀🚀🎉🔥🌍🍀🐙🎸🚲', 'must have at least 10 characters'],
   ['73 bytes', `ä${words.slice(0, 71)}`, 'must have at most 72 bytes of UTF-8'],
   ['a NUL', 'correct\u0000horse', 'must not contain NUL or lone surrogates'],
-  ['half a surrogate pair', 'correct horse \ud800', 'must not contain NUL or lone surrogates'],
-  ['the username twice', 'alice-ALICE!', 'must contain more than the username'],
-  ['one letter again and again', 'aaaaaaaaaaaa', 'must not be one of the most common passwords'],
-  ['five characters again and again', 'x9$Qw'.repeat(3), 'must not be one of the most common passwords'],
-  ['the same with one more at the end', `${'x9$Qw'.repeat(3)}!`, 'must not be one of the most common passwords'],
-  ['a common one', 'Password123', 'must not be one of the most common passwords'],
+  ['a lone surrogate', 'correct horse \ud800', 'must not contain NUL or lone surrogates'],
+  ['nothing but the username', 'alice-ALICE!', 'must contain more than the username'],
+  ['one repeated letter', 'aaaaaaaaaaaa', 'must not be one of the most common passwords'],
+  ['a repeated group of five characters', 'x9$Qw'.repeat(3), 'must not be one of the most common passwords'],
+  ['a repeated group and one more character', `${'x9$Qw'.repeat(3)}!`, 'must not be one of the most common passwords'],
+  ['a common word', 'Password123', 'must not be one of the most common passwords'],
 ])('a password with %s is rejected', (_, password, fault) => {
   expect(faultOf(password)).toBe(fault);
 });
 
 test.each([
   ['ten characters', 'aB3$ xyz!?'],
-  ['ten characters, each of two units', '😀🚀🎉🔥🌍🍀🐙🎸🚲a'],
+  ['ten characters outside of the BMP', '😀🚀🎉🔥🌍🍀🐙🎸🚲a'],
   ['72 bytes', `ä${words.slice(0, 70)}`],
-  ['the username and more', 'alice likes tea'],
-  ['six characters twice', 'x9$Qwe'.repeat(2)],
-  ['a repetition with two more at the end', `${'x9$Qw'.repeat(2)}!?`],
+  ['the username and other words', 'alice likes tea'],
+  ['a repeated group of six characters', 'x9$Qwe'.repeat(2)],
+  ['a repeated group and two more characters', `${'x9$Qw'.repeat(2)}!?`],
 ])('a password with %s is accepted', (_, password) => {
   expect(faultOf(password)).toBeUndefined();
 });

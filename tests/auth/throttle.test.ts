@@ -4,7 +4,7 @@ import { withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer, serverConnection, workerDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
-import { type Call, clientOf, expectThrottled, makeOwner, PASSWORD, someTenant } from './client.ts';
+import { type Call, clientOf, expectThrottled, makeOwner, newTenantId, PASSWORD } from './client.ts';
 
 let daemon: TestDaemon;
 let call: Call;
@@ -77,7 +77,7 @@ describeOnServer('a test cannot open a second connection', () => {
     const { connection } = await workerDatabase();
     const [one, other] = [new Client(connection), new Client(connection)];
     await Promise.all([one.connect(), other.connect()]);
-    const { account, address } = throttleKeys(someTenant(), 'olga', '192.0.2.10');
+    const { account, address } = throttleKeys(newTenantId(), 'olga', '192.0.2.10');
     const over = `insert into login_failures (key_hash, failures, expires_at) values ($1, 1, now() - interval '1 day')`;
     for (const key of [account, address]) await one.query(over, [key]);
     await other.query('begin');
@@ -96,7 +96,7 @@ test('unknown users and tenants are throttled the same way', async () => {
   const { tenant_id } = await makeOwner(call);
   for (const [from, tenant, username] of [
     ['192.0.2.4', tenant_id, 'nobody'],
-    ['192.0.2.5', someTenant(), 'olga'],
+    ['192.0.2.5', newTenantId(), 'olga'],
   ] as const) {
     const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => guess(from, tenant, i, username)));
     expectThrottled(answers, FREE_PER_ACCOUNT);
@@ -111,7 +111,7 @@ test('a name that only the database folds to a username matches nobody and is co
   expect((await attempt('198.51.100.9', tenant_id, PASSWORD, 'KIM')).status).toBe(200);
 });
 
-test('log-ins that get no slot are not counted', async () => {
+test('logins that get no slot are not counted', async () => {
   const busy = await startTestDaemon({ TRUST_PROXY_HOPS: '1', BCRYPT_CONCURRENCY: '1', BCRYPT_QUEUE: '1', BCRYPT_COST: '8' });
   const ask = clientOf(busy.url);
   const { tenant_id } = await makeOwner(ask);
@@ -126,7 +126,7 @@ test('log-ins that get no slot are not counted', async () => {
 });
 
 test('an address that tries many accounts is throttled, other addresses are not', async () => {
-  const tenant_id = someTenant();
+  const tenant_id = newTenantId();
   const tries = FREE_PER_ADDRESS + 20;
   for (let at = 0; at < tries; at += 20) {
     const some = await Promise.all(Array.from({ length: 20 }, (_, i) => guess('192.0.2.6', tenant_id, i, `user${at + i}`)));
@@ -136,7 +136,7 @@ test('an address that tries many accounts is throttled, other addresses are not'
   expect((await guess('192.0.2.7', tenant_id, 0, 'user0')).status).toBe(401);
 });
 
-test('guesses of the current password with a stolen access token are counted like log-ins', async () => {
+test('guesses of the current password with a stolen access token are counted like logins', async () => {
   const { token } = await makeOwner(call);
   const answers = await Promise.all(
     Array.from({ length: 20 }, (_, i) =>

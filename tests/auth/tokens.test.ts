@@ -48,20 +48,20 @@ test('tokens of the active, next and previous key are accepted, others are not',
 });
 
 test.each<[string, Record<string, unknown>, boolean]>([
-  ['made a little ahead of our clock', { iat: NOW + 30, exp: NOW + 60 }, true],
-  ['made further ahead of it', { iat: NOW + 31, exp: NOW + 60 }, false],
+  ['issued up to 30 s in the future', { iat: NOW + 30, exp: NOW + 60 }, true],
+  ['issued further in the future', { iat: NOW + 31, exp: NOW + 60 }, false],
   // from a daemon that still has a longer lifetime configured
-  ['that lives a day', { exp: NOW + DAY_S }, true],
-  ['that lives longer', { exp: NOW + DAY_S + 1 }, false],
-  ['that lives for no time', { iat: NOW + 20, exp: NOW + 20 }, false],
-  ['without an end', { exp: undefined }, false],
-  ['without a beginning', { iat: undefined }, false],
+  ['with a lifetime of a day', { exp: NOW + DAY_S }, true],
+  ['with a longer lifetime', { exp: NOW + DAY_S + 1 }, false],
+  ['that expires when it is issued', { iat: NOW + 20, exp: NOW + 20 }, false],
+  ['without exp', { exp: undefined }, false],
+  ['without iat', { iat: undefined }, false],
   ['of another issuer', { iss: 'x' }, false],
   ['for another audience', { aud: 'x' }, false],
   ['of version 0', { ver: 0 }, false],
-  ['with one claim more', { admin: true }, false],
-])('a token %s', (_, over, taken) => {
-  expect(verify(signed(over)) !== undefined).toBe(taken);
+  ['with an additional claim', { admin: true }, false],
+])('a token %s gets the expected result', (_, over, accepted) => {
+  expect(verify(signed(over)) !== undefined).toBe(accepted);
 });
 
 test('a lifetime above one day is accepted if it is configured', () => {
@@ -70,7 +70,7 @@ test('a lifetime above one day is accepted if it is configured', () => {
 
 test.each<[string, Record<string, unknown>]>([
   ['another type', { typ: 'JWT' }],
-  ['one member more', { crit: ['x'] }],
+  ['an additional field', { crit: ['x'] }],
 ])('a header with %s is rejected', (_, header) => {
   expect(verify(signed({}, header))).toBeUndefined();
 });

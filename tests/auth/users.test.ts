@@ -94,7 +94,7 @@ test('a changed role applies at once to an existing token', async () => {
   expect((await call('GET', '/auth/users', { token: admin.token })).status).toBe(403);
 });
 
-test('a disabled user loses tokens, log-in, refresh and keys at once; old tokens stay invalid after the user is enabled again', async () => {
+test('a disabled user loses tokens, login, refresh and keys at once; old tokens stay invalid after the user is enabled again', async () => {
   const owner = await makeOwner(call);
   const member = await makeUser(call, owner, 'member', 'mia');
   const key = (

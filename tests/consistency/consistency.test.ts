@@ -31,7 +31,7 @@ interface Check {
   sample: unknown[];
 }
 
-async function wrong(): Promise<Check[]> {
+async function failedChecks(): Promise<Check[]> {
   const { status, body } = await alice.ask('GET', '/v1/consistency');
   expect(status).toBe(200);
   return body.checks.filter(({ ok }: Check) => !ok);
@@ -101,83 +101,88 @@ test('the check of a large tenant is a job, one at a time, whose result is the r
   }
 });
 
-const WHY = 'the daemon holds its one session, and nobody else can write to its tables';
+const NEEDS_SERVER = 'a test cannot open a second connection';
 const where = 'where tenant_id = $tenant';
-const oneMemory = `${where} and status = 'active'`;
+const activeMemory = `${where} and status = 'active'`;
 
-describeOnServer(WHY, () => {
+describeOnServer(NEEDS_SERVER, () => {
   test.each<[string, string, string[]]>([
-    ['a count of events', `update tenant_clocks set event_count = 99 ${where}`, ['event_count']],
-    ['a sum of bytes', `update tenant_clocks set stored_bytes = 10000000 ${where}`, ['stored_bytes']],
-    ['a clock that lags', `update tenant_clocks set last_seq = 4 ${where}`, ['last_seq']],
-    ['a beginning that is too late', `update tenant_clocks set oldest_seq = 3 ${where}`, ['oldest_seq']],
-    ['a passage that is gone', `delete from chunks ${where} and seq = 1`, ['passages']],
+    ['a wrong event count', `update tenant_clocks set event_count = 99 ${where}`, ['event_count']],
+    ['a wrong byte count', `update tenant_clocks set stored_bytes = 10000000 ${where}`, ['stored_bytes']],
+    ['a clock behind the log', `update tenant_clocks set last_seq = 4 ${where}`, ['last_seq']],
+    ['a beginning after the first event', `update tenant_clocks set oldest_seq = 3 ${where}`, ['oldest_seq']],
+    ['a missing passage', `delete from chunks ${where} and seq = 1`, ['passages']],
     [
       'a vector of another text',
       `insert into embeddings (tenant_id, seq, ordinal, model, source, vector, signs) values ($tenant, 1, 0, 'm', gen_random_uuid(), '', '')`,
       ['embeddings'],
     ],
-    ['a passage too many', `update chunks set ordinal = 900 ${where} and seq = 1`, ['passages']],
-    ['a passage that more may see', `update chunks set channel = 'public' ${where} and seq = 1`, ['passage_scopes']],
-    ['a passage of someone else', `update chunks set user_id = 'bob' ${where} and seq = 1`, ['passage_scopes']],
-    ['a passage that never ends', `update chunks set until_seq = null, until_at = null ${where} and seq = 2`, ['passage_ends']],
-    ['a passage that ended', `update chunks set until_seq = 5 ${where} and seq = 3`, ['passage_ends']],
-    ['a memory of another version', `update memories set version = 7 ${oneMemory}`, ['memories']],
-    ['a memory in another state', `update memories set status = 'deleted' ${oneMemory}`, ['memories']],
-    ['a memory of another event', `update memories set content_seq = 1, last_seq = 1 ${oneMemory}`, ['memories']],
+    ['an extra passage', `update chunks set ordinal = 900 ${where} and seq = 1`, ['passages']],
+    ['a passage with a wider channel', `update chunks set channel = 'public' ${where} and seq = 1`, ['passage_scopes']],
+    ['a passage of another user', `update chunks set user_id = 'bob' ${where} and seq = 1`, ['passage_scopes']],
     [
-      'a successor that is none',
+      'a superseded passage without an end',
+      `update chunks set until_seq = null, until_at = null ${where} and seq = 2`,
+      ['passage_ends'],
+    ],
+    ['a current passage with an end', `update chunks set until_seq = 5 ${where} and seq = 3`, ['passage_ends']],
+    ['a memory with a wrong version', `update memories set version = 7 ${activeMemory}`, ['memories']],
+    ['a memory with a wrong status', `update memories set status = 'deleted' ${activeMemory}`, ['memories']],
+    ['a memory that points to another event', `update memories set content_seq = 1, last_seq = 1 ${activeMemory}`, ['memories']],
+    [
+      'a memory that supersedes itself',
       `update memories set superseded_by = memory_id ${where} and status = 'superseded'`,
       ['superseded_by'],
     ],
+    ['a missing successor', `update memories set superseded_by = null ${where} and superseded_by is not null`, ['superseded_by']],
     [
-      'a successor that is gone',
-      `update memories set superseded_by = null ${where} and superseded_by is not null`,
-      ['superseded_by'],
-    ],
-    [
-      'a successor in a circle',
+      'a cycle of successors',
       `update memories m set superseded_by = o.memory_id from memories o
      where m.tenant_id = $tenant and o.tenant_id = $tenant and m.status = 'active' and o.status = 'superseded'`,
       ['superseded_by'],
     ],
-    ['a memory that more may see', `update memories set channel = 'public' ${oneMemory}`, ['memories']],
-    ['a memory of somebody else', `update memories set user_id = 'bob' ${oneMemory}`, ['memories']],
-    ['a memory of other words', `update memories set text_hash = sha256('x') ${oneMemory}`, ['memories']],
-    ['a memory with other tags', `update memories set tags = '{evil}' ${oneMemory}`, ['memories']],
+    ['a memory with a wider channel', `update memories set channel = 'public' ${activeMemory}`, ['memories']],
+    ['a memory of another user', `update memories set user_id = 'bob' ${activeMemory}`, ['memories']],
+    ['a memory with a wrong text hash', `update memories set text_hash = sha256('x') ${activeMemory}`, ['memories']],
+    ['a memory with wrong tags', `update memories set tags = '{evil}' ${activeMemory}`, ['memories']],
     ['an artifact without its event', `update artifacts set event_id = null ${where}`, ['artifacts']],
   ])('%s is found and repaired', async (_, statement, names) => {
     await damage(statement);
-    expect((await wrong()).map(({ name }) => name)).toEqual(names);
+    expect((await failedChecks()).map(({ name }) => name)).toEqual(names);
     expect(await repair()).toMatchObject({ repaired: names, remaining: [] });
-    expect(await wrong()).toEqual([]);
+    expect(await failedChecks()).toEqual([]);
     const { body } = await alice.ask('POST', '/v1/events', { body: message('on we go') });
     expect(body.seq).toBe(6);
   });
 });
 
-describeOnServer(WHY, () => {
+describeOnServer(NEEDS_SERVER, () => {
   test.each<[string, string, string, unknown]>([
     ['a gap in the log', `delete from events ${where} and seq = 1`, 'seq', 1],
     ['a log that ends early', `delete from events ${where} and seq = 5`, 'seq', 5],
     [
-      'a citation of nothing',
+      'a reference to a missing event',
       `update events set refs = '{evt_01m7yyk0f9nqsch5y3682m7h63}' ${where} and seq = 5`,
       'refs',
       { seq: 5 },
     ],
     [
-      'a version that is gone',
+      'a missing version',
       `delete from memory_versions ${where} and version = 1 and seq = 2`,
       'memories',
       { fault: 'gap in the versions' },
     ],
-    ['a memory that is gone', `delete from memories ${oneMemory}`, 'memory_versions', { fault: 'no such memory' }],
-    ['bytes that are gone', `update artifacts set bytes = '\\x00' ${where}`, 'artifacts', { fault: 'not all its bytes' }],
-    ['an artifact that is gone', `delete from artifacts ${where}`, 'artifacts', { fault: 'no such artifact' }],
+    ['a missing memory', `delete from memories ${activeMemory}`, 'memory_versions', { fault: 'no such memory' }],
+    [
+      'an artifact without its bytes',
+      `update artifacts set bytes = '\\x00' ${where}`,
+      'artifacts',
+      { fault: 'not all its bytes' },
+    ],
+    ['a missing artifact', `delete from artifacts ${where}`, 'artifacts', { fault: 'no such artifact' }],
   ])('%s is found, and a repair reports that it remains', async (_, statement, name, what) => {
     await damage(statement);
-    const found = (await wrong()).find((one) => one.name === name)!;
+    const found = (await failedChecks()).find((one) => one.name === name)!;
     if (typeof what === 'object') expect(found.sample[0]).toMatchObject(what as object);
     else expect(found.sample).toEqual([what]);
     expect((await repair()).remaining).toContain(name);

@@ -2,8 +2,8 @@ import { Client } from 'pg';
 import { newId } from '../../src/id.ts';
 import { cloneDatabase, type TestDatabase } from '../support/database.ts';
 
-// What a noun may rely on in the group commit (docs/decisions/effects.md), tested with a noun made for this purpose: counters with
-// compare-and-set. It is not a feature: one table, a `judge` and an `apply` hook in a separate database.
+// The guarantees of the group commit for the effects of a noun (docs/decisions/effects.md), tested with a noun made for this purpose:
+// counters with compare-and-set. It is not a feature: one table, a `judge` and an `apply` hook in a separate database.
 
 const NOUN = `
 create table counters (

@@ -60,7 +60,7 @@ test('a second daemon on the directory is rejected with instructions', async () 
   expect(await countTables((await start()).connection)).toBeGreaterThan(0);
 });
 
-test('of four processes that start at once beside stale locks, at most one gets the directory', async () => {
+test('if four processes start at once and stale locks exist, at most one gets the directory', async () => {
   writeFileSync(join(data_dir, 'lock.4000000.dead-1.4000001'), '');
   writeFileSync(join(data_dir, `lock.${process.pid}.other-start.1`), '');
   const results = await Promise.allSettled([start(), start(), start(), start()]);

@@ -57,7 +57,7 @@ test('a connection whose work failed with an unknown error is destroyed, and the
 });
 
 test('a session that is terminated in the packet that made it ready fails its request, not the process', async () => {
-  // What a server in crash recovery sends to a new client in one packet: the pool returns the client while the error is being parsed.
+  // A server in crash recovery sends this to a new client in one packet. The pool returns the client while the error is being parsed.
   const [authenticated, ready] = [Buffer.from([0x52, 0, 0, 0, 8, 0, 0, 0, 0]), Buffer.from([0x5a, 0, 0, 0, 5, 0x49])];
   const fields = Buffer.from('SFATAL\0VFATAL\0C57P02\0Mterminating connection because of crash of another server process\0\0');
   const length = Buffer.alloc(4);

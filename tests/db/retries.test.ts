@@ -9,7 +9,7 @@ import { describeOnServer } from '../support/database.ts';
 
 // Retries of units with effects in the group commit.
 
-describeOnServer('a test cannot connect beside the daemon', () => {
+describeOnServer('a test cannot connect while the daemon runs', () => {
   let daemon: TestDaemon;
   let database: Database;
   beforeAll(async () => {

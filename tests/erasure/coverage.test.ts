@@ -6,21 +6,22 @@ import { callsIn, functionFolders, routines, tablesIn } from '../support/routine
 
 /** Tables that no erasure hook writes, and how they are erased. */
 const otherwise: Record<string, string> = {
-  audit_entries: 'by the service: their chain has a key that the database does not have',
-  erasure_marks: 'they go with the job that made them',
+  audit_entries: 'by the service, which has the key of the chain',
+  erasure_marks: 'deleted at the end of their job',
   events: 'blank_events and rename_refs of db',
-  refresh_tokens: 'they go with their session',
-  sessions: 'they go with their user',
+  refresh_tokens: 'deleted with their session',
+  request_nonces: 'deleted with their key',
+  sessions: 'deleted with their user',
 };
 /** Tables without data about a subject. */
 const exempt: Record<string, string> = {
-  audit_clocks: 'a count, a time and a mac',
+  audit_clocks: 'a seq, a time and a MAC',
   chunk_rebuilds: 'a seq',
   embedding_backlogs: 'the name of a model and a position',
   embedding_gaps: 'the name of a model and seqs',
   retention_policies: 'rules of the tenant: kinds, channels and days',
   tenant_clocks: 'counts',
-  tenants: 'the tenant itself; its contact address is the tenant’s to change (PATCH /v1/tenant)',
+  tenants: 'settings of the tenant, which it changes with PATCH /v1/tenant',
 };
 
 const bodies = new Map(routines.map(({ name, sql }) => [name, sql]));

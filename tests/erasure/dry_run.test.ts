@@ -1,6 +1,6 @@
 import { newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { erase, finished } from './support.ts';
+import { erase, waitForJob } from './support.ts';
 
 /** `DRY_RUN_DECISIONS=9000 npx jest tests/erasure/dry_run` measures, and prints the durations to stderr. */
 const DECISIONS = Number(process.env.DRY_RUN_DECISIONS ?? 1_000);
@@ -28,7 +28,7 @@ test('a dry run of thousands of memories returns the counts of the erasure, dire
   const began = performance.now();
   const asked = await owner.ask('POST', '/v1/erasures', { body: { agent_id: 'scribe', dry_run: true } });
   expect([200, 202]).toContain(asked.status);
-  const found = asked.status === 200 ? asked.body : (await finished(owner, asked.body.job_id, 120_000)).result;
+  const found = asked.status === 200 ? asked.body : (await waitForJob(owner, asked.body.job_id, 120_000)).result;
   const middle = performance.now();
   expect(found.counts).toMatchObject({ events: DECISIONS, memories: DECISIONS, memory_versions: DECISIONS });
   // the erasure would wait for an unfinished dry run; it has left no marks

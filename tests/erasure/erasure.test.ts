@@ -14,7 +14,7 @@ import { daemonDatabase, describeOnServer } from '../support/database.ts';
 import { testEngine } from '../support/engine.ts';
 import { dumpOf, erase, makeMemory, memoryRow } from './support.ts';
 
-// Reads the tables through a second connection. On the embedded engine, which has one session, anywhere.test.ts covers erasures.
+// Reads the tables through a second connection. On the embedded engine, which has one session, both_engines.test.ts covers erasures.
 const onServer = (name: string, tests: () => void) =>
   describeOnServer('a test cannot open a second connection', () => describe(name, tests));
 

@@ -5,7 +5,7 @@ import { createLogger } from '../../src/log.ts';
 import { type Client, message, newTenant, send } from '../support/client.ts';
 import { type SpawnedDaemon, spawnDaemon } from '../support/daemon.ts';
 import { daemonDatabase, describeOnServer } from '../support/database.ts';
-import { dumpOf, finished } from './support.ts';
+import { dumpOf, waitForJob } from './support.ts';
 
 // A subject with ten thousand events while others write, and daemons that are killed. Needs a second connection.
 /** `ERASURE_EVENTS=100000 npx jest tests/erasure/large -t 'other writers'` measures, and prints the durations to stderr. */
@@ -61,7 +61,7 @@ onServer('a large erasure', () => {
       }
     };
     const writers = [write(1), write(2), write(3)];
-    const job = await finished(owner, body.job_id, 600_000);
+    const job = await waitForJob(owner, body.job_id, 600_000);
     const took = performance.now() - began;
     over = true;
     await Promise.all(writers);
@@ -101,7 +101,7 @@ onServer('a large erasure', () => {
       ...owner,
       ask: (method: string, path: string) => send<any>(last.url, method, path, {}, owner.token),
     } as Client;
-    const job = await finished(client, body.job_id, 240_000);
+    const job = await waitForJob(client, body.job_id, 240_000);
     expect(job.result.certificate.counts).toMatchObject({ events: 20_000, chunks: 20_000 });
     expect((await dumpOf(database.tenants(owner.tenant_id))).includes('killed-halfway')).toBe(false);
   }, 300_000);

@@ -10,7 +10,7 @@ import { createLogger } from '../../src/log.ts';
 import { message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { daemonDatabase, describeOnServer } from '../support/database.ts';
-import { erase, finished } from './support.ts';
+import { erase, waitForJob } from './support.ts';
 
 // The ledger is a file on a disk that can fill up, and daemons are killed while they write to it.
 
@@ -85,7 +85,7 @@ onServer('a daemon', () => {
     await sleep(500);
     expect((await owner.ask('GET', `/v1/jobs/${body.job_id}`)).body.state).toBe('running');
     empty();
-    const job = await finished(owner, body.job_id);
+    const job = await waitForJob(owner, body.job_id);
     expect([job.state, job.result.certificate.counts.events, statesOf(body.job_id)]).toEqual([
       'done',
       1,
@@ -102,7 +102,7 @@ onServer('a daemon', () => {
     const { body } = await owner.ask('POST', '/v1/erasures', { body: { session_id: 'gone' } });
     for (let done = 0; done === 0; await sleep(5)) done = (await owner.ask('GET', `/v1/jobs/${body.job_id}`)).body.progress.done;
     fill();
-    const job = await finished(owner, body.job_id);
+    const job = await waitForJob(owner, body.job_id);
     empty();
     expect(job).toMatchObject({ state: 'done', result: { certificate: { counts: { events: 2000 } } } });
     expect([statesOf(body.job_id), await marks(owner.tenant_id)]).toEqual([['started'], 0]);
@@ -114,7 +114,7 @@ onServer('a daemon', () => {
     await owner.ask('PATCH', `/auth/users/${second.user_id}`, { body: { role: 'owner' } });
     const tenant = database.tenants(owner.tenant_id);
     const { body } = await owner.ask('POST', '/v1/erasures', { body: { session_id: 'none' } });
-    await finished(owner, body.job_id);
+    await waitForJob(owner, body.job_id);
     // the other owner is disabled between the start and the phase `accounts`
     const job_id = 'job_01m7z10b4vee9y0hxhrngnmszn';
     await tenant.write(async (db) => {
@@ -135,7 +135,7 @@ onServer('a daemon', () => {
         ],
       );
     });
-    const job = await finished(owner, job_id);
+    const job = await waitForJob(owner, job_id);
     expect([job.state, job.problem.status, statesOf(job_id), await marks(tenant.id)]).toEqual(['failed', 409, ['refused'], 0]);
   }, 60_000);
 

@@ -6,7 +6,7 @@ import { withPassages } from '../../src/passages/index.ts';
 import type { Client } from '../support/client.ts';
 
 /** Waits until the job has ended, and returns it. */
-export async function finished(client: Client, job_id: string, ms = 60_000) {
+export async function waitForJob(client: Client, job_id: string, ms = 60_000) {
   for (const end = Date.now() + ms; Date.now() < end; await sleep(50)) {
     const { body } = await client.ask('GET', `/v1/jobs/${job_id}`);
     if (body.state === 'done' || body.state === 'failed') return body;
@@ -17,7 +17,7 @@ export async function finished(client: Client, job_id: string, ms = 60_000) {
 export async function erase(client: Client, body: Record<string, unknown>) {
   const answer = await client.ask('POST', '/v1/erasures', { body });
   if (answer.status !== 202) throw new Error(`${answer.status} ${JSON.stringify(answer.body)}`);
-  return finished(client, answer.body.job_id);
+  return waitForJob(client, answer.body.job_id);
 }
 
 /** Returns all rows of the tenant in all tables as text. */

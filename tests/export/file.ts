@@ -4,7 +4,7 @@ import type { Answer, Client } from '../support/client.ts';
 
 export type Line = Record<string, any>;
 
-export async function exported(client: Client): Promise<string> {
+export async function exportTenant(client: Client): Promise<string> {
   const { status, body } = await client.ask<string>('GET', '/v1/export');
   if (status !== 200) throw new Error(`${status} ${JSON.stringify(body)}`);
   return body;
@@ -16,7 +16,7 @@ export const linesOf = (file: string): Line[] =>
     .split('\n')
     .map((line) => JSON.parse(line));
 
-export const bringIn = (client: Client, file: string): Promise<Answer<Record<string, any>>> =>
+export const importFile = (client: Client, file: string): Promise<Answer<Record<string, any>>> =>
   client.ask('POST', '/v1/import', { body: file, headers: { 'content-type': 'application/x-ndjson' } });
 
 export async function jobDone(client: Client, job_id: string): Promise<Record<string, any>> {
@@ -37,7 +37,7 @@ export function fileOf(lines: Line[]): string {
 }
 
 /** Returns the failed checks with their findings. */
-export async function faultsOf(client: Client): Promise<unknown[]> {
+export async function failedChecks(client: Client): Promise<unknown[]> {
   const { status, body } = await client.ask('GET', '/v1/consistency');
   const { checks } = status === 202 ? (await jobDone(client, body.job_id)).result : body;
   return checks.filter(({ ok }: { ok: boolean }) => !ok);

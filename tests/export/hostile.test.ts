@@ -1,6 +1,6 @@
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { bringIn, exported, fileOf, type Line, linesOf } from './file.ts';
+import { exportTenant, fileOf, importFile, type Line, linesOf } from './file.ts';
 
 // A file is as untrusted as any request: an invalid line is rejected with its number, and nothing of the file remains.
 
@@ -17,7 +17,7 @@ beforeAll(async () => {
     await alice.ask('POST', '/v1/events', { body: { events: Array.from({ length: 1000 }, (_, i) => message(`event ${i}`)) } });
   await alice.ask('POST', '/v1/events', { body: { ...message(''), kind: 'decision', content: { decision: 'we go on' } } });
   await alice.ask('POST', '/v1/artifacts', { body: Buffer.alloc(100_000, 1), headers: { 'content-type': 'x/y' } });
-  file = await exported(alice);
+  file = await exportTenant(alice);
   target = await newTenant(daemon.url);
 });
 afterAll(() => daemon.stop());
@@ -36,7 +36,7 @@ const place = (type: string, nth = 0) => {
 async function isEmpty(client: Client): Promise<void> {
   expect((await client.ask('GET', '/v1/usage')).body).toMatchObject({ events: 0, last_seq: 0, bytes: 0 });
   expect((await client.ask('GET', '/v1/events')).body.data).toEqual([]);
-  expect(linesOf(await exported(client)).map(({ type }) => type)).toEqual(['header', 'tenant', 'end']);
+  expect(linesOf(await exportTenant(client)).map(({ type }) => type)).toEqual(['header', 'tenant', 'end']);
 }
 
 const cut = (text: string) => text.slice(0, Math.floor(text.length / 2));
@@ -47,67 +47,85 @@ const swapped = (type: string) =>
   });
 
 const broken: [string, () => string, number, string?][] = [
-  ['nothing', () => '', 422],
-  ['no line', () => 'hello', 422],
-  ['no JSON', () => '{"type":\n', 422, '#/0'],
-  ['something else than an object', () => '[1]\n', 422, '#/0'],
-  ['bytes that are no text', () => '{"type":"header","x":"\\u0000"}\n', 422, '#/0/x'],
+  ['an empty file', () => '', 422],
+  ['a file without a newline', () => 'hello', 422],
+  ['a line that is not JSON', () => '{"type":\n', 422, '#/0'],
+  ['a line that is not an object', () => '[1]\n', 422, '#/0'],
+  ['a NUL in a string', () => '{"type":"header","x":"\\u0000"}\n', 422, '#/0/x'],
   ['deep nesting', () => `{"type":"header","x":${'['.repeat(200)}${']'.repeat(200)}}\n`, 422],
-  ['a giant line', () => `{"type":"header","x":"${'x'.repeat(1_500_000)}"}\n`, 413, '#/0'],
-  ['more than is taken', () => file + ' '.repeat(4 * 1024 * 1024), 413],
-  ['no header', () => changed((lines) => lines.slice(1)), 422, '#/0/type'],
-  ['another version', () => at('header', (line) => ({ ...line, format_version: 2 })), 422, '#/0/format_version'],
-  ['a content that is said to be erased', () => at('event', (line) => ({ ...line, erased_at: '2026-01-01T00:00:00Z' })), 422],
+  ['a line above the limit', () => `{"type":"header","x":"${'x'.repeat(1_500_000)}"}\n`, 413, '#/0'],
+  ['a file above the limit', () => file + ' '.repeat(4 * 1024 * 1024), 413],
+  ['a missing header', () => changed((lines) => lines.slice(1)), 422, '#/0/type'],
+  ['an unknown format version', () => at('header', (line) => ({ ...line, format_version: 2 })), 422, '#/0/format_version'],
   [
-    'something else said where the service says what was erased',
+    'an event with content that is marked as erased',
+    () => at('event', (line) => ({ ...line, erased_at: '2026-01-01T00:00:00Z' })),
+    422,
+  ],
+  [
+    'an erasure report with other content',
     () => at('event', (line) => ({ ...line, kind: 'erasure.completed', actor_id: 'agent-memory' })),
     422,
   ],
   ['a second header', () => changed((lines) => [lines[0]!, ...lines]), 422, '#/1/type'],
   ['a header at the end', () => changed(([header, ...lines]) => [...lines, header!]), 422, '#/0/type'],
-  ['no tenant', () => changed((lines) => lines.filter(({ type }) => type !== 'tenant')), 422, '#/1/type'],
+  ['a missing tenant line', () => changed((lines) => lines.filter(({ type }) => type !== 'tenant')), 422, '#/1/type'],
   [
-    'a type that nobody knows',
+    'an unknown line type',
     () => changed((lines) => [...lines.slice(0, 2), { type: 'user' }, ...lines.slice(2)]),
     422,
     '#/2/type',
   ],
-  ['a prototype', () => changed((lines) => [...lines.slice(0, 2), { type: 'constructor' }, ...lines.slice(2)]), 422, '#/2/type'],
-  ['a field that nobody knows', () => at('event', (line) => ({ ...line, tenant_id: 'other' }), 7), 422, `#/LINE/tenant_id`],
-  ['an id of another kind', () => at('event', (line) => ({ ...line, event_id: 'evt_1_2' }), 7), 422, '#/LINE/event_id'],
-  ['a time that is none', () => at('event', (line) => ({ ...line, occurred_at: 'infinity' }), 7), 422, '#/LINE/occurred_at'],
-  ['a channel that is none', () => at('event', (line) => ({ ...line, channel: 'secret' }), 7), 422, '#/LINE/channel'],
-  ['a gap', () => changed((lines) => lines.filter(({ seq, type }) => seq !== 8 || type !== 'event')), 422, '#/LINE/seq'],
-  ['a seq twice', () => at('event', (line) => ({ ...line, seq: 7 }), 7), 422, '#/LINE/seq'],
-  ['another order', () => swapped('event'), 422],
   [
-    'an id twice',
+    'the name of a prototype property as line type',
+    () => changed((lines) => [...lines.slice(0, 2), { type: 'constructor' }, ...lines.slice(2)]),
+    422,
+    '#/2/type',
+  ],
+  ['an unknown field', () => at('event', (line) => ({ ...line, tenant_id: 'other' }), 7), 422, `#/LINE/tenant_id`],
+  ['a malformed id', () => at('event', (line) => ({ ...line, event_id: 'evt_1_2' }), 7), 422, '#/LINE/event_id'],
+  ['an invalid time', () => at('event', (line) => ({ ...line, occurred_at: 'infinity' }), 7), 422, '#/LINE/occurred_at'],
+  ['an invalid channel', () => at('event', (line) => ({ ...line, channel: 'secret' }), 7), 422, '#/LINE/channel'],
+  [
+    'a gap in the log',
+    () => changed((lines) => lines.filter(({ seq, type }) => seq !== 8 || type !== 'event')),
+    422,
+    '#/LINE/seq',
+  ],
+  ['a duplicate seq', () => at('event', (line) => ({ ...line, seq: 7 }), 7), 422, '#/LINE/seq'],
+  ['swapped events', () => swapped('event'), 422],
+  [
+    'a duplicate id',
     () => at('event', (line) => ({ ...line, event_id: linesOf(file)[place('event', 3)]!.event_id }), 7),
     422,
     '#/LINE',
   ],
   ['a log that ends early', () => changed((lines) => lines.filter(({ seq }) => seq !== 1002)), 422],
-  ['a log that goes on', () => at('header', (line) => ({ ...line, as_of_seq: 5 })), 422],
+  ['a log that continues after as_of_seq', () => at('header', (line) => ({ ...line, as_of_seq: 5 })), 422],
   ['events before memories', () => changed((lines) => [...lines.slice(0, 2), ...lines.slice(2).reverse()]), 422],
-  ['half of an artifact', () => changed((lines) => lines.filter(({ at: from }) => !(from > 0))), 422],
-  ['other bytes', () => at('piece', (line) => ({ ...line, base64: Buffer.alloc(49_152, 2).toString('base64') })), 422],
+  ['an incomplete artifact', () => changed((lines) => lines.filter(({ at: from }) => !(from > 0))), 422],
+  [
+    'changed bytes of an artifact',
+    () => at('piece', (line) => ({ ...line, base64: Buffer.alloc(49_152, 2).toString('base64') })),
+    422,
+  ],
   ['bytes without an artifact', () => changed((lines) => lines.filter(({ type }) => type !== 'artifact')), 422],
-  ['a memory of a version that is not there', () => at('memory', (line) => ({ ...line, version: 2 })), 422],
-  ['a memory in another state', () => at('memory', (line) => ({ ...line, status: 'deleted' })), 422],
-  ['a version of no memory', () => at('memory_version', (line) => ({ ...line, memory_id: 'mem_x' })), 422],
-  ['a file that is cut off', () => cut(file), 422],
+  ['a memory whose version is missing', () => at('memory', (line) => ({ ...line, version: 2 })), 422],
+  ['a memory with a changed status', () => at('memory', (line) => ({ ...line, status: 'deleted' })), 422],
+  ['a version of a missing memory', () => at('memory_version', (line) => ({ ...line, memory_id: 'mem_x' })), 422],
+  ['a truncated file', () => cut(file), 422],
   ['a file without its last line', () => file.slice(0, file.lastIndexOf('{"type":"end"')), 422],
   ['a changed word', () => file.replace('"event 500"', '"event 5oo"'), 422, '#/END/sha256'],
   ['a line after the end', () => `${file}{"type":"progress","done":1,"total":1}\n`, 422],
-  ['a language that is none', () => at('tenant', (line) => ({ ...line, language: 'klingon' })), 409],
-  ['settings that are none', () => at('tenant', (line) => ({ ...line, settings: { admin: true } })), 422, '#/1/settings/admin'],
+  ['an unknown language', () => at('tenant', (line) => ({ ...line, language: 'klingon' })), 409],
+  ['an unknown setting', () => at('tenant', (line) => ({ ...line, settings: { admin: true } })), 422, '#/1/settings/admin'],
 ];
 
 // with a missing fourth element, jest would wait for a callback
 test.each(broken.map(([name, make, status, pointer]) => [name, make, status, pointer ?? ''] as const))(
   '%s is rejected and leaves the tenant empty',
   async (_, make, status, pointer) => {
-    const answer = await bringIn(target, make());
+    const answer = await importFile(target, make());
     expect([answer.status, answer.body.title]).toEqual([status, answer.body.title]);
     const wanted = pointer.replace('LINE', String(place('event', 7))).replace('END', String(linesOf(file).length - 1));
     if (wanted) expect(answer.body.errors?.[0]?.pointer).toBe(wanted);
@@ -123,7 +141,7 @@ describe('edits', () => {
     await bob.ask('POST', '/v1/events', { body: message('second') });
     const edit = { target: body.event_id, op: 'amend', reason: 'r', patch: { text: 'better' } };
     if ((await bob.ask('POST', '/v1/edits', { body: edit })).status !== 201) throw new Error('no edit');
-    edited = await exported(bob);
+    edited = await exportTenant(bob);
   });
   const withEdit = (change: (line: Line) => Line) =>
     fileOf(linesOf(edited).map((line) => (line.type === 'edit' ? change(line) : line)));
@@ -135,19 +153,19 @@ describe('edits', () => {
       withEdit((line) => ({ ...line, seq: 2 })),
       fileOf(linesOf(withEdit((line) => line)).map((line) => (line.type === 'header' ? { ...line, oldest_seq: 2 } : line))),
     ]) {
-      expect((await bringIn(copy, file)).status).toBe(422);
+      expect((await importFile(copy, file)).status).toBe(422);
       await isEmpty(copy);
     }
-    expect((await bringIn(copy, edited)).status).toBe(202);
+    expect((await importFile(copy, edited)).status).toBe(202);
   });
 
   test('count towards the storage quota', async () => {
     const small = await startTestDaemon({ MAX_TENANT_BYTES: '20000' });
     try {
       const grown = withEdit((line) => ({ ...line, patch: { text: 'long '.repeat(10_000) } }));
-      const over = await bringIn(await newTenant(small.url), grown);
+      const over = await importFile(await newTenant(small.url), grown);
       expect([over.status, over.body.detail]).toEqual([413, 'The import exceeds the storage quota of the tenant.']);
-      expect((await bringIn(await newTenant(small.url), edited)).status).toBe(202);
+      expect((await importFile(await newTenant(small.url), edited)).status).toBe(202);
     } finally {
       await small.stop();
     }
@@ -155,14 +173,14 @@ describe('edits', () => {
 });
 
 test('the unchanged file is accepted after all of these', async () => {
-  expect((await bringIn(target, file)).status).toBe(202);
+  expect((await importFile(target, file)).status).toBe(202);
   expect((await target.ask('GET', '/v1/usage')).body.last_seq).toBe(1002);
 });
 
 test('an import requires an admin, lines of JSON and an empty tenant', async () => {
   const alice = await newTenant(daemon.url);
   const bob = await newColleague(alice);
-  expect((await bringIn(bob, file)).status).toBe(403);
+  expect((await importFile(bob, file)).status).toBe(403);
   const asJson = await alice.ask('POST', '/v1/import', { body: file });
   const zipped = await alice.ask('POST', '/v1/import', {
     body: file,
@@ -170,5 +188,5 @@ test('an import requires an admin, lines of JSON and an empty tenant', async () 
   });
   expect([asJson.status, zipped.status]).toEqual([415, 415]);
   await alice.ask('POST', '/v1/events', { body: message('not empty') });
-  expect((await bringIn(alice, file)).status).toBe(409);
+  expect((await importFile(alice, file)).status).toBe(409);
 });

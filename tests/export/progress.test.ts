@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { type SpawnedDaemon, spawnDaemon, startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { testOnServer } from '../support/database.ts';
-import { bringIn, exported, faultsOf, jobDone, linesOf } from './file.ts';
+import { exportTenant, failedChecks, importFile, jobDone, linesOf } from './file.ts';
 
 // An import is a job from its first byte on. If its daemon dies, another daemon takes the job and empties the tenant.
 
@@ -18,7 +18,7 @@ beforeAll(async () => {
     await alice.ask('POST', '/v1/events', {
       body: { events: Array.from({ length: 500 }, (_, i) => message(`tide ${from + i}`)) },
     });
-  file = await exported(alice);
+  file = await exportTenant(alice);
 });
 afterAll(() => daemon.stop());
 
@@ -75,12 +75,12 @@ test('the progress of an import is visible while it runs, and its job continues 
     progress: { done: 2 * EVENTS, total: 2 * EVENTS },
     result: { events: EVENTS },
   });
-  expect(await faultsOf(copy)).toEqual([]);
+  expect(await failedChecks(copy)).toEqual([]);
 });
 
 test('a rejected import is a failed job with the problem', async () => {
   const copy = await newTenant(daemon.url);
-  const { status } = await bringIn(copy, file.replace('"tide 3500"', '"tide 35oo"'));
+  const { status } = await importFile(copy, file.replace('"tide 3500"', '"tide 35oo"'));
   expect([status, await importJob(copy)]).toMatchObject([422, { state: 'failed', problem: { status: 422 } }]);
 });
 
@@ -100,12 +100,12 @@ onPostgres(
     await other.kill('SIGKILL');
     await sending.answer;
     expect(await jobDone(copy, job_id)).toMatchObject({ state: 'failed', problem: { title: expect.any(String) } });
-    expect(linesOf(await exported(copy)).map(({ type }) => type)).toEqual(['header', 'tenant', 'end']);
+    expect(linesOf(await exportTenant(copy)).map(({ type }) => type)).toEqual(['header', 'tenant', 'end']);
     expect((await copy.ask('GET', '/v1/events')).body.data).toEqual([]);
-    const { status, body } = await bringIn(copy, file);
+    const { status, body } = await importFile(copy, file);
     expect(status).toBe(202);
     await jobDone(copy, body.job_id);
-    expect(await faultsOf(copy)).toEqual([]);
+    expect(await failedChecks(copy)).toEqual([]);
   },
   60_000,
 );

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { bringIn, exported, faultsOf, jobDone, linesOf, withoutHeader } from './file.ts';
+import { exportTenant, failedChecks, importFile, jobDone, linesOf, withoutHeader } from './file.ts';
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -100,7 +100,7 @@ async function forget(client: Client): Promise<void> {
 }
 
 test('an export is complete and ends with valid counts and a valid hash', async () => {
-  const file = await exported(alice);
+  const file = await exportTenant(alice);
   const lines = linesOf(file);
   expect(lines[0]).toMatchObject({
     type: 'header',
@@ -129,49 +129,49 @@ test('an export is complete and ends with valid counts and a valid hash', async 
 });
 
 test('an import preserves seqs, ids, times and responses', async () => {
-  const file = await exported(alice);
+  const file = await exportTenant(alice);
   const copy = await newTenant(daemon.url);
   const before = await answers(alice);
-  const { status, body, headers } = await bringIn(copy, file);
+  const { status, body, headers } = await importFile(copy, file);
   expect([status, body.as_of_seq, headers.get('location')]).toEqual([202, 59, `/v1/jobs/${body.job_id}`]);
   expect((await jobDone(copy, body.job_id)).state).toBe('done');
-  expect(withoutHeader(await exported(copy))).toEqual(withoutHeader(file));
+  expect(withoutHeader(await exportTenant(copy))).toEqual(withoutHeader(file));
   expect(await answers(copy)).toEqual(before);
   const artifact = linesOf(file).find(({ media_type }) => media_type === 'image/x-crane')!;
   const bytes = await fetch(`${daemon.url}/v1/artifacts/${artifact.artifact_id}`, {
     headers: { authorization: `Bearer ${copy.token}` },
   });
   expect(Buffer.from(await bytes.arrayBuffer()).equals(Buffer.alloc(200_000, 7))).toBe(true);
-  expect(await faultsOf(copy)).toEqual([]);
+  expect(await failedChecks(copy)).toEqual([]);
 });
 
 test('the copy continues where the original ended, and a second import returns 409', async () => {
   const copy = await newTenant(daemon.url);
-  const file = await exported(alice);
-  const { body } = await bringIn(copy, file);
+  const file = await exportTenant(alice);
+  const { body } = await importFile(copy, file);
   const { body: recorded } = await copy.ask('POST', '/v1/events', { body: message('the next') });
   expect(recorded.seq).toBe(60);
-  expect((await bringIn(copy, file)).status).toBe(409);
+  expect((await importFile(copy, file)).status).toBe(409);
   await jobDone(copy, body.job_id);
-  expect(await faultsOf(copy)).toEqual([]);
+  expect(await failedChecks(copy)).toEqual([]);
 });
 
 test('a member exports the events that it can see, and that file cannot be imported', async () => {
   const bob = await newColleague(alice);
-  const file = await exported(bob);
+  const file = await exportTenant(bob);
   const lines = linesOf(file);
   expect(lines[0]).toMatchObject({ type: 'header', partial: true });
   const events = lines.filter(({ type }) => type === 'event');
   expect(events.length).toBe(36);
   expect(events.filter(({ channel }) => channel === 'private')).toEqual([]);
   expect(file).not.toMatch(/painted|paint it/);
-  expect((await bringIn(await newTenant(daemon.url), file)).body.errors[0].pointer).toBe('#/0/partial');
+  expect((await importFile(await newTenant(daemon.url), file)).body.errors[0].pointer).toBe('#/0/partial');
 });
 
 test('an empty tenant can be exported and imported', async () => {
-  const file = await exported(await newTenant(daemon.url));
+  const file = await exportTenant(await newTenant(daemon.url));
   const copy = await newTenant(daemon.url);
-  const { status, body } = await bringIn(copy, file);
+  const { status, body } = await importFile(copy, file);
   expect([status, body.as_of_seq]).toEqual([202, 0]);
   expect((await copy.ask('POST', '/v1/events', { body: message('first') })).body.seq).toBe(1);
 });

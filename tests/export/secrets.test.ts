@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { namedSamples, tokenSamples } from '../secrets/samples.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { bringIn, exported, fileOf, jobDone, type Line, linesOf } from './file.ts';
+import { exportTenant, fileOf, importFile, jobDone, type Line, linesOf } from './file.ts';
 
 // A file with a secret that requests cannot record is rejected. A file whose secrets were redacted or encrypted before is accepted.
 
@@ -29,8 +29,8 @@ async function tenantWith(settings: object): Promise<Client> {
 }
 
 test.each(['redact', 'encrypt'])('an export of a tenant with the secret mode %s is imported unchanged', async (mode) => {
-  const file = await exported(await tenantWith({ secrets: { mode } }));
-  const { status, body } = await bringIn(await newTenant(daemon.url), file);
+  const file = await exportTenant(await tenantWith({ secrets: { mode } }));
+  const { status, body } = await importFile(await newTenant(daemon.url), file);
   expect([status, body.detail]).toEqual([202, undefined]);
 });
 
@@ -43,7 +43,7 @@ describe('in clear', () => {
     const edit = { target: body.event_id, op: 'amend', reason: 'WORDS', patch: { text: 'WORDS' }, auto_approve: true };
     if ((await alice.ask('POST', '/v1/edits', { body: edit })).status !== 201) throw new Error('no edit');
     await alice.ask('POST', '/v1/artifacts', { body: Buffer.from('WORDS'), headers: { 'content-type': 'text/plain' } });
-    file = await exported(alice);
+    file = await exportTenant(alice);
   });
   const put = (type: string, path: string[], text: string) => {
     const lines = linesOf(file);
@@ -65,7 +65,7 @@ describe('in clear', () => {
     const copy = await newTenant(daemon.url);
     const { text, secret } = tokenSamples()[0]!;
     const given = put(type, path, text);
-    const { status, body } = await bringIn(copy, given.file);
+    const { status, body } = await importFile(copy, given.file);
     expect([status, body.errors]).toEqual([
       422,
       [{ pointer: given.pointer, detail: 'must not contain a secret: aws-access-key' }],
@@ -78,7 +78,7 @@ describe('in clear', () => {
     const copy = await newTenant(daemon.url);
     const taken: string[] = [];
     for (const { kind, text } of samples)
-      if ((await bringIn(copy, put('event', ['content', 'text'], text).file)).status !== 422) taken.push(kind);
+      if ((await importFile(copy, put('event', ['content', 'text'], text).file)).status !== 422) taken.push(kind);
     expect(taken).toEqual([]);
   });
 
@@ -91,7 +91,7 @@ describe('in clear', () => {
     ]) {
       const lines = linesOf(file);
       lines.find(({ type }) => type === 'event')!.content = content;
-      expect((await bringIn(copy, fileOf(lines))).status).toBe(422);
+      expect((await importFile(copy, fileOf(lines))).status).toBe(422);
     }
   });
 
@@ -102,7 +102,7 @@ describe('in clear', () => {
       if (line.type === 'artifact') return { ...line, byte_count: bytes.length, sha256: `\\x${sha256}` };
       return line.type === 'piece' ? { ...line, base64: bytes.toString('base64') } : line;
     });
-    const { status, body } = await bringIn(await newTenant(daemon.url), fileOf(lines));
+    const { status, body } = await importFile(await newTenant(daemon.url), fileOf(lines));
     expect([status, body.errors[0].detail]).toEqual([422, 'the artifact must not contain a secret: aws-access-key']);
   });
 });

@@ -167,7 +167,7 @@ test('equal requests with one key start one job; a different body is rejected', 
   await expect(startJob(tenant, 'x', {}, 'usr_1', { ...key, body: 'cc'.repeat(32) })).rejects.toMatchObject({ code: 'AM409' });
 });
 
-test('a tenant has at most twenty unfinished jobs and two running ones; jobs of other tenants run beside them', async () => {
+test('a tenant has at most twenty unfinished jobs and two running ones; jobs of other tenants run at the same time', async () => {
   const [busy, quiet] = [await makeTenant(), await makeTenant()];
   for (let i = 0; i < 20; i += 1) await startJob(busy, 'hold', {}, 'usr_1');
   await expect(startJob(busy, 'hold', {}, 'usr_1')).rejects.toMatchObject({ code: 'AM409' });

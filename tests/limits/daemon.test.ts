@@ -33,7 +33,7 @@ test('a principal has one limit over all daemons, and health checks are not limi
   expect((await send(url(1), 'GET', '/health')).status).toBe(200);
 });
 
-test('forged X-Forwarded-For headers at two daemons do not raise the log-in limit of an address', async () => {
+test('forged X-Forwarded-For headers at two daemons do not raise the login limit of an address', async () => {
   const body = { tenant_id: newName('t'), username: 'nobody', password: PASSWORD };
   let isAccepted = 0;
   for (let i = 0; i < 40; i += 1) {

@@ -1,4 +1,4 @@
-import { bringIn, exported, fileOf, linesOf } from '../export/file.ts';
+import { exportTenant, fileOf, importFile, linesOf } from '../export/file.ts';
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
@@ -161,12 +161,12 @@ test('an import with a cycle of supersessions is rejected, also if a memory of i
   const a = await make(fact('a'));
   const b = await make(fact('b', { supersedes: a.memory_id }));
   const c = await make(fact('c', { supersedes: b.memory_id }));
-  const lines = linesOf(await exported(alice));
+  const lines = linesOf(await exportTenant(alice));
   for (const line of lines) if (line.memory_id === b.memory_id && line.type === 'memory') line.superseded_by = a.memory_id;
   const other = await newTenant(daemon.url);
-  const refused = await bringIn(other, fileOf(lines));
+  const refused = await importFile(other, fileOf(lines));
   expect([refused.status, refused.body.detail]).toEqual([422, expect.stringContaining('superseded_by')]);
-  const betrayed = await bringIn(other, fileOf(lines.filter(({ memory_id }) => memory_id !== c.memory_id)));
+  const betrayed = await importFile(other, fileOf(lines.filter(({ memory_id }) => memory_id !== c.memory_id)));
   expect([betrayed.status, betrayed.body.detail]).toEqual([422, expect.stringContaining('superseded_by')]);
 });
 

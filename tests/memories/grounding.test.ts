@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import { erase, finished } from '../erasure/support.ts';
-import { bringIn, exported, faultsOf, jobDone } from '../export/file.ts';
+import { erase, waitForJob } from '../erasure/support.ts';
+import { exportTenant, failedChecks, importFile, jobDone } from '../export/file.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { contextOf } from '../support/context.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
@@ -114,7 +114,7 @@ async function apply(world: World, given: Step): Promise<void> {
 /** Checks that the dry run and the erasure report the number of memories that are gone afterwards. */
 async function eraseAsPredicted({ owner }: World, session_id: string): Promise<void> {
   const asked = await owner.ask('POST', '/v1/erasures', { body: { session_id, dry_run: true } });
-  const found = asked.status === 200 ? asked.body : (await finished(owner, asked.body.job_id)).result;
+  const found = asked.status === 200 ? asked.body : (await waitForJob(owner, asked.body.job_id)).result;
   const before = await everyMemory(owner);
   const { result } = await erase(owner, { session_id });
   const after = new Set((await everyMemory(owner)).map(({ memory_id }) => memory_id));
@@ -171,9 +171,9 @@ async function commonState(owner: Client): Promise<Record<string, unknown>> {
 }
 
 async function importedCopy(owner: Client): Promise<Client> {
-  const file = await exported(owner);
+  const file = await exportTenant(owner);
   const other = await newTenant(daemon.url);
-  const { status, body } = await bringIn(other, file);
+  const { status, body } = await importFile(other, file);
   expect([status, (await jobDone(other, body.job_id)).state]).toEqual([202, 'done']);
   return other;
 }
@@ -192,7 +192,7 @@ test(`list, GET, versions, search, context, an erasure's dry run and an import a
       const states = await commonState(owner);
       seen.push(...Object.values(states).map((state) => (state as View).grounded));
       expect(await commonState(await importedCopy(owner))).toEqual(states);
-      expect(await faultsOf(owner)).toEqual([]);
+      expect(await failedChecks(owner)).toEqual([]);
     }),
     { seed: SEED, numRuns: RUNS, endOnFailure: process.env.GROUNDS_SHRINK === undefined },
   );
@@ -273,5 +273,5 @@ test('a ref to a passage of an erased event passes the consistency check', async
   const { event_id } = await record(owner, 'Other minutes');
   await ask(owner, { text: TEXTS[0], refs: [chunk_ids[0], event_id] });
   await erase(owner, { session_id: 'gone' });
-  expect(await faultsOf(owner)).toEqual([]);
+  expect(await failedChecks(owner)).toEqual([]);
 });

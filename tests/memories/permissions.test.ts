@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { faultsOf } from '../export/file.ts';
+import { failedChecks } from '../export/file.ts';
 import { type Client, message, newColleague, newTenant, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
@@ -173,5 +173,5 @@ test('deleting a superseded memory keeps its successor searchable', async () => 
   expect((await alice.ask('DELETE', at(old))).status).toBe(204);
   const { data } = (await alice.ask('POST', '/v1/search', { body: { query: 'ferry', channel: 'team' } })).body;
   expect(data.map(({ memory_id }: { memory_id: string }) => memory_id)).toEqual([next.memory_id]);
-  expect(await faultsOf(alice)).toEqual([]);
+  expect(await failedChecks(alice)).toEqual([]);
 });

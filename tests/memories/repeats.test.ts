@@ -4,7 +4,7 @@ import { openDatabase } from '../../src/db/index.ts';
 import { createLogger } from '../../src/log.ts';
 import { sweepMemories } from '../../src/memories/sql.ts';
 import { edit } from '../edits/client.ts';
-import { exported, linesOf } from '../export/file.ts';
+import { exportTenant, linesOf } from '../export/file.ts';
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer } from '../support/database.ts';
@@ -113,7 +113,8 @@ test('a text repeated in the request that supersedes its memory creates a new me
   expect((await search('walruses')).toSorted()).toEqual(['walruses sleep', 'walruses swim at dawn']);
 });
 
-const statuses = async () => linesOf(await exported(alice)).flatMap(({ type, status }) => (type === 'memory' ? [status] : []));
+const statuses = async () =>
+  linesOf(await exportTenant(alice)).flatMap(({ type, status }) => (type === 'memory' ? [status] : []));
 
 test('a write expires only the memories that it repeats', async () => {
   const soon = new Date(Date.now() + 3_000).toISOString();

@@ -1,4 +1,4 @@
-import { faultsOf } from '../export/file.ts';
+import { failedChecks } from '../export/file.ts';
 import { type Client, message, newColleague, newTenant, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { onEmbedded } from '../support/database.ts';
@@ -58,7 +58,7 @@ test('updates of a shared task by any user, event or memory apply to one task', 
     const seen = more.filter((one) => one.channel === channel);
     expect([only.memory_id, only.version, only.body.status, only.user_id, seen]).toEqual([ids[0], 6, 'done', 'bob', []]);
   }
-  expect(await faultsOf(alice)).toEqual([]);
+  expect(await failedChecks(alice)).toEqual([]);
 });
 
 test('private tasks with the same name are separate for each user', async () => {
@@ -126,7 +126,7 @@ test('concurrent updates of a task, also on two daemons, each create a version o
     expect(new Set(ids).size).toBe(1);
     const [only, ...others] = await list(alice, 'channel=team&kind=task');
     expect([only.version, others]).toEqual([40, []]);
-    expect(await faultsOf(alice)).toEqual([]);
+    expect(await failedChecks(alice)).toEqual([]);
   } finally {
     await other?.stop();
   }

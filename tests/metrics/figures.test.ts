@@ -29,7 +29,7 @@ test('the ping of a scrape does not count as a waiting request', async () => {
   expect(await figure('agent_memory_pool_waiting')).toBe(0);
 });
 
-test('problems are counted by type, with series for log-ins from the start', async () => {
+test('problems are counted by type, with series for logins from the start', async () => {
   const series = 'agent_memory_refused_requests_total{route="/auth/login",problem="unauthenticated"}';
   expect(await figure(series)).toBe(0);
   const { tenant_id, username } = await newTenant(daemon.url);

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { Client as Connection } from 'pg';
-import { erase, finished } from '../erasure/support.ts';
-import { bringIn, exported, faultsOf, fileOf, jobDone, linesOf, withoutHeader } from '../export/file.ts';
-import { done, foresee, type Row, talk, trim } from '../retention/support.ts';
+import { erase, waitForJob } from '../erasure/support.ts';
+import { exportTenant, failedChecks, fileOf, importFile, jobDone, linesOf, withoutHeader } from '../export/file.ts';
+import { done, previewTrim, type Row, recordMessages, trim } from '../retention/support.ts';
 import { type Client, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { daemonDatabase, workerDatabase } from '../support/database.ts';
@@ -158,7 +158,7 @@ test('an erasure deletes counters that the subject set last and its name from ot
   const [own, shared, others] = [await make(bob, { name: 'own' }), await make(bob, { name: 'shared' }), await make(alice)];
   await set(alice, shared, { value: 1, expected: 0 });
   const dry = await alice.ask('POST', '/v1/erasures', { body: { user_id: 'bob', dry_run: true } });
-  const predicted = dry.status === 202 ? (await finished(alice, dry.body.job_id)).result : dry.body;
+  const predicted = dry.status === 202 ? (await waitForJob(alice, dry.body.job_id)).result : dry.body;
   expect(predicted.counts).toMatchObject({ counters: 1, counters_made: 1 });
   expect((await get(alice, own)).status).toBe(200);
   const { result } = await erase(alice, { user_id: 'bob' });
@@ -167,35 +167,35 @@ test('an erasure deletes counters that the subject set last and its name from ot
   expect((await get(alice, shared)).body).toMatchObject({ value: 1, made_by: null });
   expect((await get(alice, others)).body).toEqual(others);
   expect(
-    countersIn(await exported(alice))
+    countersIn(await exportTenant(alice))
       .map(({ made_by }) => made_by)
       .sort(),
   ).toEqual(['alice', null]);
-  expect(await faultsOf(alice)).toEqual([]);
+  expect(await failedChecks(alice)).toEqual([]);
 });
 
 test('an import restores an export; a row without its event is rejected, a wrong value is found and repaired', async () => {
   const counter = await make(alice, { value: 1 });
   await set(alice, counter, { value: 2, expected: 1 });
   await make(alice, { name: 'for a time', ttl_s: 3600 });
-  const file = await exported(alice);
+  const file = await exportTenant(alice);
   expect(countersIn(file).map(({ seq, value }) => [seq, value])).toEqual([
     [2, 2],
     [3, 0],
   ]);
   const copy = await newTenant(daemon.url);
-  expect((await jobDone(copy, (await bringIn(copy, file)).body.job_id)).state).toBe('done');
-  expect(withoutHeader(await exported(copy))).toEqual(withoutHeader(file));
+  expect((await jobDone(copy, (await importFile(copy, file)).body.job_id)).state).toBe('done');
+  expect(withoutHeader(await exportTenant(copy))).toEqual(withoutHeader(file));
   expect((await set(copy, counter, { value: 3, expected: 2 })).body).toMatchObject({ value: 3, seq: 4 });
   const changed = (more: Row) =>
     fileOf(linesOf(file).map((line) => (line.seq === 2 && line.type === 'counter' ? { ...line, ...more } : line)));
-  expect((await bringIn(await newTenant(daemon.url), changed({ value: 'two' }))).status).toBe(422);
+  expect((await importFile(await newTenant(daemon.url), changed({ value: 'two' }))).status).toBe(422);
   const astray = await newTenant(daemon.url);
-  const refused = await bringIn(astray, changed({ seq: 3 }));
+  const refused = await importFile(astray, changed({ seq: 3 }));
   expect([refused.status, JSON.stringify(refused.body)]).toEqual([422, expect.stringContaining(counter.counter_id)]);
   const wrong = await newTenant(daemon.url);
-  expect((await jobDone(wrong, (await bringIn(wrong, changed({ value: 70 }))).body.job_id)).state).toBe('done');
-  expect(await faultsOf(wrong)).toMatchObject([{ name: 'counters', sample: [{ seq: 2, counter_id: counter.counter_id }] }]);
+  expect((await jobDone(wrong, (await importFile(wrong, changed({ value: 70 }))).body.job_id)).state).toBe('done');
+  expect(await failedChecks(wrong)).toMatchObject([{ name: 'counters', sample: [{ seq: 2, counter_id: counter.counter_id }] }]);
   const { body } = await wrong.ask('POST', '/v1/consistency/repair');
   expect((await jobDone(wrong, body.job_id)).result).toMatchObject({ repaired: ['counters'], remaining: [] });
   expect((await get(wrong, counter)).body.value).toBe(2);
@@ -204,19 +204,19 @@ test('an import restores an export; a row without its event is rejected, a wrong
 test('a trim keeps the event of a counter in use; a retention rule keeps or removes it', async () => {
   const counter = await make(alice, { value: 1 });
   await set(alice, counter, { value: 2, expected: 1 });
-  await talk(alice, 4);
-  expect(await foresee(alice, 2)).toMatchObject({ trimmed: 3, carried: 1 });
+  await recordMessages(alice, 4);
+  expect(await previewTrim(alice, 2)).toMatchObject({ trimmed: 3, carried: 1 });
   expect((await trim(alice, 2)).counts).toMatchObject({ trimmed: 3, carried: 1 });
   expect((await set(alice, counter, { value: 3, expected: 2 })).status).toBe(200);
-  expect(await faultsOf(alice)).toEqual([]);
+  expect(await failedChecks(alice)).toEqual([]);
   const run = async (rule: Row) => {
     await done(alice, 'PUT', '/v1/retention', { rules: [{ kind: 'counter.set', older_than_days: 0, ...rule }] });
-    const job = await finished(alice, (await done(alice, 'POST', '/v1/retention/runs')).job_id);
+    const job = await waitForJob(alice, (await done(alice, 'POST', '/v1/retention/runs')).job_id);
     expect([job.state, job.problem]).toEqual(['done', undefined]);
     return (await get(alice, counter)).status;
   };
   expect([await run({}), await run({ max_importance: 1 })]).toEqual([200, 404]);
-  expect(await faultsOf(alice)).toEqual([]);
+  expect(await failedChecks(alice)).toEqual([]);
 });
 
 test('an expired counter returns 404, and the sweep deletes its row', async () => {
@@ -224,7 +224,7 @@ test('an expired counter returns 404, and the sweep deletes its row', async () =
   await eventually(async () => (await get(alice, brief)).status === 404, 'the end of the counter');
   expect((await set(alice, brief, { value: 1, expected: 0 })).status).toBe(404);
   expect((await done(alice, 'GET', '/v1/counters')).data).toEqual([lasting]);
-  expect(countersIn(await exported(alice)).length).toBe(2);
+  expect(countersIn(await exportTenant(alice)).length).toBe(2);
   await daemon.stop();
   daemon = await startTestDaemon({ SWEEP_DELAY_MS: '0' }, database.env);
   const { token } = alice;

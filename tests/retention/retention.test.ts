@@ -11,8 +11,8 @@ import { memoryKinds } from '../../src/memories/schemas.ts';
 import { registry } from '../../src/registry.ts';
 import { retentionHandler, sweepRetention } from '../../src/retention/run.ts';
 import { type Cursor, retainStep } from '../../src/retention/sql.ts';
-import { dumpOf, finished, makeMemory, memoryRow } from '../erasure/support.ts';
-import { faultsOf } from '../export/file.ts';
+import { dumpOf, makeMemory, memoryRow, waitForJob } from '../erasure/support.ts';
+import { failedChecks } from '../export/file.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { daemonDatabase, describeOnServer } from '../support/database.ts';
@@ -59,7 +59,7 @@ onServer('retention', () => {
     kind: 'tool_result',
     content: { tool: 'sh', excerpt_text: text },
   });
-  const run = async (client: Client) => finished(client, (await client.ask('POST', '/v1/retention/runs')).body.job_id);
+  const run = async (client: Client) => waitForJob(client, (await client.ask('POST', '/v1/retention/runs')).body.job_id);
   const contentOf = async (client: Client, id: string) => (await client.ask('GET', `/v1/events/${id}`)).body.content;
 
   test('a policy is read, set with If-Match, and rejected with 422 if it is invalid', async () => {
@@ -194,7 +194,7 @@ onServer('retention', () => {
     const { events, oldest_seq, last_seq } = (await owner.ask('GET', '/v1/usage')).body;
     expect([trimmed! + events, events]).toEqual([last_seq, last_seq - oldest_seq + 1 + carried!]);
     await tenant.write((db) => db.run('delete from jobs where job_id = $1', [id]));
-    expect(await faultsOf(owner)).toEqual([]);
+    expect(await failedChecks(owner)).toEqual([]);
   }, 30_000);
 
   test('trim keeps the events that a webhook has yet to deliver, for at most a week', async () => {
@@ -238,7 +238,7 @@ onServer('retention', () => {
     const asked = await owner.ask('POST', '/v1/retention/preview', { body });
     expect([asked.status, asked.body]).toEqual([202, { job_id: expect.any(String) }]);
     await tenant.write((db) => db.run(`delete from jobs where tenant_id = $1 and started_by = 'x'`, [owner.tenant_id]));
-    const job = await finished(owner, asked.body.job_id);
+    const job = await waitForJob(owner, asked.body.job_id);
     expect(job).toMatchObject({ kind: 'retention_preview', state: 'done' });
     const again = await owner.ask('POST', '/v1/retention/preview', { body });
     expect([again.status, again.body]).toEqual([200, job.result]);

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { exported, linesOf } from '../export/file.ts';
+import { exportTenant, linesOf } from '../export/file.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { type Receiver, startReceiver } from '../webhooks/receiver.ts';
@@ -109,7 +109,7 @@ test('arbitrary JSON in an event reads back equal through every API', async () =
   const said = (events: any[]) => events.map(({ content, metadata }) => [content, metadata]);
   for (const [place, events] of Object.entries(await readEverywhere(alice, receiver)))
     expect([place, said(events)]).toEqual([place, wanted]);
-  expect(said(linesOf(await exported(alice)).filter(({ type }) => type === 'event'))).toEqual(wanted);
+  expect(said(linesOf(await exportTenant(alice)).filter(({ type }) => type === 'event'))).toEqual(wanted);
   expect(said(await listed(await exportAndImport(alice), '/v1/events'))).toEqual(wanted);
 });
 

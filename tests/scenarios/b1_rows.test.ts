@@ -1,4 +1,4 @@
-import { bringIn, exported, jobDone, linesOf } from '../export/file.ts';
+import { exportTenant, importFile, jobDone, linesOf } from '../export/file.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { type TestConnection, withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
@@ -62,12 +62,12 @@ const findings = async () => {
 };
 
 async function isExported(bad: number, last: number): Promise<void> {
-  const file = await exported(alice);
+  const file = await exportTenant(alice);
   expect(linesOf(file).filter(({ type }) => type === 'unreadable')).toEqual([
     { type: 'unreadable', part: 'event', row: bad, reason: expect.any(String) },
   ]);
   const other = await newTenant(daemon.url);
-  const taken = await bringIn(other, file);
+  const taken = await importFile(other, file);
   expect([taken.status, taken.body.detail]).toEqual([202, undefined]);
   expect((await jobDone(other, taken.body.job_id)).state).toBe('done');
   const copy = (await other.ask('GET', '/v1/events')).body;
@@ -208,7 +208,7 @@ describeOnServer(WHY, () => {
     const patch = await alice.ask('PATCH', `/v1/memories/${bad.memory_id}`, { body: { tags: ['x'] } });
     expect([200, 410, 422]).toContain(patch.status);
     await ok('GET', '/v1/consistency');
-    expect(linesOf(await exported(alice)).at(-1)!.type).toBe('end');
+    expect(linesOf(await exportTenant(alice)).at(-1)!.type).toBe('end');
     await follow(last.seq);
     const { job_id } = await ok('POST', '/v1/consistency/repair');
     expect((await jobDone(alice, job_id)).state).toBe('done');

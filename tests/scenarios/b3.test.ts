@@ -2,7 +2,7 @@ import { loadConfig } from '../../src/config.ts';
 import { openDatabase } from '../../src/db/index.ts';
 import { startJob } from '../../src/jobs/index.ts';
 import { createLogger } from '../../src/log.ts';
-import { erase, finished } from '../erasure/support.ts';
+import { erase, waitForJob } from '../erasure/support.ts';
 import { type Client, newColleague, newTenant, PASSWORD, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { testOnServer } from '../support/database.ts';
@@ -104,7 +104,7 @@ testOnServer('a second connection queues the job')(
       const owner = await newTenant(daemon.url);
       const job = async (started_by: string) => {
         const { job_id } = await startJob(database.tenants(owner.tenant_id), 'consistency', {}, started_by);
-        return finished(owner, job_id);
+        return waitForJob(owner, job_id);
       };
       expect((await job(owner.user_id)).state).toBe('done');
       for (const [fate, befall] of Object.entries(fates)) {

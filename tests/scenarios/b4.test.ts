@@ -67,7 +67,7 @@ test('B4 a private write or read with a key for all subjects returns 422 with th
   expect((await back('POST', '/v1/context', { query: 'word', channel: 'team' })).status).toBe(200);
 });
 
-/** Returns what a log-in, or the back end on behalf of that user, sees. */
+/** Returns what a login, or the back end on behalf of that user, sees. */
 async function seen(ask: Ask, user?: string) {
   const [q, b] = user === undefined ? ['', {}] : [`&user_id=${user}`, { user_id: user }];
   const ok = ({ status, body }: { status: number; body: any }) => {
@@ -90,7 +90,7 @@ const asking =
   (method, path, body) =>
     client.ask(method, path, { body });
 
-test('B4 on behalf of a user, the back end sees exactly what the log-in of that user sees', async () => {
+test('B4 on behalf of a user, the back end sees exactly what the login of that user sees', async () => {
   for (const [who, text] of [
     [bob, 'falcons nest on the north tower'],
     [carol, 'falcons nest on the south tower'],

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { bringIn, exported, fileOf, jobDone, linesOf } from '../export/file.ts';
+import { exportTenant, fileOf, importFile, jobDone, linesOf } from '../export/file.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { type Bundle, contextOf, itemsOf, recordAll } from '../support/context.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
@@ -155,9 +155,11 @@ test('B5 imported names with line ends, which an older release accepted, are esc
   const old = await newTenant(daemon.url);
   await recordAll(old, message('the heron is back', { actor: { type: 'human', id: 'old-name' }, session_id: 'old' }));
   const name = `al\u2028${FORGED}\n## Rules`;
-  const lines = linesOf(await exported(old)).map((line) => (line.actor_id === 'old-name' ? { ...line, actor_id: name } : line));
+  const lines = linesOf(await exportTenant(old)).map((line) =>
+    line.actor_id === 'old-name' ? { ...line, actor_id: name } : line,
+  );
   const alice = await newTenant(daemon.url);
-  const started = await bringIn(alice, fileOf(lines));
+  const started = await importFile(alice, fileOf(lines));
   expect([started.status, started.body]).toEqual([202, expect.anything()]);
   expect(await jobDone(alice, started.body.job_id)).toMatchObject({ state: 'done' });
   const bundle = await contextOf(alice, { query_text: 'heron' });

@@ -1,6 +1,6 @@
 import type { IsolationCase } from '../../src/feature.ts';
 import { features } from '../../src/features.ts';
-import { finished } from '../erasure/support.ts';
+import { waitForJob } from '../erasure/support.ts';
 import { type Client, newTenant, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
@@ -19,7 +19,7 @@ beforeAll(async () => {
   [alice, mallory] = [await newTenant(daemon.url), await newTenant(daemon.url, undefined, 'mallory')];
   theirs = { tenant_id: alice.tenant_id };
   for (const { make } of isolations) theirs = { ...theirs, ...(await make?.(alice, theirs)) };
-  for (const { job_id } of (await alice.ask('GET', '/v1/jobs')).body.data) await finished(alice, job_id);
+  for (const { job_id } of (await alice.ask('GET', '/v1/jobs')).body.data) await waitForJob(alice, job_id);
 });
 afterAll(() => daemon.stop());
 

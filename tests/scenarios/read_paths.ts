@@ -1,4 +1,4 @@
-import { bringIn, exported, jobDone } from '../export/file.ts';
+import { exportTenant, importFile, jobDone } from '../export/file.ts';
 import { type Client, newTenant } from '../support/client.ts';
 import { readEvents } from '../support/sse.ts';
 import type { Receiver } from '../webhooks/receiver.ts';
@@ -56,7 +56,7 @@ export async function readEverywhere(client: Client, receiver: Receiver): Promis
 
 export async function exportAndImport(client: Client): Promise<Client> {
   const other = await newTenant(client.url);
-  const { status, body } = await bringIn(other, await exported(client));
+  const { status, body } = await importFile(other, await exportTenant(client));
   expect([status, body.detail]).toEqual([202, undefined]);
   expect((await jobDone(other, body.job_id)).state).toBe('done');
   return other;

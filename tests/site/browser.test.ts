@@ -118,7 +118,7 @@ describeInBrowser('the documentation site in Chromium', () => {
     await context.close();
   });
 
-  test('requests are sent from the reference with the token of a log-in', async () => {
+  test('requests are sent from the reference with the token of a login', async () => {
     const page = await open('/docs/reference/authentication');
     const { errors } = observe(page);
     const register = form(page, 'POST', '/auth/register');

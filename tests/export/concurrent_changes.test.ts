@@ -2,7 +2,7 @@ import { loadConfig } from '../../src/config.ts';
 import { type Database, openDatabase } from '../../src/db/index.ts';
 import { readChangingRows, writeFull } from '../../src/export/full.ts';
 import { createLogger } from '../../src/log.ts';
-import { hold, say, talk, trim, usage } from '../retention/support.ts';
+import { createMemory, recordMessages, say, trim, usage } from '../retention/support.ts';
 import { type Client, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { daemonDatabase, describeOnServer } from '../support/database.ts';
@@ -43,14 +43,14 @@ describeOnServer('a test cannot open a second connection', () => {
   async function filled(): Promise<Client> {
     const owner = await newTenant(daemon.url);
     const said = await say(owner, 'The crane broke on Monday.');
-    await hold(owner, { kind: 'fact', text: 'The crane is broken.', refs: [said.event_id] });
-    await talk(owner, 8);
+    await createMemory(owner, { kind: 'fact', text: 'The crane is broken.', refs: [said.event_id] });
+    await recordMessages(owner, 8);
     return owner;
   }
 
   test('appends do not affect the export', async () => {
     const owner = await filled();
-    const { types, failure } = await exportWhile(owner, () => talk(owner, 3));
+    const { types, failure } = await exportWhile(owner, () => recordMessages(owner, 3));
     expect([failure, types.at(-1), types.filter((type) => type === 'event').length]).toEqual([undefined, 'end', 10]);
   });
 

@@ -1,6 +1,6 @@
 import { message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { erase, finished } from './support.ts';
+import { erase, waitForJob } from './support.ts';
 
 // Uses only HTTP, so it runs on both engines.
 
@@ -29,7 +29,7 @@ test('an erasure removes a person from the log, the search and the accounts, and
   await owner.ask('PUT', '/v1/retention', {
     body: { rules: [{ kind: 'message', older_than_days: 0 }], trim: { keep_events: 1 } },
   });
-  const job = await finished(owner, (await owner.ask('POST', '/v1/retention/runs')).body.job_id);
+  const job = await waitForJob(owner, (await owner.ask('POST', '/v1/retention/runs')).body.job_id);
   expect(job).toMatchObject({ state: 'done', result: { counts: { events: 1 } } });
   const { oldest_seq, last_seq } = (await owner.ask('GET', '/v1/usage')).body;
   expect(last_seq - oldest_seq).toBeLessThan(2);

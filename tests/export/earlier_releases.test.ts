@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { bringIn, exported, faultsOf, jobDone, withoutHeader } from './file.ts';
+import { exportTenant, failedChecks, importFile, jobDone, withoutHeader } from './file.ts';
 
 // Exports of earlier releases. The files must not be changed.
 
@@ -23,13 +23,13 @@ function keptOf(line: Record<string, unknown>, before: Record<string, unknown>):
 test.each(['0.1.0'])('an export of release %s is imported completely and exported unchanged', async (release) => {
   const file = gunzipSync(readFileSync(join(import.meta.dirname, 'fixtures', `${release}.ndjson.gz`))).toString();
   const copy = await newTenant(daemon.url);
-  const { status, body } = await bringIn(copy, file);
+  const { status, body } = await importFile(copy, file);
   expect([status, body.as_of_seq]).toEqual([202, 59]);
   expect((await jobDone(copy, body.job_id)).state).toBe('done');
   const before = withoutHeader(file);
-  const after = withoutHeader(await exported(copy));
+  const after = withoutHeader(await exportTenant(copy));
   expect(after.map((line, i) => keptOf(line, before[i]!))).toEqual(before);
-  expect(await faultsOf(copy)).toEqual([]);
+  expect(await failedChecks(copy)).toEqual([]);
   const { body: found } = await copy.ask('POST', '/v1/search', { body: { query: 'line 4711 crane log', all_users: true } });
   expect(found.data[0].text).toContain('4711');
 });

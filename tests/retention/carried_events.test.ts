@@ -1,8 +1,8 @@
 import { erase } from '../erasure/support.ts';
-import { exported, faultsOf } from '../export/file.ts';
+import { exportTenant, failedChecks } from '../export/file.ts';
 import { message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { done, everyMemory, get, hold, type Row, say, talk, trim, usage } from './support.ts';
+import { createMemory, done, get, listAllMemories, type Row, recordMessages, say, trim, usage } from './support.ts';
 
 // The events that a trim carries, and for how long.
 
@@ -20,10 +20,10 @@ test('a carried source keeps its position without its payload, and an erasure st
     body: 'a log',
     headers: { 'content-type': 'text/plain' },
   });
-  const claim = await hold(owner, { kind: 'fact', text: 'The crane is broken.', refs: [said.chunk_ids[0]] });
-  const summary = await hold(owner, { kind: 'summary', text: 'Monday in one line.', refs: [claim.memory_id] });
-  const other = await hold(owner, { kind: 'fact', text: 'The log says so.', refs: [upload.body.artifact_id] });
-  await talk(owner, 5);
+  const claim = await createMemory(owner, { kind: 'fact', text: 'The crane is broken.', refs: [said.chunk_ids[0]] });
+  const summary = await createMemory(owner, { kind: 'summary', text: 'Monday in one line.', refs: [claim.memory_id] });
+  const other = await createMemory(owner, { kind: 'fact', text: 'The log says so.', refs: [upload.body.artifact_id] });
+  await recordMessages(owner, 5);
   const { counts } = await trim(owner, 3);
   expect(counts).toMatchObject({ carried: 5 });
   const evidence = await done(owner, 'GET', `/v1/events/${said.event_id}`);
@@ -31,26 +31,26 @@ test('a carried source keeps its position without its payload, and an erasure st
   expect((await owner.ask('GET', `/v1/artifacts/${upload.body.artifact_id}`)).body).toBe('a log');
   for (const { memory_id } of [claim, summary, other])
     expect((await get(owner, memory_id)).body).toMatchObject({ grounded: true, stated: true });
-  expect(await exported(owner)).not.toContain('broke on Monday');
+  expect(await exportTenant(owner)).not.toContain('broke on Monday');
   await erase(owner, { session_id: 'monday' });
   expect([(await get(owner, claim.memory_id)).status, (await get(owner, summary.memory_id)).status]).toEqual([404, 404]);
   expect((await get(owner, other.memory_id)).body).toMatchObject({ grounded: true });
-  expect(await faultsOf(owner)).toEqual([]);
+  expect(await failedChecks(owner)).toEqual([]);
 }, 60_000);
 
 test('the next trim drops the events that it carried for memories that have ended', async () => {
   const owner = await newTenant(daemon.url);
   const said = await say(owner, 'The ferry sails at six.');
-  const first = await hold(owner, { kind: 'fact', text: 'The ferry sails at six.', refs: [said.event_id] });
+  const first = await createMemory(owner, { kind: 'fact', text: 'The ferry sails at six.', refs: [said.event_id] });
   await done(owner, 'POST', '/v1/events', {
     ...message(''),
     channel: 'team',
     kind: 'task_update',
     content: { task_id: 'a', title: 'Paint', status: 'open' },
   });
-  await talk(owner, 5);
+  await recordMessages(owner, 5);
   expect((await trim(owner, 2)).counts).toMatchObject({ carried: 3 });
-  const again = await hold(owner, { kind: 'fact', text: 'The ferry sails at six.', refs: [] });
+  const again = await createMemory(owner, { kind: 'fact', text: 'The ferry sails at six.', refs: [] });
   expect(again.memory_id).toBe(first.memory_id);
   expect((await get(owner, first.memory_id)).body).toMatchObject({ version: 2, grounded: true, refs: [said.event_id] });
   await owner.ask('DELETE', `/v1/memories/${first.memory_id}`);
@@ -60,17 +60,17 @@ test('the next trim drops the events that it carried for memories that have ende
     kind: 'task_update',
     content: { task_id: 'a', title: 'Paint', status: 'done' },
   });
-  await talk(owner, 5);
+  await recordMessages(owner, 5);
   expect((await trim(owner, 2)).counts).toMatchObject({ carried: 0 });
-  expect([(await usage(owner)).events, (await everyMemory(owner)).length]).toEqual([2, 0]);
-  expect(await faultsOf(owner)).toEqual([]);
+  expect([(await usage(owner)).events, (await listAllMemories(owner)).length]).toEqual([2, 0]);
+  expect(await failedChecks(owner)).toEqual([]);
 }, 60_000);
 
 test('an active capsule keeps its items, a revoked one does not', async () => {
   const owner = await newTenant(daemon.url);
   const reader = await newColleague(owner);
   const said = await say(owner, 'The harbour closes at dusk.');
-  const old = await hold(owner, { kind: 'fact', text: 'It closes at noon.' });
+  const old = await createMemory(owner, { kind: 'fact', text: 'It closes at noon.' });
   await done(owner, 'POST', `/v1/memories/${old.memory_id}/supersede`, {
     kind: 'fact',
     text: 'It closes at dusk.',
@@ -84,16 +84,16 @@ test('an active capsule keeps its items, a revoked one does not', async () => {
   };
   const made = await owner.ask('POST', '/v1/capsules', { body });
   expect([made.status, made.body.errors]).toEqual([201, undefined]);
-  await talk(owner, 5);
+  await recordMessages(owner, 5);
   const read = async () => done(reader, 'GET', `/v1/capsules/${made.body.capsule_id}`);
   const before = await read();
   await trim(owner, 2);
   expect(await read()).toEqual(before);
   await owner.ask('DELETE', `/v1/capsules/${made.body.capsule_id}`);
-  await talk(owner, 3);
+  await recordMessages(owner, 3);
   await trim(owner, 2);
   expect((await reader.ask('GET', `/v1/events/${said.event_id}`)).status).toBe(404);
-  expect(await faultsOf(owner)).toEqual([]);
+  expect(await failedChecks(owner)).toEqual([]);
 }, 60_000);
 
 test('the audit and the metrics report how many events a trim dropped and carried', async () => {
@@ -104,8 +104,8 @@ test('the audit and the metrics report how many events a trim dropped and carrie
       Number(new RegExp(`agent_memory_trim_events_total\\{what="${what}"\\} (\\d+)`).exec(text)![1]),
     );
   };
-  await hold(owner, { kind: 'fact', text: 'The lighthouse is lit.' });
-  await talk(owner, 4);
+  await createMemory(owner, { kind: 'fact', text: 'The lighthouse is lit.' });
+  await recordMessages(owner, 4);
   const [trimmed, carried] = await counted();
   const { oldest_seq } = await trim(owner, 2);
   expect(await counted()).toEqual([trimmed! + 2, carried! + 1]);
@@ -126,7 +126,7 @@ test('a replay of a request whose events were trimmed returns 410', async () => 
   await trim(owner, 3);
   expect((await send('single', bodies.single)).body).toMatchObject({
     status: 410,
-    detail: 'The result of this Idempotency-Key is no longer stored.',
+    detail: 'The result of the first request with this Idempotency-Key is no longer stored.',
   });
   expect((await send('batch', bodies.batch)).body).toMatchObject({ status: 410 });
   const again = await send('kept', bodies.kept);
@@ -136,7 +136,7 @@ test('a replay of a request whose events were trimmed returns 410', async () => 
 test('the recent window of a context contains no carried events', async () => {
   const owner = await newTenant(daemon.url);
   const said = await say(owner, 'The crane broke on Monday.', { session_id: 'monday' });
-  await hold(owner, { kind: 'rule', text: 'Nobody lifts with the crane.', pinned: true, refs: [said.event_id] });
+  await createMemory(owner, { kind: 'rule', text: 'Nobody lifts with the crane.', pinned: true, refs: [said.event_id] });
   const recent = async () => {
     const body = { channel: 'team', session_id: 'monday', query: 'crane', max_tokens: 10_000 };
     const { sections } = await done(owner, 'POST', '/v1/context', body);
@@ -145,7 +145,7 @@ test('the recent window of a context contains no carried events', async () => {
       .flatMap(({ items }: Row) => items.map(({ text }: Row) => text));
   };
   expect(await recent()).toEqual([expect.stringContaining('broke on Monday')]);
-  await talk(owner, 5);
+  await recordMessages(owner, 5);
   expect((await trim(owner, 3)).counts).toMatchObject({ carried: 2 });
   expect((await done(owner, 'GET', `/v1/events/${said.event_id}`)).content).toEqual({ text: 'The crane broke on Monday.' });
   expect(await recent()).toEqual([]);

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
-import { bringIn, exported, faultsOf, jobDone } from '../export/file.ts';
+import { exportTenant, failedChecks, importFile, jobDone } from '../export/file.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { done, everyMemory, foresee, get, type Row, say, talk, trim, usage } from './support.ts';
+import { done, get, listAllMemories, previewTrim, type Row, recordMessages, say, trim, usage } from './support.ts';
 
 // A trim carries the events that current memories and capsules need, so that every response about them stays the same.
 
@@ -19,7 +19,7 @@ const HELD = ['active', 'proposed'];
 
 /** Returns what each route returns about each current memory. */
 async function readEverything(client: Client): Promise<Record<string, Row>> {
-  const held = (await everyMemory(client)).filter(
+  const held = (await listAllMemories(client)).filter(
     ({ status, kind, body }) => HELD.includes(status) && !(kind === 'task' && body.status === 'done'),
   );
   const context = await done(client, 'POST', '/v1/context', {
@@ -198,9 +198,9 @@ test('every current memory is read, found and stated after a trim as before, als
       const owner = await newTenant(daemon.url);
       const world: World = { owner, events: [], artifacts: [], memories: [], words: 0 };
       for (const one of steps) await take(world, one);
-      await talk(owner, 6);
+      await recordMessages(owner, 6);
       const before = await readEverything(owner);
-      const foreseen = await foresee(owner, 5);
+      const foreseen = await previewTrim(owner, 5);
       const told = await trim(owner, 5);
       expect([told.oldest_seq, told.counts.trimmed, told.counts.carried]).toEqual([
         foreseen.oldest_seq,
@@ -212,16 +212,16 @@ test('every current memory is read, found and stated after a trim as before, als
       expectAsBefore(before, await readEverything(owner));
       const log = (await done(owner, 'GET', '/v1/events?channel=team&order=asc&limit=1000')).data;
       expect(log.map(({ seq }: Row) => seq)).toEqual([...Array(5)].map((_, i) => oldest_seq + i));
-      expect(await faultsOf(owner)).toEqual([]);
+      expect(await failedChecks(owner)).toEqual([]);
       // a second trim does nothing
       const again = await trim(owner, 5);
       expect([again.counts.trimmed, again.counts.carried]).toEqual([0, told.counts.carried]);
       const copy = await newTenant(daemon.url);
-      const brought = await bringIn(copy, await exported(owner));
+      const brought = await importFile(copy, await exportTenant(owner));
       expect([brought.status, brought.body.detail]).toEqual([202, undefined]);
       await jobDone(copy, brought.body.job_id);
       expectAsBefore(await readEverything(owner), await readEverything(copy));
-      expect([await faultsOf(copy), (await usage(copy)).oldest_seq]).toEqual([[], oldest_seq]);
+      expect([await failedChecks(copy), (await usage(copy)).oldest_seq]).toEqual([[], oldest_seq]);
     }),
     { seed: SEED, numRuns: RUNS, endOnFailure: true },
   );
