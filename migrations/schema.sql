@@ -5823,7 +5823,7 @@ begin
     now() + interval '1 second' * (p_session ->> 'ttl_s')::int);
   insert into refresh_tokens (tenant_id, token_id, session_id, secret_hash)
   values (p_tenant, p_session ->> 'token_id', p_session ->> 'session_id', decode(p_session ->> 'token_hash', 'hex'));
-  -- Deletes ended sessions, and all but the 200 most recently used ones of the user, so that log-ins cannot fill the table.
+  -- Deletes ended sessions, and all but the 200 most recently used ones of the user, so that logins cannot fill the table.
   delete from sessions s where s.tenant_id = p_tenant and s.session_id in (
     select o.session_id
     from sessions o
@@ -6282,7 +6282,7 @@ begin
       select count(*)
       from edits d left join api_keys k on k.tenant_id = d.tenant_id and k.key_id = d.principal
       where d.tenant_id = p_tenant and d.seq = v_edit.seq and d.status = 'pending' and coalesce(k.created_by, d.principal) = p_user) then
-      raise exception '% of your edits of this event are already pending', p_waiting using errcode = 'AM409';
+      raise exception 'you already have % pending edits of this event', p_waiting using errcode = 'AM409';
     end if;
     if v_edit.status = 'approved' then
       v_edit.approved_seq := v_edit.last_seq;
