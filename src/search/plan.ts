@@ -60,6 +60,8 @@ export interface SearchPlan extends Plan {
 
 /** Up to this many matches, the pool contains all of them. */
 const TAKE_ALL = 2_400;
+/** Up to this many matches, near words add passages to the pool: 2,500 more passages tripled the time of a pool. */
+const TAKE_NEAR = 1_000;
 const TARGET_FULL = 800;
 const TARGET_RECENT = 600;
 /** Maximum number of terms in a threshold query: it grows with the number of subsets of the terms. */
@@ -78,19 +80,19 @@ export function planSearch(survey: Survey, phrases: number[][] = []): SearchPlan
   const { keys, terms, masks } = selectRarest(survey, weigh);
   const weights = keys.map((_, i) => weigh(masks, i));
   const matched = seqs.filter((_, i) => masks[i]! !== 0);
-  const near_terms = findNearTerms(terms, weights, visible, (term) => countMatching(masks, term) > 0);
+  const counts = terms.map((_, i) => countMatching(masks, i) * scale);
+  const near_terms = findNearTerms(terms, weights, visible, counts);
   const near = near_terms.map(({ word }) => word);
   const base = { keys, weights, visible, near, near_full: [], near_terms, narrow_audience: seqs.length * 2 < survey.sampled };
   const any = keys.map(quote).join(' | ') || null;
   if (matched.length * scale <= TAKE_ALL) {
-    const near_full = selectAffordable(near_terms, visible, TAKE_ALL - matched.length * scale);
+    const near_full = selectAffordable(near_terms, visible, TAKE_NEAR - matched.length * scale);
     return { ...base, near_full, complete: terms.map(() => true), full: any, recent: null, recent_from: null };
   }
   const rarest = terms
     .map((_, i) => i)
     .sort((a, b) => weights[b]! - weights[a]!)
     .slice(0, MAX_THRESHOLD_TERMS);
-  const counts = terms.map((_, i) => countMatching(masks, i) * scale);
   const need = Math.max(threshold(rarest, weights, masks, scale), walkThreshold(rarest, weights, counts));
   const isShortWalk = (phrase: number[]) =>
     phrase.some((key) => keys.includes(key) && counts[keys.indexOf(key)]! <= LONGEST_WALK / phrases.length);
@@ -122,12 +124,12 @@ const COMMON_RANK = 30;
 const LEAST_COSINE = 0.4;
 const LEAST_WITHOUT_MATCH = 0.3;
 
-/** Returns the words near the terms, those with the greatest possible contribution first. `isMatched`: whether a sampled passage has the term. */
-function findNearTerms(terms: string[], weights: number[], visible: number, isMatched: (term: number) => boolean): NearTerm[] {
+/** Returns the words near the terms, those with the greatest possible contribution first. `counts`: the estimated number of matches of each term. */
+function findNearTerms(terms: string[], weights: number[], visible: number, counts: number[]): NearTerm[] {
   const found = new Map<string, NearTerm & { value: number }>();
   for (const [i, term] of terms.entries())
     for (const { word, cosine, rank } of nearWords(term)) {
-      if (cosine < (isMatched(i) ? LEAST_COSINE : LEAST_WITHOUT_MATCH)) continue;
+      if (cosine < (counts[i]! > 0 ? LEAST_COSINE : LEAST_WITHOUT_MATCH)) continue;
       const share = Math.min(1, COMMON_RANK / rank);
       const entry = found.get(word) ?? { word, share, terms: [], value: 0 };
       entry.terms.push([i, cosine]);
@@ -142,7 +144,7 @@ function findNearTerms(terms: string[], weights: number[], visible: number, isMa
 
 /** Returns the first words that together are estimated to match at most `most` of the visible passages. */
 function selectAffordable(terms: NearTerm[], visible: number, most: number): string[] {
-  if (visible <= TAKE_ALL) return terms.map(({ word }) => word);
+  if (visible <= TAKE_NEAR) return terms.map(({ word }) => word);
   let matches = 0;
   const end = terms.findIndex(({ share }) => {
     matches += share * visible;
