@@ -5,6 +5,7 @@ import type { ContextConfig } from './context_settings.ts';
 import { connectionOf, createPool, type Pool, type PoolConfig } from './db/pool.ts';
 import { assertConfirmed } from './db/restore.ts';
 import { type Tenant, tenantsOf } from './db/tenant.ts';
+import { type Models, remoteModels } from './embeddings/index.ts';
 import { eventReads } from './events/index.ts';
 import type { Registry } from './feature.ts';
 import { toProblem } from './http/problem.ts';
@@ -13,7 +14,7 @@ import { createLogger } from './log.ts';
 import { feature as memories, memoryReads } from './memories/index.ts';
 import type { SkippedRow } from './readable.ts';
 import { searchRoutes } from './search/index.ts';
-import { failureOf, type TaskOutcome, type TaskResult } from './work/index.ts';
+import { askMainThread, failureOf, type TaskOutcome, type TaskResult } from './work/index.ts';
 
 // Heavy reads in a worker thread: it decodes, ranks and counts the rows and serialises the response, over its own database connection.
 
@@ -36,15 +37,24 @@ export interface ReadAnswer {
 export type WrittenReply = Omit<Reply, 'body'> & { body: Uint8Array };
 
 /** The routes of the features that have heavy reads. A worker creates them itself, because functions cannot be sent to a thread. */
-export const readRoutes = (config: ContextConfig) => [...eventReads, ...memoryReads, ...searchRoutes, ...contextRoutes(config)];
+export const readRoutes = (config: ContextConfig, models: Models) => [
+  ...eventReads,
+  ...memoryReads,
+  ...searchRoutes(models),
+  ...contextRoutes({ ...config, models }),
+];
 
 /** The effects that a worker derives from the events of a large request. Equal to `registry.effects`, without importing all features. */
 export const effects: Registry['effects'] = Object.entries({ ...memories.effects });
 
-export type ReadConfig = PoolConfig & ContextConfig & Pick<Config, 'LOG_LEVEL'>;
+export type ReadConfig = PoolConfig & ContextConfig & Pick<Config, 'LOG_LEVEL' | 'EMBEDDINGS_URL' | 'RERANK_URL' | 'RERANK_TOP'>;
 
 export function openReads(config: ReadConfig) {
-  const heavy = new Map(readRoutes(config).flatMap((route) => (route.heavy ? [[route.operation, route] as const] : [])));
+  const heavy = new Map(
+    readRoutes(config, remoteModels(config, askMainThread)).flatMap((route) =>
+      route.heavy ? [[route.operation, route] as const] : [],
+    ),
+  );
   let pool: Pool | undefined;
   return async ({ operation, principal, input }: HeavyRead, signal: AbortSignal): Promise<TaskResult> => {
     pool ??= poolOf(config);

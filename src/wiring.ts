@@ -7,7 +7,7 @@ import { boundsOf, countersOf } from './bounds.ts';
 import type { Config } from './config.ts';
 import type { Database } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
-import { openModels } from './embeddings/index.ts';
+import { modelServices, openModels } from './embeddings/index.ts';
 import type { Parts, Store } from './feature.ts';
 import { features } from './features.ts';
 import { gateOf } from './gate.ts';
@@ -122,6 +122,7 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, by
     onEnded: metrics.counter('jobs_total', 'Finished attempts of jobs', ['kind', 'outcome']),
   });
   const models = openModels(config, metrics, log);
+  workers.answer(modelServices(models));
   const made = { bounds, seal, metrics, health, workers, auth, secrets, audit, jobs, models, bytesInFlight, restricted, changed };
   return { ...store, ...made, registry, config, log };
 }

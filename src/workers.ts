@@ -24,7 +24,10 @@ export interface WorkerData {
 export const workerDataOf = (config: Config): WorkerData => ({
   keys: workerKeysOf(config),
   config: Object.fromEntries(
-    [...poolSettings, ...Object.keys(contextSettings), 'LOG_LEVEL'].map((name) => [name, config[name as keyof Config]]),
+    [...poolSettings, ...Object.keys(contextSettings), 'LOG_LEVEL', 'EMBEDDINGS_URL', 'RERANK_URL', 'RERANK_TOP'].map((name) => [
+      name,
+      config[name as keyof Config],
+    ]),
   ) as unknown as ReadConfig,
 });
 

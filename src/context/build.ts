@@ -1,6 +1,7 @@
 import { type Caller, isAdmin, visibilityIn } from '../auth/index.ts';
 import { readCapsules } from '../capsules/index.ts';
 import type { ContextConfig } from '../context_settings.ts';
+import type { Models } from '../embeddings/index.ts';
 import { aboutSubject, filter } from '../filter/index.ts';
 import { newId } from '../id.ts';
 import { sha256Hex } from '../memories/index.ts';
@@ -29,7 +30,10 @@ type Reading = Omit<ContextRequest, 'session_id'> & {
   preferences_of?: string[];
 };
 
-export async function buildContext(caller: Caller, request: Reading, config: ContextConfig, signal: AbortSignal) {
+/** The settings and the models that a context is built with. */
+export type Resources = ContextConfig & { models: Models };
+
+export async function buildContext(caller: Caller, request: Reading, config: Resources, signal: AbortSignal) {
   const requested = scopeOf(caller, request);
   const { tenant, principal } = caller;
   const capsules = request.capsules.length > 0 ? await readCapsules(tenant, principal, request.capsules, request.channel) : [];
@@ -38,9 +42,9 @@ export async function buildContext(caller: Caller, request: Reading, config: Con
   // with a query, the handoff and the search are read concurrently; without one, the handoff provides the query
   const [handoff, queried] = await Promise.all([
     request.agent_id === undefined ? undefined : readHandoff(tenant, requested, eventsRequest),
-    /\S/u.test(query) ? search(caller, query, requested, request) : undefined,
+    /\S/u.test(query) ? search(caller, config.models, query, requested, request) : undefined,
   ]);
-  const result = queried ?? (handoff && (await search(caller, handoffQuery(handoff), requested, request)));
+  const result = queried ?? (handoff && (await search(caller, config.models, handoffQuery(handoff), requested, request)));
   const scope = result ? { ...requested, as_of_seq: result.as_of_seq } : requested;
   const contextEvents = await readContextEvents(tenant, scope, {
     ...eventsRequest,
@@ -73,7 +77,7 @@ export async function buildContext(caller: Caller, request: Reading, config: Con
     budget_tokens: request.max_tokens,
     token_used: packed.token_used,
     answered: answered ?? packed.sections.length > 0,
-    degraded: contextEvents.partial_index ? ['partial_index'] : [],
+    degraded: [...new Set([...(contextEvents.partial_index ? ['partial_index'] : []), ...(result?.degraded ?? [])])],
     sections: packed.sections,
     omissions: [...packed.omissions, ...omissions],
     provenance: {
@@ -91,7 +95,7 @@ export async function buildContext(caller: Caller, request: Reading, config: Con
 }
 
 /** Builds a profile: a context without a query, from the sections that state what is held about its topic. */
-export async function buildProfile(caller: Caller, request: ProfileRequest, config: ContextConfig, signal: AbortSignal) {
+export async function buildProfile(caller: Caller, request: ProfileRequest, config: Resources, signal: AbortSignal) {
   const { about_user_id, agent_id, ...rest } = request;
   const { sections, token_used, degraded } = await buildContext(
     caller,
@@ -206,11 +210,12 @@ function handoffCitations(handoff: Handoff): Partial<EventsRequest> {
 
 const search = (
   { tenant }: Caller,
+  models: Models,
   query: string,
   scope: SearchScope,
   { min_score, relevance_threshold }: Reading,
 ): Promise<SearchResult> =>
-  searchPassages(tenant, {
+  searchPassages(tenant, models, {
     query,
     scope,
     limit: MAX_RESULTS,

@@ -7,7 +7,7 @@ export { contextRoutes } from './routes.ts';
 export { loadTokenCounter } from './tokens.ts';
 
 export const feature: Feature = {
-  routes: ({ config }) => contextRoutes(config),
+  routes: ({ config, models }) => contextRoutes({ ...config, models }),
   prefixes: { ctx: 'cited' },
   isolation,
   tags: { Context: 'The relevant items for the next model call, within a token budget.' },

@@ -1,6 +1,5 @@
 import { agentOf, onBehalf, route } from '../auth/index.ts';
-import type { ContextConfig } from '../context_settings.ts';
-import { buildContext, buildProfile } from './build.ts';
+import { buildContext, buildProfile, type Resources } from './build.ts';
 import { context, contextBodyOf, contextQuery, profile, profileQuery } from './schemas.ts';
 
 /** Contexts of more tokens may run in a worker. */
@@ -9,7 +8,7 @@ const SHORT_CONTEXT = 16_000;
 const HEAVY_CONTEXT = 65_536;
 const SHORT_QUERY = 1_000;
 
-export const contextRoutes = (config: ContextConfig) => [
+export const contextRoutes = (config: Resources) => [
   route({
     method: 'POST',
     path: '/v1/context',

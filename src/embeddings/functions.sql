@@ -154,6 +154,24 @@ begin
   return true;
 end $$;
 
+-- Returns the vectors of these passages by each model, joined into one value, and the positions in the input of the passages that have one.
+create or replace function read_embeddings(p_tenant text, p_models text[], p_seqs bigint[], p_ordinals int[])
+returns table (model text, positions int[], vectors bytea)
+language plpgsql
+set enable_seqscan = off
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select v.model, array_agg(w.position::int - 1 order by w.position), string_agg(v.vector, '' order by w.position)
+  from unnest(p_seqs, p_ordinals) with ordinality w (seq, ordinal, position)
+  cross join lateral (
+    select e.model, e.vector from embeddings e
+    where e.tenant_id = p_tenant and e.seq = w.seq and e.ordinal = w.ordinal and e.model = any (p_models) and e.vector <> ''
+  ) v
+  group by v.model;
+end $$;
+
 -- Deletes the vectors of the passages p_from..p_to whose text has changed, and has the passages examined again. Returns the number deleted.
 create or replace function reexamine_embeddings(p_tenant text, p_from bigint, p_to bigint) returns bigint
 language plpgsql

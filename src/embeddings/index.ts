@@ -3,7 +3,9 @@ import { type Backlog, openBacklog } from './backlog.ts';
 import type { OpenModels } from './models.ts';
 import { sweepReplaced } from './sql.ts';
 
-export { type OpenModels, openModels } from './models.ts';
+export { type Models, modelServices, type OpenModels, openModels, type QueryVector, remoteModels } from './models.ts';
+export { readCosines } from './sql.ts';
+export { signsOf } from './vector.ts';
 
 interface Embeddings {
   models: OpenModels;

@@ -10,13 +10,13 @@ import type { Vector } from './vector.ts';
 // The models that the operator has configured. A search uses them if they answer in time, and does without them otherwise.
 
 /** The vector of a query. */
-interface QueryVector {
+export interface QueryVector {
   model: string;
   vector: Vector;
 }
 
 /** The models as a search uses them. */
-interface Models {
+export interface Models {
   /** Embeds a query with the model, and with the previous one during a change. Null: the endpoint did not answer. Undefined: none is configured. */
   embedQuery: ((text: string) => Promise<QueryVector[] | null>) | undefined;
   /** Returns the order of the texts, best first, with the indexes of those that the endpoint kept. Null and undefined as above. */
@@ -24,6 +24,21 @@ interface Models {
   /** Number of hits to rerank. */
   rerank_top: number;
 }
+
+type ModelConfig = Pick<Config, 'EMBEDDINGS_URL' | 'RERANK_URL' | 'RERANK_TOP'>;
+
+/** The services with which workers use the models of the main thread: its cache and its circuit breakers. */
+export const modelServices = ({ embedQuery, rerank }: Models) => ({
+  embedQuery: (text: string) => embedQuery!(text),
+  rerank: ({ query, texts }: { query: string; texts: string[] }) => rerank!(query, texts),
+});
+
+/** Returns the models for a worker. `ask` calls a service of the main thread. */
+export const remoteModels = (config: ModelConfig, ask: <T>(service: string, input: unknown) => Promise<T>): Models => ({
+  embedQuery: config.EMBEDDINGS_URL === undefined ? undefined : (text) => ask('embedQuery', text),
+  rerank: config.RERANK_URL === undefined ? undefined : (query, texts) => ask('rerank', { query, texts }),
+  rerank_top: config.RERANK_TOP,
+});
 
 /** The models of the main thread. */
 export interface OpenModels extends Models {

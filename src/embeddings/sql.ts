@@ -1,6 +1,7 @@
 import type { Sweep } from '../db/sweep.ts';
 import type { Tenant } from '../db/tenant.ts';
-import type { Vector } from './vector.ts';
+import type { QueryVector } from './models.ts';
+import { cosine, signsOf, type Vector } from './vector.ts';
 
 interface LaggingTenant {
   tenant_id: string;
@@ -83,7 +84,31 @@ const stored = (vector: Vector | null) =>
     ? { vector: '', signs: '' }
     : { vector: Buffer.from(vector.buffer, vector.byteOffset, vector.length).toString('base64'), signs: signsOf(vector) };
 
-const signsOf = (vector: Vector): string => Array.from(vector, (component) => (component > 0 ? '1' : '0')).join('');
+/** The cosines of passages with a query. `positions`: the indexes of the passages that have a vector of the model, ascending. */
+export interface Cosines {
+  positions: number[];
+  cosines: number[];
+}
+
+/** Compares passages with a query, by each model for which it has a vector. */
+export async function readCosines(
+  tenant: Tenant,
+  queries: QueryVector[],
+  passages: { seq: number; ordinal: number }[],
+): Promise<Cosines[]> {
+  const rows = await tenant.call<{ model: string; positions: number[]; vectors: Buffer }>(
+    'select * from read_embeddings($1, $2, $3, $4)',
+    [tenant.id, queries.map(({ model }) => model), passages.map(({ seq }) => seq), passages.map(({ ordinal }) => ordinal)],
+  );
+  return queries.flatMap(({ model, vector }) => {
+    const row = rows.find((each) => each.model === model);
+    // vectors of another dimension, from before the setting was changed
+    if (!row || row.vectors.length !== row.positions.length * vector.length) return [];
+    const stored = new Int8Array(row.vectors.buffer, row.vectors.byteOffset, row.vectors.length);
+    const cosines = row.positions.map((_, i) => cosine(vector, stored.subarray(i * vector.length, (i + 1) * vector.length)));
+    return [{ positions: row.positions, cosines }];
+  });
+}
 
 /** Deletes the vectors of models that this one has replaced. */
 export const sweepReplaced = (model: string): Sweep => {

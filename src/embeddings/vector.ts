@@ -19,3 +19,18 @@ export function vectorOf(numbers: unknown, dimension: number): Vector {
   if (largest === 0) throw new EndpointError('a vector is zero');
   return Int8Array.from(numbers as number[], (number) => Math.round((number / largest) * 127));
 }
+
+/** Returns the cosine of the angle between two vectors of equal length; 0 if one of them is zero. */
+export function cosine(a: Vector, b: Vector): number {
+  let [dot, aa, bb] = [0, 0, 0];
+  for (let i = 0; i < a.length; i += 1) {
+    const [x, y] = [a[i]!, b[i]!];
+    dot += x * y;
+    aa += x * x;
+    bb += y * y;
+  }
+  return aa === 0 || bb === 0 ? 0 : dot / Math.sqrt(aa * bb);
+}
+
+/** Returns the signs of the components, as the text of a bit string. */
+export const signsOf = (vector: Vector): string => Array.from(vector, (component) => (component > 0 ? '1' : '0')).join('');

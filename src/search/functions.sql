@@ -185,6 +185,8 @@ begin
       from generate_series((p_plan ->> 'recent_from')::bigint / 16384, (p_scope ->> 'as_of_seq')::bigint / 16384) e);
   end if;
   return jsonb_build_object(
+    'closest_seqs', format('%L::bigint[]', array(select jsonb_array_elements_text(p_plan -> 'closest_seqs'))),
+    'closest_ordinals', format('%L::smallint[]', array(select jsonb_array_elements_text(p_plan -> 'closest_ordinals'))),
     'anywhere', concat_ws(' and ',
       v_in_scope,
       v_keys || ' && ' || quote_literal(v_audience),
@@ -195,8 +197,48 @@ begin
       format('term_vector(c.terms) @@ %L::tsquery and c.seq + 0 >= %L::bigint', p_plan ->> 'recent', p_plan ->> 'recent_from')) end);
 end $$;
 
--- Returns the first part of the query in search_pool_chunks: `best`, the 1,600 passages with the greatest sum of term weights, each with the memory that
--- its event created or changed. Proposed and rejected memories are excluded. `offset 0` keeps the lateral join a look-up per passage.
+-- Returns the p_most passages in scope whose vectors by the model are closest to that of the query, by the Hamming distance of their signs. Reads all
+-- vectors of the tenant; the scope is compared with at most the 6,000 closest, which takes about 5 µs each.
+create or replace function closest_chunks(p_scope jsonb, p_model text, p_signs bit varying, p_most int) returns table (seq bigint, ordinal smallint)
+language plpgsql stable security definer
+set search_path = pg_catalog, public, pg_temp set jit = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+begin
+  return query execute fill_template($q$
+    select c.seq, c.ordinal
+    from (
+      select v.seq, v.ordinal, case when length(v.signs) = length($3) then bit_count(v.signs # $3) end as distance
+      from embeddings v
+      where v.tenant_id = (select current_tenant()) and v.model = $2 and length(v.signs) = length($3)
+      order by distance, v.seq desc, v.ordinal
+      limit 6000
+    ) n
+    cross join lateral (
+      select c.seq, c.ordinal from chunks c
+      where c.tenant_id = (select current_tenant()) and c.seq = n.seq and c.ordinal = n.ordinal and {in_scope}
+      limit 1
+    ) c
+    order by n.distance, n.seq desc, n.ordinal
+    limit $4 $q$,
+    jsonb_build_object('in_scope', chunk_condition(p_scope)))
+  using p_scope, p_model, p_signs, p_most;
+end $$;
+revoke execute on function closest_chunks(jsonb, text, bit varying, int) from public;
+grant execute on function closest_chunks(jsonb, text, bit varying, int) to agent_memory_app;
+alter function closest_chunks(jsonb, text, bit varying, int) owner to agent_memory_searcher;
+
+create or replace function closest_passages(p_tenant text, p_scope jsonb, p_model text, p_signs bit varying, p_most int)
+returns table (seq bigint, ordinal smallint)
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  return query select n.seq, n.ordinal from closest_chunks(p_scope, p_model, p_signs, p_most) n;
+end $$;
+
+-- Returns the first part of the query in search_pool_chunks: `best`, the 1,600 passages with the greatest sum of term weights and those with the closest
+-- vectors, each with the memory that its event created or changed. Proposed and rejected memories are excluded. `offset 0` keeps the lateral join a
+-- look-up per passage.
 create or replace function best_passages_query() returns text
 language sql immutable parallel safe
 return $q$
@@ -209,11 +251,25 @@ return $q$
     from chunks c
     where {lately} and {in_scope}
   ),
+  closest as (
+    select n.*
+    from unnest({closest_seqs}, {closest_ordinals}) w (seq, ordinal)
+    cross join lateral (
+      select c.seq, c.ordinal, c.session_id, c.kind, c.weight, c.actor, c.traits, c.occurred_at, c.terms, {mask} as mask
+      from chunks c
+      where c.tenant_id = (select current_tenant()) and c.seq = w.seq and c.ordinal = w.ordinal and {in_scope}
+      limit 1
+    ) n
+  ),
   ranked as (
-    select *, cardinality(terms) as size, ({score}) * coalesce(weight, 1) / {length} as score
-    from matched
-    order by score desc, seq desc, ordinal
-    limit 1600
+    (
+      select *, cardinality(terms) as size, ({score}) * coalesce(weight, 1) / {length} as score
+      from matched
+      order by score desc, seq desc, ordinal
+      limit 1600
+    )
+    union
+    select *, cardinality(terms), ({score}) * coalesce(weight, 1) / {length} from closest
   ),
   best as materialized (
     select r.*, v.memory_id, v.kind as memory_kind, {near} as near

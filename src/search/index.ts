@@ -21,7 +21,7 @@ export { type Hit, MAX_RESULTS, type SearchResult, searchPassages } from './sear
 export { isReadable, type MemoryDetails, type SearchScope } from './sql.ts';
 
 export const feature: Feature = {
-  routes: () => searchRoutes,
+  routes: ({ models }) => searchRoutes(models),
   isolation,
   tags: { Search: 'Full-text search over the passages of events and memories.' },
   examples: () => readExamples(import.meta.dirname),

@@ -1,5 +1,6 @@
 import { traits } from '../passages/index.ts';
 import { type Cues, dateFit } from './cues.ts';
+import type { Closeness } from './meaning.ts';
 import { hasTerm, type SearchPlan, termWeight } from './plan.ts';
 
 // Ranks passages by three scores: the terms in the passage itself, in its neighbours, and in its session. On long real dialogues (five
@@ -59,6 +60,8 @@ const ANSWER_TERMS = 90;
 const ACTOR = 0.3;
 const TRAIT = 0.2;
 const DATE = 0.6;
+/** Weight of the greatest z, next to the best own score: R@10 on dialogues 79.3 without and 82.7 with a MiniLM model. */
+const VECTOR = 0.35;
 /** The sum of the parts at which a score is a half. A short passage that has every term of the query, alone in its session, scores 0.78. */
 const HALF = 0.5;
 
@@ -72,6 +75,7 @@ export const scoring = {
   actor: ACTOR,
   trait: TRAIT,
   date: DATE,
+  vector: VECTOR,
 };
 
 interface ScoredPassage {
@@ -96,15 +100,18 @@ export type RankPlan = Pick<SearchPlan, 'weights' | 'complete' | 'visible' | 'ne
 
 const NO_CUES: RankCues = { name_keys: [], trait: 0, dates: [] };
 
-export function rankPool(pool: Pool, plan: RankPlan, limit: number, cues: RankCues = NO_CUES): Ranked[] {
+export function rankPool(pool: Pool, plan: RankPlan, limit: number, cues: RankCues = NO_CUES, closeness?: Closeness): Ranked[] {
   const weights = refineWeights(pool, plan);
   const rows = scorePassages(pool, weights, nearScore(pool, plan, weights));
+  const bestByWords = Math.max(0, ...rows.map((row) => row.ownScore));
+  const covered = Math.min(1, bestByWords / (weights.reduce((sum, weight) => sum + weight, 0) || 1));
+  if (closeness) addCloseness(rows, closeness);
   const cueFactor = cueFactors(rows, cues);
   const around = neighbourScores(rows, pool.neighbours);
   const sessions = sessionScores(rows);
   const bestOwnScore = largest(rows.map((row) => row.ownScore));
   const bestSession = largest([...sessions.values()]);
-  const coverage = Math.min(1, bestOwnScore / (weights.reduce((sum, weight) => sum + weight, 0) || 1));
+  const coverage = Math.max(covered, closeness?.coverage ?? 0);
   return rows
     .map((row) => {
       const [passage, beside] = [row.ownScore / bestOwnScore, around(row) / bestOwnScore];
@@ -119,6 +126,17 @@ export function rankPool(pool: Pool, plan: RankPlan, limit: number, cues: RankCu
     })
     .sort((a, b) => b.score - a.score || b.seq - a.seq || a.ordinal - b.ordinal)
     .slice(0, limit);
+}
+
+/**
+ * Adds to each passage's share of the best own score its share of the greatest z. On dialogues, this beat both a rank fusion and an addition after the
+ * neighbours were scored.
+ */
+function addCloseness(rows: ScoredPassage[], { of }: Closeness): void {
+  const best = largest(rows.map((row) => row.ownScore));
+  const z = rows.map(({ seq, ordinal, ownScore }) => of(seq, ordinal, ownScore > 0));
+  const closest = largest(z);
+  for (const [i, row] of rows.entries()) row.ownScore = row.ownScore / best + (VECTOR * z[i]!) / closest;
 }
 
 /** Maps a sum of parts to 0 to 1. Because the parts are multiplied by the coverage, scores of different queries can be compared. */

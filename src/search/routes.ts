@@ -9,6 +9,7 @@ import {
   visibilityById,
   visibilityIn,
 } from '../auth/index.ts';
+import type { Models } from '../embeddings/index.ts';
 import { Problem } from '../http/problem.ts';
 import { chunkId, parseChunkId } from '../passages/index.ts';
 import { chunk, chunkParams, searchAnswer, searchBody } from './schemas.ts';
@@ -19,7 +20,7 @@ import { readChunk } from './sql.ts';
 const SHORT_QUERY = 1_000;
 const FEW_PASSAGES = 50;
 
-export const searchRoutes = [
+export const searchRoutes = (models: Models) => [
   route({
     method: 'POST',
     path: '/v1/search',
@@ -38,7 +39,7 @@ export const searchRoutes = [
       const { min_score, relevance_threshold, ...scope } = rest;
       const { principal } = onBehalf(caller, { user_id, all_users }, 'pointer');
       const visibility = visibilityIn(principal, channel, { pointer: '#/user_id' });
-      const found = await searchPassages(caller.tenant, {
+      const found = await searchPassages(caller.tenant, models, {
         query: (query ?? query_text)!,
         limit,
         per_event,

@@ -90,8 +90,10 @@ export const trust = z
 export const origin = z.object({ type: z.string(), id: z.string() }).describe('the actor whose words the memory records');
 
 export const degraded = z
-  .array(z.enum(['partial_index', 'embeddings', 'rerank']))
-  .describe('parts of the search that were not available; `partial_index`: some passages are still being built');
+  .array(z.enum(['partial_index', 'vectors', 'embeddings', 'rerank']))
+  .describe(
+    'parts of the search that were not available; `partial_index`: some passages are still being built; `vectors`: the log is too large to search all vectors; `embeddings`, `rerank`: the endpoint of the model did not answer',
+  );
 
 export const searchAnswer = z
   .object({

@@ -1,8 +1,11 @@
 import type { Tenant } from '../db/tenant.ts';
+import type { Models } from '../embeddings/index.ts';
 import { cuesOf } from './cues.ts';
+import { compare, embedQuery, findClosest } from './meaning.ts';
 import { phrasesIn, rankPhrases } from './phrases.ts';
 import { planSearch } from './plan.ts';
 import { limitPerEvent, onePerMemory, type Ranked, rankPool } from './rank.ts';
+import { rerankBest } from './rerank.ts';
 import { correct, correctionsOf } from './spelling.ts';
 import { type PassageRow, readPassages, readPhraseKeys, readPool, type SearchScope, surveyChunks } from './sql.ts';
 
@@ -45,37 +48,46 @@ export interface SearchOptions {
 /** Default for `per_event`. */
 export const DEFAULT_PER_EVENT = 2;
 
-/** Searches in three round trips: sample, pool, texts. No connection is held between them; the last seq of the first bounds the other two. */
-export async function searchPassages(tenant: Tenant, question: SearchOptions): Promise<SearchResult> {
+/**
+ * Searches in three round trips: sample, pool, texts. No connection is held between them; the last seq of the first bounds the other two. With an embedding
+ * model there are two more, and the query is embedded while the first one runs.
+ */
+export async function searchPassages(tenant: Tenant, models: Models, question: SearchOptions): Promise<SearchResult> {
   const { query, scope, limit, decisions, per_event = DEFAULT_PER_EVENT } = question;
   const cues = cuesOf(query, scope.as_of === undefined ? new Date() : new Date(scope.as_of));
   const phrases = phrasesIn(query);
+  const embedding = embedQuery(models, query);
   const [survey, phraseKeys] = await Promise.all([
     surveyChunks(tenant, query, scope, cues.names),
     readPhraseKeys(tenant, phrases),
   ]);
   const { as_of_seq, terms, name_keys } = survey;
-  const base = {
-    as_of_seq,
-    terms,
-    degraded: survey.partial_index ? ['partial_index'] : [],
-    ...(question.corrected && { corrected: question.corrected }),
-  };
+  const degraded = survey.partial_index ? ['partial_index'] : [];
+  const base = { as_of_seq, terms, degraded, ...(question.corrected && { corrected: question.corrected }) };
   // the query has only punctuation and stop words
   if (terms.length === 0) return { ...base, pool_size: 0, deduplicated: 0, hits: [] };
   const plan = planSearch(survey, phraseKeys);
-  const pool = await readPool(tenant, { ...scope, as_of_seq }, plan);
+  const vectors = await embedding;
+  if (vectors === null) degraded.push('embeddings');
+  const closest = await findClosest(tenant, { ...scope, as_of_seq }, vectors ?? [], survey);
+  if (closest === undefined) degraded.push('vectors');
+  const pool = await readPool(tenant, { ...scope, as_of_seq }, plan, closest ?? []);
   const corrections = question.corrected ? {} : await correctionsOf(tenant, query, { ...scope, as_of_seq }, survey, plan, pool);
   if (Object.keys(corrections).length > 0)
-    return searchPassages(tenant, { ...question, query: correct(query, corrections), corrected: corrections });
-  const byWords = rankPool(pool, plan, pool.seqs.length + pool.neighbours.length, { ...cues, name_keys });
+    return searchPassages(tenant, models, { ...question, query: correct(query, corrections), corrected: corrections });
+  const closeness = await compare(tenant, vectors ?? [], pool, survey);
+  const byWords = rankPool(pool, plan, pool.seqs.length + pool.neighbours.length, { ...cues, name_keys }, closeness);
   const all = await rankPhrases(tenant, phrases, byWords);
   const minScore = question.min_score ?? survey.min_score;
   const distinct = onePerMemory(
-    all.filter(({ score }) => score >= minScore),
+    all.filter(({ score }) => score > 0 && score >= minScore),
     pool.memories,
   );
-  const ranked = limitPerEvent(distinct, per_event);
+  const limited = limitPerEvent(distinct, per_event);
+  // a quoted phrase is to be found exactly, whatever else a passage is about
+  const reranked = phrases.length > 0 ? limited : await rerankBest(tenant, models, query, { ...scope, as_of_seq }, limited);
+  if (reranked === undefined) degraded.push('rerank');
+  const ranked = reranked ?? limited;
   const selected =
     decisions === undefined ? ranked.slice(0, limit) : selectWithDecisions(ranked, new Set(pool.decisions), decisions, limit);
   const hits = await withTexts(tenant, { ...scope, as_of_seq }, selected);

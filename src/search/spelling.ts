@@ -28,7 +28,10 @@ export async function correctionsOf(
   plan: SearchPlan,
   pool: Pool,
 ): Promise<Record<string, string>> {
-  const words = wordsOf(query, pool.seqs.length > 0);
+  const words = wordsOf(
+    query,
+    pool.masks.some((mask) => mask !== 0),
+  );
   const absent = absentKeys(plan, pool);
   if (words.length === 0 || absent.length === 0) return {};
   const { missing, known } = await readSpellings(tenant, scope, [...new Set(seqs)].slice(-MAX_PASSAGES), words, absent);

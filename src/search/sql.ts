@@ -1,6 +1,7 @@
 import { type Visibility, visibilityValues, visible } from '../auth/index.ts';
 import type { RowChecker } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
+import { type QueryVector, signsOf } from '../embeddings/index.ts';
 import type { Filter } from '../filter/index.ts';
 import type { ChunkPosition } from '../passages/index.ts';
 import type { Shape } from '../readable.ts';
@@ -81,10 +82,32 @@ export async function surveyChunks(tenant: Tenant, query: string, scope: SearchS
   return row!;
 }
 
-export async function readPool(tenant: Tenant, scope: SearchScope, { keys, near_terms: _, ...plan }: SearchPlan): Promise<Pool> {
+/** A passage by its position in the log. */
+export interface PassageKey {
+  seq: number;
+  ordinal: number;
+}
+
+/** `closest`: passages that the pool also contains, if they are in scope. */
+export async function readPool(
+  tenant: Tenant,
+  scope: SearchScope,
+  { keys, near_terms: _, ...terms }: SearchPlan,
+  closest: PassageKey[],
+): Promise<Pool> {
+  const plan = { ...terms, closest_seqs: closest.map(({ seq }) => seq), closest_ordinals: closest.map(({ ordinal }) => ordinal) };
   const [row] = await tenant.call<Pool>('select * from search_pool($1, $2, $3, $4)', [tenant.id, scope, keys, plan]);
   return row!;
 }
+
+/** Returns the `most` passages in scope that are closest to the query, by the signs of their vectors. */
+export const readClosest = (
+  tenant: Tenant,
+  scope: SearchScope,
+  { model, vector }: QueryVector,
+  most: number,
+): Promise<PassageKey[]> =>
+  tenant.call('select * from closest_passages($1, $2, $3, $4, $5)', [tenant.id, scope, model, signsOf(vector), most]);
 
 /** Returns the hashes of the terms of each phrase. */
 export async function readPhraseKeys(tenant: Tenant, phrases: string[]): Promise<number[][]> {

@@ -1,3 +1,3 @@
 export { failureOf, type TaskOutcome, unwrapOutcome } from './message.ts';
 export { openWorkers, type Workers } from './pool.ts';
-export { serveTasks, type Task, type TaskResult } from './serve.ts';
+export { askMainThread, serveTasks, type Task, type TaskResult } from './serve.ts';

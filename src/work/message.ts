@@ -7,6 +7,17 @@ export interface TaskMessage {
   input: unknown;
 }
 
+/** A request of a worker to a service of the main thread, and its answer. */
+export interface ServiceRequest {
+  request: number;
+  service: string;
+  input: unknown;
+}
+export interface ServiceAnswer {
+  answered: number;
+  outcome: TaskOutcome;
+}
+
 /** Sent to cancel a cancellable job. */
 export const CANCELLED = 'cancelled';
 

@@ -4,14 +4,27 @@ import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { openFairQueue } from '../fair_queue.ts';
 import { Problem } from '../http/problem.ts';
-import { CANCELLED, type TaskMessage, type TaskOutcome, unwrapOutcome } from './message.ts';
+import {
+  CANCELLED,
+  failureOf,
+  type ServiceAnswer,
+  type ServiceRequest,
+  type TaskMessage,
+  type TaskOutcome,
+  unwrapOutcome,
+} from './message.ts';
 
 // Worker threads for tasks whose duration grows with the input of a client. Tenants take turns, and one tenant leaves at least one thread to
 // the others. An aborted job is terminated with its thread. A `cancellable` job is sent a message instead and keeps its tenant's turn until
 // it has ended, because its database statements continue until then.
 
+/** Functions of the main thread that workers may call. */
+type Services = Record<string, (input: never) => Promise<unknown>>;
+
 export interface Workers {
   run<T>(job: WorkerJob): Promise<T>;
+  /** Sets the services of the main thread. */
+  answer(services: Services): void;
   figures(): { waiting: number; running: number };
   stop(): Promise<void>;
 }
@@ -62,16 +75,25 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
   const queue = openFairQueue<QueuedJob>();
   const running = new Map<string, number>();
   const maxPerTenant = Math.max(1, size - 1);
+  let services: Services = {};
   let stopped = false;
 
   function start(): Thread {
     const worker = startThread(entry, data, heap_mib);
     const thread: Thread = { worker, ticket: undefined };
     threads.add(thread);
-    worker.on('message', (result: TaskOutcome) => settle(thread, () => unwrapOutcome(result)));
+    worker.on('message', (message: TaskOutcome | ServiceRequest) => {
+      if ('request' in message) void serve(worker, message);
+      else settle(thread, () => unwrapOutcome(message));
+    });
     worker.on('error', (error) => end(thread, error));
     worker.on('exit', (code) => end(thread, new Error(`a worker ended with code ${code}`)));
     return thread;
+  }
+
+  async function serve(worker: Worker, { request, service, input }: ServiceRequest): Promise<void> {
+    const outcome: TaskOutcome = await services[service]!(input as never).then((value) => ({ value }), failureOf);
+    worker.postMessage({ answered: request, outcome } satisfies ServiceAnswer);
   }
 
   /** Handles the end of a thread and fails its job. */
@@ -181,6 +203,9 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
 
   return {
     run,
+    answer: (given) => {
+      services = given;
+    },
     figures: () => ({ waiting: queue.waiting, running: [...threads].filter(({ ticket }) => ticket).length }),
     stop: async () => {
       stopped = true;

@@ -16,6 +16,7 @@ const executedElsewhere: Record<string, string> = {
   'docs/backup.md': 'need PostgreSQL’s client programs: tests/operations/backup',
   'docs/compose.md': 'need docker: scripts/check-compose.sh',
   'docs/deployment.md': 'need docker: scripts/check-compose.sh, tests/operations',
+  'docs/embeddings.md': 'need a model server: tests/embeddings',
   'docs/eval.md': 'run the commands of the repository: tests/eval',
   'docs/faults.md': 'run the fault tests themselves: .ci/long',
   'docs/hardening.md': 'change the firewall and services of the machine',
