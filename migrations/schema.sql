@@ -1087,11 +1087,25 @@ CREATE FUNCTION public.best_passages_query() RETURNS text
     from chunks c
     where {lately} and {in_scope}
   ),
+  closest as (
+    select n.*
+    from unnest({closest_seqs}, {closest_ordinals}) w (seq, ordinal)
+    cross join lateral (
+      select c.seq, c.ordinal, c.session_id, c.kind, c.weight, c.actor, c.traits, c.occurred_at, c.terms, {mask} as mask
+      from chunks c
+      where c.tenant_id = (select current_tenant()) and c.seq = w.seq and c.ordinal = w.ordinal and {in_scope}
+      limit 1
+    ) n
+  ),
   ranked as (
-    select *, cardinality(terms) as size, ({score}) * coalesce(weight, 1) / {length} as score
-    from matched
-    order by score desc, seq desc, ordinal
-    limit 1600
+    (
+      select *, cardinality(terms) as size, ({score}) * coalesce(weight, 1) / {length} as score
+      from matched
+      order by score desc, seq desc, ordinal
+      limit 1600
+    )
+    union
+    select *, cardinality(terms), ({score}) * coalesce(weight, 1) / {length} from closest
   ),
   best as materialized (
     select r.*, v.memory_id, v.kind as memory_kind, {near} as near
@@ -1573,6 +1587,48 @@ begin
     perform end_passages(p_tenant, p_memory_id, v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
   end if;
   return v_result;
+end $$;
+
+-- Name: closest_chunks(jsonb, text, bit varying, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.closest_chunks(p_scope jsonb, p_model text, p_signs bit varying, p_most integer) RETURNS TABLE(seq bigint, ordinal smallint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $_$
+begin
+  return query execute fill_template($q$
+    select c.seq, c.ordinal
+    from (
+      select v.seq, v.ordinal, case when length(v.signs) = length($3) then bit_count(v.signs # $3) end as distance
+      from embeddings v
+      where v.tenant_id = (select current_tenant()) and v.model = $2 and length(v.signs) = length($3)
+      order by distance, v.seq desc, v.ordinal
+      limit 6000
+    ) n
+    cross join lateral (
+      select c.seq, c.ordinal from chunks c
+      where c.tenant_id = (select current_tenant()) and c.seq = n.seq and c.ordinal = n.ordinal and {in_scope}
+      limit 1
+    ) c
+    order by n.distance, n.seq desc, n.ordinal
+    limit $4 $q$,
+    jsonb_build_object('in_scope', chunk_condition(p_scope)))
+  using p_scope, p_model, p_signs, p_most;
+end $_$;
+
+ALTER FUNCTION public.closest_chunks(p_scope jsonb, p_model text, p_signs bit varying, p_most integer) OWNER TO agent_memory_searcher;
+
+-- Name: closest_passages(text, jsonb, text, bit varying, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.closest_passages(p_tenant text, p_scope jsonb, p_model text, p_signs bit varying, p_most integer) RETURNS TABLE(seq bigint, ordinal smallint)
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return query select n.seq, n.ordinal from closest_chunks(p_scope, p_model, p_signs, p_most) n;
 end $$;
 
 -- Name: commit_unit(text, jsonb); Type: FUNCTION; Schema: public
@@ -3577,6 +3633,8 @@ begin
       from generate_series((p_plan ->> 'recent_from')::bigint / 16384, (p_scope ->> 'as_of_seq')::bigint / 16384) e);
   end if;
   return jsonb_build_object(
+    'closest_seqs', format('%L::bigint[]', array(select jsonb_array_elements_text(p_plan -> 'closest_seqs'))),
+    'closest_ordinals', format('%L::smallint[]', array(select jsonb_array_elements_text(p_plan -> 'closest_ordinals'))),
     'anywhere', concat_ws(' and ',
       v_in_scope,
       v_keys || ' && ' || quote_literal(v_audience),
@@ -6359,6 +6417,24 @@ begin
     select 'paired', (p ->> 'seq')::bigint, null from jsonb_array_elements(v_pairs) p where not (p ->> 'requested')::boolean
   ) c
   cross join lateral context_event(p_tenant, p_scope, v_last, v_language, c.part, c.seq, c.memory) e;
+end $$;
+
+-- Name: read_embeddings(text, text[], bigint[], integer[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.read_embeddings(p_tenant text, p_models text[], p_seqs bigint[], p_ordinals integer[]) RETURNS TABLE(model text, positions integer[], vectors bytea)
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select v.model, array_agg(w.position::int - 1 order by w.position), string_agg(v.vector, '' order by w.position)
+  from unnest(p_seqs, p_ordinals) with ordinality w (seq, ordinal, position)
+  cross join lateral (
+    select e.model, e.vector from embeddings e
+    where e.tenant_id = p_tenant and e.seq = w.seq and e.ordinal = w.ordinal and e.model = any (p_models) and e.vector <> ''
+  ) v
+  group by v.model;
 end $$;
 
 -- Name: read_events(text, text[], text[], text[], text[], integer); Type: FUNCTION; Schema: public
@@ -10305,6 +10381,11 @@ GRANT ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_su
 
 REVOKE ALL ON FUNCTION public.carry_events(p_seqs bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.carry_events(p_seqs bigint[]) TO agent_memory_app;
+
+-- Name: FUNCTION closest_chunks(p_scope jsonb, p_model text, p_signs bit varying, p_most integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.closest_chunks(p_scope jsonb, p_model text, p_signs bit varying, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.closest_chunks(p_scope jsonb, p_model text, p_signs bit varying, p_most integer) TO agent_memory_app;
 
 -- Name: TABLE memory_versions; Type: ACL; Schema: public
 
