@@ -9,6 +9,7 @@ import { MAX_RESULTS, type SearchResult, type SearchScope, scoring, searchPassag
 import { inSlices, type Steps } from '../slices.ts';
 import { citationsOf, collectCandidates, type Sources } from './candidates.ts';
 import { type Layout, type Omission, type Packed, pack, type SectionName, sectionNames } from './pack.ts';
+import { type RenderingName, renderings } from './renderings.ts';
 import type { ContextRequest, ProfileRequest } from './schemas.ts';
 import { type EventsRequest, type Handoff, readContextEvents, readHandoff, readProfile } from './sql.ts';
 import { type StrategyName, strategies, strategyOf } from './strategies.ts';
@@ -24,6 +25,7 @@ const NOTHING_FOUND = 'Nothing in memory matches the query.';
 
 type Reading = Omit<ContextRequest, 'session_id'> & {
   session_id?: string;
+  render?: RenderingName | undefined;
   /** Narrows the context to what is recorded for an agent. */
   of_agent?: string | undefined;
   /** The subjects whose preferences apply, if not those of the caller. */
@@ -153,10 +155,10 @@ function keptSections({ sections }: Reading, withProfile: boolean): readonly Sec
   return sectionNames.filter((name) => (sections[name] === undefined ? byDefault.includes(name) : sections[name] > 0));
 }
 
-function layoutOf({ sections }: Reading, intent: StrategyName, foundNothing: boolean): Layout {
+function layoutOf({ sections, render = 'text' }: Reading, intent: StrategyName, foundNothing: boolean): Layout {
   const caps = sections === undefined || Array.isArray(sections) ? {} : sections;
   const { shares } = strategies[intent];
-  return { shares: { ...shares, ...caps }, caps, ...(foundNothing && { notice: NOTHING_FOUND }) };
+  return { shares: { ...shares, ...caps }, caps, rendering: renderings[render], ...(foundNothing && { notice: NOTHING_FOUND }) };
 }
 
 /** Returns the scope of a request. `user_id` selects whose private items are visible and `agent_id` names the caller; neither hides shared items. */

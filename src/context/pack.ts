@@ -78,6 +78,9 @@ export interface Omission {
   artifact_id?: string;
 }
 
+/** Renders a notice (empty for none) and the sections as one string. */
+export type Rendering = (notice: string, sections: Section[]) => string;
+
 /** How the sections divide the budget. */
 export interface Layout {
   /** Shares of the budget in the first pass. Later passes give the rest to sections in reverse order. */
@@ -86,6 +89,8 @@ export interface Layout {
   caps: Partial<Record<SectionName, number>>;
   /** A statement before the first section. */
   notice?: string;
+  /** Renders the context in another form than plain text. */
+  rendering?: Rendering | undefined;
 }
 
 export interface Packed {
@@ -118,9 +123,31 @@ export function* pack(
     dropLast(selected, sections);
     token_used = yield* countBundle(notice, sections, countTokens);
   }
+  const rendered =
+    layout.rendering && (yield* fitRendering(layout.rendering, layout.notice ?? '', sections, selected, budget, countTokens));
   const omitted = fresh.filter((entry) => !selected.has(entry)).map(({ item }) => item);
   const omissions = omissionsOf(omitted, duplicates, [...selected.values()]);
-  return { sections, text: renderBundle(notice, sections), token_used, omissions, deduplicated: duplicates.length };
+  return { sections, text: renderBundle(notice, sections), token_used, ...rendered, omissions, deduplicated: duplicates.length };
+}
+
+/** Renders the sections, and drops items from the end until the result fits: markup and sources need tokens too. */
+function* fitRendering(
+  rendering: Rendering,
+  notice: string,
+  sections: Section[],
+  selected: Map<UniqueItem, Candidate>,
+  budget: number,
+  countTokens: CountTokens,
+): Steps<Pick<Packed, 'text' | 'token_used'>> {
+  for (;;) {
+    const text = rendering(notice, sections);
+    const token_used = yield* countTokens(text);
+    if (token_used <= budget || sections.length === 0) return { text, token_used };
+    const count = sections.reduce((sum, { items }) => sum + items.length, 0);
+    // half of the share that is too much: items differ in length
+    const drops = Math.max(1, Math.floor((count * (1 - budget / token_used)) / 2));
+    for (let i = 0; i < drops; i += 1) dropLast(selected, sections);
+  }
 }
 
 const renderBundle = (notice: string, sections: Section[]): string =>

@@ -1,6 +1,6 @@
 // Renders a context as one string.
 
-const headings: Record<string, string> = {
+export const titles: Record<string, string> = {
   rules: 'Rules',
   profile: 'Profile',
   task_state: 'Open tasks',
@@ -13,7 +13,7 @@ const headings: Record<string, string> = {
 
 // Recorded text never starts a line: only headings start with `## `, only items with `- `, and continuation lines are indented by two spaces.
 // Lines end with a line feed; any other character that some reader treats as the end of a line is converted to one.
-export const headingOf = (section: string): string => `## ${headings[section]}\n`;
+export const headingOf = (section: string): string => `## ${titles[section]}\n`;
 export const renderItem = (text: string): string => `- ${text.replaceAll('\n', '\n  ')}\n`;
 
 /** The line and paragraph ends of Unicode, and U+001C to U+001E, at which Python's `splitlines` also splits. */

@@ -29,9 +29,11 @@ export const contextRoutes = (config: Resources) => [
     handle: async (input) => {
       const { caller, body, query } = input;
       const agent_id = agentOf(caller.principal, body.agent_id);
-      const request = { ...body, ...(agent_id !== undefined && { agent_id }) };
+      const { render } = query;
+      const request = { ...body, render, ...(agent_id !== undefined && { agent_id }) };
       const { text, ...answer } = await buildContext(onBehalf(caller, body, 'pointer'), request, config, input.signal);
-      return { body: query.render === 'text' ? { ...answer, text } : answer };
+      if (render === 'messages') return { body: { ...answer, messages: [{ role: 'user' as const, content: text }] } };
+      return { body: render === undefined ? answer : { ...answer, text } };
     },
   }),
   route({

@@ -18,6 +18,7 @@ import {
   trust,
 } from '../search/index.ts';
 import { itemTypes, type SectionName, sectionNames } from './pack.ts';
+import { renderingNames } from './renderings.ts';
 
 const name = (about: string) => nameOf().describe(about);
 
@@ -83,7 +84,10 @@ export const contextBodyOf = (maxTokens: number) =>
 export type ContextRequest = z.output<ReturnType<typeof contextBodyOf>>;
 
 export const contextQuery = z.strictObject({
-  render: z.literal('text').optional().describe('adds the context as one string in `text`'),
+  render: z
+    .enum(renderingNames)
+    .optional()
+    .describe('adds the context as one string in `text`, or as `messages` of one user message for the API of a model'),
 });
 
 const item = z.object({
@@ -154,6 +158,10 @@ export const context = z
       scoring: z.record(z.string(), z.unknown()).describe('the parameters of the ranking'),
       as_of_seq: z.int().describe('the last position of the log that was read'),
     }),
-    text: z.string().optional().describe('the context as one string, with `render=text`'),
+    text: z.string().optional().describe('the context as one string, with `render=text`, `markdown` or `xml`'),
+    messages: z
+      .array(z.object({ role: z.literal('user'), content: z.string() }))
+      .optional()
+      .describe('the context as one message for the API of a model, with `render=messages`'),
   })
   .meta({ id: 'Context' });
