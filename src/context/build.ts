@@ -85,6 +85,7 @@ export async function buildContext(caller: Caller, request: Reading, config: Res
     provenance: {
       intent,
       query_terms: result?.terms ?? [],
+      ...(result?.corrected && { corrected: result.corrected }),
       candidate_pool_size: result?.pool_size ?? new Set(contextEvents.events.map(({ seq }) => seq)).size,
       retrieved: result?.hits.length ?? 0,
       deduplicated: packed.deduplicated + (result?.deduplicated ?? 0),

@@ -151,6 +151,10 @@ export const context = z
     provenance: z.object({
       intent: z.enum(strategyNames).describe('the strategy that was applied'),
       query_terms: z.array(z.string()).describe('the words of the query that were searched for, stemmed'),
+      corrected: z
+        .record(z.string(), z.string())
+        .optional()
+        .describe('misspelt words of the query, with the words searched instead'),
       candidate_pool_size: z.int().describe('the number of ranked passages; without a query, of events that were read'),
       retrieved: z.int().describe('the number of hits of the search'),
       deduplicated: z.int().describe('the number of candidates that were dropped as duplicates or because of `min_score`'),

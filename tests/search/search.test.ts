@@ -19,6 +19,17 @@ const search = async (client: Client, query: string, more: Record<string, unknow
 };
 const texts = async (...asked: Parameters<typeof search>) => (await search(...asked)).map(({ text }) => text);
 
+test('of two messages that match a query equally, the later ranks first, whatever their values and sessions', async () => {
+  const alice = await newTenant(daemon.url);
+  const [old, other, update] = [
+    'The staging port is 8080',
+    'Lunch was good',
+    'Since Monday the port of staging is 9090, because 8080 was taken',
+  ];
+  await record(alice, message(old!), message(other!, { session_id: 's2' }), message(update!, { session_id: 's3' }));
+  expect(await texts(alice, 'Which port does staging use?')).toEqual([update, old]);
+});
+
 test('a passage matches by any word of the query in any inflected form, and the best hit comes first', async () => {
   const alice = await newTenant(daemon.url);
   await record(

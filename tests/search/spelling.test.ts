@@ -45,6 +45,14 @@ test('an actor is found by a misspelt name', async () => {
   expect(await search(alice, 'Kathrine')).toEqual({ texts: ['I prefer tea'], corrected: { kathrine: 'katherine' } });
 });
 
+test('a context is searched with the corrected name and has the correction in its provenance', async () => {
+  await record(alice, message(told));
+  const { body } = await alice.ask('POST', '/v1/context', {
+    body: { session_id: 'x', channel: 'private', query_text: 'karoline', max_tokens: 2000 },
+  });
+  expect(body.provenance).toMatchObject({ query_terms: ['carolin'], corrected: { karoline: 'caroline' } });
+});
+
 test('words that occur, short words, quoted words and words that resemble none are not corrected', async () => {
   await record(alice, message(told), message('Jan met Karolina', { session_id: 's2' }));
   for (const query of ['Karolina', 'Jane', '"karoline"', 'Zanzibar', 'E1234567'])
