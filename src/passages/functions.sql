@@ -88,10 +88,10 @@ begin
   return v_terms;
 end $$;
 
--- Returns the words of an identifier, separated by spaces: `readFileSync` has `read File Sync`. An identifier without a letter has none.
+-- Returns the words of an identifier, separated by spaces: `readFileSync` has `read File Sync`. A number or an address of digits and dots has none.
 create or replace function name_words(p_name text) returns text
 language sql immutable parallel safe
-return case when p_name ~ '[[:alpha:]]' then
+return case when p_name ~ '[[:alpha:]-]' then
   regexp_replace(
     regexp_replace(regexp_replace(p_name, '([a-z0-9])([A-Z])', '\1 \2', 'g'), '([A-Z])([A-Z][a-z][a-z])', '\1 \2', 'g'),
     '[^[:alnum:]]+([[:alnum:]](?![[:alnum:]]))?', ' ', 'g')

@@ -470,7 +470,8 @@ begin
   where n.phrases > 0;
 end $$;
 
--- Returns the words of p_shortest to p_longest letters in these events' passages, as far as they are in scope: at most 4,000, the most frequent first.
+-- Returns the words of p_shortest to p_longest letters in the first two passages of each of these events that are in scope: at most 4,000, the most
+-- frequent first.
 create or replace function scope_words(p_scope jsonb, p_seqs bigint[], p_shortest int, p_longest int) returns text[]
 language plpgsql stable security definer
 set search_path = pg_catalog, public, pg_temp set plan_cache_mode = force_custom_plan set jit = off
@@ -481,9 +482,16 @@ begin
   execute fill_template($q$
     with words as (
       select distinct c.seq, c.ordinal, w.word
-      from chunks c
-      cross join lateral regexp_split_to_table(lower(c.header || ' ' || passage_text(c)), '[^[:alpha:]]+') w (word)
-      where c.tenant_id = (select current_tenant()) and c.seq = any ($2) and {in_scope} and length(w.word) between $3 and $4
+      from unnest($2) s (seq)
+      cross join lateral (
+        select c.seq, c.ordinal, lower(c.header || ' ' || passage_text(c)) as text
+        from chunks c
+        where c.tenant_id = (select current_tenant()) and c.seq = s.seq and {in_scope}
+        order by c.ordinal
+        limit 2
+      ) c
+      cross join lateral regexp_split_to_table(c.text, '[^[:alpha:]]+') w (word)
+      where length(w.word) between $3 and $4
     )
     select array(select w.word from words w group by w.word order by count(*) desc, w.word limit 4000) $q$,
     jsonb_build_object('in_scope', chunk_condition(p_scope)))

@@ -8,13 +8,13 @@ import { readSpellings, type SearchScope } from './sql.ts';
 // correction shows nothing that the caller may not read.
 
 /** Words of the query that are corrected at most, and their length in characters: shorter ones have too many neighbours (Jane, Jan). */
-const MAX_WORDS = 8;
+const MAX_WORDS = 4;
 const MIN_LENGTH = 5;
 const MAX_LENGTH = 32;
 /** From this length, two differences are allowed instead of one. */
 const LONG = 8;
-/** Number of passages from which words are taken: those of the sample, newest first. */
-const MAX_PASSAGES = 1_000;
+/** Number of events from which words are taken, evenly from those of the sample. Reading 1,000 passages takes 21 ms of CPU time. */
+const MAX_EVENTS = 500;
 
 /**
  * Returns the corrections of a query: misspelt words in lower case, each with the word that replaces it. If the query matches anything, only words
@@ -34,9 +34,14 @@ export async function correctionsOf(
   );
   const absent = absentKeys(plan, pool);
   if (words.length === 0 || absent.length === 0) return {};
-  const { missing, known } = await readSpellings(tenant, scope, [...new Set(seqs)].slice(-MAX_PASSAGES), words, absent);
+  const { missing, known } = await readSpellings(tenant, scope, evenly([...new Set(seqs)]), words, absent);
   const pairs = missing.map((word) => [word, nearest(word, known)]);
   return Object.fromEntries(pairs.filter(([, other]) => other !== undefined));
+}
+
+function evenly(seqs: number[]): number[] {
+  const step = Math.ceil(seqs.length / MAX_EVENTS);
+  return seqs.filter((_, i) => (seqs.length - 1 - i) % step === 0);
 }
 
 export const correct = (query: string, corrections: Record<string, string>): string =>
@@ -74,6 +79,7 @@ function distance(a: string, b: string, most: number): number {
       const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
       row.push(swapped ? Math.min(least, before[j - 2]! + 1) : least);
     }
+    if (Math.min(...row) > most) return most + 1;
     [before, last] = [last, row];
   }
   return last[b.length]!;

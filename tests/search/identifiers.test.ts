@@ -25,6 +25,8 @@ const texts = {
   plain_word: 'The billing office is closed',
   name: 'Ask @robin for access',
   issue: 'Duplicate of acme/widgets#731',
+  range: 'Read pages 112-135 until Friday',
+  date: 'The audit is on 2031-07-19',
   mixed: '設定はconfig/app.yamlにあります',
 };
 beforeAll(async () => {
@@ -85,6 +87,10 @@ test.each<[string, keyof typeof texts]>([
   ['robin', 'name'],
   ['#731', 'issue'],
   ['acme/widgets', 'issue'],
+  ['135', 'range'],
+  ['112-135', 'range'],
+  ['2031-07-19', 'date'],
+  ['2031', 'date'],
   ['app.yaml', 'mixed'],
 ])('%j finds the text named %s first', async (query, name) => {
   expect((await search(query))[0]).toBe(texts[name]);
