@@ -61,7 +61,6 @@ export async function buildContext(caller: Caller, request: Reading, config: Res
     : undefined;
   const answered = result ? result.hits.some(({ memory }) => !memory?.unsourced) : undefined;
   const foundNothing = queried !== undefined && queried.terms.length > 0 && answered === false;
-  const { history } = request;
   const sources = {
     contextEvents,
     search: result,
@@ -71,7 +70,7 @@ export async function buildContext(caller: Caller, request: Reading, config: Res
     intent,
     kept,
     capsules,
-    history,
+    history: request.history,
   };
   const { packed, omissions } = await packSources(sources, request, foundNothing, config, signal);
   return {
