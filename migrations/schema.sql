@@ -5619,7 +5619,7 @@ end $_$;
 
 CREATE FUNCTION public.name_words(p_name text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (p_name ~ '[[:alpha:]]'::text) THEN regexp_replace(regexp_replace(regexp_replace(p_name, '([a-z0-9])([A-Z])'::text, '\1 \2'::text, 'g'::text), '([A-Z])([A-Z][a-z][a-z])'::text, '\1 \2'::text, 'g'::text), '[^[:alnum:]]+([[:alnum:]](?![[:alnum:]]))?'::text, ' '::text, 'g'::text) ELSE ''::text END;
+    RETURN CASE WHEN (p_name ~ '[[:alpha:]-]'::text) THEN regexp_replace(regexp_replace(regexp_replace(p_name, '([a-z0-9])([A-Z])'::text, '\1 \2'::text, 'g'::text), '([A-Z])([A-Z][a-z][a-z])'::text, '\1 \2'::text, 'g'::text), '[^[:alnum:]]+([[:alnum:]](?![[:alnum:]]))?'::text, ' '::text, 'g'::text) ELSE ''::text END;
 
 -- Name: nameable_parts(public.events); Type: FUNCTION; Schema: public
 
@@ -7525,9 +7525,16 @@ begin
   execute fill_template($q$
     with words as (
       select distinct c.seq, c.ordinal, w.word
-      from chunks c
-      cross join lateral regexp_split_to_table(lower(c.header || ' ' || passage_text(c)), '[^[:alpha:]]+') w (word)
-      where c.tenant_id = (select current_tenant()) and c.seq = any ($2) and {in_scope} and length(w.word) between $3 and $4
+      from unnest($2) s (seq)
+      cross join lateral (
+        select c.seq, c.ordinal, lower(c.header || ' ' || passage_text(c)) as text
+        from chunks c
+        where c.tenant_id = (select current_tenant()) and c.seq = s.seq and {in_scope}
+        order by c.ordinal
+        limit 2
+      ) c
+      cross join lateral regexp_split_to_table(c.text, '[^[:alpha:]]+') w (word)
+      where length(w.word) between $3 and $4
     )
     select array(select w.word from words w group by w.word order by count(*) desc, w.word limit 4000) $q$,
     jsonb_build_object('in_scope', chunk_condition(p_scope)))
