@@ -203,7 +203,7 @@ test('without a query, the topics of a context come from other sessions than its
 
 const onServer = testOnServer('a second connection reads the plan');
 
-onServer('the reads of a profile use an index and do not grow with the memories of other users', async () => {
+onServer('facts and topics of a profile are read by an index, however many memories others have', async () => {
   const alice = await newTenant(daemon.url);
   const facts = async (user_id: string, count: number) => {
     const memories = Array.from({ length: count }, (_, i) => ({
