@@ -25,7 +25,7 @@ export async function measureKeys(world: World): Promise<Figure[]> {
     run: (seconds: number) => world.pgbench.tps(name, [`${number}${sql};\n`], LOOPS, seconds),
   });
   const pool = new pg.Pool({ ...world.plain, max: CONNECTIONS });
-  const loops = (name: string, text: string) => ({ name, run: (seconds: number) => ask(pool, { name, text }, seconds) });
+  const loops = (name: string, text: string) => ({ name, run: (seconds: number) => request(pool, { name, text }, seconds) });
   const rates = await alternate(
     [
       loops('walled', walled('$1')),
@@ -43,7 +43,7 @@ export async function measureKeys(world: World): Promise<Figure[]> {
   ];
 }
 
-async function ask(pool: pg.Pool, statement: { name: string; text: string }, seconds: number): Promise<number> {
+async function request(pool: pg.Pool, statement: { name: string; text: string }, seconds: number): Promise<number> {
   const until = performance.now() + seconds * 1000;
   let count = 0;
   const loop = async () => {

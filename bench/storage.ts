@@ -22,7 +22,7 @@ export async function measureStorage(world: World): Promise<Figure[]> {
   const { url } = await world.daemon('one');
   const ids = await record(url, headers);
   await world.sql((client) => client.query('vacuum analyze'));
-  for (let i = 0; i < CALLS; i += 1) await ask(url, headers, ids[i * 7]!, i);
+  for (let i = 0; i < CALLS; i += 1) await request(url, headers, ids[i * 7]!, i);
   const relations = await measure(world);
   console.log(tableOf(relations));
   const bytes = relations.reduce((sum, relation) => sum + relation.bytes, 0);
@@ -68,7 +68,7 @@ const wordOf = (n: number): string =>
   (n >= syllables.length ? wordOf(Math.floor(n / syllables.length)) : '') + syllables[n % syllables.length];
 
 /** Sends each kind of read request once. */
-async function ask(url: string, headers: Record<string, string>, event_id: string, n: number): Promise<void> {
+async function request(url: string, headers: Record<string, string>, event_id: string, n: number): Promise<void> {
   const session_id = `session-${n}`;
   await send(url, headers, `/v1/events?channel=team&session_id=${session_id}&limit=20`);
   await send(url, headers, '/v1/events?channel=private&limit=20');

@@ -159,7 +159,7 @@ async function remove(tenant_id: string, confirm: string): Promise<void> {
 }
 
 async function passwordOf(username: string): Promise<{ password: string; generated: boolean }> {
-  const given = process.env.TENANT_PASSWORD || (await (process.stdin.isTTY ? ask(`Password of ${username}: `) : readInput()));
+  const given = process.env.TENANT_PASSWORD || (await (process.stdin.isTTY ? request(`Password of ${username}: `) : readInput()));
   return { password: given || randomBytes(18).toString('base64url'), generated: !given };
 }
 
@@ -170,7 +170,7 @@ async function readInput(): Promise<string> {
 }
 
 /** Reads a line from the terminal without echo. */
-async function ask(question: string): Promise<string> {
+async function request(question: string): Promise<string> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr, terminal: true });
   const answer = terminal.question(question);
   (terminal as unknown as { _writeToOutput(text: string): void })._writeToOutput = () => undefined;

@@ -153,7 +153,7 @@ type Ids = Record<string, string>;
 
 interface Owner {
   // biome-ignore lint/suspicious/noExplicitAny: any response body
-  ask(method: string, path: string, options?: { body?: unknown; headers?: Record<string, string> }): Promise<{ body: any }>;
+  request(method: string, path: string, options?: { body?: unknown; headers?: Record<string, string> }): Promise<{ body: any }>;
 }
 
 /** A request that is valid except that it uses `theirs`, the ids of the other tenant. */

@@ -116,10 +116,10 @@ test('an accepted event reads back unchanged', async () => {
   let accepted = 0;
   await fc.assert(
     fc.asyncProperty(anyEvent, async (given) => {
-      const { status, body } = await client.ask('POST', '/v1/events', { body: given });
+      const { status, body } = await client.request('POST', '/v1/events', { body: given });
       if (status !== 201) return expect([status, body.type]).toEqual([400, '/docs/problems#impossible-text']);
       accepted += 1;
-      const { body: kept } = await client.ask<Record<string, unknown>>('GET', `/v1/events/${body.event_id}`);
+      const { body: kept } = await client.request<Record<string, unknown>>('GET', `/v1/events/${body.event_id}`);
       const same = Object.keys(given).map((key) => [key, canonicalJson(kept[key])]);
       expect(same).toEqual(Object.entries(given).map(([key, value]) => [key, canonicalJson(value)]));
     }),
@@ -140,8 +140,8 @@ test('text that looks like an attack is stored unchanged', async () => {
     '$1 $2',
     '\r\n\t',
   ]) {
-    const { body } = await client.ask('POST', '/v1/events', { body: message(said) });
-    expect((await client.ask('GET', `/v1/events/${body.event_id}`)).body.content).toEqual({ text: said });
+    const { body } = await client.request('POST', '/v1/events', { body: message(said) });
+    expect((await client.request('GET', `/v1/events/${body.event_id}`)).body.content).toEqual({ text: said });
   }
 });
 
@@ -192,9 +192,9 @@ test.each([
 
 test('afterwards the daemon is healthy and holds no requests', async () => {
   expect(operationAt('GET', '/health')).toBeDefined();
-  const { body } = await client.ask<Record<string, { values: { value: number }[] }>>('GET', '/metrics/json');
+  const { body } = await client.request<Record<string, { values: { value: number }[] }>>('GET', '/metrics/json');
   expect([body.agent_memory_requests_in_flight!.values[0]!.value, body.agent_memory_body_bytes_held!.values[0]!.value]).toEqual([
     0, 0,
   ]);
-  expect((await client.ask('GET', '/health')).body.status).toBe('healthy');
+  expect((await client.request('GET', '/health')).body.status).toBe('healthy');
 });

@@ -7,14 +7,14 @@ test('the log at level trace has the id of every request, and no credential or c
   const daemon = await spawnDaemon(database.env, { LOG_LEVEL: 'trace' });
   const alice = await newTenant(daemon.url);
   await newColleague(alice);
-  const key = (await alice.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'] } })).body;
+  const key = (await alice.request('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'] } })).body;
   const secrets = [PASSWORD, alice.token, alice.refresh_token, key.api_key, 'the walnut cake', 'wrong password here'];
-  await alice.ask('POST', '/v1/events', { body: message('the walnut cake'), headers: { 'x-request-id': 'asked-0001' } });
-  await alice.ask('POST', '/v1/events', { body: { ...message('the walnut cake'), kind: 'the walnut cake' } });
-  await alice.ask('POST', '/v1/search', { body: { query: 'the walnut cake' } });
-  await alice.ask('POST', '/v1/context', { body: { session_id: 's', channel: 'private', query_text: 'the walnut cake' } });
-  await alice.ask('GET', '/v1/events?tag=the%20walnut%20cake');
-  await alice.ask('GET', '/v1/events/the%20walnut%20cake');
+  await alice.request('POST', '/v1/events', { body: message('the walnut cake'), headers: { 'x-request-id': 'asked-0001' } });
+  await alice.request('POST', '/v1/events', { body: { ...message('the walnut cake'), kind: 'the walnut cake' } });
+  await alice.request('POST', '/v1/search', { body: { query: 'the walnut cake' } });
+  await alice.request('POST', '/v1/context', { body: { session_id: 's', channel: 'private', query_text: 'the walnut cake' } });
+  await alice.request('GET', '/v1/events?tag=the%20walnut%20cake');
+  await alice.request('GET', '/v1/events/the%20walnut%20cake');
   await send(daemon.url, 'POST', '/auth/login', {
     body: { username: 'alice', password: 'wrong password here', tenant_id: alice.tenant_id },
   });

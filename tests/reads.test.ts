@@ -59,7 +59,7 @@ async function until(what: () => boolean | Promise<boolean>): Promise<void> {
 /** Creates a tenant whose filtered lists wait while the lock is held. */
 async function newHeavy(): Promise<Client> {
   const client = await newTenant(daemon.url);
-  expect((await client.ask('POST', '/v1/events', { body: { channel: 'team', kind: 'message', ...HELD } })).status).toBe(201);
+  expect((await client.request('POST', '/v1/events', { body: { channel: 'team', kind: 'message', ...HELD } })).status).toBe(201);
   return client;
 }
 
@@ -78,13 +78,13 @@ describeOnServer('it has connections for workers', () => {
   test('while eight heavy reads of one tenant are blocked, light and heavy reads of another are answered', async () => {
     const [mallory, alice] = [await newHeavy(), await newTenant(daemon.url)];
     await hold();
-    const answers = Array.from({ length: 8 }, () => mallory.ask('GET', held));
+    const answers = Array.from({ length: 8 }, () => mallory.request('GET', held));
     await until(() => workers.figures().waiting === 7);
-    expect((await alice.ask('POST', '/v1/events', { body: { ...message('x'), channel: 'team' } })).status).toBe(201);
-    expect((await alice.ask('POST', '/v1/search', { body: { query: 'x', channel: 'team' } })).status).toBe(200);
-    expect((await alice.ask('GET', held)).body.data).toHaveLength(1);
+    expect((await alice.request('POST', '/v1/events', { body: { ...message('x'), channel: 'team' } })).status).toBe(201);
+    expect((await alice.request('POST', '/v1/search', { body: { query: 'x', channel: 'team' } })).status).toBe(200);
+    expect((await alice.request('GET', held)).body.data).toHaveLength(1);
     // Its own light requests are answered too.
-    expect((await mallory.ask('GET', '/v1/events?channel=team')).status).toBe(200);
+    expect((await mallory.request('GET', '/v1/events?channel=team')).status).toBe(200);
     expect(workers.figures()).toEqual({ waiting: 7, running: 1 });
     await release();
     expect(await statuses(answers)).toEqual(Array(8).fill(200));
@@ -92,11 +92,11 @@ describeOnServer('it has connections for workers', () => {
 
   test('a read of unknown duration does not wait for a worker once it has been measured to be short', async () => {
     const client = await newHeavy();
-    const context = () => client.ask('POST', '/v1/context', { body: { query: 'held', channel: 'team' } });
+    const context = () => client.request('POST', '/v1/context', { body: { query: 'held', channel: 'team' } });
     // The first read in a worker and the first on the event loop load the tokenizer's tables; repeat until both were short.
     await until(async () => (await context()).status === 200 && (await ranInPlace(context)) && (await ranInPlace(context)));
     await hold();
-    const long = client.ask('GET', held);
+    const long = client.request('GET', held);
     await until(() => workers.figures().running === 1);
     expect((await context()).status).toBe(200);
     expect(workers.figures()).toEqual({ waiting: 0, running: 1 });
@@ -107,9 +107,9 @@ describeOnServer('it has connections for workers', () => {
   test('a burst right after a start is not rejected', async () => {
     const client = await newHeavy();
     await hold();
-    const long = client.ask('GET', held);
+    const long = client.request('GET', held);
     await until(() => workers.figures().running === 1);
-    const context = () => client.ask('POST', '/v1/context', { body: { query: 'held', channel: 'team' } });
+    const context = () => client.request('POST', '/v1/context', { body: { query: 'held', channel: 'team' } });
     const burst = Array.from({ length: 12 }, context);
     await until(() => workers.figures().waiting === 1);
     await release();
@@ -119,9 +119,9 @@ describeOnServer('it has connections for workers', () => {
   test('a tenant may fill half of the queue; further reads return 429 with the name of the setting', async () => {
     const mallory = await newHeavy();
     await hold();
-    const answers = Array.from({ length: 9 }, () => mallory.ask('GET', held));
+    const answers = Array.from({ length: 9 }, () => mallory.request('GET', held));
     await until(() => workers.figures().waiting === 8);
-    const { status, body, headers } = await mallory.ask('GET', held);
+    const { status, body, headers } = await mallory.request('GET', held);
     expect([status, headers.get('retry-after')]).toEqual([429, '1']);
     expect(body.detail).toContain('WORKERS_QUEUE');
     await release();
@@ -135,7 +135,7 @@ describeOnServer('it has connections for workers', () => {
     const authorization = `Bearer ${mallory.token}`;
     const left = fetch(daemon.url + held, { headers: { authorization }, signal: leave.signal }).catch(() => 'left');
     await until(() => workers.figures().running === 1);
-    const next = mallory.ask('GET', held);
+    const next = mallory.request('GET', held);
     await until(() => workers.figures().waiting === 1);
     leave.abort();
     expect(await left).toBe('left');
@@ -166,9 +166,9 @@ test('a worker gets no secret setting except those of the database', () => {
 test('workers and the event loop return the same responses and problems', async () => {
   const client = await newTenant(daemon.url);
   const events = Array.from({ length: 150 }, (_, i) => ({ ...message(`the planner counts ${i}`), channel: 'team' }));
-  const { body: made } = await client.ask('POST', '/v1/events', { body: { events } });
+  const { body: made } = await client.request('POST', '/v1/events', { body: { events } });
   const fact = { kind: 'fact', scope: 'global', channel: 'team', session_id: 's', text: 'the planner counts', refs: [] };
-  const { status: stated, body: memory } = await client.ask('POST', '/v1/memories', {
+  const { status: stated, body: memory } = await client.request('POST', '/v1/memories', {
     body: { ...fact, refs: [made.data[0].event_id] },
   });
   expect(stated).toBe(201);

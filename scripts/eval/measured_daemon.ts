@@ -43,7 +43,7 @@ export async function openService(url: string, api_key: string | undefined, conf
     open: async (dialogue, budgets) => {
       const user_id = `${run}-${dialogue.id}`;
       const messageOf = await record(call, dialogue, user_id);
-      return (question) => ask(call, dialogue, messageOf, { question, user_id, budgets, search, context });
+      return (question) => request(call, dialogue, messageOf, { question, user_id, budgets, search, context });
     },
     close: async () => {
       if (api_key !== undefined)
@@ -112,7 +112,7 @@ interface Bundle {
   sections: { items: { text: string; refs: string[] }[] }[];
 }
 
-async function ask(call: Call, dialogue: Dialogue, messageOf: Map<string, string>, asked: Asked): Promise<Answer> {
+async function request(call: Call, dialogue: Dialogue, messageOf: Map<string, string>, asked: Asked): Promise<Answer> {
   const { question, user_id, budgets, search, context } = asked;
   const began = performance.now();
   const found = { query: question.query, user_id, limit: MAX_HITS, ...search };

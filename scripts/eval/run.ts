@@ -18,10 +18,10 @@ async function measureAll(
 ): Promise<Result> {
   const measured: Measured[] = [];
   for (const dialogue of dialogues) {
-    const ask = await open(dialogue);
+    const request = await open(dialogue);
     // unmeasured, so that no latency contains what only the first request costs
-    await ask(dialogue.questions[0]!);
-    for (const question of dialogue.questions) measured.push(measure(question, await ask(question)));
+    await request(dialogue.questions[0]!);
+    for (const question of dialogue.questions) measured.push(measure(question, await request(question)));
   }
   return { name, measured };
 }

@@ -1,9 +1,9 @@
 import type { Isolation } from '../feature.ts';
 
 export const isolation: Isolation = {
-  make: async ({ ask }) => {
+  make: async ({ request }) => {
     const bytes = { body: 'alpha bytes', headers: { 'content-type': 'text/plain' } };
-    return { artifact_id: (await ask('POST', '/v1/artifacts', bytes)).body.artifact_id };
+    return { artifact_id: (await request('POST', '/v1/artifacts', bytes)).body.artifact_id };
   },
   cases: {
     storeArtifact: { body: () => 'bytes', ownAnswer: true },

@@ -4,15 +4,15 @@ const PASSWORD = 'correct horse 9 battery';
 const proves = { open: 'authenticated by a secret in the body; its own tests try the secrets of other tenants' };
 
 export const isolation: Isolation = {
-  make: async ({ ask }, { tenant_id }) => {
+  make: async ({ request }, { tenant_id }) => {
     const [invite, spare, key, sessions] = [
-      await ask('POST', '/auth/invites', { body: { role: 'member' } }),
-      await ask('POST', '/auth/invites', { body: { role: 'member' } }),
-      await ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'] } }),
-      await ask('GET', '/auth/sessions'),
+      await request('POST', '/auth/invites', { body: { role: 'member' } }),
+      await request('POST', '/auth/invites', { body: { role: 'member' } }),
+      await request('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'] } }),
+      await request('GET', '/auth/sessions'),
     ];
     const colleague = { tenant_id, username: 'bob', password: PASSWORD, invite: spare.body.invite };
-    const { user } = (await ask('POST', '/auth/register', { body: colleague })).body;
+    const { user } = (await request('POST', '/auth/register', { body: colleague })).body;
     return {
       user_id: user.user_id,
       invite_id: invite.body.invite_id,

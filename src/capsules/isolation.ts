@@ -3,9 +3,9 @@ import type { Isolation } from '../feature.ts';
 const handed = (id?: string) => ({ items: [id], audience: { users: ['mallory'] }, channel: 'private' });
 
 export const isolation: Isolation = {
-  make: async ({ ask }, { event_id }) => {
+  make: async ({ request }, { event_id }) => {
     const body = { items: [event_id], audience: 'all', channel: 'public', title: 'alpha' };
-    return { capsule_id: (await ask('POST', '/v1/capsules', { body })).body.capsule_id };
+    return { capsule_id: (await request('POST', '/v1/capsules', { body })).body.capsule_id };
   },
   holdings: ['/v1/capsules'],
   cases: {

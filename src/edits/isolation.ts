@@ -3,9 +3,9 @@ import type { Isolation } from '../feature.ts';
 const retract = (target?: string) => ({ target, op: 'retract', reason: 'of mallory' });
 
 export const isolation: Isolation = {
-  make: async ({ ask }, { event_id }) => {
+  make: async ({ request }, { event_id }) => {
     const body = { target: event_id, op: 'amend', patch: { text: 'alpha public plan' }, reason: 'alpha reason' };
-    return { edit_id: (await ask('POST', '/v1/edits', { body })).body.edit_id };
+    return { edit_id: (await request('POST', '/v1/edits', { body })).body.edit_id };
   },
   holdings: ['/v1/edits'],
   cases: {

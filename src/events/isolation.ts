@@ -10,8 +10,8 @@ const message = (text: string, more: Record<string, unknown> = {}) => ({
 });
 
 export const isolation: Isolation = {
-  make: async ({ ask }) => {
-    const { event_id, chunk_ids } = (await ask('POST', '/v1/events', { body: message('alpha secret plan') })).body;
+  make: async ({ request }) => {
+    const { event_id, chunk_ids } = (await request('POST', '/v1/events', { body: message('alpha secret plan') })).body;
     return { event_id, chunk_id: chunk_ids[0] };
   },
   holdings: ['/v1/events?user_id=alice', '/v1/events?channel=team'],

@@ -3,9 +3,9 @@ import type { Isolation } from '../feature.ts';
 const ofMallory = { kind: 'note', text: 'of mallory', channel: 'private' };
 
 export const isolation: Isolation = {
-  make: async ({ ask }) => {
+  make: async ({ request }) => {
     const body = { kind: 'fact', text: 'alpha fact', channel: 'private' };
-    return { memory_id: (await ask('POST', '/v1/memories', { body })).body.memory_id };
+    return { memory_id: (await request('POST', '/v1/memories', { body })).body.memory_id };
   },
   holdings: ['/v1/memories?user_id=alice&status=any'],
   cases: {

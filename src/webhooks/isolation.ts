@@ -1,9 +1,9 @@
 import type { Isolation } from '../feature.ts';
 
 export const isolation: Isolation = {
-  make: async ({ ask }) => {
+  make: async ({ request }) => {
     const body = { url: 'https://example.com/alpha', active: false };
-    return { webhook_id: (await ask('POST', '/v1/webhooks', { body })).body.webhook_id };
+    return { webhook_id: (await request('POST', '/v1/webhooks', { body })).body.webhook_id };
   },
   holdings: ['/v1/webhooks'],
   cases: {

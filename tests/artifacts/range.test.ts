@@ -8,14 +8,14 @@ let tag: string;
 beforeAll(async () => {
   daemon = await startTestDaemon();
   alice = await newTenant(daemon.url);
-  const upload = await alice.ask('POST', '/v1/artifacts', { body: 'abcdefghij', headers: { 'content-type': 'text/plain' } });
+  const upload = await alice.request('POST', '/v1/artifacts', { body: 'abcdefghij', headers: { 'content-type': 'text/plain' } });
   path = `/v1/artifacts/${upload.body.artifact_id}`;
   tag = `"${upload.body.sha256}"`;
 });
 afterAll(() => daemon.stop());
 
-const ask = async (headers: Record<string, string>) => {
-  const { status, body, headers: answered } = await alice.ask<any>('GET', path, { headers });
+const request = async (headers: Record<string, string>) => {
+  const { status, body, headers: answered } = await alice.request<any>('GET', path, { headers });
   return [status, status === 416 ? answered.get('content-range') : body];
 };
 
@@ -31,11 +31,11 @@ test.each([
   ['bytes=0-1,10-', 200, 'abcdefghij'],
   ['lines=0-1', 200, 'abcdefghij'],
 ])('Range: %s returns %i', async (range, status, body) => {
-  expect(await ask({ range })).toEqual([status, body]);
+  expect(await request({ range })).toEqual([status, body]);
 });
 
 test('If-Range returns the range if it names these bytes, else the whole', async () => {
-  expect(await ask({ range: 'bytes=0-1', 'if-range': tag })).toEqual([206, 'ab']);
+  expect(await request({ range: 'bytes=0-1', 'if-range': tag })).toEqual([206, 'ab']);
   for (const other of ['"other"', `W/${tag}`, 'Wed, 21 Oct 2026 07:28:00 GMT'])
-    expect(await ask({ range: 'bytes=0-1', 'if-range': other })).toEqual([200, 'abcdefghij']);
+    expect(await request({ range: 'bytes=0-1', 'if-range': other })).toEqual([200, 'abcdefghij']);
 });

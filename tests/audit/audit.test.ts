@@ -20,7 +20,7 @@ beforeEach(async () => {
 afterAll(() => daemon.stop());
 
 async function audit(query = '', client = alice): Promise<AuditEntry[]> {
-  const { status, body } = await client.ask('GET', `/v1/audit?order=asc&limit=1000${query}`);
+  const { status, body } = await client.request('GET', `/v1/audit?order=asc&limit=1000${query}`);
   if (status !== 200) throw new Error(`${status} ${JSON.stringify(body)}`);
   return body.data as AuditEntry[];
 }
@@ -54,19 +54,19 @@ test('every action is declared by a feature and documented in docs/audit.md', as
   const page = readFileSync(join(import.meta.dirname, '../../docs/audit.md'), 'utf8');
   const told = [...page.matchAll(/^\| (`[a-z_.`, ]+`) \|/gm)].flatMap(([, names]) => names!.match(/[a-z_.]+/g)!);
   expect(told.toSorted()).toEqual([...known].toSorted());
-  const { status, body } = await alice.ask('GET', '/v1/audit?action=refusd');
+  const { status, body } = await alice.request('GET', '/v1/audit?action=refusd');
   expect([status, body.errors[0].parameter, body.errors[0].detail]).toEqual([422, 'action', expect.stringContaining('refused')]);
 });
 
 test('every entry names the ids that the operation concerned', async () => {
-  const job = async (path: string, body?: unknown) => (await alice.ask('POST', path, { body })).body.job_id as string;
-  const { webhook_id } = (await alice.ask('POST', '/v1/webhooks', { body: { url: 'https://hooks.example/x' } })).body;
-  const seen = await alice.ask('POST', '/v1/erasures', { body: { session_id: 's9', dry_run: true } });
+  const job = async (path: string, body?: unknown) => (await alice.request('POST', path, { body })).body.job_id as string;
+  const { webhook_id } = (await alice.request('POST', '/v1/webhooks', { body: { url: 'https://hooks.example/x' } })).body;
+  const seen = await alice.request('POST', '/v1/erasures', { body: { session_id: 's9', dry_run: true } });
   const erased = await job('/v1/erasures', { session_id: 's9' });
-  await alice.ask('PUT', '/v1/retention', { body: { rules: [{ older_than_days: 9 }] } });
+  await alice.request('PUT', '/v1/retention', { body: { rules: [{ older_than_days: 9 }] } });
   const retained = await job('/v1/retention/runs');
   const repaired = await job('/v1/consistency/repair');
-  await alice.ask('GET', '/v1/export');
+  await alice.request('GET', '/v1/export');
   const { kind, subject_hash } = seen.body;
   expect((await audit()).slice(1).map(({ action, payload }) => [action, payload!.about])).toEqual([
     ['webhook.created', { webhook_id }],
@@ -81,13 +81,13 @@ test('every entry names the ids that the operation concerned', async () => {
 
 test('administrative operations are audited with principal, operation and address, and without secrets', async () => {
   const bob = await newColleague(alice);
-  const key = await alice.ask('POST', '/auth/api-keys', { body: { name: 'hunter2', role: 'member', scopes: ['read'] } });
-  await alice.ask('PATCH', `/auth/users/${bob.user_id}`, { body: { role: 'reader' } });
-  const reset = await alice.ask('POST', `/auth/users/${bob.user_id}/password-reset`);
+  const key = await alice.request('POST', '/auth/api-keys', { body: { name: 'hunter2', role: 'member', scopes: ['read'] } });
+  await alice.request('PATCH', `/auth/users/${bob.user_id}`, { body: { role: 'reader' } });
+  const reset = await alice.request('POST', `/auth/users/${bob.user_id}/password-reset`);
   await send(daemon.url, 'POST', '/auth/password-reset', { body: { token: reset.body.token, new_password: `${PASSWORD} too` } });
-  await alice.ask('DELETE', `/auth/api-keys/${key.body.key_id}`);
-  await alice.ask('PATCH', '/v1/tenant', { body: { settings: { contact_email: 'who@example.com' } } });
-  await alice.ask('PUT', '/auth/me/password', { body: { current_password: PASSWORD, new_password: `${PASSWORD} 3` } });
+  await alice.request('DELETE', `/auth/api-keys/${key.body.key_id}`);
+  await alice.request('PATCH', '/v1/tenant', { body: { settings: { contact_email: 'who@example.com' } } });
+  await alice.request('PUT', '/auth/me/password', { body: { current_password: PASSWORD, new_password: `${PASSWORD} 3` } });
   await send(daemon.url, 'POST', '/auth/logout', { body: { refresh_token: alice.refresh_token } });
   const again = await send<{ access_token: string }>(daemon.url, 'POST', '/auth/login', {
     body: { tenant_id: alice.tenant_id, username: 'alice', password: `${PASSWORD} 3` },
@@ -122,10 +122,10 @@ test('administrative operations are audited with principal, operation and addres
 
 test('ordinary requests leave no entry, and entries leave no gap in the seqs of the log', async () => {
   for (let i = 0; i < 3; i += 1) {
-    await alice.ask('POST', '/v1/events', { body: message(`m${i}`) });
-    await alice.ask('POST', '/auth/invites', { body: { role: 'member' } });
+    await alice.request('POST', '/v1/events', { body: message(`m${i}`) });
+    await alice.request('POST', '/auth/invites', { body: { role: 'member' } });
   }
-  const { body } = await alice.ask('GET', '/v1/events');
+  const { body } = await alice.request('GET', '/v1/events');
   expect(body.data.map(({ seq }: { seq: number }) => seq)).toEqual([1, 2, 3]);
   expect(await actions()).toEqual(['user.registered', 'invite.made', 'invite.made', 'invite.made']);
 });
@@ -133,12 +133,12 @@ test('ordinary requests leave no entry, and entries leave no gap in the seqs of 
 test('a member gets 403, with any filter', async () => {
   const bob = await newColleague(alice);
   for (const query of ['', '?action=refused', `?principal=${bob.user_id}`])
-    expect((await bob.ask('GET', `/v1/audit${query}`)).status).toBe(403);
+    expect((await bob.request('GET', `/v1/audit${query}`)).status).toBe(403);
 });
 
 test('the list filters by action, principal and time, and pages in both directions', async () => {
   const bob = await newColleague(alice, 'bob', 'admin');
-  for (let i = 0; i < 3; i += 1) await bob.ask('POST', '/auth/invites', { body: { role: 'member' } });
+  for (let i = 0; i < 3; i += 1) await bob.request('POST', '/auth/invites', { body: { role: 'member' } });
   expect(await actions('&action=invite.made')).toHaveLength(4);
   expect(await actions(`&principal=${bob.user_id}`)).toEqual(['user.registered', 'invite.made', 'invite.made', 'invite.made']);
   const all = await audit();
@@ -148,7 +148,7 @@ test('the list filters by action, principal and time, and pages in both directio
   const pages: number[] = [];
   let cursor: string | null = '';
   while (cursor !== null) {
-    const page: Awaited<ReturnType<Client['ask']>> & { body: any } = await alice.ask(
+    const page: Awaited<ReturnType<Client['request']>> & { body: any } = await alice.request(
       'GET',
       `/v1/audit?limit=2${cursor && `&cursor=${cursor}`}`,
     );
@@ -161,7 +161,7 @@ test('the list filters by action, principal and time, and pages in both directio
 test('a thousand refusals of one principal are aggregated into few entries', async () => {
   const bob = await newColleague(alice);
   for (let i = 0; i < 10; i += 1)
-    await Promise.all(Array.from({ length: 100 }, () => bob.ask('GET', i % 2 ? '/auth/users' : '/v1/audit')));
+    await Promise.all(Array.from({ length: 100 }, () => bob.request('GET', i % 2 ? '/auth/users' : '/v1/audit')));
   const found = await refusals(1000);
   expect(found.reduce((sum, { count }) => sum + count, 0)).toBe(1000);
   // two per window; a slow machine takes more windows
@@ -173,11 +173,11 @@ test('a thousand refusals of one principal are aggregated into few entries', asy
 
 test('refusals of an erased person, before and after the erasure, name nobody', async () => {
   const carol = await newColleague(alice, 'carol');
-  await carol.ask('GET', '/v1/audit');
-  const { job_id } = (await alice.ask('POST', '/v1/erasures', { body: { user_id: 'carol' } })).body;
-  await carol.ask('GET', '/v1/audit');
-  while (!(await alice.ask('GET', `/v1/jobs/${job_id}`)).body.finished_at) await counted();
-  await carol.ask('GET', '/v1/audit');
+  await carol.request('GET', '/v1/audit');
+  const { job_id } = (await alice.request('POST', '/v1/erasures', { body: { user_id: 'carol' } })).body;
+  await carol.request('GET', '/v1/audit');
+  while (!(await alice.request('GET', `/v1/jobs/${job_id}`)).body.finished_at) await counted();
+  await carol.request('GET', '/v1/audit');
   await counted();
   const entries = await audit();
   expect(entries.filter(({ action }) => action === 'refused').reduce((sum, { count }) => sum + count, 0)).toBe(3);
@@ -187,8 +187,8 @@ test('refusals of an erased person, before and after the erasure, name nobody', 
 test('wrong passwords, revoked keys and forged tokens are audited in the tenant that they name, if it exists', async () => {
   const body = { tenant_id: alice.tenant_id, username: 'my secret typed as a name', password: 'wrong password 1' };
   for (let i = 0; i < 3; i += 1) await send(daemon.url, 'POST', '/auth/login', { body });
-  const key = await alice.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'] } });
-  await alice.ask('DELETE', `/auth/api-keys/${key.body.key_id}`);
+  const key = await alice.request('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'] } });
+  await alice.request('DELETE', `/auth/api-keys/${key.body.key_id}`);
   expect((await send(daemon.url, 'GET', '/v1/events', { headers: { 'x-api-key': key.body.api_key } })).status).toBe(401);
   expect((await send(daemon.url, 'GET', '/v1/usage', {}, `${alice.token.slice(0, -2)}AA`)).status).toBe(401);
   const nobody = { ...body, tenant_id: newName('nobody') };
@@ -225,7 +225,7 @@ testOnServer('a second connection revokes a privilege')(
   async () => {
     const asSuperuser = (text: string) =>
       withClient({ ...serverConnection(), database: daemon.env.PGDATABASE! }, (client) => client.query(text));
-    const invite = () => alice.ask('POST', '/auth/invites', { body: { role: 'member' } });
+    const invite = () => alice.request('POST', '/auth/invites', { body: { role: 'member' } });
     await asSuperuser('revoke insert on audit_entries from agent_memory_app');
     try {
       const first = await invite();
@@ -238,14 +238,14 @@ testOnServer('a second connection revokes a privilege')(
         503,
         'Audit entries cannot be written at the moment, so the operation was not performed.',
       ]);
-      expect((await alice.ask('POST', '/v1/events', { body: message('still works') })).status).toBe(201);
+      expect((await alice.request('POST', '/v1/events', { body: message('still works') })).status).toBe(201);
     } finally {
       await asSuperuser('grant insert on audit_entries to agent_memory_app');
     }
     for (let tries = 0; tries < 100 && (await actions()).length < 2; tries += 1) await counted();
     expect((await invite()).status).toBe(201);
     expect(await actions()).toEqual(['user.registered', 'invite.made', 'invite.made']);
-    expect((await alice.ask('GET', '/auth/invites')).body.data).toHaveLength(2);
+    expect((await alice.request('GET', '/auth/invites')).body.data).toHaveLength(2);
   },
   60_000,
 );

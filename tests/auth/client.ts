@@ -16,7 +16,7 @@ export interface Ask {
   headers?: Record<string, string>;
 }
 
-export type Call = (method: string, path: string, ask?: Ask) => Promise<Answer>;
+export type Call = (method: string, path: string, request?: Ask) => Promise<Answer>;
 
 export const clientOf =
   (url: string): Call =>

@@ -177,7 +177,7 @@ test.each(hostile)('a token with %s returns 401', async (_, make) => {
   expect(body.title).toBe('A valid credential is required');
 });
 
-const ask = (headers: Record<string, string | string[]>, path = '/auth/me') =>
+const request = (headers: Record<string, string | string[]>, path = '/auth/me') =>
   new Promise<number>((resolve, reject) => {
     get(daemon.url + path, { headers }, (res) => {
       res.resume();
@@ -186,15 +186,15 @@ const ask = (headers: Record<string, string | string[]>, path = '/auth/me') =>
   });
 
 test.each<[string, () => Promise<number>, number]>([
-  ['two Authorization headers', () => ask({ authorization: [`Bearer ${good}`, `Bearer ${good}`] }), 400],
-  ['a token beside an API key', () => ask({ authorization: `Bearer ${good}`, 'x-api-key': 'amk.x' }), 401],
-  ['another scheme', () => ask({ authorization: `Basic ${good}` }), 401],
-  ['no scheme', () => ask({ authorization: good }), 401],
-  ['a token as an API key', () => ask({ 'x-api-key': good }), 401],
-  ['a token in the query', () => ask({}, `/auth/me?access_token=${encodeURIComponent('x')}`), 401],
-  ['bytes beyond ASCII', () => ask({ authorization: `Bearer ${good}é` }), 401],
-  ['two tokens in one header', () => ask({ authorization: `Bearer ${good}, Bearer ${good}` }), 401],
-  ['the scheme in lower case', () => ask({ authorization: `bearer ${good}` }), 200],
+  ['two Authorization headers', () => request({ authorization: [`Bearer ${good}`, `Bearer ${good}`] }), 400],
+  ['a token beside an API key', () => request({ authorization: `Bearer ${good}`, 'x-api-key': 'amk.x' }), 401],
+  ['another scheme', () => request({ authorization: `Basic ${good}` }), 401],
+  ['no scheme', () => request({ authorization: good }), 401],
+  ['a token as an API key', () => request({ 'x-api-key': good }), 401],
+  ['a token in the query', () => request({}, `/auth/me?access_token=${encodeURIComponent('x')}`), 401],
+  ['bytes beyond ASCII', () => request({ authorization: `Bearer ${good}é` }), 401],
+  ['two tokens in one header', () => request({ authorization: `Bearer ${good}, Bearer ${good}` }), 401],
+  ['the scheme in lower case', () => request({ authorization: `bearer ${good}` }), 200],
 ])('%s gets the expected status', async (_, send, status) => expect(await send()).toBe(status));
 
 test('the role claim of a token grants nothing', async () => {

@@ -113,15 +113,15 @@ test('a name that only the database folds to a username matches nobody and is co
 
 test('logins that get no slot are not counted', async () => {
   const busy = await startTestDaemon({ TRUST_PROXY_HOPS: '1', BCRYPT_CONCURRENCY: '1', BCRYPT_QUEUE: '1', BCRYPT_COST: '8' });
-  const ask = clientOf(busy.url);
-  const { tenant_id } = await makeOwner(ask);
+  const request = clientOf(busy.url);
+  const { tenant_id } = await makeOwner(request);
   const guesses = Array.from({ length: FREE_PER_ACCOUNT + 20 }, (_, i) =>
-    ask('POST', '/auth/login', { body: { tenant_id, username: 'olga', password: `guess-number-${i}` } }),
+    request('POST', '/auth/login', { body: { tenant_id, username: 'olga', password: `guess-number-${i}` } }),
   );
   const statuses = statusesOf(await Promise.all(guesses));
   expect(statuses).not.toContain(429);
   expect(statuses.filter((status) => status === 503).length).toBeGreaterThan(FREE_PER_ACCOUNT);
-  expect((await ask('POST', '/auth/login', { body: { tenant_id, username: 'olga', password: PASSWORD } })).status).toBe(200);
+  expect((await request('POST', '/auth/login', { body: { tenant_id, username: 'olga', password: PASSWORD } })).status).toBe(200);
   await busy.stop();
 });
 

@@ -8,9 +8,9 @@ beforeAll(async () => {
 afterAll(() => daemon.stop());
 
 const capsule = (by: Client, items: string[], more: object = {}) =>
-  by.ask('POST', '/v1/capsules', { body: { items, audience: { users: ['carol'] }, channel: 'private', ...more } });
+  by.request('POST', '/v1/capsules', { body: { items, audience: { users: ['carol'] }, channel: 'private', ...more } });
 const record = async (by: Client, text: string, more: object = {}) =>
-  (await by.ask('POST', '/v1/events', { body: message(text, { actor: { type: 'human', id: by.username }, ...more }) })).body;
+  (await by.request('POST', '/v1/events', { body: message(text, { actor: { type: 'human', id: by.username }, ...more }) })).body;
 
 test('an admin can share only its own private items, also when writing for another user', async () => {
   const alice = await newTenant(daemon.url);
@@ -27,6 +27,6 @@ test('an admin can share only its own private items, also when writing for anoth
   expect((await capsule(alice, [own.event_id])).status).toBe(201);
   const made = await capsule(bob, [event_id]);
   expect(made.status).toBe(201);
-  const got = await carol.ask('GET', `/v1/capsules/${made.body.capsule_id}`);
+  const got = await carol.request('GET', `/v1/capsules/${made.body.capsule_id}`);
   expect(got.body.items[0].text).toBe('bob is ill');
 });

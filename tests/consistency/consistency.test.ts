@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 beforeEach(async () => {
   alice = await newTenant(daemon.url);
-  const record = async (body: unknown) => (await alice.ask('POST', '/v1/events', { body })).body;
+  const record = async (body: unknown) => (await alice.request('POST', '/v1/events', { body })).body;
   const first = await record(message('the tide comes at six'));
   const old = await record({ ...message(''), kind: 'decision', content: { decision: 'we sail at six' }, refs: [first.event_id] });
   await record({ ...message(''), kind: 'decision', content: { decision: 'we sail at noon', supersedes: old.event_id } });
@@ -32,13 +32,13 @@ interface Check {
 }
 
 async function failedChecks(): Promise<Check[]> {
-  const { status, body } = await alice.ask('GET', '/v1/consistency');
+  const { status, body } = await alice.request('GET', '/v1/consistency');
   expect(status).toBe(200);
   return body.checks.filter(({ ok }: Check) => !ok);
 }
 
 async function repair(): Promise<{ repaired: string[]; remaining: string[] }> {
-  const { status, body } = await alice.ask('POST', '/v1/consistency/repair');
+  const { status, body } = await alice.request('POST', '/v1/consistency/repair');
   expect(status).toBe(202);
   const job = await jobDone(alice, body.job_id);
   expect(job.problem).toBeUndefined();
@@ -57,7 +57,7 @@ async function damage(statement: string): Promise<void> {
 }
 
 test('an undamaged tenant is consistent, and a repair changes nothing', async () => {
-  const { body } = await alice.ask('GET', '/v1/consistency');
+  const { body } = await alice.request('GET', '/v1/consistency');
   expect([body.ok, body.as_of_seq, body.checks.filter(({ ok }: Check) => !ok)]).toEqual([true, 5, []]);
   expect(body.checks.map(({ name }: Check) => name)).toEqual([
     'artifacts',
@@ -82,7 +82,7 @@ test('an undamaged tenant is consistent, and a repair changes nothing', async ()
 
 test('a member gets 403', async () => {
   const bob = await newColleague(alice);
-  const answers = [await bob.ask('GET', '/v1/consistency'), await bob.ask('POST', '/v1/consistency/repair')];
+  const answers = [await bob.request('GET', '/v1/consistency'), await bob.request('POST', '/v1/consistency/repair')];
   expect(answers.map(({ status }) => status)).toEqual([403, 403]);
 });
 
@@ -90,7 +90,7 @@ test('the check of a large tenant is a job, one at a time, whose result is the r
   const strict = await startTestDaemon({ CONSISTENCY_AT_ONCE: '2' }, onEmbedded() ? undefined : daemon.env);
   const asked = onEmbedded() ? await newTenant(strict.url) : alice;
   try {
-    if (onEmbedded()) for (const n of [1, 2, 3]) await asked.ask('POST', '/v1/events', { body: message(`event ${n}`) });
+    if (onEmbedded()) for (const n of [1, 2, 3]) await asked.request('POST', '/v1/events', { body: message(`event ${n}`) });
     const answers = await Promise.all(
       [1, 2].map(() => send<{ job_id: string }>(strict.url, 'GET', '/v1/consistency', {}, asked.token)),
     );
@@ -151,7 +151,7 @@ describeOnServer(NEEDS_SERVER, () => {
     expect((await failedChecks()).map(({ name }) => name)).toEqual(names);
     expect(await repair()).toMatchObject({ repaired: names, remaining: [] });
     expect(await failedChecks()).toEqual([]);
-    const { body } = await alice.ask('POST', '/v1/events', { body: message('on we go') });
+    const { body } = await alice.request('POST', '/v1/events', { body: message('on we go') });
     expect(body.seq).toBe(6);
   });
 });

@@ -12,13 +12,13 @@ beforeEach(async () => {
 afterAll(() => daemon.stop());
 
 async function remember(memories: object[]): Promise<{ memory_id: string }[]> {
-  const { status, body } = await alice.ask('POST', '/v1/memories', { body: { memories } });
+  const { status, body } = await alice.request('POST', '/v1/memories', { body: { memories } });
   expect(status).toBe(201);
   return body.data;
 }
 
 async function wrong(): Promise<unknown[]> {
-  const { status, body } = await alice.ask('GET', '/v1/consistency');
+  const { status, body } = await alice.request('GET', '/v1/consistency');
   expect([status, body.title]).toEqual([200, undefined]);
   return body.checks.filter(({ ok }: { ok: boolean }) => !ok);
 }

@@ -16,12 +16,12 @@ interface Context {
   text?: string;
 }
 const record = async (client: Client, ...events: unknown[]) => {
-  const { status, body } = await client.ask('POST', '/v1/events', { body: { events } });
+  const { status, body } = await client.request('POST', '/v1/events', { body: { events } });
   expect([status, body]).toEqual([201, expect.anything()]);
   return body.data as { event_id: string; seq: number; artifact_id?: string }[];
 };
 const context = async (client: Client, more: Record<string, unknown> = {}): Promise<Context> => {
-  const { status, body } = await client.ask('POST', '/v1/context?render=text', {
+  const { status, body } = await client.request('POST', '/v1/context?render=text', {
     body: { session_id: 's1', channel: 'private', ...more },
   });
   expect([status, body]).toEqual([200, expect.anything()]);
@@ -63,7 +63,7 @@ test('`answered` is true if the search found something or, without a query, if t
   expect((await context(alice)).answered).toBe(false);
   await record(alice, message('the parser is slow'));
   const summary = { kind: 'summary', text: 'The lexer is slow.', channel: 'private' };
-  expect((await alice.ask('POST', '/v1/memories', { body: summary })).status).toBe(201);
+  expect((await alice.request('POST', '/v1/memories', { body: summary })).status).toBe(201);
   expect((await context(alice)).answered).toBe(true);
   expect((await context(alice, { query: 'parser' })).answered).toBe(true);
   // never recorded, without a searchable word, or without a source
@@ -98,7 +98,7 @@ test('a private decision cannot supersede one that others see', async () => {
   const alice = await newTenant(daemon.url);
   const bob = await newColleague(alice);
   const [first] = await record(alice, { ...decide('tabs, not spaces'), channel: 'team' });
-  const refused = await bob.ask('POST', '/v1/events', { body: decide('spaces, not tabs', { supersedes: first!.event_id }) });
+  const refused = await bob.request('POST', '/v1/events', { body: decide('spaces, not tabs', { supersedes: first!.event_id }) });
   expect([refused.status, refused.body.detail]).toEqual([409, expect.stringContaining('new memory must be visible')]);
   expect((await context(alice, { query_text: 'tabs or spaces?' })).text).toContain('tabs, not spaces');
 });

@@ -44,7 +44,7 @@ test('a share caps a section, and what it does not use goes to the others', asyn
 test('invalid sections and strategies return 422 with the location of each fault', async () => {
   const alice = await newTenant(daemon.url);
   const pointersOf = async (more: Record<string, unknown>) => {
-    const { status, body } = await alice.ask('POST', '/v1/context', { body: { query: 'x', ...more } });
+    const { status, body } = await alice.request('POST', '/v1/context', { body: { query: 'x', ...more } });
     return [status, ...body.errors.map(({ pointer }: { pointer: string }) => pointer)];
   };
   expect(await pointersOf({ sections: ['rules', 'nonsense'] })).toEqual([422, '#/sections/1']);

@@ -65,7 +65,7 @@ test('a proposed rule is not shown before its approval, and tool output never be
   expect(before.text).not.toContain('never deploy');
   expect(itemsOf(before, 'decisions')).toEqual([]);
   expect(textsOf(before, 'retrieved_evidence')).toEqual([expect.stringContaining('always deploy')]);
-  await alice.ask('POST', `/v1/memories/${proposed.memory_id}/approve`);
+  await alice.request('POST', `/v1/memories/${proposed.memory_id}/approve`);
   const [rule] = itemsOf(await contextOf(alice, asked), 'rules');
   expect(rule).toMatchObject({
     text: '[global] never deploy on Friday',
@@ -94,7 +94,7 @@ test('a filter narrows decisions, tasks, the recent window and evidence, but not
     expect(itemsOf(bundle, 'rules')).toHaveLength(1);
     expect(bundle.provenance.filters).toMatchObject({ filter });
   }
-  const refused = await alice.ask('POST', '/v1/context', {
+  const refused = await alice.request('POST', '/v1/context', {
     body: { session_id: 's', channel: 'private', filter: { or: [{ kind: 'x' }, { nope: 1 }] } },
   });
   expect([refused.status, refused.body.errors]).toEqual([422, [{ pointer: '#/filter/or/1/nope', detail: expect.any(String) }]]);

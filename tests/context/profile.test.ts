@@ -12,7 +12,7 @@ afterAll(() => daemon.stop());
 
 async function profileOf(client: Client, query: Record<string, string | number> = {}): Promise<Bundle> {
   const parameters = new URLSearchParams(Object.entries(query).map(([name, value]): [string, string] => [name, String(value)]));
-  const { status, body } = await client.ask('GET', `/v1/profile?${parameters}`);
+  const { status, body } = await client.request('GET', `/v1/profile?${parameters}`);
   expect([status, body]).toEqual([200, expect.anything()]);
   return body as unknown as Bundle;
 }
@@ -89,9 +89,9 @@ test('what a context does not state is not in a profile', async () => {
   await remember(alice, { kind: 'summary', text: 'a summary without a source' });
   await remember(alice, { kind: 'fact', text: 'not valid yet', valid_from: '2099-01-01T00:00:00Z' });
   const old = await remember(alice, { kind: 'fact', text: 'the old address' });
-  await alice.ask('POST', `/v1/memories/${old.memory_id}/supersede`, { body: { text: 'the new address' } });
+  await alice.request('POST', `/v1/memories/${old.memory_id}/supersede`, { body: { text: 'the new address' } });
   const gone = await remember(alice, { kind: 'fact', text: 'a deleted fact' });
-  await alice.ask('DELETE', `/v1/memories/${gone.memory_id}`);
+  await alice.request('DELETE', `/v1/memories/${gone.memory_id}`);
   await remember(bob, { kind: 'rule', text: 'a proposed rule', channel: 'team' });
   const profile = await profileOf(alice, { max_tokens: 4_000 });
   expect(allTexts(profile)).not.toMatch(/without a source|not valid|old address|deleted|proposed/);
@@ -109,8 +109,8 @@ test('a profile shows what the channel may see, and private items only of the us
   expect(allTexts(await profileOf(bob, { about_user_id: 'alice' }))).not.toMatch(/secret garden|pottery/);
   expect((await profileOf(alice, { channel: 'public' })).sections).toEqual([]);
   expect(allTexts(await profileOf(alice))).toMatch(/secret garden/);
-  expect((await bob.ask('GET', '/v1/profile?user_id=alice')).status).toBe(403);
-  expect((await bob.ask('GET', '/v1/profile?channel=nowhere&max_tokens=1')).body.errors).toEqual([
+  expect((await bob.request('GET', '/v1/profile?user_id=alice')).status).toBe(403);
+  expect((await bob.request('GET', '/v1/profile?channel=nowhere&max_tokens=1')).body.errors).toEqual([
     { parameter: 'channel', detail: expect.any(String) },
     { parameter: 'max_tokens', detail: expect.any(String) },
   ]);
@@ -120,7 +120,7 @@ test('the topics of a team are in the profile of each member, and in that of a k
   const alice = await newTenant(daemon.url);
   const bob = await newColleague(alice);
   await talk(alice, { channel: 'team' });
-  const { body } = await alice.ask('POST', '/auth/api-keys', {
+  const { body } = await alice.request('POST', '/auth/api-keys', {
     body: { name: 'backend', role: 'member', scopes: ['read'], user_id: '*' },
   });
   const response = await fetch(`${daemon.url}/v1/profile?channel=team`, { headers: { 'x-api-key': body.api_key } });
@@ -154,7 +154,7 @@ test('a profile at a seq stays the same while the log grows', async () => {
   const { seq } = await remember(alice, { kind: 'fact', text: 'Alice lives in Bern.' });
   const before = await profileOf(alice, { as_of_seq: seq });
   expect(allTexts(before)).toMatch(/the old address/);
-  await alice.ask('POST', `/v1/memories/${old.memory_id}/supersede`, { body: { text: 'the new address' } });
+  await alice.request('POST', `/v1/memories/${old.memory_id}/supersede`, { body: { text: 'the new address' } });
   await talk(alice, { content: { text: 'glaze and glaze' } });
   expect(await profileOf(alice, { as_of_seq: seq })).toEqual(before);
   expect(allTexts(await profileOf(alice))).not.toMatch(/old address/);
@@ -167,7 +167,7 @@ test('a profile keeps within its budget', async () => {
     channel: 'private',
     text: `Fact number ${i}: ${'qwertzuiopasdfghjklyxcvbnm'.slice(i % 20)} ${i * 7919}`,
   }));
-  await alice.ask('POST', '/v1/memories', { body: { memories } });
+  await alice.request('POST', '/v1/memories', { body: { memories } });
   const profile = await profileOf(alice, { max_tokens: 300 });
   expect(profile.token_used).toBeLessThanOrEqual(300);
   expect(profile.token_used).toBeGreaterThan(200);
@@ -177,7 +177,7 @@ test('a context has a profile without a query, for a question about what is know
   const alice = await newTenant(daemon.url);
   await talk(alice);
   await remember(alice, { kind: 'fact', text: 'Alice lives in Bern.' });
-  const ask = (more: Record<string, unknown>) => contextOf(alice, { session_id: 'new', ...more });
+  const request = (more: Record<string, unknown>) => contextOf(alice, { session_id: 'new', ...more });
   for (const more of [
     {},
     { query: 'the' },
@@ -185,12 +185,12 @@ test('a context has a profile without a query, for a question about what is know
     { query: 'continue' },
     { query: 'kiln', intent: 'continue' },
   ]) {
-    const bundle = await ask(more);
+    const bundle = await request(more);
     expect(textsOf(bundle, 'profile').join('\n')).toMatch(/Bern(.|\n)*pottery(.|\n)*bob/);
   }
-  const plain = await ask({ query: 'Which class was calm?' });
+  const plain = await request({ query: 'Which class was calm?' });
   expect([namesOf(plain).includes('profile'), namesOf(plain).includes('retrieved_evidence')]).toEqual([false, true]);
-  const named = await ask({ query: 'Where is Bern?', sections: ['profile', 'retrieved_evidence'] });
+  const named = await request({ query: 'Where is Bern?', sections: ['profile', 'retrieved_evidence'] });
   expect(allTexts(named).match(/lives in Bern/g)).toHaveLength(1);
 });
 
@@ -212,7 +212,7 @@ onServer('facts and topics of a profile are read by an index, however many memor
       text: `fact ${i} of ${user_id}`,
       user_id,
     }));
-    const { status } = await alice.ask('POST', '/v1/memories', { body: { memories } });
+    const { status } = await alice.request('POST', '/v1/memories', { body: { memories } });
     expect(status).toBe(201);
   };
   const { PGHOST: host, PGPORT: port, PGUSER: user, PGDATABASE: database } = daemon.env;

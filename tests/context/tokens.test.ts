@@ -40,9 +40,9 @@ test('both encodings can be loaded together and count differently', async () => 
 test('a context is counted with the encoding of TOKENIZER', async () => {
   const daemon = await startTestDaemon({ TOKENIZER: 'cl100k_base' });
   const alice = await newTenant(daemon.url);
-  await alice.ask('POST', '/v1/events', { body: message('Привет, как дела? 漢字') });
+  await alice.request('POST', '/v1/events', { body: message('Привет, как дела? 漢字') });
   const wanted = { session_id: 's1', channel: 'private', query_text: 'Привет', max_tokens: 2000 };
-  const { status, body } = await alice.ask('POST', '/v1/context?render=text', { body: wanted });
+  const { status, body } = await alice.request('POST', '/v1/context?render=text', { body: wanted });
   await daemon.stop();
   expect(status).toBe(200);
   expect(body.text).toContain('Привет');

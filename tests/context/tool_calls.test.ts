@@ -113,14 +113,14 @@ test('a retracted or erased call is not shown, and an amended one is shown as am
     result('c3', 'third'),
   );
   const edit = async (target: string, op: string, patch: unknown) => {
-    const answer = await alice.ask('POST', '/v1/edits', { body: { target, op, patch, reason: 'test', auto_approve: true } });
+    const answer = await alice.request('POST', '/v1/edits', { body: { target, op, patch, reason: 'test', auto_approve: true } });
     expect([answer.status, answer.body]).toEqual([201, expect.anything()]);
   };
   await edit(gone!.event_id, 'retract', {});
   await edit(amended!.event_id, 'amend', { text: 'the right way' });
-  const erased = await alice.ask('POST', '/v1/erasures', { body: { agent_id: 'forgetful' } });
+  const erased = await alice.request('POST', '/v1/erasures', { body: { agent_id: 'forgetful' } });
   expect([erased.status, erased.body]).toEqual([202, expect.anything()]);
-  for (let i = 0; i < 200 && !(await alice.ask('GET', `/v1/jobs/${erased.body.job_id}`)).body.finished_at; i += 1)
+  for (let i = 0; i < 200 && !(await alice.request('GET', `/v1/jobs/${erased.body.job_id}`)).body.finished_at; i += 1)
     await new Promise((resolve) => setTimeout(resolve, 50));
   for (const request of [{}, { session_id: 'now', query_text: 'first second third way' }]) {
     const texts = textsOfBundle(await contextOf(alice, request));
@@ -204,7 +204,7 @@ test('for any parts and budget, a result follows its call or names it', async ()
 test('a call id has at most 255 characters', async () => {
   const alice: Client = await newTenant(daemon.url);
   for (const call_id of [7, '', 'x'.repeat(256)]) {
-    const { status, body } = await alice.ask('POST', '/v1/events', { body: call(call_id as string, 'x') });
+    const { status, body } = await alice.request('POST', '/v1/events', { body: call(call_id as string, 'x') });
     expect([status, body.errors?.[0].pointer]).toEqual([422, '#/content/call_id']);
   }
   expect(textsOf(await contextOf(alice), 'recent_window')).toEqual([]);

@@ -10,19 +10,21 @@ test('on the embedded engine the space of dead rows is reused, and tables have s
   const data_dir = await cloneDataDir();
   const engine = await startEmbedded({ data_dir });
   const pool = createPool({ ...engine.connection, embedded: true }, loadConfig({ NODE_ENV: 'test' }), createLogger('silent'));
-  const ask = (statement: string) => pool.using(async (client) => (await client.query(statement)).rows);
+  const request = (statement: string) => pool.using(async (client) => (await client.query(statement)).rows);
   const known = async () =>
-    (await ask(`select reltuples::int as rows, pg_relation_size(oid)::int as bytes from pg_class where relname = 'words'`))[0];
+    (
+      await request(`select reltuples::int as rows, pg_relation_size(oid)::int as bytes from pg_class where relname = 'words'`)
+    )[0];
   try {
-    await ask('create table words (id int primary key, word text)');
-    await ask(`insert into words select n, repeat('w', 100) from generate_series(1, 5000) n`);
+    await request('create table words (id int primary key, word text)');
+    await request(`insert into words select n, repeat('w', 100) from generate_series(1, 5000) n`);
     expect(await known()).toMatchObject({ rows: -1 });
-    await ask(`update words set word = repeat('x', 100)`);
+    await request(`update words set word = repeat('x', 100)`);
     expect(await vacuumTables(pool)).toContain('words');
     const { rows, bytes } = await known();
     expect(rows).toBe(5000);
     for (let i = 0; i < 4; i += 1) {
-      await ask(`update words set word = repeat('y', 100)`);
+      await request(`update words set word = repeat('y', 100)`);
       await vacuumTables(pool);
     }
     expect((await known()).bytes).toBeLessThanOrEqual(bytes);

@@ -88,9 +88,9 @@ describeOnServer('a copy of its directory is the same database; the ledger detec
     const become = async (place: string, status: number) => {
       await admin(place, name);
       await admin(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}' and pid <> pg_backend_pid()`);
-      const ask = () => send(daemon.url, 'GET', '/ready');
-      for (let i = 0; i < 200 && (await ask()).status !== status; i += 1) await sleep(50);
-      expect((await ask()).status).toBe(status);
+      const request = () => send(daemon.url, 'GET', '/ready');
+      for (let i = 0; i < 200 && (await request()).status !== status; i += 1) await sleep(50);
+      expect((await request()).status).toBe(status);
     };
     try {
       await become(`update installation set place = 'elsewhere'`, 503);

@@ -21,14 +21,14 @@ describeOnServer('no second connection can change its settings', () => {
       try {
         const alice = await newTenant(daemon.url);
         const occurred_at = '0023-06-15T12:30:00.000001Z';
-        const { status } = await alice.ask('POST', '/v1/events', { body: message('x', { occurred_at }) });
+        const { status } = await alice.request('POST', '/v1/events', { body: message('x', { occurred_at }) });
         expect(status).toBe(201);
-        const { body } = await alice.ask('GET', `/v1/events?since=${occurred_at}`);
+        const { body } = await alice.request('GET', `/v1/events?since=${occurred_at}`);
         expect(body.data.map((event: { occurred_at: string }) => event.occurred_at)).toEqual([occurred_at]);
         expect(Math.abs(Date.parse(body.data[0].created_at) - Date.now())).toBeLessThan(3_600_000);
         const key = { name: 'k', role: 'member', scopes: ['read'], expires_at: '2999-01-01T00:00:00.5Z' };
-        expect((await alice.ask('POST', '/auth/api-keys', { body: key })).body.expires_at).toBe('2999-01-01T00:00:00.500Z');
-        expect((await alice.ask('GET', '/v1/export')).body).toContain('"0023-06-15T12:30:00.000001+00:00"');
+        expect((await alice.request('POST', '/auth/api-keys', { body: key })).body.expires_at).toBe('2999-01-01T00:00:00.500Z');
+        expect((await alice.request('GET', '/v1/export')).body).toContain('"0023-06-15T12:30:00.000001+00:00"');
       } finally {
         await daemon.stop();
         await first.stop();

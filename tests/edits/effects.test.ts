@@ -35,11 +35,11 @@ test('a retracted event is withheld from lists and by id, except for admins, unt
   };
   expect(await listed(bob, event.seq)).toMatchObject(gone);
   expect(await listed(alice, event.seq)).toMatchObject(gone);
-  expect((await bob.ask('GET', `/v1/events/${event.event_id}`)).body).toMatchObject(gone);
-  expect((await alice.ask('GET', `/v1/events/${event.event_id}`)).body).toEqual({ ...before, edit_ids: [edit_id] });
+  expect((await bob.request('GET', `/v1/events/${event.event_id}`)).body).toMatchObject(gone);
+  expect((await alice.request('GET', `/v1/events/${event.event_id}`)).body).toEqual({ ...before, edit_ids: [edit_id] });
   expect(await chunk(bob, event.chunk_ids[0]!)).toBe(404);
   expect(
-    (await bob.ask('POST', '/v1/edits', { body: { target: event.event_id, op: 'amend', patch: { text: 'x' }, reason: 'r' } }))
+    (await bob.request('POST', '/v1/edits', { body: { target: event.event_id, op: 'amend', patch: { text: 'x' }, reason: 'r' } }))
       .status,
   ).toBe(404);
   expect((await decide(alice, edit_id, 'revert')).status).toBe(200);
@@ -54,7 +54,7 @@ test('quarantine hides an event from lists but not by id; block hides it in one 
   expect(await inChannel('public')).toEqual({ withheld: true, edit_ids: [edit_id] });
   expect(await inChannel('team')).toEqual({ text: 'the sky is green' });
   const { api_key } = (
-    await bob.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'], channels: ['public'] } })
+    await bob.request('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'], channels: ['public'] } })
   ).body;
   const asKey = async (path: string) => (await fetch(daemon.url + path, { headers: { 'x-api-key': api_key } })).status;
   expect([await chunk(bob, event.chunk_ids[0]!), await asKey(`/v1/chunks/${event.chunk_ids[0]}`)]).toEqual([
@@ -64,7 +64,7 @@ test('quarantine hides an event from lists but not by id; block hides it in one 
   await edit(alice, event.event_id, 'quarantine');
   for (const channel of ['private', 'public', 'team', 'agent']) expect((await inChannel(channel)).withheld).toBe(true);
   expect(await chunk(bob, event.chunk_ids[0]!)).toBe('the sky is green');
-  expect((await bob.ask('GET', `/v1/events/${event.event_id}`)).body.content).toEqual({ text: 'the sky is green' });
+  expect((await bob.request('GET', `/v1/events/${event.event_id}`)).body.content).toEqual({ text: 'the sky is green' });
 });
 
 test('amending or retracting one passage keeps the others and updates the event', async () => {
@@ -80,7 +80,7 @@ test('amending or retracting one passage keeps the others and updates the event'
   expect([await chunk(bob, first), await chunk(bob, second)]).toEqual([404, 'Nothing to see here.']);
   await decide(alice, edit_id, 'revert');
   expect(await chunk(bob, first)).toBe(a);
-  const { status } = await alice.ask('POST', '/v1/edits', {
+  const { status } = await alice.request('POST', '/v1/edits', {
     body: { target: third, op: 'amend', patch: { text: long('x') }, reason: 'r' },
   });
   expect(status).toBe(422);
@@ -123,7 +123,7 @@ test('an amendment keeps the fields of a decision or output that are not prose',
 test('only admins read the artifact of a hidden or amended event', async () => {
   const text = 'word '.repeat(20_000);
   const event = await record(alice, { ...team(''), kind: 'tool_result', content: { tool: 'read', excerpt_text: text } });
-  const status = async (by: Client) => (await by.ask('GET', `/v1/artifacts/${event.artifact_id}`)).status;
+  const status = async (by: Client) => (await by.request('GET', `/v1/artifacts/${event.artifact_id}`)).status;
   const weak = await edit(alice, event.event_id, 'attenuate', { importance: 0.5 });
   expect(await status(bob)).toBe(200);
   const made = await edit(alice, event.event_id, 'amend', { text: 'short' });

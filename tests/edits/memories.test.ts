@@ -20,19 +20,21 @@ beforeEach(async () => {
 afterAll(() => daemon.stop());
 
 const createMemory = async (more: Record<string, unknown>, by = alice) => {
-  const { status, body } = await by.ask('POST', '/v1/memories', { body: { kind: 'rule', channel: 'team', ...more } });
+  const { status, body } = await by.request('POST', '/v1/memories', { body: { kind: 'rule', channel: 'team', ...more } });
   expect([status, body]).toEqual([201, expect.anything()]);
   return body as { memory_id: string; event_id: string; seq: number };
 };
 const search = async (query: string) =>
-  (await bob.ask('POST', '/v1/search', { body: { query, channel: 'team' } })).body.data.map(({ text }: { text: string }) => text);
+  (await bob.request('POST', '/v1/search', { body: { query, channel: 'team' } })).body.data.map(
+    ({ text }: { text: string }) => text,
+  );
 const context = async (query_text: string) =>
-  (await bob.ask('POST', '/v1/context?render=text', { body: { session_id: 'other', channel: 'team', query_text } })).body
+  (await bob.request('POST', '/v1/context?render=text', { body: { session_id: 'other', channel: 'team', query_text } })).body
     .text as string;
 const list = async (by = bob) =>
-  (await by.ask('GET', '/v1/memories?channel=team')).body.data.map(({ text }: { text: string }) => text);
+  (await by.request('GET', '/v1/memories?channel=team')).body.data.map(({ text }: { text: string }) => text);
 const read = async ({ memory_id }: { memory_id: string }, by = bob) => {
-  const { status, body } = await by.ask('GET', `/v1/memories/${memory_id}`);
+  const { status, body } = await by.request('GET', `/v1/memories/${memory_id}`);
   return (status === 200 ? body : status) as any;
 };
 
@@ -46,8 +48,8 @@ test('an amended memory has the new text everywhere and is found only by its new
   expect([await list(), await search('otters Monday'), await search('walruses Friday')]).toEqual([[NEW], [NEW], []]);
   const text = await context('otters');
   expect([text.includes(NEW), text.includes('walrus')]).toEqual([true, false]);
-  expect((await bob.ask('GET', `/v1/memories/${rule.memory_id}/versions`)).body.data[0].text).toBe(NEW);
-  expect((await alice.ask('GET', `/v1/events/${rule.event_id}`)).body.content.text).toBe(OLD);
+  expect((await bob.request('GET', `/v1/memories/${rule.memory_id}/versions`)).body.data[0].text).toBe(NEW);
+  expect((await alice.request('GET', `/v1/events/${rule.event_id}`)).body.content.text).toBe(OLD);
   await decide(alice, edit_id, 'revert');
   expect([(await read(rule)).text, await list(), await search('walruses'), await search('otters')]).toEqual([
     OLD,
@@ -59,7 +61,7 @@ test('an amended memory has the new text everywhere and is found only by its new
 
 test('an amended passage has a new token count', async () => {
   const event = await record(alice, team('short'));
-  const count = async () => (await bob.ask('GET', `/v1/chunks/${event.chunk_ids[0]}`)).body.token_count;
+  const count = async () => (await bob.request('GET', `/v1/chunks/${event.chunk_ids[0]}`)).body.token_count;
   const before = await count();
   await edit(alice, event.event_id, 'amend', {
     text: 'a much longer sentence than the one that stood here before it was amended',
@@ -77,8 +79,8 @@ test('a retracted memory and the events that repeat it are hidden; admins read i
   expect([await list(), await list(alice), await search('walruses'), await read(rule)]).toEqual([[], [], [], 404]);
   expect(await context('walruses Friday')).not.toContain('walrus');
   expect(await read(rule, alice)).toMatchObject({ text: OLD, status: 'active', marks: ['retracted'], edit_ids: [edit_id] });
-  expect((await bob.ask('PATCH', `/v1/memories/${rule.memory_id}`, { body: { pinned: true } })).status).toBe(404);
-  const events = (await bob.ask('GET', '/v1/events?channel=team')).body.data;
+  expect((await bob.request('PATCH', `/v1/memories/${rule.memory_id}`, { body: { pinned: true } })).status).toBe(404);
+  const events = (await bob.request('GET', '/v1/events?channel=team')).body.data;
   expect(JSON.stringify(events)).not.toContain('walrus');
   await decide(alice, edit_id, 'revert');
   expect([await list(), (await read(rule)).text]).toEqual([[OLD], OLD]);
@@ -86,7 +88,7 @@ test('a retracted memory and the events that repeat it are hidden; admins read i
 
 test('a quarantined memory is readable only by id, a blocked one only in other channels', async () => {
   const rule = await createMemory({ text: OLD, channel: 'public' });
-  const inPublic = async () => (await bob.ask('GET', '/v1/memories?channel=public')).body.data.length;
+  const inPublic = async () => (await bob.request('GET', '/v1/memories?channel=public')).body.data.length;
   const { edit_id } = await edit(alice, rule.memory_id, 'block', { channel: 'public' });
   expect([await inPublic(), await list()]).toEqual([0, [OLD]]);
   await decide(alice, edit_id, 'revert');
@@ -112,7 +114,9 @@ test('a recorded decision is amended and retracted through its memory', async ()
 test('approving an edit of a memory that has changed since returns 409', async () => {
   const rule = await createMemory({ text: OLD });
   const pending = await edit(alice, rule.memory_id, 'amend', { text: NEW }, {});
-  expect((await alice.ask('PATCH', `/v1/memories/${rule.memory_id}`, { body: { text: 'deploy on Tuesday' } })).status).toBe(200);
+  expect((await alice.request('PATCH', `/v1/memories/${rule.memory_id}`, { body: { text: 'deploy on Tuesday' } })).status).toBe(
+    200,
+  );
   expect((await decide(alice, pending.edit_id, 'approve')).status).toBe(409);
   expect((await read(rule)).text).toBe('deploy on Tuesday');
 });

@@ -21,7 +21,7 @@ const withSalary = (text: string, more: Record<string, unknown> = {}) =>
   team(text, { metadata: { salary: 4711 }, tags: ['payroll'], refs: ['ticket-7'], ...more });
 const probes = [{ 'metadata.salary': { gte: 4000 } }, { tags: { contains: 'payroll' } }, { refs: { contains: 'ticket-7' } }];
 const list = async (by: Client, what: string, query: string, channel = 'team') =>
-  (await by.ask('GET', `/v1/${what}?channel=${channel}&${query}`)).body.data as Record<string, any>[];
+  (await by.request('GET', `/v1/${what}?channel=${channel}&${query}`)).body.data as Record<string, any>[];
 const probe = (filter: unknown) => `filter=${encodeURIComponent(JSON.stringify(filter))}`;
 /** Returns the number of events that match the tag and each filter. */
 const found = async (by: Client, channel = 'team') => [
@@ -57,7 +57,7 @@ test('a blocked event matches filters only in other channels; a quarantined one 
 
 test('an event of a withheld memory does not match filters over the memory', async () => {
   const memory = (text: string, more: object) =>
-    bob.ask('POST', '/v1/memories', {
+    bob.request('POST', '/v1/memories', {
       body: { kind: 'fact', text, scope: 'project', project_id: 'p', channel: 'team', ...more },
     });
   const { memory_id } = (await memory('bob earns 4711', { importance: 0.9, scope: 'session', session_id: 's' })).body;
@@ -71,8 +71,10 @@ test('an event of a withheld memory does not match filters over the memory', asy
 
 test('with as_of_seq, filters match the tags of that version, not those of a withheld one', async () => {
   const body = { kind: 'fact', text: 'rain is wet', scope: 'session', session_id: 's', channel: 'team', tags: ['weather'] };
-  const { memory_id, seq } = (await bob.ask('POST', '/v1/memories', { body })).body;
-  await bob.ask('PATCH', `/v1/memories/${memory_id}`, { body: { text: 'bob earns 4711', tags: ['payroll'], importance: 0.9 } });
+  const { memory_id, seq } = (await bob.request('POST', '/v1/memories', { body })).body;
+  await bob.request('PATCH', `/v1/memories/${memory_id}`, {
+    body: { text: 'bob earns 4711', tags: ['payroll'], importance: 0.9 },
+  });
   await edit(alice, memory_id, 'retract');
   const asked = async (filter: unknown) => (await list(bob, 'memories', `as_of_seq=${seq}&${probe(filter)}`)).length;
   expect(await asked({ tags: { contains: 'payroll' } })).toBe(0);
@@ -86,7 +88,7 @@ test('followers and searches reveal no more than lists', async () => {
   const event = await record(alice, withSalary(words));
   await edit(alice, event.chunk_ids[1]!, 'block', { channel: 'team' });
   const search = async (query: string, channel: string) => {
-    const answer = await bob.ask('POST', '/v1/search', { body: { query, channel, limit: 200, filter: probes[0] } });
+    const answer = await bob.request('POST', '/v1/search', { body: { query, channel, limit: 200, filter: probes[0] } });
     expect(answer.status).toBe(200);
     return answer.body.data.length;
   };
@@ -115,7 +117,7 @@ test('an export withholds events that are blocked in all channels of the credent
   const own = await record(bob, team('bob is shy', { channel: 'private', actor: { type: 'human', id: 'bob' } }));
   await edit(alice, own.event_id, 'block', { channel: 'private' });
   const shown = async (channels: string[] | undefined) => {
-    const made = await bob.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'], channels } });
+    const made = await bob.request('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'], channels } });
     const { status, body } = await send<string>(daemon.url, 'GET', '/v1/export', {}, made.body.api_key);
     expect(status).toBe(200);
     const lines = body

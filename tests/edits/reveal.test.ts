@@ -11,7 +11,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   alice = await newTenant(daemon.url);
   bob = await newColleague(alice);
-  await alice.ask('PATCH', '/v1/tenant', {
+  await alice.request('PATCH', '/v1/tenant', {
     body: { settings: { secrets: { mode: 'encrypt' } } },
     headers: { 'content-type': 'application/merge-patch+json' },
   });
@@ -20,7 +20,7 @@ afterAll(() => daemon.stop());
 
 const text = 'password = Tr0ub4dor-and-3, said bob';
 const reveal = async (by: Client, event_id: string) => {
-  const { status, body } = await by.ask('POST', `/v1/events/${event_id}/reveal`);
+  const { status, body } = await by.request('POST', `/v1/events/${event_id}/reveal`);
   return status === 200 ? body.content.text : status;
 };
 
@@ -38,7 +38,7 @@ test.each([
 
 test('after an amendment of its memory the subject cannot reveal the original', async () => {
   const body = { kind: 'fact', text, scope: 'session', session_id: 's', channel: 'team' };
-  const made = (await bob.ask('POST', '/v1/memories', { body })).body;
+  const made = (await bob.request('POST', '/v1/memories', { body })).body;
   expect(await reveal(bob, made.event_id)).toBe(text);
   await edit(alice, made.memory_id, 'amend', { text: 'bob said nothing' });
   expect(await reveal(bob, made.event_id)).toBe(404);
@@ -50,9 +50,9 @@ test('an event blocked in one channel can be revealed in others', async () => {
   expect(await reveal(bob, event.event_id)).toBe(text);
   for (const channel of ['private', 'agent']) await edit(alice, event.event_id, 'block', { channel });
   const key = (
-    await bob.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'], channels: ['team'] } })
+    await bob.request('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'], channels: ['team'] } })
   ).body;
-  const limited = { ...bob, ask: bob.ask };
+  const limited = { ...bob, request: bob.request };
   const answer = await fetch(`${daemon.url}/v1/events/${event.event_id}/reveal`, {
     method: 'POST',
     headers: { authorization: `Bearer ${key.api_key}` },

@@ -36,7 +36,7 @@ test('a member proposes and an admin approves; each step is an event as visible 
   ]);
   expect(approved.body.decided_by).toEqual({ type: 'human', id: 'alice' });
   expect(await chunk(bob, event.chunk_ids[0]!)).toBe('the sky is blue');
-  const { data } = (await bob.ask('GET', `/v1/events?channel=team&after=${event.seq}&project_id=p1`)).body;
+  const { data } = (await bob.request('GET', `/v1/events?channel=team&after=${event.seq}&project_id=p1`)).body;
   expect(
     data.map(({ kind, seq, content, refs, session_id, agent_id }: any) => [
       kind,
@@ -51,21 +51,21 @@ test('a member proposes and an admin approves; each step is an event as visible 
     ['edit.approved', made.seq + 1, made.edit_id, [event.event_id], 's1', 'planner'],
   ]);
   expect(JSON.stringify(data)).not.toContain('blue');
-  expect((await alice.ask('GET', '/v1/events?channel=public')).body.data).toEqual([]);
+  expect((await alice.request('GET', '/v1/events?channel=public')).body.data).toEqual([]);
 });
 
 test('a member cannot approve, reject or revert an edit', async () => {
   const event = await record(alice, team('x marks the spot'));
   const made = await edit(bob, event.event_id, 'retract', undefined, {});
   for (const verb of ['approve', 'reject', 'revert']) expect((await decide(bob, made.edit_id, verb)).status).toBe(403);
-  const { status } = await bob.ask('POST', '/v1/edits', {
+  const { status } = await bob.request('POST', '/v1/edits', {
     body: { target: event.event_id, op: 'retract', reason: 'r', auto_approve: true },
   });
   expect(status).toBe(403);
   const reader = await newColleague(alice, 'rita', 'reader');
-  expect((await reader.ask('POST', '/v1/edits', { body: { target: event.event_id, op: 'retract', reason: 'r' } })).status).toBe(
-    403,
-  );
+  expect(
+    (await reader.request('POST', '/v1/edits', { body: { target: event.event_id, op: 'retract', reason: 'r' } })).status,
+  ).toBe(403);
   expect(await chunk(bob, event.chunk_ids[0]!)).toBe('x marks the spot');
 });
 
@@ -79,24 +79,24 @@ test('a member cannot edit hidden items or see edits of them', async () => {
     'mem_none',
     `${secret.event_id.replace('evt', 'chk')}_7`,
   ])
-    expect((await bob.ask('POST', '/v1/edits', { body: { target, op: 'retract', reason: 'r' } })).status).toBe(404);
+    expect((await bob.request('POST', '/v1/edits', { body: { target, op: 'retract', reason: 'r' } })).status).toBe(404);
   const made = await edit(alice, secret.event_id, 'amend', { text: 'alice likes nougat' }, {});
-  expect((await bob.ask('GET', `/v1/edits/${made.edit_id}`)).status).toBe(404);
-  expect((await bob.ask('GET', '/v1/edits')).body.data).toEqual([]);
-  expect((await alice.ask('GET', '/v1/edits')).body.data).toHaveLength(1);
+  expect((await bob.request('GET', `/v1/edits/${made.edit_id}`)).status).toBe(404);
+  expect((await bob.request('GET', '/v1/edits')).body.data).toEqual([]);
+  expect((await alice.request('GET', '/v1/edits')).body.data).toHaveLength(1);
   const mallory = await newTenant(daemon.url, newName('t'), 'mallory');
-  expect((await mallory.ask('GET', `/v1/edits/${made.edit_id}`)).status).toBe(404);
+  expect((await mallory.request('GET', `/v1/edits/${made.edit_id}`)).status).toBe(404);
   expect((await decide(mallory, made.edit_id, 'approve')).status).toBe(404);
-  expect((await mallory.ask('POST', '/v1/edits', { body: { target: secret.event_id, op: 'retract', reason: 'r' } })).status).toBe(
-    404,
-  );
+  expect(
+    (await mallory.request('POST', '/v1/edits', { body: { target: secret.event_id, op: 'retract', reason: 'r' } })).status,
+  ).toBe(404);
 });
 
 test('only admins and the author see the text of an edit that is pending or whose target is hidden', async () => {
   const event = await record(alice, team('the sky is green'));
   const made = await edit(bob, event.event_id, 'amend', { text: 'the sky is blue' }, {});
   const carol = await newColleague(alice, 'carol');
-  const patch = async (by: Client) => (await by.ask('GET', `/v1/edits/${made.edit_id}`)).body.patch;
+  const patch = async (by: Client) => (await by.request('GET', `/v1/edits/${made.edit_id}`)).body.patch;
   expect([await patch(carol), await patch(bob), await patch(alice)]).toEqual([
     {},
     { text: 'the sky is blue' },
@@ -114,7 +114,7 @@ test('a wrong state returns 409, a wrong version 412, and a retry is replayed', 
     body: { target: event.event_id, op: 'retract', reason: 'r', auto_approve: true },
     headers: { 'idempotency-key': 'once' },
   };
-  const [first, again] = [await alice.ask('POST', '/v1/edits', asked), await alice.ask('POST', '/v1/edits', asked)];
+  const [first, again] = [await alice.request('POST', '/v1/edits', asked), await alice.request('POST', '/v1/edits', asked)];
   expect([first.status, again.status, again.body]).toEqual([201, 201, first.body]);
   expect(again.headers.get('idempotent-replay')).toBe('true');
   const id = first.body.edit_id;
@@ -126,7 +126,7 @@ test('a wrong state returns 409, a wrong version 412, and a retry is replayed', 
   const replay = await decide(alice, id, 'revert', key);
   expect([replay.status, replay.headers.get('idempotent-replay'), replay.body.version]).toEqual([200, 'true', 2]);
   expect((await decide(alice, id, 'revert')).status).toBe(409);
-  expect((await alice.ask('GET', '/v1/events?channel=team')).body.data).toHaveLength(4);
+  expect((await alice.request('GET', '/v1/events?channel=team')).body.data).toHaveLength(4);
 });
 
 test.each([
@@ -141,7 +141,9 @@ test.each([
   ['shred', {}],
 ])('%s with %j returns 422', async (op, patch) => {
   const event = await record(alice, team('x'));
-  expect((await alice.ask('POST', '/v1/edits', { body: { target: event.event_id, op, patch, reason: 'r' } })).status).toBe(422);
+  expect((await alice.request('POST', '/v1/edits', { body: { target: event.event_id, op, patch, reason: 'r' } })).status).toBe(
+    422,
+  );
 });
 
 test('lists of edits are filtered and paged, newest first', async () => {
@@ -149,22 +151,22 @@ test('lists of edits are filtered and paged, newest first', async () => {
   for (let i = 0; i < 3; i += 1) await edit(bob, event.event_id, 'attenuate', { importance: i / 4 }, {});
   const last = await edit(bob, event.event_id, 'retract', undefined, {});
   await decide(alice, last.edit_id, 'reject');
-  const page = (await alice.ask('GET', '/v1/edits?limit=2')).body;
-  const rest = (await alice.ask('GET', `/v1/edits?limit=2&cursor=${page.next_cursor}`)).body;
+  const page = (await alice.request('GET', '/v1/edits?limit=2')).body;
+  const rest = (await alice.request('GET', `/v1/edits?limit=2&cursor=${page.next_cursor}`)).body;
   expect([...page.data, ...rest.data].map(({ op, status }: any) => [op, status])).toEqual([
     ['retract', 'rejected'],
     ...Array.from({ length: 3 }, () => ['attenuate', 'pending']),
   ]);
   expect(rest.next_cursor).toBeNull();
-  expect((await alice.ask('GET', '/v1/edits?status=pending&op=retract')).body.data).toEqual([]);
-  expect((await alice.ask('GET', '/v1/edits?target=zz')).body.errors).toMatchObject([{ parameter: 'target' }]);
-  expect((await alice.ask('GET', `/v1/edits?status=rejected&target=${event.event_id}`)).body.data).toHaveLength(1);
+  expect((await alice.request('GET', '/v1/edits?status=pending&op=retract')).body.data).toEqual([]);
+  expect((await alice.request('GET', '/v1/edits?target=zz')).body.errors).toMatchObject([{ parameter: 'target' }]);
+  expect((await alice.request('GET', `/v1/edits?status=rejected&target=${event.event_id}`)).body.data).toHaveLength(1);
 });
 
 test('only admins and the author see a text that another edit replaced', async () => {
   const carol = await newColleague(alice, 'carol');
   const patches = async (by: Client, ...made: Record<string, any>[]) =>
-    Promise.all(made.map(async ({ edit_id }) => (await by.ask('GET', `/v1/edits/${edit_id}`)).body.patch.text));
+    Promise.all(made.map(async ({ edit_id }) => (await by.request('GET', `/v1/edits/${edit_id}`)).body.patch.text));
   const event = await record(alice, team('bob earns 1'));
   const first = await edit(bob, event.event_id, 'amend', { text: 'bob earns 2' }, {});
   await decide(alice, first.edit_id, 'approve');
@@ -172,7 +174,7 @@ test('only admins and the author see a text that another edit replaced', async (
   const second = await edit(alice, event.event_id, 'amend', { text: 'bob earns something' });
   expect(await patches(carol, first, second)).toEqual([undefined, 'bob earns something']);
   expect(await patches(bob, first, second)).toEqual(['bob earns 2', 'bob earns something']);
-  const [listed] = (await carol.ask('GET', `/v1/edits?target=${event.event_id}&status=approved`)).body.data.slice(-1);
+  const [listed] = (await carol.request('GET', `/v1/edits?target=${event.event_id}&status=approved`)).body.data.slice(-1);
   expect([listed.edit_id, listed.patch]).toEqual([first.edit_id, {}]);
   await decide(alice, second.edit_id, 'revert');
   expect(await patches(carol, first)).toEqual(['bob earns 2']);
@@ -189,18 +191,19 @@ test('a user may have five pending proposals per event across keys, without affe
   const event = await record(alice, team('x'));
   const carol = await newColleague(alice, 'carol');
   const body = { target: event.event_id, op: 'attenuate', patch: { importance_delta: -0.01 }, reason: 'r' };
-  const propose = async (by: Client, more: object = {}) => by.ask('POST', '/v1/edits', { body: { ...body, ...more } });
-  const key = (await bob.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read', 'write'] } })).body;
+  const propose = async (by: Client, more: object = {}) => by.request('POST', '/v1/edits', { body: { ...body, ...more } });
+  const key = (await bob.request('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read', 'write'] } }))
+    .body;
   const asKey = (more: object = {}) => send<any>(daemon.url, 'POST', '/v1/edits', { body: { ...body, ...more } }, key.api_key);
   for (let i = 0; i < 5; i += 1) expect((i % 2 === 0 ? await propose(bob) : await asKey()).status).toBe(201);
-  const { last_seq } = (await alice.ask('GET', '/v1/usage')).body;
+  const { last_seq } = (await alice.request('GET', '/v1/usage')).body;
   expect([(await propose(bob)).status, (await asKey()).status]).toEqual([409, 409]);
-  expect((await alice.ask('GET', '/v1/usage')).body.last_seq).toBe(last_seq);
+  expect((await alice.request('GET', '/v1/usage')).body.last_seq).toBe(last_seq);
   const other = await record(alice, team('y'));
   expect((await propose(bob, { target: other.event_id })).status).toBe(201);
   expect((await propose(carol)).status).toBe(201);
   expect((await propose(alice)).status).toBe(201);
-  const waiting = (await alice.ask('GET', `/v1/edits?target=${event.event_id}&status=pending`)).body.data;
+  const waiting = (await alice.request('GET', `/v1/edits?target=${event.event_id}&status=pending`)).body.data;
   await decide(alice, waiting.at(-1).edit_id, 'reject');
   expect((await propose(bob)).status).toBe(201);
 });
@@ -210,18 +213,18 @@ test('an event has at most 100 approved edits; events of edits cannot be edited'
   const body = { target: event.event_id, op: 'attenuate', patch: { importance_delta: -0.01 }, reason: 'r', auto_approve: true };
   for (let i = 0; i < 100; i += 10)
     await Promise.all(
-      Array.from({ length: 10 }, async () => expect((await alice.ask('POST', '/v1/edits', { body })).status).toBe(201)),
+      Array.from({ length: 10 }, async () => expect((await alice.request('POST', '/v1/edits', { body })).status).toBe(201)),
     );
-  const { last_seq } = (await alice.ask('GET', '/v1/usage')).body;
-  expect((await alice.ask('POST', '/v1/edits', { body })).status).toBe(409);
-  expect((await alice.ask('GET', '/v1/usage')).body.last_seq).toBe(last_seq);
+  const { last_seq } = (await alice.request('GET', '/v1/usage')).body;
+  expect((await alice.request('POST', '/v1/edits', { body })).status).toBe(409);
+  expect((await alice.request('GET', '/v1/usage')).body.last_seq).toBe(last_seq);
   const waiting = await edit(bob, event.event_id, 'retract', undefined, {});
   expect((await decide(alice, waiting.edit_id, 'approve')).status).toBe(409);
-  const active = (await alice.ask('GET', `/v1/edits?target=${event.event_id}&status=approved&limit=1`)).body.data[0];
+  const active = (await alice.request('GET', `/v1/edits?target=${event.event_id}&status=approved&limit=1`)).body.data[0];
   await decide(alice, active.edit_id, 'revert');
   expect((await decide(alice, waiting.edit_id, 'approve')).status).toBe(200);
-  const editEvent = (await alice.ask('GET', `/v1/events?channel=team&after=${event.seq}&limit=1`)).body.data[0];
-  expect((await alice.ask('POST', '/v1/edits', { body: { ...body, target: editEvent.event_id } })).status).toBe(404);
+  const editEvent = (await alice.request('GET', `/v1/events?channel=team&after=${event.seq}&limit=1`)).body.data[0];
+  expect((await alice.request('POST', '/v1/edits', { body: { ...body, target: editEvent.event_id } })).status).toBe(404);
 });
 
 test('the second of two concurrent decisions returns 409; the audit has each step', async () => {
@@ -229,6 +232,6 @@ test('the second of two concurrent decisions returns 409; the audit has each ste
   const made = await edit(bob, event.event_id, 'retract', undefined, {});
   const answers = await Promise.all([decide(alice, made.edit_id, 'approve'), decide(alice, made.edit_id, 'reject')]);
   expect(answers.map(({ status }) => status).sort()).toEqual([200, 409]);
-  const actions = (await alice.ask('GET', '/v1/audit')).body.data.map(({ action }: { action: string }) => action);
+  const actions = (await alice.request('GET', '/v1/audit')).body.data.map(({ action }: { action: string }) => action);
   expect(actions.filter((action: string) => /^edit\./.test(action))).toHaveLength(2);
 });

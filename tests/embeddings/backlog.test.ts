@@ -30,14 +30,14 @@ afterAll(async () => {
 });
 
 const record = async (text: string): Promise<Record<string, any>> => {
-  const { status, body } = await alice.ask('POST', '/v1/events', { body: message(text) });
+  const { status, body } = await alice.request('POST', '/v1/events', { body: message(text) });
   expect(status).toBe(201);
   return body;
 };
 
 /** Returns how many vectors the tenant has, after a check that each is that of the present text. */
 async function vectors(client = alice): Promise<number> {
-  const { body } = await client.ask('GET', '/v1/consistency');
+  const { body } = await client.request('GET', '/v1/consistency');
   const { checked, ok } = body.checks.find(({ name }: { name: string }) => name === 'embeddings');
   expect(ok).toBe(true);
   return checked;
@@ -117,9 +117,9 @@ test('an amendment replaces the vector, and so does its reversal', async () => {
 test('an erasure during the call leaves no vector', async () => {
   const word = unique();
   const release = hold();
-  await alice.ask('POST', '/v1/events', { body: { ...message(`carol lives in ${word}`), user_id: 'carol' } });
+  await alice.request('POST', '/v1/events', { body: { ...message(`carol lives in ${word}`), user_id: 'carol' } });
   await untilAsked(word);
-  const { body } = await alice.ask('POST', '/v1/erasures', { body: { user_id: 'carol' } });
+  const { body } = await alice.request('POST', '/v1/erasures', { body: { user_id: 'carol' } });
   await jobDone(alice, body.job_id);
   release();
   await record('another event');
@@ -127,11 +127,11 @@ test('an erasure during the call leaves no vector', async () => {
 });
 
 test('an erasure deletes vectors and reports their number', async () => {
-  await alice.ask('POST', '/v1/events', { body: { ...message('carol sails'), user_id: 'carol' } });
+  await alice.request('POST', '/v1/events', { body: { ...message('carol sails'), user_id: 'carol' } });
   await untilEmbedded(1);
-  const foreseen = await alice.ask('POST', '/v1/erasures', { body: { user_id: 'carol', dry_run: true } });
+  const foreseen = await alice.request('POST', '/v1/erasures', { body: { user_id: 'carol', dry_run: true } });
   expect(foreseen.body.counts).toMatchObject({ embeddings: 1 });
-  const { body } = await alice.ask('POST', '/v1/erasures', { body: { user_id: 'carol' } });
+  const { body } = await alice.request('POST', '/v1/erasures', { body: { user_id: 'carol' } });
   expect((await jobDone(alice, body.job_id)).result).toMatchObject({ certificate: { counts: { embeddings: 1 } } });
   expect(await vectors()).toBe(0);
 });
@@ -173,7 +173,7 @@ describeOnServer('several daemons share a database', () => {
     const [first] = [await spawn(), await spawn()];
     const words = Array.from({ length: 200 }, unique);
     const events = words.map((word) => message(`the word ${word}`));
-    await alice.ask('POST', '/v1/events', { body: { events: events.slice(0, 100) } });
+    await alice.request('POST', '/v1/events', { body: { events: events.slice(0, 100) } });
     await untilEmbedded(100);
     expect(server.texts().filter((text) => text.startsWith('passage: the word '))).toHaveLength(100);
     let asked = 0;
@@ -182,7 +182,7 @@ describeOnServer('several daemons share a database', () => {
       await new Promise((resolve) => setTimeout(resolve, 200));
       return false;
     });
-    await alice.ask('POST', '/v1/events', { body: { events: events.slice(100) } });
+    await alice.request('POST', '/v1/events', { body: { events: events.slice(100) } });
     await eventually(() => asked > 1, 'requests in progress');
     await first!.kill('SIGKILL');
     await untilEmbedded(200);

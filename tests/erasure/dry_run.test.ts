@@ -22,11 +22,11 @@ test('a dry run of thousands of memories returns the counts of the erasure, dire
       kind: 'decision',
       content: { decision: `number ${i + j}` },
     }));
-    const { status } = await owner.ask('POST', '/v1/events', { body: { events } });
+    const { status } = await owner.request('POST', '/v1/events', { body: { events } });
     expect(status).toBe(201);
   }
   const began = performance.now();
-  const asked = await owner.ask('POST', '/v1/erasures', { body: { agent_id: 'scribe', dry_run: true } });
+  const asked = await owner.request('POST', '/v1/erasures', { body: { agent_id: 'scribe', dry_run: true } });
   expect([200, 202]).toContain(asked.status);
   const found = asked.status === 200 ? asked.body : (await waitForJob(owner, asked.body.job_id, 120_000)).result;
   const middle = performance.now();

@@ -43,12 +43,12 @@ onServer('an erasure', () => {
     return { owner, carol, tenant: database.tenants(owner.tenant_id) };
   }
   const record = async (client: Client, body: Record<string, unknown>) => {
-    const answer = await client.ask('POST', '/v1/events', { body });
+    const answer = await client.request('POST', '/v1/events', { body });
     if (answer.status !== 201) throw new Error(JSON.stringify(answer.body));
     return answer.body as Record<string, any>;
   };
   const counts = async (client: Client, subject: Record<string, string>) =>
-    (await client.ask('POST', '/v1/erasures', { body: { ...subject, dry_run: true } })).body.counts;
+    (await client.request('POST', '/v1/erasures', { body: { ...subject, dry_run: true } })).body.counts;
 
   /** Records events and memories of Carol and of others that cite each other. */
   async function fill({ owner, carol, tenant }: { owner: Client; carol: Client; tenant: Tenant }) {
@@ -66,7 +66,7 @@ onServer('an erasure', () => {
     );
     const long = await record(carol, team(`${secret} `.repeat(20_000), { actor, session_id: `${secret}-long` }));
     const decided = await record(carol, { ...team(''), actor, kind: 'decision', content: { decision: `use ${secret}` } });
-    const uploaded = await carol.ask('POST', '/v1/artifacts?channel=team', {
+    const uploaded = await carol.request('POST', '/v1/artifacts?channel=team', {
       body: `bytes of ${secret}`,
       headers: { 'content-type': 'text/plain', 'idempotency-key': 'u1' },
     });
@@ -92,7 +92,7 @@ onServer('an erasure', () => {
     const it = await world();
     const { owner, tenant } = it;
     const made = await fill(it);
-    const before = (await owner.ask('GET', '/v1/usage')).body;
+    const before = (await owner.request('GET', '/v1/usage')).body;
     const foreseen = await counts(owner, { user_id: 'carol-of-norway' });
     expect(await dumpOf(tenant)).toContain(made.secret);
     const job = await erase(owner, { user_id: 'carol-of-norway' });
@@ -116,7 +116,7 @@ onServer('an erasure', () => {
     for (const word of [made.secret, 'carol-of-norway', Buffer.from(made.secret).toString('hex')])
       expect(dump.includes(word)).toBe(false);
     expect(rows).toContain('an owner’s own word');
-    const after = (await owner.ask('GET', '/v1/usage')).body;
+    const after = (await owner.request('GET', '/v1/usage')).body;
     expect(after.bytes).toBeLessThan(before.bytes - 200_000);
     expect([after.events, after.last_seq]).toEqual([before.events + 3, before.last_seq + 3]);
   }, 60_000);
@@ -128,7 +128,7 @@ onServer('an erasure', () => {
     const { result } = await erase(owner, { user_id: 'carol-of-norway' });
     const name = result.certificate.subject_hash;
     expect(name).toMatch(/^erased_[0-9a-f]{32}$/);
-    const tombstone = (await owner.ask('GET', `/v1/events/${made.hers.event_id}`)).body;
+    const tombstone = (await owner.request('GET', `/v1/events/${made.hers.event_id}`)).body;
     expect(tombstone).toMatchObject({
       seq: made.hers.seq,
       user_id: name,
@@ -138,13 +138,13 @@ onServer('an erasure', () => {
       refs: [],
       metadata: {},
     });
-    expect((await owner.ask('GET', `/v1/artifacts/${made.uploaded.artifact_id}`)).status).toBe(404);
-    expect((await owner.ask('POST', '/v1/search', { body: { query: made.secret, channel: 'team' } })).body.data).toEqual([]);
-    const seqs = (await owner.ask('GET', '/v1/events?channel=team&limit=100')).body.data.map(
+    expect((await owner.request('GET', `/v1/artifacts/${made.uploaded.artifact_id}`)).status).toBe(404);
+    expect((await owner.request('POST', '/v1/search', { body: { query: made.secret, channel: 'team' } })).body.data).toEqual([]);
+    const seqs = (await owner.request('GET', '/v1/events?channel=team&limit=100')).body.data.map(
       (event: { seq: number }) => event.seq,
     );
     expect(new Set(seqs).size).toBe(Math.max(...seqs));
-    const cited = (await owner.ask('GET', `/v1/events/${made.others.event_id}`)).body;
+    const cited = (await owner.request('GET', `/v1/events/${made.others.event_id}`)).body;
     expect([cited.refs, cited.content]).toEqual([[name, made.hers.event_id], { text: 'an owner’s own word' }]);
 
     const kept = await memoryRow(tenant, made.both.memory_id);
@@ -164,12 +164,12 @@ onServer('an erasure', () => {
       undefined,
       undefined,
     ]);
-    const said = (await owner.ask('GET', '/v1/events?channel=team&limit=100')).body.data.filter(
+    const said = (await owner.request('GET', '/v1/events?channel=team&limit=100')).body.data.filter(
       (event: { kind: string }) => event.kind === 'erasure.completed',
     );
     expect(said).toHaveLength(1);
     expect(said[0].content).toMatchObject({ subject_hash: name, certificate: result.sha256 });
-    expect((await it.carol.ask('GET', '/auth/me')).status).toBe(401);
+    expect((await it.carol.request('GET', '/auth/me')).status).toBe(401);
   }, 60_000);
 
   test('of a session, a project or an agent removes its events and keeps the person’s other events', async () => {
@@ -214,16 +214,16 @@ onServer('an erasure', () => {
 
   test('returns 403 to members, 422 for two subjects, 409 for the last owner, and starts once per Idempotency-Key', async () => {
     const { owner, carol } = await world();
-    const status = async (client: Client, body: unknown) => (await client.ask('POST', '/v1/erasures', { body })).status;
+    const status = async (client: Client, body: unknown) => (await client.request('POST', '/v1/erasures', { body })).status;
     expect(await status(carol, { user_id: 'x' })).toBe(403);
     expect(await status(owner, { user_id: 'x', session_id: 'y' })).toBe(422);
     expect(await status(owner, {})).toBe(422);
     expect(await status(owner, { user_id: 'alice' })).toBe(409);
     const headers = { 'idempotency-key': 'k1' };
-    const ask = () => owner.ask('POST', '/v1/erasures', { body: { session_id: 'none' }, headers });
-    const answers = await Promise.all([ask(), ask(), ask()]);
+    const request = () => owner.request('POST', '/v1/erasures', { body: { session_id: 'none' }, headers });
+    const answers = await Promise.all([request(), request(), request()]);
     expect(new Set(answers.map(({ body }) => body.job_id)).size).toBe(1);
-    expect((await owner.ask('POST', '/v1/erasures', { body: { session_id: 'other' }, headers })).status).toBe(409);
+    expect((await owner.request('POST', '/v1/erasures', { body: { session_id: 'other' }, headers })).status).toBe(409);
   }, 60_000);
 
   test('is recorded in the ledger at its start and end, with an encrypted subject', async () => {

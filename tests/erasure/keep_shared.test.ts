@@ -29,7 +29,7 @@ afterAll(async () => {
 const names = ['Zoe-Ann', 'zoe@fjord.example'];
 
 async function newPerson(owner: Client): Promise<Client> {
-  const invite = await owner.ask('POST', '/auth/invites', { body: { role: 'admin' } });
+  const invite = await owner.request('POST', '/auth/invites', { body: { role: 'admin' } });
   const body = {
     tenant_id: owner.tenant_id,
     username: names[0],
@@ -42,11 +42,11 @@ async function newPerson(owner: Client): Promise<Client> {
   return {
     ...owner,
     token: made.access_token,
-    ask: (method, path, asked) => send(owner.url, method, path, asked, made.access_token),
+    request: (method, path, asked) => send(owner.url, method, path, asked, made.access_token),
   };
 }
 const record = async (client: Client, body: Record<string, unknown>) => {
-  const answer = await client.ask('POST', '/v1/events', { body: { ...message(''), channel: 'team', ...body } });
+  const answer = await client.request('POST', '/v1/events', { body: { ...message(''), channel: 'team', ...body } });
   if (answer.status !== 201) throw new Error(JSON.stringify(answer.body));
   return answer.body as Record<string, any>;
 };
@@ -69,7 +69,7 @@ async function fill(owner: Client) {
     kind: 'task_update',
     content: { task_id: 'paint', title: 'Zoe-Ann paints the lavender wall', status: 'doing' },
   });
-  const rule = await zoe.ask('POST', '/v1/memories', {
+  const rule = await zoe.request('POST', '/v1/memories', {
     body: { kind: 'rule', scope: 'project', project_id: 'wall', channel: 'team', text: 'Zoe-Ann approves each lavender colour' },
   });
   expect([rule.status, rule.body.title]).toEqual([201, undefined]);
@@ -86,7 +86,7 @@ async function fill(owner: Client) {
 test('keep_shared keeps decisions, tasks and rules of the team, with the names of the person replaced', async () => {
   const owner = await newTenant(daemon.url);
   const made = await fill(owner);
-  const edit = await owner.ask('POST', '/v1/edits', {
+  const edit = await owner.request('POST', '/v1/edits', {
     body: {
       target: made.task.event_id,
       op: 'amend',
@@ -96,7 +96,7 @@ test('keep_shared keeps decisions, tasks and rules of the team, with the names o
   });
   expect([edit.status, edit.body.detail]).toEqual([201, undefined]);
   const asked = { user_id: names[0], keep_shared: true };
-  const foreseen = (await owner.ask('POST', '/v1/erasures', { body: { ...asked, dry_run: true } })).body;
+  const foreseen = (await owner.request('POST', '/v1/erasures', { body: { ...asked, dry_run: true } })).body;
   const job = await erase(owner, asked);
   expect(job).toMatchObject({ state: 'done' });
   const { certificate } = job.result;
@@ -106,34 +106,34 @@ test('keep_shared keeps decisions, tasks and rules of the team, with the names o
   expect(certificate.kept_shared.event_ids).toEqual(expect.arrayContaining([made.decision.event_id, made.task.event_id]));
   const hash = certificate.subject_hash;
 
-  const decision = (await owner.ask('GET', `/v1/events/${made.decision.event_id}`)).body;
+  const decision = (await owner.request('GET', `/v1/events/${made.decision.event_id}`)).body;
   expect(decision).toMatchObject({
     content: { decision: `Use lavender, says ${hash} (${hash}); Annabel disagrees` },
     actor: { type: 'human', id: hash },
     tags: [hash],
     metadata: { owners: { [hash]: true } },
   });
-  const held = (await owner.ask('GET', '/v1/memories?limit=100')).body.data as {
+  const held = (await owner.request('GET', '/v1/memories?limit=100')).body.data as {
     text: string;
     kind: string;
     marks?: string[];
   }[];
   expect(held.map(({ kind }) => kind).sort()).toEqual(['decision', 'rule', 'task']);
   expect(held.find(({ kind }) => kind === 'rule')!.text).toBe(`${hash} approves each lavender colour`);
-  const found = (await owner.ask('POST', '/v1/search', { body: { query: 'lavender' } })).body.data as { text: string }[];
+  const found = (await owner.request('POST', '/v1/search', { body: { query: 'lavender' } })).body.data as { text: string }[];
   expect(found.length).toBeGreaterThanOrEqual(3);
   for (const word of ['heliotrope', 'Ann'])
-    expect((await owner.ask('POST', '/v1/search', { body: { query: word } })).body.data).toEqual([]);
+    expect((await owner.request('POST', '/v1/search', { body: { query: word } })).body.data).toEqual([]);
   // events that are only theirs become tombstones
   for (const { event_id } of [made.said, made.hidden])
-    expect((await owner.ask('GET', `/v1/events/${event_id}`)).body).toMatchObject({
+    expect((await owner.request('GET', `/v1/events/${event_id}`)).body).toMatchObject({
       event_id,
       actor: { id: hash },
       content: { erased: true, erasure: hash },
       tags: [],
       refs: [],
     });
-  expect((await owner.ask('GET', '/v1/consistency')).body.checks.filter(({ ok }: { ok: boolean }) => !ok)).toEqual([]);
+  expect((await owner.request('GET', '/v1/consistency')).body.checks.filter(({ ok }: { ok: boolean }) => !ok)).toEqual([]);
 });
 
 testOnServer('a second connection reads its tables')('with keep_shared no table contains the person', async () => {
@@ -169,8 +169,8 @@ test('without keep_shared the shared items are erased; for a subject that is not
   await fill(owner);
   const job = await erase(owner, { user_id: names[0] });
   expect(job.result.certificate.kept_shared).toBeUndefined();
-  expect((await owner.ask('GET', '/v1/memories?limit=100')).body.data).toEqual([]);
-  const refused = await owner.ask('POST', '/v1/erasures', { body: { session_id: 's', keep_shared: true } });
+  expect((await owner.request('GET', '/v1/memories?limit=100')).body.data).toEqual([]);
+  const refused = await owner.request('POST', '/v1/erasures', { body: { session_id: 's', keep_shared: true } });
   expect([refused.status, JSON.stringify(refused.body)]).toEqual([422, expect.stringContaining('keep_shared')]);
 });
 
@@ -181,7 +181,7 @@ test('two decisions that differ only in the case of a name merge, and the same p
       await record(owner, { user_id: 'ken', kind: 'decision', content: { decision } });
     expect(await erase(owner, { user_id: 'ken', keep_shared: true })).toMatchObject({ state: 'done' });
   }
-  const { data: items } = (await owner.ask('GET', '/v1/memories?limit=100&status=active')).body;
+  const { data: items } = (await owner.request('GET', '/v1/memories?limit=100&status=active')).body;
   expect(items).toHaveLength(1);
   expect(items[0].text).toMatch(/^Ask erased_[0-9a-f]{32} first$/);
 });

@@ -38,7 +38,7 @@ onServer('a large erasure', () => {
       const events = Array.from({ length: 1000 }, (_, j) =>
         message(`line ${i + j} of ${user_id}`, { user_id, channel: 'team', actor: { type: 'agent', id: 'scribe' } }),
       );
-      const { status, body } = await owner.ask('POST', '/v1/events', { body: { events } });
+      const { status, body } = await owner.request('POST', '/v1/events', { body: { events } });
       if (status !== 201) throw new Error(JSON.stringify(body));
     }
   }
@@ -47,14 +47,14 @@ onServer('a large erasure', () => {
     const { url } = await spawn();
     const owner = await newTenant(url);
     await fill(owner, 'subject-of-many', EVENTS);
-    const { body } = await owner.ask('POST', '/v1/erasures', { body: { user_id: 'subject-of-many' } });
+    const { body } = await owner.request('POST', '/v1/erasures', { body: { user_id: 'subject-of-many' } });
     const began = performance.now();
     const waits: number[] = [];
     let over = false;
     const write = async (n: number) => {
       while (!over) {
         const before = performance.now();
-        const { status } = await owner.ask('POST', '/v1/events', { body: message(`beside ${n}`, { channel: 'team' }) });
+        const { status } = await owner.request('POST', '/v1/events', { body: message(`beside ${n}`, { channel: 'team' }) });
         if (status !== 201) throw new Error(`a writer was refused: ${status}`);
         waits.push(performance.now() - before);
         await sleep(5);
@@ -80,17 +80,17 @@ onServer('a large erasure', () => {
     const first = await spawn();
     const owner = await newTenant(first.url);
     await fill(owner, 'killed-halfway', 20_000);
-    const { body } = await owner.ask('POST', '/v1/erasures', { body: { user_id: 'killed-halfway' } });
+    const { body } = await owner.request('POST', '/v1/erasures', { body: { user_id: 'killed-halfway' } });
     let done = 0;
     for (let kills = 0; kills < 2; kills += 1) {
       const daemon = kills === 0 ? first : await spawn();
       const client = {
         ...owner,
-        ask: (method: string, path: string) => send<any>(daemon.url, method, path, {}, owner.token),
+        request: (method: string, path: string) => send<any>(daemon.url, method, path, {}, owner.token),
       } as Client;
       for (const before = done; done <= before; await sleep(10)) {
         // a busy machine may reject a request
-        const { status, body: job } = await client.ask('GET', `/v1/jobs/${body.job_id}`);
+        const { status, body: job } = await client.request('GET', `/v1/jobs/${body.job_id}`);
         if (status === 200) done = job.progress.done;
       }
       await daemon.kill('SIGKILL');
@@ -99,7 +99,7 @@ onServer('a large erasure', () => {
     const last = await spawn();
     const client = {
       ...owner,
-      ask: (method: string, path: string) => send<any>(last.url, method, path, {}, owner.token),
+      request: (method: string, path: string) => send<any>(last.url, method, path, {}, owner.token),
     } as Client;
     const job = await waitForJob(client, body.job_id, 240_000);
     expect(job.result.certificate.counts).toMatchObject({ events: 20_000, chunks: 20_000 });

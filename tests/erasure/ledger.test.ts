@@ -79,11 +79,11 @@ onServer('a daemon', () => {
 
   test('delays an erasure until its ledger can be written', async () => {
     const owner = await newTenant(daemon.url);
-    await owner.ask('POST', '/v1/events', { body: message('said', { session_id: 'gone', channel: 'team' }) });
+    await owner.request('POST', '/v1/events', { body: message('said', { session_id: 'gone', channel: 'team' }) });
     fill();
-    const { body } = await owner.ask('POST', '/v1/erasures', { body: { session_id: 'gone' } });
+    const { body } = await owner.request('POST', '/v1/erasures', { body: { session_id: 'gone' } });
     await sleep(500);
-    expect((await owner.ask('GET', `/v1/jobs/${body.job_id}`)).body.state).toBe('running');
+    expect((await owner.request('GET', `/v1/jobs/${body.job_id}`)).body.state).toBe('running');
     empty();
     const job = await waitForJob(owner, body.job_id);
     expect([job.state, job.result.certificate.counts.events, statesOf(body.job_id)]).toEqual([
@@ -97,10 +97,11 @@ onServer('a daemon', () => {
     const owner = await newTenant(daemon.url);
     for (let i = 0; i < 5; i += 1) {
       const events = Array.from({ length: 400 }, (_, j) => message(`${i} ${j}`, { session_id: 'gone', channel: 'team' }));
-      await owner.ask('POST', '/v1/events', { body: { events } });
+      await owner.request('POST', '/v1/events', { body: { events } });
     }
-    const { body } = await owner.ask('POST', '/v1/erasures', { body: { session_id: 'gone' } });
-    for (let done = 0; done === 0; await sleep(5)) done = (await owner.ask('GET', `/v1/jobs/${body.job_id}`)).body.progress.done;
+    const { body } = await owner.request('POST', '/v1/erasures', { body: { session_id: 'gone' } });
+    for (let done = 0; done === 0; await sleep(5))
+      done = (await owner.request('GET', `/v1/jobs/${body.job_id}`)).body.progress.done;
     fill();
     const job = await waitForJob(owner, body.job_id);
     empty();
@@ -111,9 +112,9 @@ onServer('a daemon', () => {
   test('records the refusal of an erasure that had started, and leaves no marks', async () => {
     const owner = await newTenant(daemon.url);
     const second = await newColleague(owner, 'second');
-    await owner.ask('PATCH', `/auth/users/${second.user_id}`, { body: { role: 'owner' } });
+    await owner.request('PATCH', `/auth/users/${second.user_id}`, { body: { role: 'owner' } });
     const tenant = database.tenants(owner.tenant_id);
-    const { body } = await owner.ask('POST', '/v1/erasures', { body: { session_id: 'none' } });
+    const { body } = await owner.request('POST', '/v1/erasures', { body: { session_id: 'none' } });
     await waitForJob(owner, body.job_id);
     // the other owner is disabled between the start and the phase `accounts`
     const job_id = 'job_01m7z10b4vee9y0hxhrngnmszn';

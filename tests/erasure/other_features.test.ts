@@ -30,7 +30,7 @@ onServer('an erasure', () => {
     const hasty = await startTestDaemon({ LOG_LEVEL: 'error', JOB_LEASE_MS: '1000' }, given.env);
     const owner = await newTenant(hasty.url);
     const events = Array.from({ length: 50 }, (_, i) => message(`words of erika ${i}`, { user_id: 'erika', channel: 'team' }));
-    expect((await owner.ask('POST', '/v1/events', { body: { events } })).status).toBe(201);
+    expect((await owner.request('POST', '/v1/events', { body: { events } })).status).toBe(201);
     const tenant = database.tenants(owner.tenant_id);
     const writer = tenant.write(async (db) => {
       await db.rows('select from tenant_clocks where tenant_id = $1 for update', [tenant.id]);
@@ -48,7 +48,7 @@ onServer('an erasure', () => {
     const events = Array.from({ length: 100 }, (_, i) => message(`words of frida ${i}`, { user_id: 'frida', channel: 'team' }));
     // two requests, because ids are ordered between requests but not within one
     for (const some of [events.slice(0, 60), events.slice(60)])
-      expect((await owner.ask('POST', '/v1/events', { body: { events: some } })).status).toBe(201);
+      expect((await owner.request('POST', '/v1/events', { body: { events: some } })).status).toBe(201);
     const tenant = database.tenants(owner.tenant_id);
     const blanked = await tenant.write(async (db) => {
       await db.run(`select start_job($1, 'job_beside', 'erasure', '{}', 'policy', 10, null, null)`, [tenant.id]);
@@ -79,7 +79,7 @@ onServer('an erasure', () => {
     const dora = await newColleague(owner, 'dora-of-denmark');
     const record = async (client: typeof owner, text: string) =>
       (
-        await client.ask('POST', '/v1/events', {
+        await client.request('POST', '/v1/events', {
           body: message(text, { channel: 'team', actor: { type: 'human', id: client.username } }),
         })
       ).body;
@@ -137,7 +137,7 @@ onServer('an erasure', () => {
         [tenant.id, hers.seq, hers.event_id],
       );
     });
-    const foreseen = (await owner.ask('POST', '/v1/erasures', { body: { user_id: 'dora-of-denmark', dry_run: true } })).body
+    const foreseen = (await owner.request('POST', '/v1/erasures', { body: { user_id: 'dora-of-denmark', dry_run: true } })).body
       .counts;
     const { result } = await erase(owner, { user_id: 'dora-of-denmark' });
     expect(result.certificate.counts).toMatchObject(foreseen);

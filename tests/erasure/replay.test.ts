@@ -44,14 +44,14 @@ onServer('a replay', () => {
   const planner = (text: string) =>
     message(text, { channel: 'team', agent_id: 'planner', actor: { type: 'agent', id: 'planner' } });
   const record = async (client: Client, text: string) => {
-    const { status } = await client.ask('POST', '/v1/events', { body: planner(text) });
+    const { status } = await client.request('POST', '/v1/events', { body: planner(text) });
     if (status !== 201) throw new Error(`not recorded: ${status}`);
   };
   const textsOf = async (client: Client) =>
-    (await client.ask('GET', '/v1/events?channel=team&agent_id=planner')).body.data.map(
+    (await client.request('GET', '/v1/events?channel=team&agent_id=planner')).body.data.map(
       (event: { content: { text: string } }) => event.content.text,
     );
-  const remove = ({ tenant_id, ask }: Client) => ask('DELETE', '/v1/tenant', { body: { confirm: tenant_id } });
+  const remove = ({ tenant_id, request }: Client) => request('DELETE', '/v1/tenant', { body: { confirm: tenant_id } });
   const login = async (url: string, { tenant_id, username }: Client) =>
     (await send(url, 'POST', '/auth/login', { body: { tenant_id, username, password: PASSWORD } })).status;
   /** Makes the tenant and its events up to a seq older than the ledger. */

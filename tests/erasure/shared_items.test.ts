@@ -11,7 +11,7 @@ beforeAll(async () => {
 afterAll(() => daemon.stop());
 
 const done = async (client: Client, method: string, path: string, body?: unknown) => {
-  const answer = await client.ask(method, path, body === undefined ? {} : { body });
+  const answer = await client.request(method, path, body === undefined ? {} : { body });
   if (answer.status >= 300) throw new Error(`${method} ${path}: ${JSON.stringify(answer.body)}`);
   return answer.body;
 };

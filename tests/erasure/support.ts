@@ -8,14 +8,14 @@ import type { Client } from '../support/client.ts';
 /** Waits until the job has ended, and returns it. */
 export async function waitForJob(client: Client, job_id: string, ms = 60_000) {
   for (const end = Date.now() + ms; Date.now() < end; await sleep(50)) {
-    const { body } = await client.ask('GET', `/v1/jobs/${job_id}`);
+    const { body } = await client.request('GET', `/v1/jobs/${job_id}`);
     if (body.state === 'done' || body.state === 'failed') return body;
   }
   throw new Error('the job did not end in time');
 }
 
 export async function erase(client: Client, body: Record<string, unknown>) {
-  const answer = await client.ask('POST', '/v1/erasures', { body });
+  const answer = await client.request('POST', '/v1/erasures', { body });
   if (answer.status !== 202) throw new Error(`${answer.status} ${JSON.stringify(answer.body)}`);
   return waitForJob(client, answer.body.job_id);
 }

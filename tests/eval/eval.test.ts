@@ -64,7 +64,7 @@ test('two configurations are compared with BM25, as figures and as a page that l
 
 test('with an API key, each dialogue belongs to a new user, and what is left is reported', async () => {
   const alice = await newTenant(daemon.url);
-  const { body } = await alice.ask('POST', '/auth/api-keys', {
+  const { body } = await alice.request('POST', '/auth/api-keys', {
     body: { name: 'eval', role: 'member', scopes: ['read', 'write'], user_id: '*' },
   });
   const key = (body as { api_key: string }).api_key;
@@ -73,7 +73,7 @@ test('with an API key, each dialogue belongs to a new user, and what is left is 
   });
   expect([code, stdout]).toEqual([0, expect.stringMatching(/^R@10 +17 +79\.4 /m)]);
   const [, prefix] = /users (eval-\w+)-…/.exec(stderr)!;
-  const events = await alice.ask('GET', `/v1/events?user_id=${prefix}-greenhouse&limit=100`);
+  const events = await alice.request('GET', `/v1/events?user_id=${prefix}-greenhouse&limit=100`);
   expect((events.body as { data: unknown[] }).data).toHaveLength(12);
   const refused = await run(['--file', EXAMPLE, '--url', daemon.url, '--config', '{"settings": {}}'], { AGENT_MEMORY_KEY: key });
   expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('would change the tenant of your API key')]);

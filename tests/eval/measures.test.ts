@@ -66,8 +66,8 @@ test('BM25 ranks by words in any language, and its context ends at the budget', 
     ],
     questions: [question()],
   };
-  const ask = openBm25(dialogue, [256, 4096]);
-  const found = (query: string) => ask({ ...question(), query });
+  const request = openBm25(dialogue, [256, 4096]);
+  const found = (query: string) => request({ ...question(), query });
   expect(found('Oven?').ranked).toEqual(['1', '4']);
   expect(found('烤箱').ranked).toEqual(['3']);
   expect(found('unrelated').ranked).toEqual([]);

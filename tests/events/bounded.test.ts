@@ -41,7 +41,7 @@ async function fill(): Promise<void> {
 async function pagesOf(path: string): Promise<{ seqs: unknown[]; scanned: unknown[] }> {
   const [seqs, scanned]: [unknown[], unknown[]] = [[], []];
   for (let cursor: string | null = ''; cursor !== null; ) {
-    const { status, body }: { status: number; body: any } = await alice.ask('GET', `${path}${cursor && `&cursor=${cursor}`}`);
+    const { status, body }: { status: number; body: any } = await alice.request('GET', `${path}${cursor && `&cursor=${cursor}`}`);
     expect(status).toBe(200);
     seqs.push(...body.data.map(({ seq }: { seq: number }) => seq));
     scanned.push(body.scanned_upto);
@@ -54,7 +54,7 @@ describeOnServer('the daemon uses the only session, so the test cannot write to 
   beforeAll(async () => {
     daemon = await startTestDaemon();
     alice = await newTenant(daemon.url);
-    const { status } = await alice.ask('POST', '/v1/events', { body: message('the first') });
+    const { status } = await alice.request('POST', '/v1/events', { body: message('the first') });
     expect(status).toBe(201);
     await fill();
   });

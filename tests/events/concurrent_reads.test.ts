@@ -31,7 +31,7 @@ test('concurrent reads by many callers return the same as sequential ones: small
     await record(stranger, team('of strangers')),
   ];
   const ids = [...events.map(({ event_id }) => event_id), 'evt_00000000000000000000000000'];
-  const read = (client: Client) => (id: string) => client.ask('GET', `/v1/events/${id}`);
+  const read = (client: Client) => (id: string) => client.request('GET', `/v1/events/${id}`);
   const callers = [alice, bob, carol, stranger];
   const seen = (answers: { status: number; body: any }[]) =>
     answers.map(({ status, body }) => (status === 200 ? JSON.stringify(body) : status));

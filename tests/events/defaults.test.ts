@@ -13,18 +13,18 @@ beforeEach(async () => {
 });
 afterAll(() => daemon.stop());
 
-const post = (path: string, body: unknown) => alice.ask('POST', path, { body });
+const post = (path: string, body: unknown) => alice.request('POST', path, { body });
 const recorded = async (body: unknown, by = alice) => {
-  const { status, body: made } = await by.ask('POST', '/v1/events', { body });
+  const { status, body: made } = await by.request('POST', '/v1/events', { body });
   if (status !== 201) throw new Error(JSON.stringify(made));
-  return (await by.ask('GET', `/v1/events/${made.event_id}`)).body;
+  return (await by.request('GET', `/v1/events/${made.event_id}`)).body;
 };
 
 async function keyNamed(name: string, more: Record<string, unknown> = {}): Promise<Client> {
   const body = { name, role: 'member', scopes: ['read', 'write'], ...more };
   const { api_key } = (await post('/auth/api-keys', body)).body;
   const headers = { 'x-api-key': api_key };
-  return { ...alice, ask: (method, path, asked) => send(daemon.url, method, path, { ...asked, headers }) };
+  return { ...alice, request: (method, path, asked) => send(daemon.url, method, path, { ...asked, headers }) };
 }
 
 test('the smallest event has only a text, and the smallest search only a query', async () => {
@@ -111,12 +111,12 @@ test('a key that is bound to an agent cannot record events as another', async ()
   const bound = await keyNamed('k', { agent_id: 'coder' });
   const other = { text: 'x', actor: { type: 'agent', id: 'planner' } };
   for (const path of ['/v1/events', '/v1/memories']) {
-    expect((await bound.ask('POST', path, { body: other })).status).toBe(403);
+    expect((await bound.request('POST', path, { body: other })).status).toBe(403);
     for (const actor of [
       { type: 'agent', id: 'coder' },
       { type: 'tool', id: 'sh' },
     ])
-      expect((await bound.ask('POST', path, { body: { text: 'x', actor } })).status).toBe(201);
+      expect((await bound.request('POST', path, { body: { text: 'x', actor } })).status).toBe(201);
   }
 });
 

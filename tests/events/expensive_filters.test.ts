@@ -46,7 +46,7 @@ const follow = async (by: Client, filter: object, abort: AbortController) => {
   return readEvents(response);
 };
 const record = async (by: Client, events: object[]) =>
-  expect((await by.ask('POST', '/v1/events', { body: { events } })).status).toBe(201);
+  expect((await by.request('POST', '/v1/events', { body: { events } })).status).toBe(201);
 
 describeOnServer('the embedded engine does not cancel statements', () => {
   test('a range that exceeds the statement timeout is read in parts, and every event arrives', async () => {
@@ -86,7 +86,7 @@ describeOnServer('the embedded engine does not cancel statements', () => {
       over = true;
     });
     // a connection is free for other requests
-    for (let i = 0; i < 10 || !over; i += 1) expect((await stranger.ask('GET', '/v1/events')).status).toBe(200);
+    for (let i = 0; i < 10 || !over; i += 1) expect((await stranger.request('GET', '/v1/events')).status).toBe(200);
     for (const got of await all)
       expect(got).toEqual([
         ['message', 1],
@@ -99,7 +99,7 @@ describeOnServer('the embedded engine does not cancel statements', () => {
 test('a filter with too many values returns 422', async () => {
   const alice = await newTenant(daemon.url);
   const status = async (filter: unknown) =>
-    (await alice.ask('GET', `/v1/events?filter=${encodeURIComponent(JSON.stringify(filter))}`)).status;
+    (await alice.request('GET', `/v1/events?filter=${encodeURIComponent(JSON.stringify(filter))}`)).status;
   const values = (count: number) => Array.from({ length: count }, (_, i) => `v${i}`);
   expect(await status({ 'metadata.a': { contains: values(16) } })).toBe(200);
   expect(await status({ 'metadata.a': { contains: values(17) } })).toBe(422);

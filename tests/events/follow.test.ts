@@ -35,7 +35,7 @@ const figure = async (series: string) => {
   const text = await (await fetch(`${daemon.url}/metrics`)).text();
   return Number(new RegExp(`^${series} (.*)$`, 'm').exec(text)![1]);
 };
-const write = (client: Client, text: string, more = {}) => client.ask('POST', '/v1/events', { body: message(text, more) });
+const write = (client: Client, text: string, more = {}) => client.request('POST', '/v1/events', { body: message(text, more) });
 
 test('a stream starts now by default, or at `after` or Last-Event-ID, of which the header takes precedence', async () => {
   await write(alice, 'before');
@@ -105,7 +105,7 @@ test('a slow client gets an overflow event with its position, and misses nothing
   // more than fits into the buffers of both ends and of the kernel
   const total = 300;
   for (let i = 0; i < total; i += 25)
-    await alice.ask('POST', '/v1/events', { body: { events: Array.from({ length: 25 }, () => message(text)) } });
+    await alice.request('POST', '/v1/events', { body: { events: Array.from({ length: 25 }, () => message(text)) } });
   makeGracePeriodEndless();
   const reader = (await open(alice, '?after=0')).events!;
   await eventually(async () => (await figure('agent_memory_follower_overflows_total')) > 0, 'the reader is let go');
@@ -145,14 +145,17 @@ const isOver = async (events: AsyncGenerator<ServerSent>) => {
   return true;
 };
 const logIn = async ({ tenant_id, username }: Client) =>
-  (await alice.ask('POST', '/auth/login', { body: { tenant_id, username, password: PASSWORD } })).body;
+  (await alice.request('POST', '/auth/login', { body: { tenant_id, username, password: PASSWORD } })).body;
 
 test('a log-out soon ends the streams of its session; other streams of the tenant continue', async () => {
   const second = await logIn(alice);
   const [own, other] = [await open(alice), await open({ ...alice, token: second.access_token })];
-  await alice.ask('POST', '/auth/logout', { body: { refresh_token: alice.refresh_token } });
+  await alice.request('POST', '/auth/logout', { body: { refresh_token: alice.refresh_token } });
   expect(await isOver(own.events!)).toBe(true);
-  await write({ ...alice, ask: (method, path, asked) => send(daemon.url, method, path, asked, second.access_token) }, 'goes on');
+  await write(
+    { ...alice, request: (method, path, asked) => send(daemon.url, method, path, asked, second.access_token) },
+    'goes on',
+  );
   expect((await take(other.events!, 1)).map((e) => e.content.text)).toEqual(['goes on']);
   other.close();
 });
@@ -160,18 +163,19 @@ test('a log-out soon ends the streams of its session; other streams of the tenan
 test('disabling a user, revoking a key and demoting the creator of a key end the affected streams', async () => {
   const carol = await newColleague(alice, 'carol', 'admin');
   const bob = await newColleague(alice);
-  const key = (await carol.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'admin', scopes: ['read', 'admin'] } })).body;
-  const second = (await alice.ask('POST', '/auth/api-keys', { body: { name: 'l', role: 'reader', scopes: ['read'] } })).body;
+  const key = (await carol.request('POST', '/auth/api-keys', { body: { name: 'k', role: 'admin', scopes: ['read', 'admin'] } }))
+    .body;
+  const second = (await alice.request('POST', '/auth/api-keys', { body: { name: 'l', role: 'reader', scopes: ['read'] } })).body;
   const streams = [
     await open({ ...carol, token: key.api_key }, '?user_id=bob'),
     await open({ ...alice, token: second.api_key }),
     await open(bob),
   ];
   expect(streams.map(({ response }) => response.status)).toEqual([200, 200, 200]);
-  await alice.ask('PATCH', `/auth/users/${carol.user_id}`, { body: { role: 'member' } });
+  await alice.request('PATCH', `/auth/users/${carol.user_id}`, { body: { role: 'member' } });
   expect(await isOver(streams[0]!.events!)).toBe(true);
-  await alice.ask('DELETE', `/auth/api-keys/${second.key_id}`);
+  await alice.request('DELETE', `/auth/api-keys/${second.key_id}`);
   expect(await isOver(streams[1]!.events!)).toBe(true);
-  await alice.ask('PATCH', `/auth/users/${bob.user_id}`, { body: { disabled: true } });
+  await alice.request('PATCH', `/auth/users/${bob.user_id}`, { body: { disabled: true } });
   expect(await isOver(streams[2]!.events!)).toBe(true);
 });

@@ -12,17 +12,17 @@ beforeEach(async () => {
 afterAll(() => daemon.stop());
 
 const texts = async (client: Client, query: string) => {
-  const { status, body } = await client.ask('GET', `/v1/events?${query}`);
+  const { status, body } = await client.request('GET', `/v1/events?${query}`);
   expect([query, status]).toEqual([query, 200]);
   return body.data.map((event: { content: { text: string } }) => event.content.text);
 };
 
 test('GET /v1/events returns every event once over the pages, in both orders, and ends with a null cursor', async () => {
-  await alice.ask('POST', '/v1/events', { body: { events: Array.from({ length: 25 }, (_, i) => message(String(i))) } });
+  await alice.request('POST', '/v1/events', { body: { events: Array.from({ length: 25 }, (_, i) => message(String(i))) } });
   for (const order of ['asc', 'desc']) {
     const seen: number[] = [];
     for (let cursor: string | null = ''; cursor !== null; ) {
-      const { body }: { body: any } = await alice.ask(
+      const { body }: { body: any } = await alice.request(
         'GET',
         `/v1/events?order=${order}&limit=10${cursor && `&cursor=${cursor}`}`,
       );
@@ -41,7 +41,7 @@ test('GET /v1/events filters by session, kind, subject, agent, project, tag and 
     message('c', { project_id: 'p1', tags: ['red', 'blue'], occurred_at: '2026-01-03T00:00:00Z' }),
     { ...message('d', { user_id: 'zoe', channel: 'team' }), kind: 'artifact' },
   ];
-  expect((await alice.ask('POST', '/v1/events', { body: { events } })).status).toBe(201);
+  expect((await alice.request('POST', '/v1/events', { body: { events } })).status).toBe(201);
   expect(await texts(alice, 'session_id=s2')).toEqual(['a']);
   expect(await texts(alice, 'kind=artifact')).toEqual(['d']);
   expect(await texts(alice, 'user_id=zoe')).toEqual(['d']);
@@ -64,7 +64,7 @@ test.each([
   ['colour=red', 'colour'],
   ['after=-1', 'after'],
 ])('GET /v1/events?%s returns 422 and names the parameter', async (query, parameter) => {
-  const { status, body } = await alice.ask('GET', `/v1/events?${query}`);
+  const { status, body } = await alice.request('GET', `/v1/events?${query}`);
   expect([status, body.errors[0].parameter]).toEqual([422, parameter]);
 });
 
@@ -73,7 +73,7 @@ test('a channel shows events by the visibility rule: by channel and sensitivity,
   const events = ['public', 'team', 'agent', 'private'].flatMap((channel) =>
     ['none', 'low', 'high'].map((sensitivity) => message(`${channel} ${sensitivity}`, { channel, sensitivity })),
   );
-  await alice.ask('POST', '/v1/events', { body: { events } });
+  await alice.request('POST', '/v1/events', { body: { events } });
   const of = (channels: string[], sensitivities: string[]) => channels.flatMap((c) => sensitivities.map((s) => `${c} ${s}`));
   const [open, trusted] = [
     ['none', 'low'],
@@ -88,14 +88,14 @@ test('a channel shows events by the visibility rule: by channel and sensitivity,
 
 test('a member can neither write nor read by id private events of another; an admin can by naming the subject', async () => {
   const bob = await newColleague(alice);
-  const mine = (await alice.ask('POST', '/v1/events', { body: message('of alice') })).body;
-  const his = (await bob.ask('POST', '/v1/events', { body: message('of bob') })).body;
-  expect((await bob.ask('GET', `/v1/events/${mine.event_id}`)).status).toBe(404);
-  expect((await bob.ask('POST', '/v1/events', { body: message('x', { user_id: 'alice' }) })).status).toBe(403);
-  expect((await bob.ask('POST', '/v1/events', { body: message('x', { refs: [mine.event_id] }) })).status).toBe(404);
+  const mine = (await alice.request('POST', '/v1/events', { body: message('of alice') })).body;
+  const his = (await bob.request('POST', '/v1/events', { body: message('of bob') })).body;
+  expect((await bob.request('GET', `/v1/events/${mine.event_id}`)).status).toBe(404);
+  expect((await bob.request('POST', '/v1/events', { body: message('x', { user_id: 'alice' }) })).status).toBe(403);
+  expect((await bob.request('POST', '/v1/events', { body: message('x', { refs: [mine.event_id] }) })).status).toBe(404);
   expect(await texts(alice, '')).toEqual(['of alice']);
   expect(await texts(alice, 'user_id=bob')).toEqual(['of bob']);
-  expect((await alice.ask('GET', `/v1/events/${his.event_id}`)).status).toBe(200);
+  expect((await alice.request('GET', `/v1/events/${his.event_id}`)).status).toBe(200);
 });
 
 test('a request that names another tenant anywhere returns 403; naming its own tenant is allowed', async () => {
@@ -109,6 +109,6 @@ test('a request that names another tenant anywhere returns 403; naming its own t
     send(daemon.url, 'GET', `/v1/events?tenant_id=${alice.tenant_id}&tenant_id=${other.tenant_id}`, {}, alice.token),
   ];
   expect((await Promise.all(refused)).map(({ status }) => status)).toEqual([403, 403, 403, 403, 403]);
-  expect((await alice.ask('POST', '/v1/events', { body: { ...body, tenant_id: alice.tenant_id } })).status).toBe(201);
+  expect((await alice.request('POST', '/v1/events', { body: { ...body, tenant_id: alice.tenant_id } })).status).toBe(201);
   expect(await texts(alice, `tenant_id=${alice.tenant_id}`)).toEqual(['x']);
 });

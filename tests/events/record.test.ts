@@ -14,8 +14,8 @@ beforeEach(async () => {
 });
 afterAll(() => daemon.stop());
 
-const record = (body: unknown, headers?: Record<string, string>) => alice.ask('POST', '/v1/events', { body, headers });
-const readBack = async (event_id: string) => (await alice.ask('GET', `/v1/events/${event_id}`)).body;
+const record = (body: unknown, headers?: Record<string, string>) => alice.request('POST', '/v1/events', { body, headers });
+const readBack = async (event_id: string) => (await alice.request('GET', `/v1/events/${event_id}`)).body;
 
 test('POST /v1/events with one event of each kind returns 201 with Location, and the event reads back equal', async () => {
   const contents: Record<string, Record<string, unknown>> = {
@@ -77,7 +77,7 @@ test('POST /v1/events with one invalid event in a batch stores nothing and retur
   expect(body.errors.map((e: { pointer: string }) => e.pointer)).toEqual(
     expect.arrayContaining(['#/events/1/channel', '#/events/2/extra']),
   );
-  expect((await alice.ask('GET', '/v1/events')).body.data).toEqual([]);
+  expect((await alice.request('GET', '/v1/events')).body.data).toEqual([]);
 });
 
 test('POST /v1/events with 1000 events stores them in order with dense seqs; with 1001 events it stores none', async () => {
@@ -101,14 +101,14 @@ test('POST /v1/events with a tool result of 240,000 characters stores an excerpt
   expect(event.content).toMatchObject({ truncated: true, artifact_id: body.artifact_id });
   expect(event.artifact_id).toBe(body.artifact_id);
   expect(event.content.excerpt_text).toBe('漢'.repeat(Math.floor(65_536 / 3)));
-  const artifact = await alice.ask<string>('GET', `/v1/artifacts/${body.artifact_id}`);
+  const artifact = await alice.request<string>('GET', `/v1/artifacts/${body.artifact_id}`);
   expect(artifact.body).toBe(text);
   expect(artifact.headers.get('etag')).toBe(`"${createHash('sha256').update(text).digest('hex')}"`);
 });
 
 test('POST /v1/events with a text over the limit of artifacts returns 413 and stores nothing', async () => {
   expect((await record(message('x'.repeat(2 * 1024 * 1024 + 1)))).status).toBe(413);
-  expect((await alice.ask('GET', '/v1/events')).body.data).toEqual([]);
+  expect((await alice.request('GET', '/v1/events')).body.data).toEqual([]);
 });
 
 test('POST /v1/events with an event over 1 MiB without its longest text returns 413 with its pointer', async () => {
@@ -128,7 +128,7 @@ test('POST /v1/events with a batch of too much searchable text for one transacti
   const events = Array.from({ length: 17 }, () => message('a line of prose. '.repeat(16_000)));
   const { status, body } = await record({ events });
   expect([status, body.detail]).toEqual([413, expect.stringContaining('4194304')]);
-  expect((await alice.ask('GET', '/v1/events')).body.data).toEqual([]);
+  expect((await alice.request('GET', '/v1/events')).body.data).toEqual([]);
 });
 
 test('POST /v1/events with content declared secret stores a tombstone without text, metadata and passages', async () => {
@@ -137,7 +137,7 @@ test('POST /v1/events with content declared secret stores a tombstone without te
   );
   expect([status, body.sensitivity, body.chunk_ids]).toEqual([201, 'secret', []]);
   expect(JSON.stringify(await readBack(body.event_id))).not.toContain('4711');
-  expect((await alice.ask('GET', '/v1/events')).body.data).toEqual([]);
+  expect((await alice.request('GET', '/v1/events')).body.data).toEqual([]);
 });
 
 test('POST /v1/events accepts refs that exist and returns the pointer of one that does not', async () => {
@@ -156,8 +156,8 @@ test('POST /v1/events by a tenant that exceeds its storage quota returns 413 and
   const poor = await newTenant(small.url);
   const statuses: number[] = [];
   for (let i = 0; i < 12; i += 1)
-    statuses.push((await poor.ask('POST', '/v1/events', { body: message('x'.repeat(200)) })).status);
-  const kept = (await poor.ask('GET', '/v1/events')).body.data.length;
+    statuses.push((await poor.request('POST', '/v1/events', { body: message('x'.repeat(200)) })).status);
+  const kept = (await poor.request('GET', '/v1/events')).body.data.length;
   expect(new Set(statuses)).toEqual(new Set([201, 413]));
   expect(statuses.filter((s) => s === 201)).toHaveLength(kept);
   await small.stop();
@@ -166,7 +166,7 @@ test('POST /v1/events by a tenant that exceeds its storage quota returns 413 and
 test('a unit that exceeds the remaining quota is rejected, and a smaller one in the same batch is stored', async () => {
   const small = await startTestDaemon({ MAX_TENANT_BYTES: '4000' });
   const poor = await newTenant(small.url);
-  const write = (length: number) => poor.ask('POST', '/v1/events', { body: message('x'.repeat(length)) });
+  const write = (length: number) => poor.request('POST', '/v1/events', { body: message('x'.repeat(length)) });
   for (let i = 0; i < 8; i += 1) {
     const [large, little] = await Promise.all([write(6000), write(i)]);
     expect([large.status, little.status]).toEqual([413, i < 4 ? 201 : little.status]);
@@ -176,11 +176,11 @@ test('a unit that exceeds the remaining quota is rejected, and a smaller one in 
 
 test('GET /v1/events ends a page of large events by size and continues after it', async () => {
   const blob = (i: number) => message('x', { metadata: { i, blob: Array.from({ length: 14 }, () => 'y'.repeat(60_000)) } });
-  for (let i = 0; i < 12; i += 1) expect((await alice.ask('POST', '/v1/events', { body: blob(i) })).status).toBe(201);
+  for (let i = 0; i < 12; i += 1) expect((await alice.request('POST', '/v1/events', { body: blob(i) })).status).toBe(201);
   const seen: number[] = [];
   let pages = 0;
   for (let cursor: string | null = ''; cursor !== null; pages += 1) {
-    const { body }: { body: any } = await alice.ask('GET', `/v1/events?limit=100${cursor && `&cursor=${cursor}`}`);
+    const { body }: { body: any } = await alice.request('GET', `/v1/events?limit=100${cursor && `&cursor=${cursor}`}`);
     seen.push(...body.data.map((event: { seq: number }) => event.seq));
     cursor = body.next_cursor;
   }
@@ -199,7 +199,7 @@ test('POST /v1/events with any JSON and text as content reads back equal', async
     .filter((c) => survives(c) && !hasUnsafeInteger(c));
   const { status, body } = await record({ events: contents.map((content) => ({ ...message(''), content })) });
   expect(status).toBe(201);
-  const { body: list } = await alice.ask('GET', '/v1/events?limit=1000');
+  const { body: list } = await alice.request('GET', '/v1/events?limit=1000');
   // through JSON, in which -0 is 0
   expect(list.data.map((e: { content: unknown }) => e.content)).toEqual(JSON.parse(JSON.stringify(contents)));
   expect(body.data).toHaveLength(contents.length);

@@ -60,8 +60,8 @@ describeOnServer('a test cannot open a second connection', () => {
     const owner = await filled();
     expect(await exportWhile(owner, () => trim(owner, 6))).toEqual(stopped);
     const { oldest_seq } = await usage(owner);
-    const [memory] = (await owner.ask('GET', '/v1/memories?channel=team')).body.data;
-    await owner.ask('DELETE', `/v1/memories/${memory.memory_id}`);
+    const [memory] = (await owner.request('GET', '/v1/memories?channel=team')).body.data;
+    await owner.request('DELETE', `/v1/memories/${memory.memory_id}`);
     const again = () => trim(owner, 7).then(({ counts }) => expect(counts).toMatchObject({ trimmed: 2 }));
     expect(await exportWhile(owner, again)).toEqual(stopped);
     expect((await usage(owner)).oldest_seq).toBe(oldest_seq);

@@ -30,6 +30,6 @@ test.each(['0.1.0'])('an export of release %s is imported completely and exporte
   const after = withoutHeader(await exportTenant(copy));
   expect(after.map((line, i) => keptOf(line, before[i]!))).toEqual(before);
   expect(await failedChecks(copy)).toEqual([]);
-  const { body: found } = await copy.ask('POST', '/v1/search', { body: { query: 'line 4711 crane log', all_users: true } });
+  const { body: found } = await copy.request('POST', '/v1/search', { body: { query: 'line 4711 crane log', all_users: true } });
   expect(found.data[0].text).toContain('4711');
 });

@@ -5,7 +5,7 @@ import type { Answer, Client } from '../support/client.ts';
 export type Line = Record<string, any>;
 
 export async function exportTenant(client: Client): Promise<string> {
-  const { status, body } = await client.ask<string>('GET', '/v1/export');
+  const { status, body } = await client.request<string>('GET', '/v1/export');
   if (status !== 200) throw new Error(`${status} ${JSON.stringify(body)}`);
   return body;
 }
@@ -17,11 +17,11 @@ export const linesOf = (file: string): Line[] =>
     .map((line) => JSON.parse(line));
 
 export const importFile = (client: Client, file: string): Promise<Answer<Record<string, any>>> =>
-  client.ask('POST', '/v1/import', { body: file, headers: { 'content-type': 'application/x-ndjson' } });
+  client.request('POST', '/v1/import', { body: file, headers: { 'content-type': 'application/x-ndjson' } });
 
 export async function jobDone(client: Client, job_id: string): Promise<Record<string, any>> {
   for (;;) {
-    const { body } = await client.ask('GET', `/v1/jobs/${job_id}`);
+    const { body } = await client.request('GET', `/v1/jobs/${job_id}`);
     if (body.finished_at) return body;
     await sleep(50);
   }
@@ -38,7 +38,7 @@ export function fileOf(lines: Line[]): string {
 
 /** Returns the failed checks with their findings. */
 export async function failedChecks(client: Client): Promise<unknown[]> {
-  const { status, body } = await client.ask('GET', '/v1/consistency');
+  const { status, body } = await client.request('GET', '/v1/consistency');
   const { checks } = status === 202 ? (await jobDone(client, body.job_id)).result : body;
   return checks.filter(({ ok }: { ok: boolean }) => !ok);
 }

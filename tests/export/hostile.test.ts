@@ -10,13 +10,15 @@ let target: Client;
 beforeAll(async () => {
   daemon = await startTestDaemon({ MAX_EVENT_BYTES: String(128 * 1024), MAX_IMPORT_BYTES: String(4 * 1024 * 1024) });
   const alice = await newTenant(daemon.url);
-  const { body } = await alice.ask('POST', '/v1/events', {
+  const { body } = await alice.request('POST', '/v1/events', {
     body: { events: Array.from({ length: 1200 }, (_, i) => message(`event ${i}`)) },
   });
   if (!body.data)
-    await alice.ask('POST', '/v1/events', { body: { events: Array.from({ length: 1000 }, (_, i) => message(`event ${i}`)) } });
-  await alice.ask('POST', '/v1/events', { body: { ...message(''), kind: 'decision', content: { decision: 'we go on' } } });
-  await alice.ask('POST', '/v1/artifacts', { body: Buffer.alloc(100_000, 1), headers: { 'content-type': 'x/y' } });
+    await alice.request('POST', '/v1/events', {
+      body: { events: Array.from({ length: 1000 }, (_, i) => message(`event ${i}`)) },
+    });
+  await alice.request('POST', '/v1/events', { body: { ...message(''), kind: 'decision', content: { decision: 'we go on' } } });
+  await alice.request('POST', '/v1/artifacts', { body: Buffer.alloc(100_000, 1), headers: { 'content-type': 'x/y' } });
   file = await exportTenant(alice);
   target = await newTenant(daemon.url);
 });
@@ -34,8 +36,8 @@ const place = (type: string, nth = 0) => {
 };
 
 async function isEmpty(client: Client): Promise<void> {
-  expect((await client.ask('GET', '/v1/usage')).body).toMatchObject({ events: 0, last_seq: 0, bytes: 0 });
-  expect((await client.ask('GET', '/v1/events')).body.data).toEqual([]);
+  expect((await client.request('GET', '/v1/usage')).body).toMatchObject({ events: 0, last_seq: 0, bytes: 0 });
+  expect((await client.request('GET', '/v1/events')).body.data).toEqual([]);
   expect(linesOf(await exportTenant(client)).map(({ type }) => type)).toEqual(['header', 'tenant', 'end']);
 }
 
@@ -137,10 +139,10 @@ describe('edits', () => {
   let edited: string;
   beforeAll(async () => {
     const bob = await newTenant(daemon.url);
-    const { body } = await bob.ask('POST', '/v1/events', { body: message('first') });
-    await bob.ask('POST', '/v1/events', { body: message('second') });
+    const { body } = await bob.request('POST', '/v1/events', { body: message('first') });
+    await bob.request('POST', '/v1/events', { body: message('second') });
     const edit = { target: body.event_id, op: 'amend', reason: 'r', patch: { text: 'better' } };
-    if ((await bob.ask('POST', '/v1/edits', { body: edit })).status !== 201) throw new Error('no edit');
+    if ((await bob.request('POST', '/v1/edits', { body: edit })).status !== 201) throw new Error('no edit');
     edited = await exportTenant(bob);
   });
   const withEdit = (change: (line: Line) => Line) =>
@@ -174,19 +176,19 @@ describe('edits', () => {
 
 test('the unchanged file is accepted after all of these', async () => {
   expect((await importFile(target, file)).status).toBe(202);
-  expect((await target.ask('GET', '/v1/usage')).body.last_seq).toBe(1002);
+  expect((await target.request('GET', '/v1/usage')).body.last_seq).toBe(1002);
 });
 
 test('an import requires an admin, lines of JSON and an empty tenant', async () => {
   const alice = await newTenant(daemon.url);
   const bob = await newColleague(alice);
   expect((await importFile(bob, file)).status).toBe(403);
-  const asJson = await alice.ask('POST', '/v1/import', { body: file });
-  const zipped = await alice.ask('POST', '/v1/import', {
+  const asJson = await alice.request('POST', '/v1/import', { body: file });
+  const zipped = await alice.request('POST', '/v1/import', {
     body: file,
     headers: { 'content-type': 'application/x-ndjson', 'content-encoding': 'gzip' },
   });
   expect([asJson.status, zipped.status]).toEqual([415, 415]);
-  await alice.ask('POST', '/v1/events', { body: message('not empty') });
+  await alice.request('POST', '/v1/events', { body: message('not empty') });
   expect((await importFile(alice, file)).status).toBe(409);
 });

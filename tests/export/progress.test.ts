@@ -15,14 +15,14 @@ beforeAll(async () => {
   daemon = await startTestDaemon({ JOB_LEASE_MS: '1500', LOG_LEVEL: 'silent' });
   const alice = await newTenant(daemon.url);
   for (let from = 0; from < EVENTS; from += 500)
-    await alice.ask('POST', '/v1/events', {
+    await alice.request('POST', '/v1/events', {
       body: { events: Array.from({ length: 500 }, (_, i) => message(`tide ${from + i}`)) },
     });
   file = await exportTenant(alice);
 });
 afterAll(() => daemon.stop());
 
-const importJob = async (client: Client) => (await client.ask('GET', '/v1/jobs?kind=import')).body.data[0];
+const importJob = async (client: Client) => (await client.request('GET', '/v1/jobs?kind=import')).body.data[0];
 
 async function until<T>(what: () => Promise<T | undefined | false>): Promise<T> {
   for (;;) {
@@ -64,7 +64,7 @@ test('the progress of an import is visible while it runs, and its job continues 
     return found?.progress.done >= 2_000 && found;
   });
   expect(job).toMatchObject({ kind: 'import', state: 'running', progress: { total: 2 * EVENTS } });
-  expect((await copy.ask('POST', '/v1/events', { body: message('meanwhile') })).status).toBe(409);
+  expect((await copy.request('POST', '/v1/events', { body: message('meanwhile') })).status).toBe(409);
   // longer than the lease, which is renewed even without data
   await sleep(3_000);
   sending.goOn();
@@ -101,7 +101,7 @@ onPostgres(
     await sending.answer;
     expect(await jobDone(copy, job_id)).toMatchObject({ state: 'failed', problem: { title: expect.any(String) } });
     expect(linesOf(await exportTenant(copy)).map(({ type }) => type)).toEqual(['header', 'tenant', 'end']);
-    expect((await copy.ask('GET', '/v1/events')).body.data).toEqual([]);
+    expect((await copy.request('GET', '/v1/events')).body.data).toEqual([]);
     const { status, body } = await importFile(copy, file);
     expect(status).toBe(202);
     await jobDone(copy, body.job_id);

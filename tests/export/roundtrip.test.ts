@@ -13,9 +13,9 @@ beforeAll(async () => {
 afterAll(() => daemon.stop());
 
 async function fill(client: Client): Promise<void> {
-  await client.ask('PATCH', '/v1/tenant', { body: { settings: { display_name: 'The harbour' }, language: 'simple' } });
+  await client.request('PATCH', '/v1/tenant', { body: { settings: { display_name: 'The harbour' }, language: 'simple' } });
   const record = async (body: unknown) => {
-    const answer = await client.ask('POST', '/v1/events', { body });
+    const answer = await client.request('POST', '/v1/events', { body });
     if (answer.status !== 201) throw new Error(JSON.stringify(answer.body));
     return answer.body;
   };
@@ -48,20 +48,20 @@ async function fill(client: Client): Promise<void> {
   await record({ ...message('hush', { sensitivity: 'secret' }) });
   await record(message(`the password is q8Zr${'1kLm'}N0pT`));
   const amend = { op: 'amend', reason: 'a typo', patch: { text: 'the harbour lift turns nowhere' } };
-  const { events } = { events: (await client.ask('GET', '/v1/events?limit=2')).body.data };
+  const { events } = { events: (await client.request('GET', '/v1/events?limit=2')).body.data };
   for (const [i, edit] of [amend, { op: 'quarantine', reason: 'doubtful' }].entries()) {
-    const { status, body } = await client.ask('POST', '/v1/edits', {
+    const { status, body } = await client.request('POST', '/v1/edits', {
       body: { target: events[i].event_id, auto_approve: true, ...edit },
     });
     if (status !== 201) throw new Error(JSON.stringify(body));
   }
-  const { data } = (await client.ask('GET', '/v1/events?channel=public&limit=2')).body;
+  const { data } = (await client.request('GET', '/v1/events?channel=public&limit=2')).body;
   const items = data.map(({ event_id }: { event_id: string }) => event_id);
   const packed = { items, audience: 'all', channel: 'team', title: 'cranes', risks: ['wind'] };
   for (const end of [false, true]) {
-    const { status, body } = await client.ask('POST', '/v1/capsules', { body: packed });
+    const { status, body } = await client.request('POST', '/v1/capsules', { body: packed });
     if (status !== 201) throw new Error(JSON.stringify(body));
-    if (end) await client.ask('POST', `/v1/capsules/${body.capsule_id}/revoke`);
+    if (end) await client.request('POST', `/v1/capsules/${body.capsule_id}/revoke`);
   }
   await record(message('a crane of which nobody may know', { session_id: 'gone' }));
   const long = Array.from({ length: 6000 }, (_, i) => `line ${i} of the crane log says ${i * 7}`).join('\n');
@@ -71,20 +71,22 @@ async function fill(client: Client): Promise<void> {
     actor: { type: 'tool', id: 'sh' },
     content: { tool: 'sh', excerpt_text: long },
   });
-  await client.ask('POST', '/v1/artifacts', { body: Buffer.alloc(200_000, 7), headers: { 'content-type': 'image/x-crane' } });
-  await client.ask('POST', '/v1/artifacts', { body: Buffer.alloc(0), headers: { 'content-type': 'text/plain' } });
+  await client.request('POST', '/v1/artifacts', { body: Buffer.alloc(200_000, 7), headers: { 'content-type': 'image/x-crane' } });
+  await client.request('POST', '/v1/artifacts', { body: Buffer.alloc(0), headers: { 'content-type': 'text/plain' } });
   await forget(client);
 }
 
 /** Sends the same requests to a tenant. */
 async function answers(client: Client): Promise<unknown[]> {
   const asked = [
-    client.ask('GET', '/v1/events?limit=200'),
-    client.ask('GET', '/v1/events?channel=public&tag=crane:6'),
-    client.ask('POST', '/v1/search', { body: { query: 'harbour crane painted', limit: 50 } }),
-    client.ask('POST', '/v1/search', { body: { query: 'line 4711 crane log', limit: 5, as_of_seq: 47 } }),
-    client.ask('GET', '/v1/capsules'),
-    client.ask('POST', '/v1/context', { body: { session_id: 's1', channel: 'private', query_text: 'which colour are cranes?' } }),
+    client.request('GET', '/v1/events?limit=200'),
+    client.request('GET', '/v1/events?channel=public&tag=crane:6'),
+    client.request('POST', '/v1/search', { body: { query: 'harbour crane painted', limit: 50 } }),
+    client.request('POST', '/v1/search', { body: { query: 'line 4711 crane log', limit: 5, as_of_seq: 47 } }),
+    client.request('GET', '/v1/capsules'),
+    client.request('POST', '/v1/context', {
+      body: { session_id: 's1', channel: 'private', query_text: 'which colour are cranes?' },
+    }),
   ];
   return (await Promise.all(asked)).map(({ status, body }) => [status, { ...body, context_id: '' }]);
 }
@@ -92,8 +94,8 @@ async function answers(client: Client): Promise<unknown[]> {
 /** Sets a retention policy and erases a session. */
 async function forget(client: Client): Promise<void> {
   const policy = { rules: [{ kind: 'message', older_than_days: 36_000 }], trim: { keep_days: 36_000 } };
-  const { status } = await client.ask('PUT', '/v1/retention', { body: policy });
-  const erasure = await client.ask('POST', '/v1/erasures', { body: { session_id: 'gone' } });
+  const { status } = await client.request('PUT', '/v1/retention', { body: policy });
+  const erasure = await client.request('POST', '/v1/erasures', { body: { session_id: 'gone' } });
   if (status !== 200 || erasure.status !== 202) throw new Error(`${status} ${JSON.stringify(erasure.body)}`);
   const job = await jobDone(client, erasure.body.job_id);
   if (job.state !== 'done') throw new Error(JSON.stringify(job));
@@ -149,7 +151,7 @@ test('the copy continues where the original ended, and a second import returns 4
   const copy = await newTenant(daemon.url);
   const file = await exportTenant(alice);
   const { body } = await importFile(copy, file);
-  const { body: recorded } = await copy.ask('POST', '/v1/events', { body: message('the next') });
+  const { body: recorded } = await copy.request('POST', '/v1/events', { body: message('the next') });
   expect(recorded.seq).toBe(60);
   expect((await importFile(copy, file)).status).toBe(409);
   await jobDone(copy, body.job_id);
@@ -173,5 +175,5 @@ test('an empty tenant can be exported and imported', async () => {
   const copy = await newTenant(daemon.url);
   const { status, body } = await importFile(copy, file);
   expect([status, body.as_of_seq]).toEqual([202, 0]);
-  expect((await copy.ask('POST', '/v1/events', { body: message('first') })).body.seq).toBe(1);
+  expect((await copy.request('POST', '/v1/events', { body: message('first') })).body.seq).toBe(1);
 });

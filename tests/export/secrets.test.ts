@@ -16,15 +16,18 @@ const samples = [...tokenSamples(), ...namedSamples()];
 
 async function tenantWith(settings: object): Promise<Client> {
   const alice = await newTenant(daemon.url);
-  if ((await alice.ask('PATCH', '/v1/tenant', { body: { settings } })).status !== 200) throw new Error('no settings');
+  if ((await alice.request('PATCH', '/v1/tenant', { body: { settings } })).status !== 200) throw new Error('no settings');
   const events = samples.map(({ text }) => message(text, { metadata: { note: [text, 'more'] }, tags: ['plain'] }));
-  const { status, body } = await alice.ask('POST', '/v1/events', { body: { events } });
+  const { status, body } = await alice.request('POST', '/v1/events', { body: { events } });
   if (status !== 201) throw new Error(JSON.stringify(body));
-  await alice.ask('POST', '/v1/events', { body: message('mine', { user_id: alice.user_id, sensitivity: 'secret' }) });
-  await alice.ask('POST', '/v1/events', { body: message('to be erased', { session_id: 'gone' }) });
-  await alice.ask('POST', '/v1/memories', { body: { kind: 'note', text: samples[0]!.text, channel: 'team', scope: 'user' } });
-  await alice.ask('POST', '/v1/artifacts', { body: Buffer.from(samples[1]!.text), headers: { 'content-type': 'text/plain' } });
-  await jobDone(alice, (await alice.ask('POST', '/v1/erasures', { body: { session_id: 'gone' } })).body.job_id);
+  await alice.request('POST', '/v1/events', { body: message('mine', { user_id: alice.user_id, sensitivity: 'secret' }) });
+  await alice.request('POST', '/v1/events', { body: message('to be erased', { session_id: 'gone' }) });
+  await alice.request('POST', '/v1/memories', { body: { kind: 'note', text: samples[0]!.text, channel: 'team', scope: 'user' } });
+  await alice.request('POST', '/v1/artifacts', {
+    body: Buffer.from(samples[1]!.text),
+    headers: { 'content-type': 'text/plain' },
+  });
+  await jobDone(alice, (await alice.request('POST', '/v1/erasures', { body: { session_id: 'gone' } })).body.job_id);
   return alice;
 }
 
@@ -38,11 +41,11 @@ describe('in clear', () => {
   let file: string;
   beforeAll(async () => {
     const alice = await newTenant(daemon.url);
-    await alice.ask('POST', '/v1/events', { body: message('WORDS', { metadata: { note: 'WORDS' }, tags: ['WORDS'] }) });
-    const { body } = await alice.ask('POST', '/v1/events', { body: message('of an edit') });
+    await alice.request('POST', '/v1/events', { body: message('WORDS', { metadata: { note: 'WORDS' }, tags: ['WORDS'] }) });
+    const { body } = await alice.request('POST', '/v1/events', { body: message('of an edit') });
     const edit = { target: body.event_id, op: 'amend', reason: 'WORDS', patch: { text: 'WORDS' }, auto_approve: true };
-    if ((await alice.ask('POST', '/v1/edits', { body: edit })).status !== 201) throw new Error('no edit');
-    await alice.ask('POST', '/v1/artifacts', { body: Buffer.from('WORDS'), headers: { 'content-type': 'text/plain' } });
+    if ((await alice.request('POST', '/v1/edits', { body: edit })).status !== 201) throw new Error('no edit');
+    await alice.request('POST', '/v1/artifacts', { body: Buffer.from('WORDS'), headers: { 'content-type': 'text/plain' } });
     file = await exportTenant(alice);
   });
   const put = (type: string, path: string[], text: string) => {
@@ -71,7 +74,7 @@ describe('in clear', () => {
       [{ pointer: given.pointer, detail: 'must not contain a secret: aws-access-key' }],
     ]);
     expect(JSON.stringify(body)).not.toContain(secret);
-    expect((await copy.ask('GET', '/v1/usage')).body.events).toBe(0);
+    expect((await copy.request('GET', '/v1/usage')).body.events).toBe(0);
   });
 
   test('every kind of secret is rejected', async () => {

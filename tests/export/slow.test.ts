@@ -54,7 +54,7 @@ describe('slots', () => {
     const socket = { bytesRead: 0, bytesWritten: 0, destroyed: false, destroy: () => Object.assign(socket, { destroyed: true }) };
     return socket;
   };
-  const ask = (tenant_id: string, admin: boolean, socket = socketOf()) => ({
+  const request = (tenant_id: string, admin: boolean, socket = socketOf()) => ({
     tenant_id,
     admin,
     socket: socket as unknown as Socket,
@@ -64,22 +64,22 @@ describe('slots', () => {
 
   test('members and admins have separate slots, and a tenant can occupy one of each', async () => {
     const take = openSlots({ parallel: 2, eviction: { after_ms: 60_000, bytes_s: 1000 } });
-    for (const tenant of ['a', 'b']) void take(ask(tenant, false), forEver);
-    await expect(take(ask('c', false), forEver)).rejects.toMatchObject({ type: 'rate-limited' });
-    expect(await take(ask('a', true), async () => 'taken')).toBe('taken');
-    void take(ask('a', true), forEver);
-    await expect(take(ask('a', true), forEver)).rejects.toMatchObject({ type: 'rate-limited' });
+    for (const tenant of ['a', 'b']) void take(request(tenant, false), forEver);
+    await expect(take(request('c', false), forEver)).rejects.toMatchObject({ type: 'rate-limited' });
+    expect(await take(request('a', true), async () => 'taken')).toBe('taken');
+    void take(request('a', true), forEver);
+    await expect(take(request('a', true), forEver)).rejects.toMatchObject({ type: 'rate-limited' });
   });
 
   test('the slowest transfer is evicted for a new one; a fast one is not', async () => {
     const take = openSlots({ parallel: 2, eviction });
     const [slow, fast] = [socketOf(), socketOf()];
-    void take(ask('a', true, slow), forEver);
-    void take(ask('b', true, fast), forEver);
-    await expect(take(ask('c', true), forEver)).rejects.toMatchObject({ type: 'rate-limited' });
+    void take(request('a', true, slow), forEver);
+    void take(request('b', true, fast), forEver);
+    await expect(take(request('c', true), forEver)).rejects.toMatchObject({ type: 'rate-limited' });
     await sleep(150);
     fast.bytesWritten = 1e6;
-    expect(await take(ask('c', true), async () => 'taken')).toBe('taken');
+    expect(await take(request('c', true), async () => 'taken')).toBe('taken');
     expect([slow.destroyed, fast.destroyed]).toEqual([true, false]);
   });
 });

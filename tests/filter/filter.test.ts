@@ -10,9 +10,9 @@ afterAll(() => daemon.stop());
 
 type Json = Record<string, any>;
 const list = (client: Client, filter: unknown, more = '') =>
-  client.ask('GET', `/v1/events?limit=1000${more}&filter=${encodeURIComponent(JSON.stringify(filter))}`);
+  client.request('GET', `/v1/events?limit=1000${more}&filter=${encodeURIComponent(JSON.stringify(filter))}`);
 const record = async (client: Client, events: unknown[]) => {
-  const { status, body } = await client.ask('POST', '/v1/events', { body: { events } });
+  const { status, body } = await client.request('POST', '/v1/events', { body: { events } });
   expect([status, body]).toEqual([201, expect.anything()]);
 };
 
@@ -264,7 +264,7 @@ test('nesting is limited, and text that is not JSON is rejected', async () => {
   expect((await list(alice, nested(8))).status).toBe(422);
   expect((await list(alice, nested(500))).status).toBe(422);
   for (const text of ['{', '', '{"kind":"\\u0000"}', '{"kind":"\\ud800"}', '{"metadata.\\u0000":1}', '{"seq":1e999}'])
-    expect([text, (await alice.ask('GET', `/v1/events?filter=${encodeURIComponent(text)}`)).status]).toEqual([text, 422]);
+    expect([text, (await alice.request('GET', `/v1/events?filter=${encodeURIComponent(text)}`)).status]).toEqual([text, 422]);
 });
 
 test('events match by fields of the memory that they made', async () => {

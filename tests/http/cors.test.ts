@@ -6,7 +6,7 @@ const OTHER = 'https://elsewhere.example';
 let pipeline: Pipeline;
 afterEach(() => pipeline.close());
 
-async function ask(origins: string[], method: string, origin?: string) {
+async function request(origins: string[], method: string, origin?: string) {
   pipeline = await startPipeline(undefined, origins);
   const headers = { ...json, ...(origin !== undefined && { origin }) };
   return fetch(`${pipeline.url}/json/x`, { method, headers, ...(method === 'POST' && { body: '{}' }) });
@@ -17,7 +17,7 @@ const corsOf = ({ headers }: Response) =>
 const exposed = 'ETag, Location, Idempotent-Replay, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id';
 
 test('the preflight of a listed origin returns the allowed methods and headers', async () => {
-  const answer = await ask([OTHER, LISTED], 'OPTIONS', LISTED);
+  const answer = await request([OTHER, LISTED], 'OPTIONS', LISTED);
   expect([answer.status, await answer.text()]).toEqual([204, '']);
   expect(corsOf(answer)).toEqual({
     vary: 'Origin',
@@ -31,7 +31,7 @@ test('the preflight of a listed origin returns the allowed methods and headers',
 });
 
 test('a listed origin may read the response and its exposed headers', async () => {
-  const answer = await ask([LISTED], 'POST', LISTED);
+  const answer = await request([LISTED], 'POST', LISTED);
   expect(answer.status).toBe(200);
   expect(corsOf(answer)).toEqual({
     vary: 'Origin',
@@ -41,7 +41,7 @@ test('a listed origin may read the response and its exposed headers', async () =
 });
 
 test('with *, the response names the origin of the request', async () => {
-  const answer = await ask(['*'], 'POST', OTHER);
+  const answer = await request(['*'], 'POST', OTHER);
   expect(corsOf(answer)).toMatchObject({ vary: 'Origin', 'access-control-allow-origin': OTHER });
 });
 
@@ -51,9 +51,9 @@ test.each([
   ['no origin where any is listed', ['*'], undefined, { vary: 'Origin' }],
   ['any origin where none is listed', [], OTHER, {}],
 ])('%s gets no CORS headers, and no preflight', async (_, origins, origin, expected) => {
-  const read = await ask(origins, 'POST', origin);
+  const read = await request(origins, 'POST', origin);
   expect([read.status, corsOf(read)]).toEqual([200, expected]);
   pipeline.close();
-  const preflight = await ask(origins, 'OPTIONS', origin);
+  const preflight = await request(origins, 'OPTIONS', origin);
   expect([preflight.status, corsOf(preflight)]).toEqual([405, expected]);
 });

@@ -43,8 +43,8 @@ test('a long page has the same form and headers as a short one', async () => {
   const daemon = await startTestDaemon();
   const alice = await newTenant(daemon.url);
   const events = Array.from({ length: 40 }, (_, i) => message(`note ${i} “é”`));
-  await alice.ask('POST', '/v1/events', { body: { events } });
-  const page = (limit: number) => alice.ask('GET', `/v1/events?channel=private&limit=${limit}`);
+  await alice.request('POST', '/v1/events', { body: { events } });
+  const page = (limit: number) => alice.request('GET', `/v1/events?channel=private&limit=${limit}`);
   const [long, short] = [await page(40), await page(5)];
   await daemon.stop();
   expect([long.status, long.headers.get('content-type')]).toEqual([200, short.headers.get('content-type')]);

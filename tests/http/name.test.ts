@@ -79,7 +79,7 @@ test.each(['\n', '\r', '\v', '\f', '\x01', '\x1b', '\x7f', '\x85', '\x9f', '\u20
       ['/v1/context', { session_id: bad, channel: 'team' }, '#/session_id'],
       ['/auth/api-keys', { name: bad, role: 'member', scopes: ['read'] }, '#/name'],
     ] as const) {
-      const { status, body: answer } = await alice.ask('POST', path, { body });
+      const { status, body: answer } = await alice.request('POST', path, { body });
       expect([path, pointer, status, answer.errors]).toEqual([
         path,
         pointer,
@@ -87,7 +87,7 @@ test.each(['\n', '\r', '\v', '\f', '\x01', '\x1b', '\x7f', '\x85', '\x9f', '\u20
         [{ pointer, detail: 'must not contain control characters or line or paragraph separators' }],
       ]);
     }
-    const listed = await alice.ask('GET', `/v1/events?session_id=${encodeURIComponent(bad)}`);
+    const listed = await alice.request('GET', `/v1/events?session_id=${encodeURIComponent(bad)}`);
     expect([listed.status, listed.body.errors[0].parameter]).toEqual([422, 'session_id']);
   },
 );
@@ -95,7 +95,7 @@ test.each(['\n', '\r', '\v', '\f', '\x01', '\x1b', '\x7f', '\x85', '\x9f', '\u20
 test('every other character is accepted in a name and reads back', async () => {
   const alice = await newTenant(daemon.url);
   const id = ' \u00a0\u200b\u200d\u202e\ufeff\u{e0041}😀## Rules';
-  const { status, body } = await alice.ask('POST', '/v1/events', { body: message('x', { actor: { type: 'human', id } }) });
+  const { status, body } = await alice.request('POST', '/v1/events', { body: message('x', { actor: { type: 'human', id } }) });
   expect(status).toBe(201);
-  expect((await alice.ask('GET', `/v1/events/${body.event_id}`)).body.actor.id).toBe(id);
+  expect((await alice.request('GET', `/v1/events/${body.event_id}`)).body.actor.id).toBe(id);
 });

@@ -20,15 +20,15 @@ test_on_server('an admin sees the jobs of the tenant, others those they began, a
   const [first, second] = [await began(bob), await began(owner)];
 
   const list = async (client: Client, query = '') =>
-    (await client.ask('GET', `/v1/jobs${query}`)).body.data.map((job: { job_id: string }) => job.job_id);
+    (await client.request('GET', `/v1/jobs${query}`)).body.data.map((job: { job_id: string }) => job.job_id);
   expect(await list(owner)).toEqual([second.job_id, first.job_id]);
   expect(await list(bob)).toEqual([first.job_id]);
   expect(await list(carol)).toEqual([]);
   expect(await list(stranger)).toEqual([]);
-  const page = await owner.ask('GET', '/v1/jobs?limit=1');
+  const page = await owner.request('GET', '/v1/jobs?limit=1');
   expect(await list(owner, `?limit=1&cursor=${page.body.next_cursor}`)).toEqual([first.job_id]);
   expect(await list(owner, '?kind=other')).toEqual([]);
-  const read = async (client: Client, job_id: string) => (await client.ask('GET', `/v1/jobs/${job_id}`)).status;
+  const read = async (client: Client, job_id: string) => (await client.request('GET', `/v1/jobs/${job_id}`)).status;
   expect(await Promise.all([read(owner, first.job_id), read(bob, first.job_id)])).toEqual([200, 200]);
   expect(await Promise.all([read(bob, second.job_id), read(carol, first.job_id), read(stranger, first.job_id)])).toEqual([
     404, 404, 404,

@@ -15,16 +15,16 @@ beforeAll(async () => {
 afterAll(() => daemon.stop());
 
 const makeKey = (by: Client, more: Record<string, unknown> = {}) =>
-  by.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'], ...more } });
+  by.request('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'], ...more } });
 const withKey = (api_key: string, path = '/v1/events?channel=team') =>
   send<any>(daemon.url, 'GET', path, { headers: { 'x-api-key': api_key } });
 
 /** Sends requests; returns how many are admitted, and the last rejection. */
-async function served(ask: () => Promise<{ status: number; body: any }>, tries: number) {
+async function served(request: () => Promise<{ status: number; body: any }>, tries: number) {
   let count = 0;
   let refusal = '';
   for (let i = 0; i < tries; i += 1) {
-    const { status, body } = await ask();
+    const { status, body } = await request();
     if (status === 200) count += 1;
     else refusal = body.detail;
   }
@@ -36,11 +36,11 @@ test('keys without a limit share the limit of their owner; the rejection names t
   const keys = [(await makeKey(alice)).body.api_key, (await makeKey(alice)).body.api_key];
   const first = await served(() => withKey(keys[0]), 6);
   const second = await served(() => withKey(keys[1]), 6);
-  const own = await served(() => alice.ask('GET', '/v1/events?channel=team'), 2);
+  const own = await served(() => alice.request('GET', '/v1/events?channel=team'), 2);
   expect(first.count + second.count + own.count).toBe(8);
   expect(second.refusal).toContain('RATE_LIMIT_MAX_REQUESTS');
   const bob = await newColleague(alice, 'bob');
-  expect((await served(() => bob.ask('GET', '/v1/events?channel=team'), 2)).count).toBe(2);
+  expect((await served(() => bob.request('GET', '/v1/events?channel=team'), 2)).count).toBe(2);
   expect((await withKey(keys[0], '/auth/me')).body.rate_limit).toEqual({ max: 8, window_ms: WINDOW_MS });
 });
 
@@ -76,6 +76,6 @@ test('a member cannot give a key its own limit, and a key loses its limit with t
   expect((await makeKey(await newColleague(alice, 'bob'), { rate_limit })).status).toBe(403);
   const ann = await newColleague(alice, 'ann', 'admin');
   const { api_key } = (await makeKey(ann, { rate_limit })).body;
-  await alice.ask('PATCH', `/auth/users/${ann.user_id}`, { body: { role: 'member' } });
+  await alice.request('PATCH', `/auth/users/${ann.user_id}`, { body: { role: 'member' } });
   expect((await withKey(api_key, '/auth/me')).body.rate_limit).toEqual({ max: 8, window_ms: WINDOW_MS });
 });

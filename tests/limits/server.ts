@@ -145,10 +145,10 @@ async function isAccepted(admit: () => Promise<void>): Promise<boolean> {
 }
 
 /** Sends `n` requests to the daemons in turn, `at_once` at a time; returns how many are admitted. */
-export async function countAdmitted(n: number, at_once: number, ask: (i: number) => Promise<boolean>): Promise<number> {
+export async function countAdmitted(n: number, at_once: number, request: (i: number) => Promise<boolean>): Promise<number> {
   let admitted = 0;
   for (let i = 0; i < n; i += at_once) {
-    const answers = await Promise.all(Array.from({ length: Math.min(at_once, n - i) }, (_, j) => ask(i + j)));
+    const answers = await Promise.all(Array.from({ length: Math.min(at_once, n - i) }, (_, j) => request(i + j)));
     admitted += answers.filter(Boolean).length;
     // as with real requests, other events are processed in between
     await nextTurn();

@@ -1,7 +1,7 @@
 import { sleep } from 'k6';
 import exec from 'k6/execution';
 import http from 'k6/http';
-import { ask, baseUrl, expectAnswer, headersOf } from './api.ts';
+import { baseUrl, expectAnswer, headersOf, request } from './api.ts';
 import { STREAM_SECONDS } from './limits.ts';
 import { type Operation, SLOTS } from './suites.ts';
 import { excerpt, marker, prose, terms, toolName } from './words.ts';
@@ -65,7 +65,7 @@ function record(turn: Turn, kind: Operation, content: Record<string, unknown>, a
     kind,
     content,
   };
-  const response = ask(kind, 'POST', '/v1/events', { token: agent.token, slot, body, key: `${mark}-${kind}` });
+  const response = request(kind, 'POST', '/v1/events', { token: agent.token, slot, body, key: `${mark}-${kind}` });
   const right = expectAnswer(
     kind,
     response,
@@ -77,7 +77,7 @@ function record(turn: Turn, kind: Operation, content: Record<string, unknown>, a
 /** The context contains the previous message and stays within its budget. */
 function context({ agent, session_id, slot, mark }: Turn, event_id: string): void {
   const body = { session_id, channel: 'team', query_text: `${mark} ${prose(1)}`, agent_id: agent.name, max_tokens: BUDGET };
-  const response = ask('context', 'POST', '/v1/context', { token: agent.token, slot, body });
+  const response = request('context', 'POST', '/v1/context', { token: agent.token, slot, body });
   expectAnswer('context', response, ({ token_used, sections }: Context) => {
     const refs = sections.flatMap(({ items }) => items.flatMap((item) => item.refs));
     return token_used <= BUDGET && refs.includes(event_id);
@@ -87,13 +87,13 @@ function context({ agent, session_id, slot, mark }: Turn, event_id: string): voi
 /** A search for a unique word finds the event that contains it. */
 function search({ agent, slot, mark }: Turn, event_id: string): void {
   const body = { query: `${mark} ${terms(2)}`, channel: 'team', limit: 10 };
-  const response = ask('search', 'POST', '/v1/search', { token: agent.token, slot, body });
+  const response = request('search', 'POST', '/v1/search', { token: agent.token, slot, body });
   expectAnswer('search', response, ({ data }: List<Recorded>) => data.some((found) => found.event_id === event_id));
 }
 
 function list({ agent, session_id, slot }: Turn): void {
   const path = `/v1/events?channel=team&session_id=${session_id}&order=desc&limit=20`;
-  const response = ask('list', 'GET', path, { token: agent.token, slot });
+  const response = request('list', 'GET', path, { token: agent.token, slot });
   expectAnswer(
     'list',
     response,
@@ -107,7 +107,7 @@ function list({ agent, session_id, slot }: Turn): void {
  */
 function follow({ agent, slot }: Turn, asked: Recorded): void {
   const path = `/v1/events?channel=team&after=${asked.seq - 1}&limit=100`;
-  const response = ask('follow', 'GET', path, { token: agent.token, slot });
+  const response = request('follow', 'GET', path, { token: agent.token, slot });
   expectAnswer('follow', response, ({ data }: List<Recorded>) => {
     const seqs = data.map((one) => one.seq);
     return seqs[0] === asked.seq && seqs.every((seq, i) => i === 0 || seq > seqs[i - 1]!);

@@ -31,7 +31,7 @@ interface Asked {
 }
 
 /** Sends a request of a turn. */
-export function ask(operation: Operation, method: 'GET' | 'POST', path: string, { token, slot, body, key }: Asked): Response {
+export function request(operation: Operation, method: 'GET' | 'POST', path: string, { token, slot, body, key }: Asked): Response {
   const response = http.request(method, baseUrl + path, body === undefined ? null : JSON.stringify(body), {
     headers: headersOf(token, key ? { 'Idempotency-Key': key } : {}),
     // A fixed name: the URL contains a seq, and each URL would become a separate series.

@@ -13,7 +13,7 @@ afterAll(() => daemon.stop());
 
 const note = (text: string) => ({ kind: 'note', text, channel: 'team' });
 const make = async (body: unknown) => {
-  const answer = await alice.ask('POST', '/v1/memories', { body });
+  const answer = await alice.request('POST', '/v1/memories', { body });
   expect([answer.status, answer.body.detail]).toEqual([201, undefined]);
   return answer.body;
 };
@@ -31,17 +31,17 @@ test.each([
     type: expect.stringContaining('validation'),
     errors: [{ pointer: expect.anything(), detail: 'must not be blank' }],
   };
-  const ask = async (method: string, path: string, body: unknown) => {
-    const answer = await alice.ask(method, path, { body });
+  const request = async (method: string, path: string, body: unknown) => {
+    const answer = await alice.request(method, path, { body });
     expect([answer.status, answer.body]).toEqual([422, expect.objectContaining(refused)]);
   };
-  for (const kind of ['fact', 'note', 'rule', 'decision']) await ask('POST', '/v1/memories', { kind, text, channel: 'team' });
-  await ask('POST', '/v1/memories', { kind: 'handoff', channel: 'team', body: { to_agent: 'a', problem: text } });
-  await ask('POST', '/v1/events', { ...message(''), kind: 'decision', content: { decision: text } });
-  await ask('POST', '/v1/events', { ...message(''), kind: 'task_update', content: { title: text, status: 'open' } });
+  for (const kind of ['fact', 'note', 'rule', 'decision']) await request('POST', '/v1/memories', { kind, text, channel: 'team' });
+  await request('POST', '/v1/memories', { kind: 'handoff', channel: 'team', body: { to_agent: 'a', problem: text } });
+  await request('POST', '/v1/events', { ...message(''), kind: 'decision', content: { decision: text } });
+  await request('POST', '/v1/events', { ...message(''), kind: 'task_update', content: { title: text, status: 'open' } });
   const { memory_id } = await make(note('seen'));
-  await ask('PATCH', `/v1/memories/${memory_id}`, { text });
-  await ask('POST', '/v1/edits', { target: memory_id, op: 'amend', patch: { text }, reason: 'r' });
+  await request('PATCH', `/v1/memories/${memory_id}`, { text });
+  await request('POST', '/v1/edits', { target: memory_id, op: 'amend', patch: { text }, reason: 'r' });
 });
 
 test('a memory of a single emoji, accent or letter is accepted', async () => {

@@ -15,22 +15,22 @@ beforeEach(async () => {
 afterAll(() => daemon.stop());
 
 const fact = (text: string, more: Record<string, unknown> = {}) => ({ kind: 'fact', text, channel: 'team', ...more });
-const ask = (body: unknown, by = alice, headers?: Record<string, string>) =>
-  by.ask('POST', '/v1/memories', { body, ...(headers && { headers }) });
+const request = (body: unknown, by = alice, headers?: Record<string, string>) =>
+  by.request('POST', '/v1/memories', { body, ...(headers && { headers }) });
 const make = async (body: unknown, by = alice) => {
-  const answer = await ask(body, by);
+  const answer = await request(body, by);
   expect([answer.status, answer.body.errors ?? answer.body.detail]).toEqual([201, undefined]);
   return answer.body;
 };
-const read = async (id: string, query = '') => (await alice.ask('GET', `/v1/memories/${id}${query}`)).body;
-const list = async (query = '') => (await alice.ask('GET', `/v1/memories${query}`)).body.data;
+const read = async (id: string, query = '') => (await alice.request('GET', `/v1/memories/${id}${query}`)).body;
+const list = async (query = '') => (await alice.request('GET', `/v1/memories${query}`)).body.data;
 
 test('a hundred concurrent equal writes create one memory with all their refs', async () => {
-  const said = await alice.ask('POST', '/v1/events', {
+  const said = await alice.request('POST', '/v1/events', {
     body: { events: Array.from({ length: 100 }, (_, i) => message(`m${i}`)) },
   });
   const ids: string[] = said.body.data.map((e: any) => e.event_id);
-  const answers = await Promise.all(ids.map((id) => ask(fact('The limit is 65K', { refs: [id] }))));
+  const answers = await Promise.all(ids.map((id) => request(fact('The limit is 65K', { refs: [id] }))));
   expect(new Set(answers.map(({ status, body }) => `${status} ${body.memory_id}`)).size).toBe(1);
   const [only, ...others] = await list();
   expect([others, only.version, only.ref_count, only.grounded]).toEqual([[], 100, 100, true]);
@@ -46,7 +46,7 @@ test('equal texts in one batch create one memory, which the response names for e
 
 test('If-None-Match: * returns 412 if the memory exists, also for concurrent writes', async () => {
   const onlyNew = (body: unknown, key?: string) =>
-    ask(body, alice, { 'if-none-match': '*', ...(key && { 'idempotency-key': key }) });
+    request(body, alice, { 'if-none-match': '*', ...(key && { 'idempotency-key': key }) });
   const answers = await Promise.all(Array.from({ length: 20 }, () => onlyNew(fact('new'))));
   expect(answers.map(({ status }) => status).sort()).toEqual([201, ...Array.from({ length: 19 }, () => 412)]);
   const [only, ...others] = await list();
@@ -80,7 +80,7 @@ test('a memory is not grounded by its own event and passages', async () => {
   const { memory_id, event_id } = await make(fact('floating'));
   const again = await make(fact('floating', { refs: [event_id, `chk_${event_id.slice(4)}_0`, memory_id] }));
   expect([again.memory_id, again.ref_count, again.grounded]).toEqual([memory_id, 0, false]);
-  const changed = await alice.ask('PATCH', `/v1/memories/${memory_id}`, { body: { refs: [event_id] } });
+  const changed = await alice.request('PATCH', `/v1/memories/${memory_id}`, { body: { refs: [event_id] } });
   expect([changed.body.ref_count, changed.body.grounded]).toEqual([0, false]);
   const other = await make(fact('rests', { refs: [memory_id] }));
   expect([other.grounded, other.refs]).toEqual([false, [memory_id]]);
@@ -89,10 +89,10 @@ test('a memory is not grounded by its own event and passages', async () => {
 });
 
 test('a change keeps the sources of a memory unless it sets refs', async () => {
-  const [a, b] = (await alice.ask('POST', '/v1/events', { body: { events: [message('a'), message('b')] } })).body.data;
+  const [a, b] = (await alice.request('POST', '/v1/events', { body: { events: [message('a'), message('b')] } })).body.data;
   const { memory_id } = await make(fact('x', { refs: [a.event_id] }));
   await make(fact('x', { refs: [b.event_id] }));
-  const patch = async (body: unknown) => (await alice.ask('PATCH', `/v1/memories/${memory_id}`, { body })).body.refs;
+  const patch = async (body: unknown) => (await alice.request('PATCH', `/v1/memories/${memory_id}`, { body })).body.refs;
   expect(await patch({ text: 'y' })).toEqual([b.event_id, a.event_id]);
   expect(await patch({ refs: [a.event_id] })).toEqual([a.event_id]);
   expect((await read(memory_id, '?as_of_seq=4')).refs).toEqual([b.event_id, a.event_id]);
@@ -100,28 +100,28 @@ test('a change keeps the sources of a memory unless it sets refs', async () => {
 
 test('an Idempotency-Key replays a create, a batch, a change and a deletion', async () => {
   const keyed = (key: string) => ({ 'idempotency-key': key });
-  const first = await ask(fact('once'), alice, keyed('k1'));
-  const again = await ask(fact('once'), alice, keyed('k1'));
+  const first = await request(fact('once'), alice, keyed('k1'));
+  const again = await request(fact('once'), alice, keyed('k1'));
   expect([again.status, again.headers.get('idempotent-replay'), again.body]).toEqual([201, 'true', first.body]);
-  expect((await ask(fact('other'), alice, keyed('k1'))).status).toBe(409);
+  expect((await request(fact('other'), alice, keyed('k1'))).status).toBe(409);
   const batch = { memories: [fact('b1'), fact('b2'), fact('b1')] };
-  const [one, two] = [await ask(batch, alice, keyed('k2')), await ask(batch, alice, keyed('k2'))];
+  const [one, two] = [await request(batch, alice, keyed('k2')), await request(batch, alice, keyed('k2'))];
   expect(two.body.data.map((m: any) => m.memory_id)).toEqual(one.body.data.map((m: any) => m.memory_id));
   const at = `/v1/memories/${first.body.memory_id}`;
   for (const [method, key, body, version] of [
     ['PATCH', 'k3', { text: 'twice' }, 2],
     ['DELETE', 'k4', undefined, 3],
   ] as const) {
-    const send = () => alice.ask(method, at, { body, headers: { ...keyed(key), 'if-match': `"${version - 1}"` } });
+    const send = () => alice.request(method, at, { body, headers: { ...keyed(key), 'if-match': `"${version - 1}"` } });
     const [done, replay] = [await send(), await send()];
     expect([replay.status, replay.headers.get('idempotent-replay')]).toEqual([done.status, 'true']);
   }
-  expect((await alice.ask('GET', `${at}/versions`)).body.data).toHaveLength(3);
+  expect((await alice.request('GET', `${at}/versions`)).body.data).toHaveLength(3);
 });
 
 test('POST …/supersede is atomic; the second of two concurrent ones returns 409', async () => {
   const old = await make(fact('the limit is 32K'));
-  const replace = (text: string) => alice.ask('POST', `/v1/memories/${old.memory_id}/supersede`, { body: fact(text) });
+  const replace = (text: string) => alice.request('POST', `/v1/memories/${old.memory_id}/supersede`, { body: fact(text) });
   const answers = await Promise.all([replace('65K'), replace('64K')]);
   expect(answers.map(({ status }) => status).sort()).toEqual([201, 409]);
   const { body } = answers.find(({ status }) => status === 201)!;
@@ -129,7 +129,7 @@ test('POST …/supersede is atomic; the second of two concurrent ones returns 40
   expect(await read(body.memory_id)).toEqual(body);
   expect(await read(old.memory_id)).toMatchObject({ status: 'superseded', superseded_by: body.memory_id, version: 2 });
   expect((await list()).map((m: any) => m.memory_id)).toEqual([body.memory_id]);
-  const found = await alice.ask('POST', '/v1/search', { body: { query: '32K limit' } });
+  const found = await alice.request('POST', '/v1/search', { body: { query: '32K limit' } });
   expect(found.body.data.map((hit: any) => hit.event_id)).not.toContain(old.event_id);
 });
 
@@ -151,7 +151,7 @@ test('superseded_by names the right successor in a batch and under concurrency',
   expect([data[3].supersedes, (await read(data[0].memory_id)).supersedes]).toEqual([first.memory_id, undefined]);
   const many = (await make({ memories: Array.from({ length: 30 }, (_, i) => fact(`old ${i}`)) })).data;
   const made = await Promise.all(
-    many.map(({ memory_id }: any, i: number) => ask([fact(`new ${i}`, { supersedes: memory_id }), fact(`note ${i}`)][i % 2])),
+    many.map(({ memory_id }: any, i: number) => request([fact(`new ${i}`, { supersedes: memory_id }), fact(`note ${i}`)][i % 2])),
   );
   const named = await Promise.all(many.map(({ memory_id }: any) => read(memory_id)));
   expect(named.map((m) => m.superseded_by)).toEqual(made.map(({ body }, i) => (i % 2 ? undefined : body.memory_id)));
@@ -173,9 +173,9 @@ test('an import with a cycle of supersessions is rejected, also if a memory of i
 test('POST …/supersede with an If-Match of an old version returns 412', async () => {
   const old = await make(fact('v1'));
   const at = `/v1/memories/${old.memory_id}`;
-  await alice.ask('PATCH', at, { body: { tags: ['t'] } });
+  await alice.request('PATCH', at, { body: { tags: ['t'] } });
   const replace = (version: number) =>
-    alice.ask('POST', `${at}/supersede`, {
+    alice.request('POST', `${at}/supersede`, {
       body: fact('v2'),
       headers: { 'if-match': `"${version}"`, 'idempotency-key': `k${version}` },
     });
@@ -189,7 +189,8 @@ test('POST …/supersede with an If-Match of an old version returns 412', async 
 test('a successor must not have a narrower audience; only a rule supersedes a rule', async () => {
   const old = await make(fact('open', { channel: 'public' }));
   const rule = await make({ kind: 'rule', text: 'Be kind', channel: 'team' });
-  const replace = async (id: string, body: unknown) => (await alice.ask('POST', `/v1/memories/${id}/supersede`, { body })).status;
+  const replace = async (id: string, body: unknown) =>
+    (await alice.request('POST', `/v1/memories/${id}/supersede`, { body })).status;
   expect(await replace(old.memory_id, fact('closed', { channel: 'team' }))).toBe(409);
   expect(await replace(old.memory_id, fact('closed', { channel: 'public', sensitivity: 'high' }))).toBe(409);
   expect(await replace(rule.memory_id, fact('no rule'))).toBe(409);
@@ -199,14 +200,15 @@ test('a successor must not have a narrower audience; only a rule supersedes a ru
     kind: 'decision',
     content: { decision: 'No rule', supersedes: rule.memory_id },
   };
-  expect((await alice.ask('POST', '/v1/events', { body: decision })).status).toBe(409);
+  expect((await alice.request('POST', '/v1/events', { body: decision })).status).toBe(409);
   expect([(await read(old.memory_id)).status, (await read(rule.memory_id)).status]).toEqual(['active', 'active']);
 });
 
 test('a recorded decision is a memory that can be read and superseded', async () => {
   const content = { decision: 'Use files', rationale: ['atomic'], scope: 'project', further: 1 };
-  const event = (await alice.ask('POST', '/v1/events', { body: { ...message(''), kind: 'decision', content, project_id: 'p1' } }))
-    .body;
+  const event = (
+    await alice.request('POST', '/v1/events', { body: { ...message(''), kind: 'decision', content, project_id: 'p1' } })
+  ).body;
   const d1 = await read(event.memory_id);
   expect(d1).toMatchObject({
     kind: 'decision',
@@ -226,9 +228,9 @@ test('a recorded decision is a memory that can be read and superseded', async ()
   });
   expect([d2.supersedes, (await read(d1.memory_id)).superseded_by]).toEqual([d1.memory_id, d2.memory_id]);
   const d3 = { ...message(''), kind: 'decision', content: { decision: 'Use both', supersedes: d2.memory_id } };
-  const third = await read((await alice.ask('POST', '/v1/events', { body: d3 })).body.memory_id);
+  const third = await read((await alice.request('POST', '/v1/events', { body: d3 })).body.memory_id);
   expect([third.supersedes, third.refs.toSorted()]).toEqual([d2.memory_id, [third.event_id, d2.memory_id].toSorted()]);
-  const history = (await alice.ask('GET', `/v1/memories/${d2.memory_id}/history`)).body.data;
+  const history = (await alice.request('GET', `/v1/memories/${d2.memory_id}/history`)).body.data;
   expect(history.map((m: any) => [m.text, m.status])).toEqual([
     ['Use files', 'superseded'],
     ['Use PostgreSQL', 'superseded'],
@@ -239,27 +241,29 @@ test('a recorded decision is a memory that can be read and superseded', async ()
 test('a long chain is read in one request from any of its members', async () => {
   let last = await make(fact('v0'));
   for (let i = 1; i < 90; i += 1)
-    last = (await alice.ask('POST', `/v1/memories/${last.memory_id}/supersede`, { body: fact(`v${i}`) })).body;
-  const whole = (await alice.ask('GET', `/v1/memories/${last.supersedes}/history?limit=1000`)).body;
+    last = (await alice.request('POST', `/v1/memories/${last.memory_id}/supersede`, { body: fact(`v${i}`) })).body;
+  const whole = (await alice.request('GET', `/v1/memories/${last.supersedes}/history?limit=1000`)).body;
   expect(whole.data.map((m: any) => m.text)).toEqual(Array.from({ length: 90 }, (_, i) => `v${i}`));
   expect(whole.next_cursor).toBeNull();
-  const page = (await alice.ask('GET', `/v1/memories/${last.memory_id}/history?limit=40`)).body;
-  const rest = (await alice.ask('GET', `/v1/memories/${last.memory_id}/history?limit=50&cursor=${page.next_cursor}`)).body;
+  const page = (await alice.request('GET', `/v1/memories/${last.memory_id}/history?limit=40`)).body;
+  const rest = (await alice.request('GET', `/v1/memories/${last.memory_id}/history?limit=50&cursor=${page.next_cursor}`)).body;
   expect([page.data.length, rest.data.length, rest.data.at(-1).text, rest.next_cursor]).toEqual([40, 50, 'v89', null]);
 }, 120_000);
 
 test('one_doing_per_agent rejects a second task in progress until the first one ends', async () => {
-  const change = (settings: unknown) => alice.ask('PATCH', '/v1/tenant', { body: { settings } });
+  const change = (settings: unknown) => alice.request('PATCH', '/v1/tenant', { body: { settings } });
   const task = (text: string, status: string) => ({ kind: 'task', text, body: { status }, channel: 'team', agent_id: 'planner' });
   const [a, b] = [await make(task('a', 'doing')), await make(task('b', 'doing'))];
-  await Promise.all([a, b].map((m) => alice.ask('PATCH', `/v1/memories/${m.memory_id}`, { body: { body: { status: 'open' } } })));
+  await Promise.all(
+    [a, b].map((m) => alice.request('PATCH', `/v1/memories/${m.memory_id}`, { body: { body: { status: 'open' } } })),
+  );
   expect((await change({ one_doing_per_agent: true })).body.settings).toEqual({ one_doing_per_agent: true });
-  const move = (id: string, status: string) => alice.ask('PATCH', `/v1/memories/${id}`, { body: { body: { status } } });
+  const move = (id: string, status: string) => alice.request('PATCH', `/v1/memories/${id}`, { body: { body: { status } } });
   expect((await move(a.memory_id, 'doing')).status).toBe(200);
   const refused = [
     await move(b.memory_id, 'doing'),
-    await ask(task('c', 'doing')),
-    await alice.ask('POST', '/v1/events', {
+    await request(task('c', 'doing')),
+    await alice.request('POST', '/v1/events', {
       body: {
         ...message(''),
         channel: 'team',
@@ -272,21 +276,21 @@ test('one_doing_per_agent rejects a second task in progress until the first one 
   expect(refused.map(({ status, body }) => [status, body.detail])).toEqual(
     refused.map(() => [409, 'The agent already has a task in progress.']),
   );
-  expect((await ask({ ...task('c', 'doing'), agent_id: 'other' })).status).toBe(201);
-  const swapped = await ask({ memories: [task('b', 'doing'), task('a', 'done')] });
+  expect((await request({ ...task('c', 'doing'), agent_id: 'other' })).status).toBe(201);
+  const swapped = await request({ memories: [task('b', 'doing'), task('a', 'done')] });
   expect([swapped.status, swapped.body.data?.map((m: any) => m.body.status)]).toEqual([201, ['doing', 'done']]);
   expect([(await read(a.memory_id)).body.status, (await read(b.memory_id)).body.status]).toEqual(['done', 'doing']);
-  await alice.ask('DELETE', `/v1/memories/${b.memory_id}`);
-  expect((await ask(task('d', 'doing'))).status).toBe(201);
+  await alice.request('DELETE', `/v1/memories/${b.memory_id}`);
+  expect((await request(task('d', 'doing'))).status).toBe(201);
 });
 
 test('a task is updated by its name, by an event or as a memory', async () => {
   const task = { kind: 'task', text: 'Write it', channel: 'private', body: { details: 'soon' }, pinned: true };
   const made = await make(task);
   const update = { ...message(''), kind: 'task_update', content: { title: 'Write it', status: 'doing' } };
-  expect((await alice.ask('POST', '/v1/events', { body: update })).body.memory_id).toBe(made.memory_id);
+  expect((await alice.request('POST', '/v1/events', { body: update })).body.memory_id).toBe(made.memory_id);
   expect(await read(made.memory_id)).toMatchObject({ version: 2, body: { status: 'doing' }, pinned: true });
   expect(await make({ ...task, body: { status: 'done' } })).toMatchObject({ memory_id: made.memory_id, version: 3 });
-  const versions = (await alice.ask('GET', `/v1/memories/${made.memory_id}/versions`)).body.data;
+  const versions = (await alice.request('GET', `/v1/memories/${made.memory_id}/versions`)).body.data;
   expect(versions.map((v: any) => v.body.status)).toEqual(['open', 'doing', 'done']);
 });

@@ -67,7 +67,7 @@ function named(world: World, given: Ref[]): string[] {
 }
 
 async function create(world: World, key: string, path: string, body: Record<string, unknown>): Promise<void> {
-  const answer = await world.owner.ask('POST', path, { body: { channel: 'team', ...body } });
+  const answer = await world.owner.request('POST', path, { body: { channel: 'team', ...body } });
   // a cited item may have been erased, and a superseded memory may be gone
   if (answer.status !== 201) return expect([404, 409, 410]).toContain(answer.status);
   const { memory_id, event_id } = answer.body;
@@ -77,7 +77,7 @@ async function create(world: World, key: string, path: string, body: Record<stri
 async function change(world: World, key: string, method: string, body?: Record<string, unknown>): Promise<void> {
   const memory = newest(world, key);
   if (!memory) return;
-  const { status } = await world.owner.ask(method, `/v1/memories/${memory.memory_id}`, body && { body });
+  const { status } = await world.owner.request(method, `/v1/memories/${memory.memory_id}`, body && { body });
   expect([200, 204, 404, 409, 410]).toContain(status);
 }
 
@@ -103,7 +103,7 @@ async function apply(world: World, given: Step): Promise<void> {
       return change(world, keyOf(given), 'DELETE');
     case 'retract': {
       const body = { target: world.sources[given.source]!.event_id, op: 'retract', reason: 'wrong', auto_approve: true };
-      const { status } = await world.owner.ask('POST', '/v1/edits', { body });
+      const { status } = await world.owner.request('POST', '/v1/edits', { body });
       return expect([201, 404, 409]).toContain(status);
     }
     case 'erase':
@@ -113,7 +113,7 @@ async function apply(world: World, given: Step): Promise<void> {
 
 /** Checks that the dry run and the erasure report the number of memories that are gone afterwards. */
 async function eraseAsPredicted({ owner }: World, session_id: string): Promise<void> {
-  const asked = await owner.ask('POST', '/v1/erasures', { body: { session_id, dry_run: true } });
+  const asked = await owner.request('POST', '/v1/erasures', { body: { session_id, dry_run: true } });
   const found = asked.status === 200 ? asked.body : (await waitForJob(owner, asked.body.job_id)).result;
   const before = await everyMemory(owner);
   const { result } = await erase(owner, { session_id });
@@ -132,28 +132,28 @@ interface View {
 }
 
 const everyMemory = async (owner: Client): Promise<View[]> =>
-  (await owner.ask('GET', '/v1/memories?channel=team&status=any&limit=1000')).body.data;
+  (await owner.request('GET', '/v1/memories?channel=team&status=any&limit=1000')).body.data;
 
 const stateOf = ({ grounded, refs }: { grounded?: boolean; refs: string[] }) => ({ grounded, refs: refs.toSorted() });
 
 /** Checks that all responses agree on each active memory, and returns their common state. */
 async function commonState(owner: Client): Promise<Record<string, unknown>> {
   const listed = (await everyMemory(owner)).filter(({ status }) => status === 'active');
-  const search = await owner.ask('POST', '/v1/search', { body: { query: QUERY, channel: 'team', limit: 200 } });
+  const search = await owner.request('POST', '/v1/search', { body: { query: QUERY, channel: 'team', limit: 200 } });
   const hits = new Map<string, View & { event_id: string }>(search.body.data.map((hit: View) => [hit.memory_id, hit]));
   const bundle = await contextOf(owner, { session_id: 'asks', channel: 'team', query_text: QUERY });
   const items = new Map(bundle.sections.flatMap((section) => section.items).map((item) => [item.memory_id, item]));
   const leftOut = (reason: string) => bundle.omissions.find((omission) => omission.reason === reason)?.candidates ?? [];
   const states: Record<string, unknown> = {};
   for (const { memory_id, ...of } of listed) {
-    const { body: one } = await owner.ask('GET', `/v1/memories/${memory_id}`);
-    const versions = await owner.ask('GET', `/v1/memories/${memory_id}/versions?limit=1000`);
+    const { body: one } = await owner.request('GET', `/v1/memories/${memory_id}`);
+    const versions = await owner.request('GET', `/v1/memories/${memory_id}/versions?limit=1000`);
     const { event_id, ...hit } = hits.get(memory_id)!;
     const state = { memory_id, ...stateOf(of) };
     expect({ memory_id, ...stateOf(one as View) }).toEqual(state);
     // a version shows its grounding as of its seq; the memories that it cites may have been grounded since
     const version = versions.body.data.at(-1);
-    const then = (await owner.ask<View>('GET', `/v1/memories/${memory_id}?as_of_seq=${version.seq}`)).body;
+    const then = (await owner.request<View>('GET', `/v1/memories/${memory_id}?as_of_seq=${version.seq}`)).body;
     expect({ memory_id, ...stateOf(version) }).toEqual({ memory_id, ...stateOf(then) });
     expect(stateOf(version).refs).toEqual(state.refs);
     // a hit also cites its own event
@@ -186,7 +186,7 @@ test(`list, GET, versions, search, context, an erasure's dry run and an import a
       const said = Array.from({ length: SOURCES }, (_, i) =>
         message(`Minutes of meeting ${i}`, { session_id: `source-${i}`, channel: 'team' }),
       );
-      const { body } = await owner.ask('POST', '/v1/events', { body: { events: said } });
+      const { body } = await owner.request('POST', '/v1/events', { body: { events: said } });
       const world: World = { owner, sources: body.data, made: new Map(), words: 0 };
       for (const one of steps) await apply(world, one);
       const states = await commonState(owner);
@@ -199,16 +199,16 @@ test(`list, GET, versions, search, context, an erasure's dry run and an import a
   expect(new Set(seen)).toEqual(new Set([true, false]));
 }, 300_000);
 
-const ask = (owner: Client, body: Record<string, unknown>) =>
-  owner.ask('POST', '/v1/memories', { body: { channel: 'team', kind: 'summary', ...body } });
+const request = (owner: Client, body: Record<string, unknown>) =>
+  owner.request('POST', '/v1/memories', { body: { channel: 'team', kind: 'summary', ...body } });
 const record = async (owner: Client, text: string, more = {}) =>
-  (await owner.ask('POST', '/v1/events', { body: message(text, { channel: 'team', ...more }) })).body;
+  (await owner.request('POST', '/v1/events', { body: message(text, { channel: 'team', ...more }) })).body;
 
 test('a claim stays grounded if it is repeated without refs', async () => {
   const owner = await newTenant(daemon.url);
   const { event_id } = await record(owner, 'Minutes of the meeting');
-  const { body: first } = await ask(owner, { text: TEXTS[0], refs: [event_id] });
-  const { body: second } = await ask(owner, { text: TEXTS[0] });
+  const { body: first } = await request(owner, { text: TEXTS[0], refs: [event_id] });
+  const { body: second } = await request(owner, { text: TEXTS[0] });
   expect(second).toMatchObject({ memory_id: first.memory_id, version: 2, grounded: true, refs: [event_id] });
   expect(await commonState(owner)).toEqual({
     [first.memory_id]: { memory_id: first.memory_id, grounded: true, refs: [event_id] },
@@ -218,29 +218,29 @@ test('a claim stays grounded if it is repeated without refs', async () => {
 test('a claim is ungrounded while its only source is retracted, also indirectly', async () => {
   const owner = await newTenant(daemon.url);
   const { event_id } = await record(owner, 'Minutes of the meeting');
-  const { body: first } = await ask(owner, { text: TEXTS[0], refs: [event_id] });
-  const { body: second } = await ask(owner, { text: TEXTS[1], refs: [first.memory_id] });
+  const { body: first } = await request(owner, { text: TEXTS[0], refs: [event_id] });
+  const { body: second } = await request(owner, { text: TEXTS[1], refs: [first.memory_id] });
   const grounded = async () => Object.values(await commonState(owner)).map((state) => (state as View).grounded);
   expect([first.grounded, second.grounded, await grounded()]).toEqual([true, true, [true, true]]);
   const body = { target: event_id, op: 'retract', reason: 'wrong', auto_approve: true };
-  const { edit_id } = (await owner.ask('POST', '/v1/edits', { body })).body;
+  const { edit_id } = (await owner.request('POST', '/v1/edits', { body })).body;
   expect(await grounded()).toEqual([false, false]);
-  expect((await owner.ask('POST', `/v1/edits/${edit_id}/revert`)).status).toBe(200);
+  expect((await owner.request('POST', `/v1/edits/${edit_id}/revert`)).status).toBe(200);
   expect(await grounded()).toEqual([true, true]);
 });
 
 test('as_of and as_of_seq return the sources that a memory had then', async () => {
   const owner = await newTenant(daemon.url);
   const { event_id } = await record(owner, 'Minutes of the meeting');
-  const { body: first } = await ask(owner, { text: TEXTS[0] });
+  const { body: first } = await request(owner, { text: TEXTS[0] });
   // responses truncate times to milliseconds
   const as_of = new Date(Date.parse(first.updated_at) + 1).toISOString();
   await sleep(10);
-  const { body: later } = await ask(owner, { text: TEXTS[0], refs: [event_id] });
+  const { body: later } = await request(owner, { text: TEXTS[0], refs: [event_id] });
   const then = { as_of_seq: first.seq, as_of };
   for (const [name, value] of Object.entries(then)) {
-    const { body: one } = await owner.ask('GET', `/v1/memories/${first.memory_id}?${name}=${encodeURIComponent(value)}`);
-    const search = await owner.ask('POST', '/v1/search', { body: { query: QUERY, channel: 'team', [name]: value } });
+    const { body: one } = await owner.request('GET', `/v1/memories/${first.memory_id}?${name}=${encodeURIComponent(value)}`);
+    const search = await owner.request('POST', '/v1/search', { body: { query: QUERY, channel: 'team', [name]: value } });
     const hit = search.body.data.find((one: any) => one.memory_id === first.memory_id);
     const bundle = await contextOf(owner, { session_id: 'asks', channel: 'team', query_text: QUERY, [name]: value });
     expect([name, one.grounded, one.refs, hit.grounded, hit.refs, bundle.omissions.map(({ reason }) => reason)]).toEqual([
@@ -258,10 +258,10 @@ test('as_of and as_of_seq return the sources that a memory had then', async () =
 test('GET and search return the same trust and origin after another actor repeats the memory', async () => {
   const owner = await newTenant(daemon.url);
   const said = { text: TEXTS[0], kind: 'fact', refs: [] };
-  const { body: first } = await ask(owner, { ...said, body: { subject: 'crane', unit: 't', value: 40 } });
-  await ask(owner, { ...said, actor: { type: 'tool', id: 'scale' } });
-  const { body: one } = await owner.ask('GET', `/v1/memories/${first.memory_id}`);
-  const search = await owner.ask('POST', '/v1/search', { body: { query: QUERY, channel: 'team' } });
+  const { body: first } = await request(owner, { ...said, body: { subject: 'crane', unit: 't', value: 40 } });
+  await request(owner, { ...said, actor: { type: 'tool', id: 'scale' } });
+  const { body: one } = await owner.request('GET', `/v1/memories/${first.memory_id}`);
+  const search = await owner.request('POST', '/v1/search', { body: { query: QUERY, channel: 'team' } });
   const { trust, origin } = search.body.data.find((hit: any) => hit.memory_id === first.memory_id);
   expect([one.trust, one.origin]).toEqual([trust, origin]);
   expect([one.trust, one.version]).toEqual(['approved', 2]);
@@ -271,7 +271,7 @@ test('a ref to a passage of an erased event passes the consistency check', async
   const owner = await newTenant(daemon.url);
   const { chunk_ids } = await record(owner, 'Minutes of the meeting', { session_id: 'gone' });
   const { event_id } = await record(owner, 'Other minutes');
-  await ask(owner, { text: TEXTS[0], refs: [chunk_ids[0], event_id] });
+  await request(owner, { text: TEXTS[0], refs: [chunk_ids[0], event_id] });
   await erase(owner, { session_id: 'gone' });
   expect(await failedChecks(owner)).toEqual([]);
 });

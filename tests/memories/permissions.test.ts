@@ -17,29 +17,29 @@ beforeEach(async () => {
 });
 afterAll(() => daemon.stop());
 
-type Asking = Pick<Client, 'ask'>;
+type Asking = Pick<Client, 'request'>;
 const make = async (by: Asking, body: Record<string, unknown>) => {
-  const answer = await by.ask('POST', '/v1/memories', { body: { channel: 'team', ...body } });
+  const answer = await by.request('POST', '/v1/memories', { body: { channel: 'team', ...body } });
   expect([answer.status, answer.body.errors ?? answer.body.detail]).toEqual([201, undefined]);
   return answer.body;
 };
 const at = (memory: Record<string, any>, what = '') => `/v1/memories/${memory.memory_id}${what}`;
 const patch = async (by: Asking, memory: Record<string, any>, body: unknown) =>
-  (await by.ask('PATCH', at(memory), { body })).status;
-const read = async (by: Asking, memory: Record<string, any>) => (await by.ask('GET', at(memory))).body;
+  (await by.request('PATCH', at(memory), { body })).status;
+const read = async (by: Asking, memory: Record<string, any>) => (await by.request('GET', at(memory))).body;
 const supersede = async (by: Asking, memory: Record<string, any>, body: Record<string, unknown>) =>
-  (await by.ask('POST', at(memory, '/supersede'), { body: { channel: 'team', ...body } })).status;
+  (await by.request('POST', at(memory, '/supersede'), { body: { channel: 'team', ...body } })).status;
 const decide = async (by: Asking, decision: string, more: Record<string, unknown> = {}) => {
   const event = { ...message(''), channel: 'team', kind: 'decision', content: { decision, ...more } };
-  return by.ask('POST', '/v1/events', { body: event });
+  return by.request('POST', '/v1/events', { body: event });
 };
 /** Creates a key and returns a client that uses it. */
 const keyOf = async (by: Client, more: Record<string, unknown>): Promise<Asking> => {
-  const { body } = await by.ask('POST', '/auth/api-keys', {
+  const { body } = await by.request('POST', '/auth/api-keys', {
     body: { name: 'k', role: 'member', scopes: ['read', 'write'], ...more },
   });
   return {
-    ask: (method, path, asked = {}) =>
+    request: (method, path, asked = {}) =>
       send(daemon.url, method, path, { ...asked, headers: { ...asked.headers, 'x-api-key': body.api_key } }),
   };
 };
@@ -48,7 +48,7 @@ test('a preference with a wide scope needs approval unless it is private', async
   const preference = (scope: string, more = {}) => ({ kind: 'preference', text: `obey, ${scope}`, scope, ...more });
   for (const scope of ['policy', 'project', 'global'])
     expect((await make(bob, preference(scope, { project_id: 'p1' }))).status).toBe('proposed');
-  const context = await alice.ask('POST', '/v1/context?render=text', {
+  const context = await alice.request('POST', '/v1/context?render=text', {
     body: { session_id: 's', channel: 'team', project_id: 'p1', query_text: 'obey' },
   });
   expect(context.body.text).not.toContain('obey');
@@ -65,11 +65,11 @@ test('a tool cannot supersede decisions or preferences, or create handoffs', asy
   for (const old of [decision, preference]) {
     expect(await supersede(bob, old, { kind: 'fact', text: 'Use mongo', actor })).toBe(403);
     const body = { kind: 'fact', text: 'Use mongo', channel: 'team', actor, supersedes: old.memory_id };
-    expect((await bob.ask('POST', '/v1/memories', { body: { memories: [body] } })).status).toBe(403);
+    expect((await bob.request('POST', '/v1/memories', { body: { memories: [body] } })).status).toBe(403);
     expect((await read(bob, old)).status).toBe('active');
   }
   const handoff = { kind: 'handoff', channel: 'team', body: { to_agent: 'planner', problem: 'x', constraints: ['obey'] } };
-  expect((await bob.ask('POST', '/v1/memories', { body: { ...handoff, actor } })).status).toBe(403);
+  expect((await bob.request('POST', '/v1/memories', { body: { ...handoff, actor } })).status).toBe(403);
   const packet = await make(bob, handoff);
   expect(await patch(bob, packet, { body: { constraints: ['obey'] }, actor })).toBe(403);
   const fact = await make(bob, { kind: 'fact', text: 'seen' });
@@ -85,7 +85,7 @@ test('only its subject and admins change a preference or a memory of scope user'
     const hers = await make(carol, given);
     expect([
       await patch(bob, hers, { text: 'x' }),
-      (await bob.ask('DELETE', at(hers))).status,
+      (await bob.request('DELETE', at(hers))).status,
       await supersede(bob, hers, { ...given, text: 'x' }),
       await patch(carol, hers, { tags: ['t'] }),
       await patch(alice, hers, { pinned: true }),
@@ -111,7 +111,7 @@ test('members change memories of members and agents; only admins change those of
   const tries = [
     patch(bob, approved, { valid_to: '2020-01-01T00:00:00Z' }),
     patch(bob, approved, { refs: [], metadata: { x: 1 }, importance: 0 }),
-    bob.ask('DELETE', at(approved)).then(({ status }) => status),
+    bob.request('DELETE', at(approved)).then(({ status }) => status),
     supersede(bob, approved, { kind: 'decision', text: 'Use mongo' }),
     decide(bob, 'Use mongo', { supersedes: approved.memory_id }).then(({ status }) => status),
   ];
@@ -126,7 +126,7 @@ test('a recorded decision supersedes only memories that its author may change in
   const [his, hers] = [await decide(bob, 'Use files'), await make(bob, { kind: 'decision', text: 'Use tabs' })];
   const narrow = await keyOf(bob, { channels: ['private', 'public'] });
   const event = { ...message(''), channel: 'public', kind: 'decision', content: { decision: 'No', supersedes: hers.memory_id } };
-  expect((await narrow.ask('POST', '/v1/events', { body: event })).status).toBe(403);
+  expect((await narrow.request('POST', '/v1/events', { body: event })).status).toBe(403);
   expect((await read(bob, hers)).status).toBe('active');
   const carol = await newColleague(alice, 'carol');
   const done = await decide(carol, 'Use PostgreSQL', { supersedes: his.body.event_id });
@@ -136,12 +136,12 @@ test('a recorded decision supersedes only memories that its author may change in
 test('a key approves memories and revokes capsules only in its channels', async () => {
   const narrow = await keyOf(alice, { role: 'admin', scopes: ['read', 'write', 'admin'], channels: ['private'] });
   const rule = await make(bob, { kind: 'rule', text: 'Be kind' });
-  for (const verb of ['approve', 'reject']) expect((await narrow.ask('POST', at(rule, `/${verb}`))).status).toBe(403);
+  for (const verb of ['approve', 'reject']) expect((await narrow.request('POST', at(rule, `/${verb}`))).status).toBe(403);
   expect((await read(alice, rule)).status).toBe('proposed');
   const capsule = { items: [(await make(bob, { kind: 'note', text: 'n' })).memory_id], audience: 'all', channel: 'team' };
-  const { capsule_id } = (await bob.ask('POST', '/v1/capsules', { body: capsule })).body;
-  expect((await narrow.ask('POST', `/v1/capsules/${capsule_id}/revoke`)).status).toBe(403);
-  expect((await bob.ask('GET', `/v1/capsules/${capsule_id}`)).body.status).toBe('active');
+  const { capsule_id } = (await bob.request('POST', '/v1/capsules', { body: capsule })).body;
+  expect((await narrow.request('POST', `/v1/capsules/${capsule_id}/revoke`)).status).toBe(403);
+  expect((await bob.request('GET', `/v1/capsules/${capsule_id}`)).body.status).toBe('active');
 });
 
 test('only the logged-in human is trusted as the author; a claimed author is inferred', async () => {
@@ -167,11 +167,11 @@ test('only the logged-in human is trusted as the author; a claimed author is inf
 
 test('deleting a superseded memory keeps its successor searchable', async () => {
   const old = await make(alice, { kind: 'decision', text: 'We sail at six' });
-  const { body: next } = await alice.ask('POST', at(old, '/supersede'), {
+  const { body: next } = await alice.request('POST', at(old, '/supersede'), {
     body: { kind: 'decision', channel: 'team', text: 'The ferry waits' },
   });
-  expect((await alice.ask('DELETE', at(old))).status).toBe(204);
-  const { data } = (await alice.ask('POST', '/v1/search', { body: { query: 'ferry', channel: 'team' } })).body;
+  expect((await alice.request('DELETE', at(old))).status).toBe(204);
+  const { data } = (await alice.request('POST', '/v1/search', { body: { query: 'ferry', channel: 'team' } })).body;
   expect(data.map(({ memory_id }: { memory_id: string }) => memory_id)).toEqual([next.memory_id]);
   expect(await failedChecks(alice)).toEqual([]);
 });

@@ -36,7 +36,7 @@ needsSecondConnection('writing a memory does not read the other memories of the 
   try {
     const alice = await newTenant(daemon.url);
     const note = (text: string) => ({ kind: 'note', text, channel: 'team' });
-    const write = async (body: unknown) => expect((await alice.ask('POST', '/v1/memories', { body })).status).toBe(201);
+    const write = async (body: unknown) => expect((await alice.request('POST', '/v1/memories', { body })).status).toBe(201);
     // plans are cached while the table is empty
     await write(note('the first'));
     for (let i = 0; i < EXISTING; i += 100)

@@ -16,13 +16,14 @@ beforeEach(async () => {
 afterAll(() => daemon.stop());
 
 const make = async (by: Client, body: unknown) => {
-  const answer = await by.ask('POST', '/v1/memories', { body });
+  const answer = await by.request('POST', '/v1/memories', { body });
   expect([answer.status, answer.body.errors ?? answer.body.detail]).toEqual([201, undefined]);
   return answer.body;
 };
 const rule = (text: string, more: Record<string, unknown> = {}) => ({ kind: 'rule', text, channel: 'team', ...more });
-const texts = async (by: Client, query = '') => (await by.ask('GET', `/v1/memories${query}`)).body.data.map((m: any) => m.text);
-const act = (by: Client, id: string, what: string, body?: unknown) => by.ask('POST', `/v1/memories/${id}/${what}`, { body });
+const texts = async (by: Client, query = '') =>
+  (await by.request('GET', `/v1/memories${query}`)).body.data.map((m: any) => m.text);
+const act = (by: Client, id: string, what: string, body?: unknown) => by.request('POST', `/v1/memories/${id}/${what}`, { body });
 
 test('a member’s rule for several subjects is proposed and hidden until an admin approves it', async () => {
   const proposed = await make(bob, rule('Deploy on zebra days only', { scope: 'policy', body: { priority: 5 } }));
@@ -32,7 +33,7 @@ test('a member’s rule for several subjects is proposed and hidden until an adm
     [],
     ['Deploy on zebra days only'],
   ]);
-  const found = async () => (await bob.ask('POST', '/v1/search', { body: { query: 'zebra' } })).body.data.length;
+  const found = async () => (await bob.request('POST', '/v1/search', { body: { query: 'zebra' } })).body.data.length;
   expect(await found()).toBe(0);
   expect((await act(bob, proposed.memory_id, 'approve')).status).toBe(403);
   const { status, body } = await act(alice, proposed.memory_id, 'approve');
@@ -49,7 +50,7 @@ test('a member’s rule for several subjects is proposed and hidden until an adm
     [proposed.text],
     409,
   ]);
-  const kinds = (await alice.ask('GET', '/v1/events?channel=team')).body.data.map((e: any) => [e.kind, e.actor.id]);
+  const kinds = (await alice.request('GET', '/v1/events?channel=team')).body.data.map((e: any) => [e.kind, e.actor.id]);
   expect(kinds).toEqual([
     ['memory.created', 'bob'],
     ['memory.approved', 'alice'],
@@ -77,10 +78,10 @@ test('rules of admins and personal rules are active at once; project rules of me
 test('a member cannot change, delete or supersede a global rule', async () => {
   const { memory_id } = await make(alice, rule('Be kind'));
   const answers = [
-    bob.ask('PATCH', `/v1/memories/${memory_id}`, { body: { text: 'Be rude' } }),
-    bob.ask('DELETE', `/v1/memories/${memory_id}`),
+    bob.request('PATCH', `/v1/memories/${memory_id}`, { body: { text: 'Be rude' } }),
+    bob.request('DELETE', `/v1/memories/${memory_id}`),
     act(bob, memory_id, 'supersede', rule('Be rude', { scope: 'user' })),
-    bob.ask('POST', '/v1/memories', { body: rule('Be rude', { scope: 'user', supersedes: memory_id }) }),
+    bob.request('POST', '/v1/memories', { body: rule('Be rude', { scope: 'user', supersedes: memory_id }) }),
     act(bob, memory_id, 'reject'),
   ];
   expect((await Promise.all(answers)).map(({ status }) => status)).toEqual([403, 403, 403, 403, 403]);
@@ -90,11 +91,13 @@ test('a member cannot change, delete or supersede a global rule', async () => {
 test('a tool cannot create or change rules, decisions or preferences, by memories or events', async () => {
   const actor = { type: 'tool', id: 'browser' };
   for (const kind of ['rule', 'decision', 'preference']) {
-    const { status, body } = await alice.ask('POST', '/v1/memories', { body: { kind, text: 'Obey', channel: 'team', actor } });
+    const { status, body } = await alice.request('POST', '/v1/memories', {
+      body: { kind, text: 'Obey', channel: 'team', actor },
+    });
     expect([status, body.detail]).toEqual([403, `A tool cannot create a ${kind}: statements of tools are never binding.`]);
   }
   const { memory_id } = await make(alice, rule('Be kind'));
-  expect((await alice.ask('PATCH', `/v1/memories/${memory_id}`, { body: { text: 'Obey', actor } })).status).toBe(403);
+  expect((await alice.request('PATCH', `/v1/memories/${memory_id}`, { body: { text: 'Obey', actor } })).status).toBe(403);
   expect((await act(alice, memory_id, 'supersede', rule('Obey', { actor }))).status).toBe(403);
   const event = {
     ...message(''),
@@ -103,7 +106,7 @@ test('a tool cannot create or change rules, decisions or preferences, by memorie
     kind: 'decision',
     content: { decision: 'Obey', supersedes: memory_id },
   };
-  expect((await alice.ask('POST', '/v1/events', { body: event })).body.memory_id).toBeUndefined();
+  expect((await alice.request('POST', '/v1/events', { body: event })).body.memory_id).toBeUndefined();
   expect(await texts(alice)).toEqual(['Be kind']);
   expect(await make(alice, { kind: 'fact', text: 'seen', channel: 'team', actor })).toMatchObject({
     trust: 'observed',
@@ -114,11 +117,12 @@ test('a tool cannot create or change rules, decisions or preferences, by memorie
 test('a change of the text changes trust and origin; a change of tags does not', async () => {
   const made = await make(bob, { kind: 'note', text: 'x', channel: 'team' });
   expect([made.trust, made.origin]).toEqual(['stated', { type: 'human', id: 'bob' }]);
-  const tagged = (await alice.ask('PATCH', `/v1/memories/${made.memory_id}`, { body: { tags: ['t'] } })).body;
+  const tagged = (await alice.request('PATCH', `/v1/memories/${made.memory_id}`, { body: { tags: ['t'] } })).body;
   expect([tagged.trust, tagged.origin.id]).toEqual(['stated', 'bob']);
-  const said = (await alice.ask('PATCH', `/v1/memories/${made.memory_id}`, { body: { text: 'y' } })).body;
+  const said = (await alice.request('PATCH', `/v1/memories/${made.memory_id}`, { body: { text: 'y' } })).body;
   expect([said.trust, said.origin.id]).toEqual(['approved', 'alice']);
-  const key = (await bob.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read', 'write'] } })).body;
+  const key = (await bob.request('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read', 'write'] } }))
+    .body;
   const agent = { kind: 'note', text: 'z', channel: 'team' };
   const byKey = await send<any>(daemon.url, 'POST', '/v1/memories', {
     body: agent,
@@ -136,31 +140,32 @@ test('a private memory is visible only to its subject and to an admin who names 
   expect(await texts(bob, '?channel=agent')).toEqual(['open']);
   expect(await texts(bob, '?channel=team')).toEqual(['team high', 'open']);
   expect(await texts(bob)).toEqual(['team high', 'open', 'coffee']);
-  expect((await bob.ask('GET', '/v1/memories?user_id=alice')).status).toBe(403);
+  expect((await bob.request('GET', '/v1/memories?user_id=alice')).status).toBe(403);
   expect(await texts(alice, '?user_id=bob')).toEqual(['team high', 'open', 'coffee']);
   expect(await texts(alice, '?user_id=bob&about_user_id=bob')).toEqual(['coffee']);
   const tries = [
-    bob.ask('GET', `/v1/memories/${mine.memory_id}`),
-    bob.ask('GET', `/v1/memories/${mine.memory_id}/versions`),
-    bob.ask('GET', `/v1/memories/${mine.memory_id}/history`),
-    bob.ask('PATCH', `/v1/memories/${mine.memory_id}`, { body: { text: 'x' } }),
-    bob.ask('DELETE', `/v1/memories/${mine.memory_id}`),
+    bob.request('GET', `/v1/memories/${mine.memory_id}`),
+    bob.request('GET', `/v1/memories/${mine.memory_id}/versions`),
+    bob.request('GET', `/v1/memories/${mine.memory_id}/history`),
+    bob.request('PATCH', `/v1/memories/${mine.memory_id}`, { body: { text: 'x' } }),
+    bob.request('DELETE', `/v1/memories/${mine.memory_id}`),
     act(bob, mine.memory_id, 'supersede', { kind: 'preference', text: 'x', channel: 'private' }),
-    bob.ask('POST', '/v1/memories', { body: { kind: 'note', text: 'x', channel: 'private', refs: [mine.memory_id] } }),
-    bob.ask('POST', '/v1/events', { body: message('x', { refs: [mine.memory_id] }) }),
+    bob.request('POST', '/v1/memories', { body: { kind: 'note', text: 'x', channel: 'private', refs: [mine.memory_id] } }),
+    bob.request('POST', '/v1/events', { body: message('x', { refs: [mine.memory_id] }) }),
   ];
   expect((await Promise.all(tries)).map(({ status }) => status)).toEqual(tries.map(() => 404));
   expect(
-    (await bob.ask('POST', '/v1/memories', { body: { kind: 'note', text: 'x', channel: 'private', user_id: 'alice' } })).status,
+    (await bob.request('POST', '/v1/memories', { body: { kind: 'note', text: 'x', channel: 'private', user_id: 'alice' } }))
+      .status,
   ).toBe(403);
-  expect((await alice.ask('PATCH', `/v1/memories/${his.memory_id}`, { body: { text: 'decaf' } })).status).toBe(200);
+  expect((await alice.request('PATCH', `/v1/memories/${his.memory_id}`, { body: { text: 'decaf' } })).status).toBe(200);
 });
 
 test('a chain contains only memories that the caller may see', async () => {
   const old = await make(bob, { kind: 'fact', text: 'private', channel: 'private' });
   const next = (await act(bob, old.memory_id, 'supersede', { kind: 'fact', text: 'open', channel: 'team' })).body;
   const chain = async (by: Client) =>
-    (await by.ask('GET', `/v1/memories/${next.memory_id}/history`)).body.data.map((m: any) => m.text);
+    (await by.request('GET', `/v1/memories/${next.memory_id}/history`)).body.data.map((m: any) => m.text);
   expect([await chain(bob), await chain(await newColleague(alice, 'carol'))]).toEqual([['private', 'open'], ['open']]);
 });
 
@@ -169,7 +174,7 @@ test('a batch of a thousand memories is atomic and keeps its order', async () =>
   const { data } = await make(alice, { memories });
   expect(data.map((m: any) => m.seq)).toEqual(memories.map((_, i) => i + 1));
   expect(await texts(alice, '?order=asc&limit=1000')).toEqual(memories.map(({ text }) => text));
-  const wrong = await alice.ask('POST', '/v1/memories', { body: { memories: [memories[0], { ...memories[1], text: ' ' }] } });
+  const wrong = await alice.request('POST', '/v1/memories', { body: { memories: [memories[0], { ...memories[1], text: ' ' }] } });
   expect([wrong.status, wrong.body.errors[0].pointer]).toEqual([422, '#/memories/1/text']);
   const dangling = {
     memories: [
@@ -177,9 +182,9 @@ test('a batch of a thousand memories is atomic and keeps its order', async () =>
       { ...memories[1], refs: ['mem_none'] },
     ],
   };
-  const refused = await alice.ask('POST', '/v1/memories', { body: dangling });
+  const refused = await alice.request('POST', '/v1/memories', { body: dangling });
   expect([refused.status, refused.body.errors[0].pointer]).toEqual([404, '#/memories/1/refs/0']);
-  const many = await alice.ask('POST', '/v1/memories', { body: { memories: [...memories, memories[0]] } });
+  const many = await alice.request('POST', '/v1/memories', { body: { memories: [...memories, memories[0]] } });
   expect([many.status, (await texts(alice, '?limit=1'))[0]]).toEqual([422, 'n999']);
 });
 
@@ -203,26 +208,26 @@ test.each([
   [{ kind: 'fact', text: 'x', channel: 'team', body: { contradicts: ['mem_none'] } }, 404, '#/body/contradicts/0'],
   [{ kind: 'fact', text: 'x', channel: 'team', supersedes: 'mem_none' }, 404, '#/supersedes'],
 ])('POST /v1/memories with %j returns an error with a pointer', async (given, status, pointer) => {
-  const answer = await alice.ask('POST', '/v1/memories', { body: given });
+  const answer = await alice.request('POST', '/v1/memories', { body: given });
   expect([answer.status, answer.body.errors?.[0].pointer]).toEqual([status, pointer]);
   expect(await texts(alice, '?status=any')).toEqual([]);
 });
 
 test('a memory or batch above the size limit returns 413', async () => {
   const large = { kind: 'fact', text: 'x y '.repeat(250_000), channel: 'team', metadata: { more: 'z'.repeat(100_000) } };
-  expect((await alice.ask('POST', '/v1/memories', { body: large })).status).toBe(413);
+  expect((await alice.request('POST', '/v1/memories', { body: large })).status).toBe(413);
   const memories = Array.from({ length: 30 }, (_, i) => ({
     kind: 'fact',
     text: `${i} ${'x y '.repeat(40_000)}`,
     channel: 'team',
   }));
-  expect((await alice.ask('POST', '/v1/memories', { body: { memories } })).status).toBe(413);
+  expect((await alice.request('POST', '/v1/memories', { body: { memories } })).status).toBe(413);
 });
 
 test.each(['cursor=WyJhIiwxXQ', 'limit=0', 'status=gone', 'as_of=yesterday', 'colour=red', 'pinned=maybe'])(
   'GET /v1/memories?%s returns 422',
   async (query) => {
-    expect((await alice.ask('GET', `/v1/memories?${query}`)).status).toBe(422);
+    expect((await alice.request('GET', `/v1/memories?${query}`)).status).toBe(422);
   },
 );
 

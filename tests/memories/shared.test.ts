@@ -18,7 +18,7 @@ beforeEach(async () => {
 afterAll(() => daemon.stop());
 
 const update = (by: Client, status: string, more: Record<string, unknown> = {}) =>
-  by.ask('POST', '/v1/events', {
+  by.request('POST', '/v1/events', {
     body: {
       ...message(''),
       actor: { type: 'human', id: by.username },
@@ -29,10 +29,10 @@ const update = (by: Client, status: string, more: Record<string, unknown> = {}) 
     },
   });
 const task = (by: Client, status: string, more: Record<string, unknown> = {}) =>
-  by.ask('POST', '/v1/memories', {
+  by.request('POST', '/v1/memories', {
     body: { kind: 'task', text: 'Write the guide', body: { task_id: 'T-1', status }, channel: 'team', ...more },
   });
-const list = async (by: Client, query: string): Promise<any[]> => (await by.ask('GET', `/v1/memories?${query}`)).body.data;
+const list = async (by: Client, query: string): Promise<any[]> => (await by.request('GET', `/v1/memories?${query}`)).body.data;
 const idOf = ({ status, body }: { status: number; body: Record<string, any> }): string => {
   expect([status, body.detail]).toEqual([201, undefined]);
   return body.memory_id;
@@ -72,7 +72,9 @@ test('private tasks with the same name are separate for each user', async () => 
 
 test('shared memories are merged across users; preferences and memories about a person are not', async () => {
   const say = async (by: Client, more: Record<string, unknown>) =>
-    idOf(await by.ask('POST', '/v1/memories', { body: { kind: 'fact', text: 'Lunch is at noon', channel: 'team', ...more } }));
+    idOf(
+      await by.request('POST', '/v1/memories', { body: { kind: 'fact', text: 'Lunch is at noon', channel: 'team', ...more } }),
+    );
   for (const kind of ['fact', 'note', 'summary', 'decision'])
     for (const channel of ['team', 'public']) expect(await say(bob, { kind, channel })).toBe(await say(bob, { kind, channel }));
   for (const kind of ['fact', 'note', 'decision'])
@@ -86,7 +88,7 @@ test('shared memories are merged across users; preferences and memories about a 
 test('a member’s decision can be superseded by another member, by an event or a memory', async () => {
   const carol = await newColleague(alice, 'carol');
   const decide = (by: Client, decision: string, supersedes?: string) =>
-    by.ask('POST', '/v1/events', {
+    by.request('POST', '/v1/events', {
       body: {
         ...message(''),
         actor: { type: 'human', id: by.username },
@@ -97,10 +99,10 @@ test('a member’s decision can be superseded by another member, by an event or 
     });
   const first = idOf(await decide(bob, 'We ship on Monday'));
   const second = idOf(await decide(carol, 'We ship on Tuesday', first));
-  const { body: third } = await bob.ask('POST', `/v1/memories/${second}/supersede`, {
+  const { body: third } = await bob.request('POST', `/v1/memories/${second}/supersede`, {
     body: { kind: 'decision', text: 'We ship on Friday', channel: 'team' },
   });
-  const chain = (await bob.ask('GET', `/v1/memories/${first}/history`)).body.data;
+  const chain = (await bob.request('GET', `/v1/memories/${first}/history`)).body.data;
   expect(chain.map((one: any) => [one.memory_id, one.status])).toEqual([
     [first, 'superseded'],
     [second, 'superseded'],
@@ -115,7 +117,7 @@ test('concurrent updates of a task, also on two daemons, each create a version o
   try {
     const there: Client = {
       ...bob,
-      ask: (method, path, asked) => send(other?.url ?? daemon.url, method, path, asked, bob.token),
+      request: (method, path, asked) => send(other?.url ?? daemon.url, method, path, asked, bob.token),
     };
     const moves = Array.from({ length: 40 }, (_, i) =>
       update([alice, bob, there][i % 3]!, ['open', 'doing', 'blocked'][i % 3]!, {

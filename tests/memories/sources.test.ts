@@ -19,16 +19,18 @@ const QUERY = 'Where does the harbour crane stand?';
 const text = (kind: string) =>
   `The harbour crane stands at quay ${['fact', 'note', 'summary', 'preference'].indexOf(kind)}, says the ${kind}.`;
 const make = async (kind: string, more: Record<string, unknown> = {}, by = alice) => {
-  const { status, body } = await by.ask('POST', '/v1/memories', { body: { kind, text: text(kind), channel: 'team', ...more } });
+  const { status, body } = await by.request('POST', '/v1/memories', {
+    body: { kind, text: text(kind), channel: 'team', ...more },
+  });
   expect([status, body.detail]).toEqual([201, undefined]);
   return body;
 };
-const ask = (by = alice) => contextOf(by, { session_id: 'asks', channel: 'team', query_text: QUERY });
+const request = (by = alice) => contextOf(by, { session_id: 'asks', channel: 'team', query_text: QUERY });
 const itemOf = ({ sections }: Bundle, id: string) =>
   sections.flatMap(({ items }) => items).find(({ memory_id }) => memory_id === id);
 const leftOut = ({ omissions }: Bundle) => omissions.find(({ reason }) => reason === 'ungrounded')?.candidates ?? [];
 const setSources = async (require_sources: string | null) => {
-  const { status, body } = await alice.ask('PATCH', '/v1/tenant', { body: { settings: { require_sources } } });
+  const { status, body } = await alice.request('PATCH', '/v1/tenant', { body: { settings: { require_sources } } });
   expect([status, body.settings.require_sources ?? null]).toEqual([200, require_sources]);
 };
 
@@ -44,12 +46,12 @@ test.each(settings)(
     await setSources(setting);
     const made: Record<string, any> = {};
     for (const kind of ['fact', 'note', 'summary', 'preference']) made[kind] = await make(kind);
-    const bundle = await ask();
+    const bundle = await request();
     for (const [kind, memory] of Object.entries(made)) {
       const stated = !unstated.includes(kind);
       const expected = { grounded: kind === 'preference', stated, ...(!stated && { reason: 'ungrounded' }) };
       expect(memory).toMatchObject(expected);
-      const { body: read } = await alice.ask('GET', `/v1/memories/${memory.memory_id}`);
+      const { body: read } = await alice.request('GET', `/v1/memories/${memory.memory_id}`);
       expect(read).toMatchObject(expected);
       expect([kind, itemOf(bundle, memory.memory_id)?.trust]).toEqual([kind, stated ? 'approved' : undefined]);
       expect('reason' in memory).toBe(!stated);
@@ -62,7 +64,7 @@ test('a claim without a source is included with its trust, also in the text', as
   const bob = await newColleague(alice);
   const stated = await make('fact', {}, bob);
   const inferred = await make('note', { actor: { type: 'agent', id: 'planner' } }, bob);
-  const bundle = await ask();
+  const bundle = await request();
   expect(itemOf(bundle, stated.memory_id)).toMatchObject({
     trust: 'stated',
     text: expect.stringContaining('bob (fact, stated, no source): '),
@@ -75,17 +77,20 @@ test('a claim without a source is included with its trust, also in the text', as
 
 test('a change of require_sources applies to existing memories', async () => {
   const fact = await make('fact');
-  expect(itemOf(await ask(), fact.memory_id)).toBeDefined();
+  expect(itemOf(await request(), fact.memory_id)).toBeDefined();
   await setSources('all');
-  expect(itemOf(await ask(), fact.memory_id)).toBeUndefined();
-  expect((await alice.ask('GET', `/v1/memories/${fact.memory_id}`)).body).toMatchObject({ stated: false, reason: 'ungrounded' });
+  expect(itemOf(await request(), fact.memory_id)).toBeUndefined();
+  expect((await alice.request('GET', `/v1/memories/${fact.memory_id}`)).body).toMatchObject({
+    stated: false,
+    reason: 'ungrounded',
+  });
   const [event] = await recordAll(alice, message('The crane was moved', { channel: 'team' }));
   expect(await make('fact', { refs: [event!.event_id] })).toMatchObject({
     memory_id: fact.memory_id,
     grounded: true,
     stated: true,
   });
-  expect(itemOf(await ask(), fact.memory_id)).toBeDefined();
+  expect(itemOf(await request(), fact.memory_id)).toBeDefined();
 });
 
 test('a handoff omits a cited summary without a source', async () => {
@@ -131,11 +136,11 @@ test('the response to a decision or task update has grounded and stated; other e
   });
   await decide(alice, edit_id, 'revert');
   const keyed = { body: task, headers: { 'idempotency-key': 'k1' } };
-  const [first, again] = [await alice.ask('POST', '/v1/events', keyed), await alice.ask('POST', '/v1/events', keyed)];
+  const [first, again] = [await alice.request('POST', '/v1/events', keyed), await alice.request('POST', '/v1/events', keyed)];
   expect([first.body.stated, again.body]).toEqual([true, first.body]);
 });
 
 test('require_sources with another value returns 422', async () => {
   for (const require_sources of ['some', true, 1])
-    expect((await alice.ask('PATCH', '/v1/tenant', { body: { settings: { require_sources } } })).status).toBe(422);
+    expect((await alice.request('PATCH', '/v1/tenant', { body: { settings: { require_sources } } })).status).toBe(422);
 });

@@ -41,7 +41,7 @@ test('problems are counted by type, with series for logins from the start', asyn
 
 test('the lag of followers counts new events only, and streams do not count as slow responses', async () => {
   const alice = await newTenant(daemon.url);
-  const write = (text: string) => alice.ask('POST', '/v1/events', { body: message(text) });
+  const write = (text: string) => alice.request('POST', '/v1/events', { body: message(text) });
   await write('old');
   const abort = new AbortController();
   const response = await fetch(`${daemon.url}/v1/events?after=0`, {
@@ -72,11 +72,11 @@ test('the lag of followers counts new events only, and streams do not count as s
 test('commits are counted with their writes, jobs with their outcomes', async () => {
   const alice = await newTenant(daemon.url);
   const units = (await figure('agent_memory_commit_batch_units_sum'))!;
-  await Promise.all(Array.from({ length: 5 }, (_, i) => alice.ask('POST', '/v1/events', { body: message(`${i}`) })));
+  await Promise.all(Array.from({ length: 5 }, (_, i) => alice.request('POST', '/v1/events', { body: message(`${i}`) })));
   await reaches('agent_memory_commit_batch_units_sum', units + 5);
   expect(await figure('agent_memory_commit_seconds_count')).toBe(await figure('agent_memory_commit_batch_units_count'));
   expect(await figure('agent_memory_jobs_total{kind="consistency",outcome="done"}')).toBe(0);
-  expect((await alice.ask('GET', '/v1/consistency')).status).toBe(202);
+  expect((await alice.request('GET', '/v1/consistency')).status).toBe(202);
   await reaches('agent_memory_jobs_total{kind="consistency",outcome="done"}', 1);
   await reaches('agent_memory_jobs_running', 0);
 });

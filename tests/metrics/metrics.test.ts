@@ -12,9 +12,9 @@ const scrape = async () => (await send<string>(daemon.url, 'GET', '/metrics')).b
 
 test('GET /metrics counts requests by route template and contains no tenant, id or subject', async () => {
   const alice = await newTenant(daemon.url);
-  const { body } = await alice.ask('POST', '/v1/events', { body: message('x') });
-  await alice.ask('GET', `/v1/events/${body.event_id}`);
-  await alice.ask('GET', '/nowhere/at/all');
+  const { body } = await alice.request('POST', '/v1/events', { body: message('x') });
+  await alice.request('GET', `/v1/events/${body.event_id}`);
+  await alice.request('GET', '/nowhere/at/all');
   const text = await scrape();
   expect(text).toMatch(/agent_memory_total_requests\{route="\/v1\/events\/\{event_id\}",method="GET",status="200"\} 1/);
   expect(text).toMatch(/agent_memory_total_requests\{route="unknown",method="GET",status="404"\} 1/);
@@ -33,7 +33,7 @@ test.each([
 });
 
 test('GET /metrics has the figures of the context-manager guide under its names', async () => {
-  await (await newTenant(daemon.url)).ask('GET', '/v1/profile');
+  await (await newTenant(daemon.url)).request('GET', '/v1/profile');
   const text = await scrape();
   const figureOf = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1]);
   const total = [...text.matchAll(/^agent_memory_total_requests\{.*\} (\d+)$/gm)].reduce(

@@ -28,9 +28,9 @@ afterAll(async () => {
 
 const make = (client: Client, more: Row = {}) =>
   done(client, 'POST', '/v1/counters', { name: 'crates', channel: 'team', ...more });
-const get = (client: Client, { counter_id }: Row) => client.ask('GET', `/v1/counters/${counter_id}`);
+const get = (client: Client, { counter_id }: Row) => client.request('GET', `/v1/counters/${counter_id}`);
 const set = (client: Client, { counter_id }: Row, body: Row, headers: Record<string, string> = {}) =>
-  client.ask('PUT', `/v1/counters/${counter_id}/value`, { body, headers });
+  client.request('PUT', `/v1/counters/${counter_id}/value`, { body, headers });
 const countersIn = (file: string) => linesOf(file).filter(({ type }) => type === 'counter');
 const lastSeq = async (client: Client) => (await done(client, 'GET', '/v1/usage')).last_seq;
 
@@ -117,12 +117,12 @@ test('units of a batch see the effects of earlier ones; a refused unit uses no s
 });
 
 test('a retry is replayed, and its key with another body returns 409', async () => {
-  const ask = (body: Row) =>
-    alice.ask('POST', '/v1/counters', {
+  const request = (body: Row) =>
+    alice.request('POST', '/v1/counters', {
       body: { name: 'crates', channel: 'team', ...body },
       headers: { 'idempotency-key': 'make' },
     });
-  const [first, again, other] = [await ask({ value: 1 }), await ask({ value: 1 }), await ask({ value: 2 })];
+  const [first, again, other] = [await request({ value: 1 }), await request({ value: 1 }), await request({ value: 2 })];
   expect([again.status, again.body, again.headers.get('idempotent-replay')]).toEqual([201, first.body, 'true']);
   expect(other.status).toBe(409);
   const key = { 'idempotency-key': 'set' };
@@ -157,7 +157,7 @@ test('an erasure deletes counters that the subject set last and its name from ot
   const bob = await newColleague(alice);
   const [own, shared, others] = [await make(bob, { name: 'own' }), await make(bob, { name: 'shared' }), await make(alice)];
   await set(alice, shared, { value: 1, expected: 0 });
-  const dry = await alice.ask('POST', '/v1/erasures', { body: { user_id: 'bob', dry_run: true } });
+  const dry = await alice.request('POST', '/v1/erasures', { body: { user_id: 'bob', dry_run: true } });
   const predicted = dry.status === 202 ? (await waitForJob(alice, dry.body.job_id)).result : dry.body;
   expect(predicted.counts).toMatchObject({ counters: 1, counters_made: 1 });
   expect((await get(alice, own)).status).toBe(200);
@@ -196,7 +196,7 @@ test('an import restores an export; a row without its event is rejected, a wrong
   const wrong = await newTenant(daemon.url);
   expect((await jobDone(wrong, (await importFile(wrong, changed({ value: 70 }))).body.job_id)).state).toBe('done');
   expect(await failedChecks(wrong)).toMatchObject([{ name: 'counters', sample: [{ seq: 2, counter_id: counter.counter_id }] }]);
-  const { body } = await wrong.ask('POST', '/v1/consistency/repair');
+  const { body } = await wrong.request('POST', '/v1/consistency/repair');
   expect((await jobDone(wrong, body.job_id)).result).toMatchObject({ repaired: ['counters'], remaining: [] });
   expect((await get(wrong, counter)).body.value).toBe(2);
 });

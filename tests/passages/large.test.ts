@@ -33,12 +33,12 @@ const output = (excerpt_text: string) => ({ ...message(''), kind: 'tool_result',
 
 /** Records an event in a batch, because the body of a single event is limited to 2 MiB. */
 async function record(client: Client, event: object, headers: Record<string, string> = {}) {
-  const { status, body } = await client.ask('POST', '/v1/events', { body: { events: [event] }, headers });
+  const { status, body } = await client.request('POST', '/v1/events', { body: { events: [event] }, headers });
   expect([status, body]).toEqual([201, expect.anything()]);
   return body.data[0] as { event_id: string; chunk_ids: string[]; unindexed_bytes?: number };
 }
 async function find(client: Client, query: string) {
-  const { status, body } = await client.ask('POST', '/v1/search', { body: { query } });
+  const { status, body } = await client.request('POST', '/v1/search', { body: { query } });
   expect(status).toBe(200);
   return (body.data as { id: string; text: string }[]).map(({ id, text }) => ({ id, text }));
 }
@@ -67,11 +67,11 @@ test('search finds the last word of a 3 MiB text, also after a rebuild', async (
   const last = large.chunk_ids.at(-1)!;
   const [found] = await find(alice, 'wombat');
   expect(found).toEqual({ id: last, text: expect.stringContaining('stood a wombat') });
-  expect((await alice.ask('GET', `/v1/chunks/${last}`)).body.text).toBe(found!.text);
+  expect((await alice.request('GET', `/v1/chunks/${last}`)).body.text).toBe(found!.text);
   await record(alice, message('as that output says', { refs: [last] }));
   await dropAndRebuild(alice.tenant_id);
   expect((await find(alice, 'wombat'))[0]).toEqual(found);
-  expect((await alice.ask('GET', `/v1/events/${large.event_id}`)).body.chunk_ids).toEqual(large.chunk_ids);
+  expect((await alice.request('GET', `/v1/events/${large.event_id}`)).body.chunk_ids).toEqual(large.chunk_ids);
 }, 240_000);
 
 test('the 201 and its replay report unindexed_bytes of a longer text, and a rebuild indexes the same part', async () => {
@@ -81,7 +81,7 @@ test('the 201 and its replay report unindexed_bytes of a longer text, and a rebu
   const first = await record(alice, event, key);
   expect(first.unindexed_bytes).toBeGreaterThan(MIB - 1_000);
   expect(await record(alice, event, key)).toEqual(first);
-  const { content, chunk_ids } = (await alice.ask('GET', `/v1/events/${first.event_id}`)).body;
+  const { content, chunk_ids } = (await alice.request('GET', `/v1/events/${first.event_id}`)).body;
   expect([content.unindexed_bytes, chunk_ids]).toEqual([first.unindexed_bytes, first.chunk_ids]);
   const before = await find(alice, 'wombat');
   expect(before).toHaveLength(1);
@@ -93,7 +93,10 @@ test('the 201 and its replay report unindexed_bytes of a longer text, and a rebu
 test('an upload is not indexed, and its 201 reports it', async () => {
   const alice = await newTenant(daemon.url);
   const bytes = 'a line about the quokka\n';
-  const { status, body } = await alice.ask('POST', '/v1/artifacts', { body: bytes, headers: { 'content-type': 'text/plain' } });
+  const { status, body } = await alice.request('POST', '/v1/artifacts', {
+    body: bytes,
+    headers: { 'content-type': 'text/plain' },
+  });
   expect([status, body.unindexed_bytes]).toEqual([201, bytes.length]);
   expect(await find(alice, 'quokka')).toEqual([]);
 });
@@ -102,8 +105,8 @@ test.each(['chk_01m7zc9fa5jkxxaehpgpgf2gsh_32767', 'chk_01m7zc9fa5jkxxaehpgpgf2g
   'the impossible chunk id %s returns 404',
   async (id) => {
     const alice = await newTenant(daemon.url);
-    expect((await alice.ask('GET', `/v1/chunks/${id}`)).status).toBe(404);
+    expect((await alice.request('GET', `/v1/chunks/${id}`)).status).toBe(404);
     const edit = { target: id, op: 'retract', reason: 'none' };
-    expect((await alice.ask('POST', '/v1/edits', { body: edit })).status).toBe(404);
+    expect((await alice.request('POST', '/v1/edits', { body: edit })).status).toBe(404);
   },
 );

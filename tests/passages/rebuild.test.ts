@@ -50,8 +50,8 @@ describeOnServer('the test needs a second connection', () => {
     );
 
   test('passages of unchanged events are written', async () => {
-    const { ask, tenant_id } = await newTenant(daemon.url);
-    await ask('POST', '/v1/events', { body: message('the plan of anna') });
+    const { request, tenant_id } = await newTenant(daemon.url);
+    await request('POST', '/v1/events', { body: message('the plan of anna') });
     expect(await write(tenant_id, await read(tenant_id), 'the plan of anna')).toBe(true);
     expect(await texts(tenant_id)).toEqual(['the plan of anna']);
   });
@@ -60,13 +60,13 @@ describeOnServer('the test needs a second connection', () => {
     ['erased', { user_id: 'anna' }],
     ['renamed', { user_id: 'anna', keep_shared: true }],
   ])('nothing is written if an event was %s since it was read', async (_how, erasure) => {
-    const { ask, tenant_id } = await newTenant(daemon.url);
+    const { request, tenant_id } = await newTenant(daemon.url);
     const decision = { kind: 'decision', channel: 'team', user_id: 'anna', content: { decision: 'anna ships on friday' } };
-    expect((await ask('POST', '/v1/events', { body: decision })).status).toBe(201);
+    expect((await request('POST', '/v1/events', { body: decision })).status).toBe(201);
     const before = await read(tenant_id);
-    const { body } = await ask('POST', '/v1/erasures', { body: erasure });
+    const { body } = await request('POST', '/v1/erasures', { body: erasure });
     for (let state = 'queued'; state !== 'done'; ) {
-      ({ state } = (await ask('GET', `/v1/jobs/${body.job_id}`)).body);
+      ({ state } = (await request('GET', `/v1/jobs/${body.job_id}`)).body);
       if (state === 'failed') throw new Error('the erasure failed');
     }
     const current = await texts(tenant_id);

@@ -16,7 +16,7 @@ test('a carried source keeps its position without its payload, and an erasure st
   const owner = await newTenant(daemon.url);
   await done(owner, 'PATCH', '/v1/tenant', { settings: { require_sources: 'all' } });
   const said = await say(owner, 'The crane broke on Monday.', { session_id: 'monday', tags: ['crane'] });
-  const upload = await owner.ask('POST', '/v1/artifacts?channel=team', {
+  const upload = await owner.request('POST', '/v1/artifacts?channel=team', {
     body: 'a log',
     headers: { 'content-type': 'text/plain' },
   });
@@ -28,7 +28,7 @@ test('a carried source keeps its position without its payload, and an erasure st
   expect(counts).toMatchObject({ carried: 5 });
   const evidence = await done(owner, 'GET', `/v1/events/${said.event_id}`);
   expect([evidence.content, evidence.tags]).toEqual([{ erased: true, retention: true }, []]);
-  expect((await owner.ask('GET', `/v1/artifacts/${upload.body.artifact_id}`)).body).toBe('a log');
+  expect((await owner.request('GET', `/v1/artifacts/${upload.body.artifact_id}`)).body).toBe('a log');
   for (const { memory_id } of [claim, summary, other])
     expect((await get(owner, memory_id)).body).toMatchObject({ grounded: true, stated: true });
   expect(await exportTenant(owner)).not.toContain('broke on Monday');
@@ -53,7 +53,7 @@ test('the next trim drops the events that it carried for memories that have ende
   const again = await createMemory(owner, { kind: 'fact', text: 'The ferry sails at six.', refs: [] });
   expect(again.memory_id).toBe(first.memory_id);
   expect((await get(owner, first.memory_id)).body).toMatchObject({ version: 2, grounded: true, refs: [said.event_id] });
-  await owner.ask('DELETE', `/v1/memories/${first.memory_id}`);
+  await owner.request('DELETE', `/v1/memories/${first.memory_id}`);
   await done(owner, 'POST', '/v1/events', {
     ...message(''),
     channel: 'team',
@@ -82,24 +82,24 @@ test('an active capsule keeps its items, a revoked one does not', async () => {
     audience: 'all',
     channel: 'team',
   };
-  const made = await owner.ask('POST', '/v1/capsules', { body });
+  const made = await owner.request('POST', '/v1/capsules', { body });
   expect([made.status, made.body.errors]).toEqual([201, undefined]);
   await recordMessages(owner, 5);
   const read = async () => done(reader, 'GET', `/v1/capsules/${made.body.capsule_id}`);
   const before = await read();
   await trim(owner, 2);
   expect(await read()).toEqual(before);
-  await owner.ask('DELETE', `/v1/capsules/${made.body.capsule_id}`);
+  await owner.request('DELETE', `/v1/capsules/${made.body.capsule_id}`);
   await recordMessages(owner, 3);
   await trim(owner, 2);
-  expect((await reader.ask('GET', `/v1/events/${said.event_id}`)).status).toBe(404);
+  expect((await reader.request('GET', `/v1/events/${said.event_id}`)).status).toBe(404);
   expect(await failedChecks(owner)).toEqual([]);
 }, 60_000);
 
 test('the audit and the metrics report how many events a trim dropped and carried', async () => {
   const owner = await newTenant(daemon.url);
   const counted = async () => {
-    const text = (await owner.ask<string>('GET', '/metrics')).body;
+    const text = (await owner.request<string>('GET', '/metrics')).body;
     return ['trimmed', 'carried'].map((what) =>
       Number(new RegExp(`agent_memory_trim_events_total\\{what="${what}"\\} (\\d+)`).exec(text)![1]),
     );
@@ -118,7 +118,7 @@ test('the audit and the metrics report how many events a trim dropped and carrie
 
 test('a replay of a request whose events were trimmed returns 410', async () => {
   const owner = await newTenant(daemon.url);
-  const send = (key: string, body: unknown) => owner.ask('POST', '/v1/events', { body, headers: { 'idempotency-key': key } });
+  const send = (key: string, body: unknown) => owner.request('POST', '/v1/events', { body, headers: { 'idempotency-key': key } });
   const one = message('The tide turns.', { channel: 'team' });
   const bodies = { single: one, batch: { events: [one, one] }, kept: { events: [one, one] } };
   for (const [key, body] of Object.entries(bodies)) expect((await send(key, body)).status).toBe(201);

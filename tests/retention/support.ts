@@ -4,7 +4,7 @@ import { type Client, message } from '../support/client.ts';
 export type Row = Record<string, any>;
 
 export async function done(client: Client, method: string, path: string, body?: unknown): Promise<Row> {
-  const answer = await client.ask(method, path, body === undefined ? {} : { body });
+  const answer = await client.request(method, path, body === undefined ? {} : { body });
   expect([method, path, answer.status, answer.body.detail]).toEqual([method, path, expect.any(Number), undefined]);
   expect(answer.status).toBeLessThan(300);
   return answer.body;
@@ -29,7 +29,7 @@ export const previewTrim = async (client: Client, keep_events: number): Promise<
   return body.job_id ? (await waitForJob(client, body.job_id)).result : body;
 };
 export const usage = (client: Client) => done(client, 'GET', '/v1/usage');
-export const get = (client: Client, id: string) => client.ask('GET', `/v1/memories/${id}`);
+export const get = (client: Client, id: string) => client.request('GET', `/v1/memories/${id}`);
 
 export const listAllMemories = async (client: Client): Promise<Row[]> =>
   (await done(client, 'GET', '/v1/memories?channel=team&status=any&limit=1000')).data;

@@ -120,7 +120,7 @@ function cited({ events, artifacts, memories }: World, cites: string, refs: numb
 
 /** Sends a request that may fail, because an old id may no longer exist. */
 async function attempt(world: World, method: string, path: string, body?: Row): Promise<Row | undefined> {
-  const answer = await world.owner.ask(method, path, body && { body });
+  const answer = await world.owner.request(method, path, body && { body });
   if (answer.status >= 300) expect([404, 409, 410, 422]).toContain(answer.status);
   return answer.status < 300 ? answer.body : undefined;
 }
@@ -144,7 +144,7 @@ async function take(world: World, given: Step): Promise<void> {
     case 'bytes': {
       const headers = { 'content-type': 'text/plain' };
       return void artifacts.push(
-        (await owner.ask('POST', '/v1/artifacts?channel=team', { body: `log ${world.words}`, headers })).body,
+        (await owner.request('POST', '/v1/artifacts?channel=team', { body: `log ${world.words}`, headers })).body,
       );
     }
     case 'claim': {

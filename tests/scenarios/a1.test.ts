@@ -30,7 +30,7 @@ test('A1 every step is stored in order, a large output is an excerpt with an art
     content: { decision: 'only config.ts reads the environment', rationale: ['the grep shows two hundred readers'] },
   });
 
-  const { body: list } = await alice.ask('GET', '/v1/events?limit=10');
+  const { body: list } = await alice.request('GET', '/v1/events?limit=10');
   expect(list.data.map(({ kind }: { kind: string }) => kind)).toEqual([
     'message',
     'tool_call',
@@ -49,7 +49,7 @@ test('A1 every step is stored in order, a large output is an excerpt with an art
   const artifact = await send<string>(daemon.url, 'GET', `/v1/artifacts/${artifact_id}`, {}, alice.token);
   expect(artifact.body).toBe(large);
 
-  const { body: memory } = await alice.ask('GET', `/v1/memories/${decision!.memory_id}`);
+  const { body: memory } = await alice.request('GET', `/v1/memories/${decision!.memory_id}`);
   expect(memory).toMatchObject({
     kind: 'decision',
     text: 'only config.ts reads the environment',

@@ -21,7 +21,7 @@ test(
   async () => {
     const alice = await newTenant(daemon.url);
     const write = async (events: unknown[]) => {
-      const { status, body } = await alice.ask('POST', '/v1/events', { body: { events } });
+      const { status, body } = await alice.request('POST', '/v1/events', { body: { events } });
       expect(status).toBe(201);
       return body.data as { event_id: string }[];
     };
@@ -44,7 +44,7 @@ test(
         Array.from({ length: 1000 }, (_, j) => message(`${filler(i + j)} ${i + j}`, { session_id: `s${(i + j) % 100}` })),
       );
 
-    const { body } = await alice.ask('POST', '/v1/context', {
+    const { body } = await alice.request('POST', '/v1/context', {
       body: {
         session_id: 'today',
         channel: 'private',
@@ -65,10 +65,10 @@ test(
 test('A9 with the intent `continue` and no query, the pool has at most 500 passages and the context is within its budget', async () => {
   const alice = await newTenant(daemon.url);
   for (let i = 0; i < 2; i += 1)
-    await alice.ask('POST', '/v1/events', {
+    await alice.request('POST', '/v1/events', {
       body: { events: Array.from({ length: 1000 }, (_, j) => message(`${filler(j)} ${i}`)) },
     });
-  const { status, body } = await alice.ask('POST', '/v1/context', {
+  const { status, body } = await alice.request('POST', '/v1/context', {
     body: { session_id: 's1', channel: 'private', intent: 'continue', max_tokens: 3000 },
   });
   expect(status).toBe(200);

@@ -59,7 +59,7 @@ test('A11 a rebuild restores identical results after all passages were deleted, 
   const [old] = await recordAll(alice, decide({ decision: 'sell the heron, line by line' }));
   await recordAll(alice, decide({ decision: 'the heron is not for sale', supersedes: old!.event_id }));
   const fact = await remember(alice, { kind: 'fact', text: 'The heron of line 7 is grey', refs: [old!.event_id] });
-  await alice.ask('PATCH', `/v1/memories/${fact.memory_id}`, { body: { text: 'The heron of line 7 is white' } });
+  await alice.request('PATCH', `/v1/memories/${fact.memory_id}`, { body: { text: 'The heron of line 7 is white' } });
   await remember(alice, {
     kind: 'fact',
     text: 'The otter of note 7 was young',
@@ -67,14 +67,14 @@ test('A11 a rebuild restores identical results after all passages were deleted, 
     refs: [old!.event_id],
   });
   const gone = await remember(alice, { kind: 'note', text: 'The otter of note 7 is lost', refs: [old!.event_id] });
-  await alice.ask('DELETE', `/v1/memories/${gone.memory_id}`);
+  await alice.request('DELETE', `/v1/memories/${gone.memory_id}`);
 
-  const ask = async (more: Record<string, unknown> = {}) => {
+  const request = async (more: Record<string, unknown> = {}) => {
     const body = { query: 'which heron or otter, line or note 7, for sale?', limit: 200, explain: true, ...more };
-    return (await alice.ask('POST', '/v1/search', { body })).body;
+    return (await alice.request('POST', '/v1/search', { body })).body;
   };
   const then = { as_of_seq: old!.seq };
-  const [before, beforeThen] = [await ask(), await ask(then)];
+  const [before, beforeThen] = [await request(), await request(then)];
   expect(before.data).toHaveLength(200);
   const texts = before.data.map(({ text }: { text: string }) => text).join('\n');
   expect(texts).toContain('heron of line 7 is white');
@@ -84,16 +84,16 @@ test('A11 a rebuild restores identical results after all passages were deleted, 
   await daemon.stop();
   await stopRebuild(alice.tenant_id);
   daemon = await start();
-  expect(await ask()).toMatchObject({ data: [], degraded: ['partial_index'] });
-  const { body: begun } = await alice.ask('POST', '/v1/consistency/repair');
+  expect(await request()).toMatchObject({ data: [], degraded: ['partial_index'] });
+  const { body: begun } = await alice.request('POST', '/v1/consistency/repair');
   let job = begun;
   while (!['done', 'failed'].includes(job.state)) {
     // an answer without `partial_index` is complete
-    const answer = await ask();
+    const answer = await request();
     if (!answer.degraded.includes('partial_index')) expect(answer).toEqual({ ...before, degraded: [] });
-    job = (await alice.ask('GET', `/v1/jobs/${begun.job_id}`)).body;
+    job = (await alice.request('GET', `/v1/jobs/${begun.job_id}`)).body;
   }
   expect(job.result).toMatchObject({ repaired: ['passages'], remaining: [] });
-  expect(await ask()).toEqual({ ...before, degraded: [] });
-  expect(await ask(then)).toEqual({ ...beforeThen, degraded: [] });
+  expect(await request()).toEqual({ ...before, degraded: [] });
+  expect(await request(then)).toEqual({ ...beforeThen, degraded: [] });
 }, 120_000);

@@ -29,15 +29,15 @@ test('A12 a fact stated 20 times verbatim and 20 times paraphrased yields at mos
     message(`The release notes mention topic ${'abcdefghij'[i % 10]}${i} and nothing else`, { session_id: `n${i}` }),
   );
   await recordAll(alice, ...noise, message(fact, { session_id: 'f' }));
-  const ask = () =>
+  const request = () =>
     contextOf(alice, { session_id: 'today', query_text: 'When is the staging server restarted?', max_tokens: 2000 });
-  const once = await ask();
+  const once = await request();
   await recordAll(
     alice,
     ...Array.from({ length: 19 }, (_, i) => message(fact, { session_id: `v${i}` })),
     ...Array.from({ length: 20 }, (_, i) => message(others[i % 10]!, { session_id: `p${i}` })),
   );
-  const often = await ask();
+  const often = await request();
   const about = itemsOf(often, 'retrieved_evidence').filter(({ text }) => /staging/i.test(text));
   expect(about.length).toBeGreaterThanOrEqual(1);
   expect(about.map(({ text }) => text).slice(3)).toEqual([]);
@@ -49,12 +49,12 @@ test('A12 a memory that is created 20 times is stored once and included once', a
   const alice = await newTenant(daemon.url);
   const [source] = await recordAll(alice, message('We looked at the crontab', { session_id: 'f' }));
   const fact = { kind: 'fact', text: 'The staging server is restarted every night at three.', refs: [source!.event_id] };
-  const ask = () =>
+  const request = () =>
     contextOf(alice, { session_id: 'today', query_text: 'When is the staging server restarted?', max_tokens: 2000 });
   const first = await remember(alice, fact);
-  const once = await ask();
+  const once = await request();
   for (let i = 0; i < 19; i += 1) expect((await remember(alice, fact)).memory_id).toBe(first.memory_id);
-  const often = await ask();
+  const often = await request();
   const about = itemsOf(often, 'retrieved_evidence').filter(({ text }) => /staging/.test(text));
   expect(about.map(({ memory_id }) => memory_id)).toEqual([first.memory_id]);
   expect(often.provenance.deduplicated).toBe(19);

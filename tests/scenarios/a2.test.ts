@@ -42,7 +42,7 @@ const shared = [
 test('A2 the decision is first among decisions, with evidence from its time, and the first 5 hits contain nothing unrelated', async () => {
   const alice = await newTenant(daemon.url);
   const write = async (events: unknown[]) => {
-    const { status, body } = await alice.ask('POST', '/v1/events', { body: { events } });
+    const { status, body } = await alice.request('POST', '/v1/events', { body: { events } });
     expect(status).toBe(201);
     return body.data as { event_id: string; seq: number }[];
   };
@@ -82,13 +82,13 @@ test('A2 the decision is first among decisions, with evidence from its time, and
   );
 
   const related = new Set([...talk, decision!].map(({ event_id }) => event_id));
-  const search = await alice.ask('POST', '/v1/search', { body: { query: question, limit: 5 } });
+  const search = await alice.request('POST', '/v1/search', { body: { query: question, limit: 5 } });
   const unrelated = search.body.data.filter((hit: { event_id: string }) => !related.has(hit.event_id));
   expect(search.body.data.length).toBeGreaterThanOrEqual(1);
   expect(search.body.data[0].event_id).toBe(decision!.event_id);
   expect(unrelated.filter((hit: { text: string }) => !/v1|avoid|why/i.test(hit.text))).toEqual([]);
 
-  const { body } = await alice.ask('POST', '/v1/context', {
+  const { body } = await alice.request('POST', '/v1/context', {
     body: { session_id: 'today', channel: 'private', query_text: question, max_tokens: 4000 },
   });
   const section = (name: string) => body.sections.find((s: { name: string }) => s.name === name)?.items ?? [];

@@ -15,7 +15,7 @@ const decide = (decision: string, more: Record<string, unknown> = {}) => ({
   kind: 'decision',
   content: { decision, ...more },
 });
-const memoryOf = async (client: Client, id: string) => (await client.ask('GET', `/v1/memories/${id}`)).body;
+const memoryOf = async (client: Client, id: string) => (await client.request('GET', `/v1/memories/${id}`)).body;
 
 test('A3 the newer decision is active and cites the older one, which a context includes only with `history`', async () => {
   const alice = await newTenant(daemon.url);
@@ -33,7 +33,7 @@ test('A3 the newer decision is active and cites the older one, which a context i
   }
   // nor in the session in which both were recorded
   expect((await contextOf(alice, { session_id: 'd' })).text).not.toContain('never store secrets');
-  const search = await alice.ask('POST', '/v1/search', { body: { query: 'never store secrets' } });
+  const search = await alice.request('POST', '/v1/search', { body: { query: 'never store secrets' } });
   expect(search.body.data.map(({ id, type }: Record<string, string>) => [id, type])).toEqual([[second!.memory_id, 'memory']]);
 
   const history = await contextOf(alice, { query_text: 'Do we store secrets?', history: true });
@@ -60,7 +60,7 @@ test('A3 as of an earlier time, the decision that was current then is returned',
     expect(itemsOf(bundle, 'decisions').map(({ memory_id }) => memory_id)).toEqual([first!.memory_id]);
     expect(bundle.omissions).toEqual([]);
     expect(itemsOf(await contextOf(alice, then), 'decisions').map(({ memory_id }) => memory_id)).toEqual([first!.memory_id]);
-    const search = await alice.ask('POST', '/v1/search', { body: { query: 'secrets', ...then } });
+    const search = await alice.request('POST', '/v1/search', { body: { query: 'secrets', ...then } });
     expect(search.body.data.map(({ id }: { id: string }) => id)).toEqual([first!.memory_id]);
   }
   for (const now of [{ as_of_seq: second!.seq }, { as_of: '2026-03-02T00:00:00Z' }]) {

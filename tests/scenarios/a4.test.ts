@@ -27,7 +27,7 @@ test('A4 a summary without a source is left out, and the event is cited', async 
 
 test.each(['summary', 'fact', 'note'])('A4 with require_sources `all`, a %s without a source is left out', async (kind) => {
   const alice = await newTenant(daemon.url);
-  await alice.ask('PATCH', '/v1/tenant', { body: { settings: { require_sources: 'all' } } });
+  await alice.request('PATCH', '/v1/tenant', { body: { settings: { require_sources: 'all' } } });
   const [event] = await said(alice, 'The context budget is 65K tokens.');
   const claim = await remember(alice, { kind, text: 'The context budget is 32K tokens.' });
   const bundle = await contextOf(alice, asked);
@@ -38,12 +38,12 @@ test.each(['summary', 'fact', 'note'])('A4 with require_sources `all`, a %s with
 
 test('A4 a memory is not grounded by its own creation, nor by a cycle of citations', async () => {
   const alice = await newTenant(daemon.url);
-  await alice.ask('PATCH', '/v1/tenant', { body: { settings: { require_sources: 'all' } } });
+  await alice.request('PATCH', '/v1/tenant', { body: { settings: { require_sources: 'all' } } });
   const own = await remember(alice, { kind: 'summary', text: 'The context budget is 16K tokens.' });
-  await alice.ask('PATCH', `/v1/memories/${own.memory_id}`, { body: { refs: [own.event_id, own.memory_id] } });
+  await alice.request('PATCH', `/v1/memories/${own.memory_id}`, { body: { refs: [own.event_id, own.memory_id] } });
   const one = await remember(alice, { kind: 'note', text: 'The context budget of tokens is large.' });
   const two = await remember(alice, { kind: 'note', text: 'The tokens of the context have a budget.', refs: [one.memory_id] });
-  await alice.ask('PATCH', `/v1/memories/${one.memory_id}`, { body: { refs: [two.memory_id] } });
+  await alice.request('PATCH', `/v1/memories/${one.memory_id}`, { body: { refs: [two.memory_id] } });
   const bundle = await contextOf(alice, asked);
   expect(itemsOf(bundle, 'retrieved_evidence')).toEqual([]);
   const [omission] = bundle.omissions.filter(({ reason }) => reason === 'ungrounded');

@@ -18,7 +18,7 @@ beforeAll(async () => {
   daemon = await startTestDaemon();
   alice = await newTenant(daemon.url);
   bob = await newColleague(alice);
-  event = (await alice.ask('POST', '/v1/events', { body: message(preference) })).body as typeof event;
+  event = (await alice.request('POST', '/v1/events', { body: message(preference) })).body as typeof event;
   hidden = [event.event_id, ...event.chunk_ids, 'marzipan'];
 });
 afterAll(() => daemon.stop());
@@ -35,7 +35,7 @@ const places = [
 
 describe.each(places)('A7 in %s', (_name, who, channel) => {
   test('the context contains no trace of the event', async () => {
-    const { status, body } = await who().ask('POST', '/v1/context?render=text', {
+    const { status, body } = await who().request('POST', '/v1/context?render=text', {
       body: { session_id: 's1', channel, query_text: question, max_tokens: 2000 },
     });
     expect(status).toBe(200);
@@ -50,20 +50,20 @@ describe.each(places)('A7 in %s', (_name, who, channel) => {
   });
 
   test('search and lists are empty', async () => {
-    const search = await who().ask('POST', '/v1/search', { body: { query: question, channel, explain: true } });
+    const search = await who().request('POST', '/v1/search', { body: { query: question, channel, explain: true } });
     expect([search.status, search.body.data]).toEqual([200, []]);
-    const list = await who().ask('GET', `/v1/events?channel=${channel}`);
+    const list = await who().request('GET', `/v1/events?channel=${channel}`);
     expect([list.status, list.body.data, list.body.next_cursor]).toEqual([200, [], null]);
   });
 });
 
 test('A7 the event is stored: its subject finds it in the private channel by id, by search and in a context', async () => {
-  expect((await alice.ask('GET', `/v1/events/${event.event_id}`)).body.content.text).toBe(preference);
-  expect((await bob.ask('GET', `/v1/events/${event.event_id}`)).status).toBe(404);
-  expect((await bob.ask('GET', `/v1/chunks/${event.chunk_ids[0]}`)).status).toBe(404);
-  const { body } = await alice.ask('POST', '/v1/search', { body: { query: question, channel: 'private' } });
+  expect((await alice.request('GET', `/v1/events/${event.event_id}`)).body.content.text).toBe(preference);
+  expect((await bob.request('GET', `/v1/events/${event.event_id}`)).status).toBe(404);
+  expect((await bob.request('GET', `/v1/chunks/${event.chunk_ids[0]}`)).status).toBe(404);
+  const { body } = await alice.request('POST', '/v1/search', { body: { query: question, channel: 'private' } });
   expect(body.data[0].event_id).toBe(event.event_id);
-  const context = await alice.ask('POST', '/v1/context', {
+  const context = await alice.request('POST', '/v1/context', {
     body: { session_id: 's1', channel: 'private', query_text: question },
   });
   expect(leaks(context.body)).toContain('marzipan');
@@ -74,7 +74,7 @@ test.each(places)('A7 in %s a follower does not receive the event', async (_name
   const abort = new AbortController();
   const headers = { accept: 'text/event-stream', authorization: `Bearer ${who().token}` };
   const stream = readEvents(await fetch(`${daemon.url}/v1/events?channel=${channel}&after=0`, { headers, signal: abort.signal }));
-  const marker = await alice.ask('POST', '/v1/events', {
+  const marker = await alice.request('POST', '/v1/events', {
     body: message('for everyone', { channel: 'public', session_id: 'marker' }),
   });
   for await (const { data } of stream) {

@@ -72,7 +72,7 @@ function listenTo(client: Client): Spoken {
     client,
     answers,
     say: async (about, status, method, path, asked) => {
-      const { status: got, body } = await client.ask<any>(method, path, asked);
+      const { status: got, body } = await client.request<any>(method, path, asked);
       answers.push(typeof body === 'string' ? body : JSON.stringify(body));
       expect([about, path, got]).toEqual([about, path, status]);
       return body;

@@ -51,24 +51,24 @@ test('a time in any year from 1 to 9999 reads back equal through every API, and 
   for (const [place, events] of Object.entries(await readEverywhere(alice, receiver)))
     expect([place, events.map(({ occurred_at }) => occurred_at)]).toEqual([place, wanted]);
   for (const [i, at] of wanted.entries()) {
-    const { body: found } = await alice.ask('POST', '/v1/search', { body: { query: `number${i}`, limit: 50 } });
+    const { body: found } = await alice.request('POST', '/v1/search', { body: { query: `number${i}`, limit: 50 } });
     expect([i, found.data.find(({ text }: any) => text.endsWith(`number${i}`))?.occurred_at]).toEqual([i, at]);
     const filter = encodeURIComponent(JSON.stringify({ occurred_at: times[i], tags: { contains: `n:${i}` } }));
     for (const query of [`since=${encodeURIComponent(times[i]!)}&tag=n:${i}`, `filter=${filter}`])
       expect([
         query,
-        (await alice.ask('GET', `/v1/events?${query}`)).body.data.map(({ occurred_at }: any) => occurred_at),
+        (await alice.request('GET', `/v1/events?${query}`)).body.data.map(({ occurred_at }: any) => occurred_at),
       ]).toEqual([query, [at]]);
-    expect((await alice.ask('GET', `/v1/events?until=${encodeURIComponent(times[i]!)}&tag=n:${i}`)).body.data).toEqual([]);
+    expect((await alice.request('GET', `/v1/events?until=${encodeURIComponent(times[i]!)}&tag=n:${i}`)).body.data).toEqual([]);
     const asOf = {
       query: `number${i}`,
       as_of: times[i],
       filter: { occurred_at: { lte: times[i] }, tags: { contains: `n:${i}` } },
     };
-    const { body: then } = await alice.ask('POST', '/v1/search', { body: asOf });
+    const { body: then } = await alice.request('POST', '/v1/search', { body: asOf });
     expect([i, then.detail, then.data?.length]).toEqual([i, undefined, 1]);
   }
-  const { status, body: context } = await alice.ask('POST', '/v1/context', {
+  const { status, body: context } = await alice.request('POST', '/v1/context', {
     body: { session_id: 's1', channel: 'private', query_text: 'lighthouse keeper', max_tokens: 20_000 },
   });
   expect([status, context.detail, JSON.stringify(context.sections)]).toEqual([
@@ -102,12 +102,12 @@ test('the times of a memory read back equal in answers, lists, versions and afte
   expect(said(data)).toEqual(wanted);
   expect(said(await listed(alice, '/v1/memories?order=asc'))).toEqual(wanted);
   for (const [i, { memory_id }] of data.entries()) {
-    expect(said([(await alice.ask('GET', `/v1/memories/${memory_id}`)).body])).toEqual([wanted[i]]);
-    expect(said((await alice.ask('GET', `/v1/memories/${memory_id}/versions`)).body.data)).toEqual([wanted[i]]);
+    expect(said([(await alice.request('GET', `/v1/memories/${memory_id}`)).body])).toEqual([wanted[i]]);
+    expect(said((await alice.request('GET', `/v1/memories/${memory_id}/versions`)).body.data)).toEqual([wanted[i]]);
   }
   const other = await exportAndImport(alice);
   expect(said(await listed(other, '/v1/memories?order=asc'))).toEqual(wanted);
-  expect((await other.ask('GET', '/v1/consistency')).body.ok).toBe(true);
+  expect((await other.request('GET', '/v1/consistency')).body.ok).toBe(true);
 });
 
 test.each([
@@ -132,9 +132,9 @@ test.each([
     ['/v1/capsules', { items: ['evt_1'], audience: 'all', channel: 'team', expires_at: time }],
     ['/auth/api-keys', { name: 'k', role: 'member', scopes: ['read'], expires_at: time }],
   ];
-  for (const [path, body] of bodies) expect([path, (await alice.ask('POST', path, { body })).status]).toEqual([path, 422]);
+  for (const [path, body] of bodies) expect([path, (await alice.request('POST', path, { body })).status]).toEqual([path, 422]);
   const paths = ['/v1/events?since=', '/v1/events?until=', '/v1/memories?since=', '/v1/memories?as_of=', '/v1/audit?since='];
-  for (const path of paths) expect([path, (await alice.ask('GET', `${path}${at}`)).status]).toEqual([path, 422]);
+  for (const path of paths) expect([path, (await alice.request('GET', `${path}${at}`)).status]).toEqual([path, 422]);
 });
 
 test('the expiry of a key and of a capsule reads back with microseconds', async () => {

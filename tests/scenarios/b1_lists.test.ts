@@ -18,7 +18,7 @@ async function damage(statement: string, id: string): Promise<void> {
 }
 
 const made = async (path: string, body: unknown) => {
-  const answer = await alice.ask('POST', path, { body });
+  const answer = await alice.request('POST', path, { body });
   expect([path, answer.status, answer.body.detail]).toEqual([path, expect.any(Number), undefined]);
   return answer.body;
 };
@@ -70,14 +70,14 @@ describeOnServer('the daemon uses the only session, so the test cannot write to 
     for (const { path, id, table, one, make } of await ways()) {
       const [bad, good] = [await make(), await make()];
       await damage(`update ${table} set created_at = 'infinity' where ${id} = $id`, bad[id]);
-      const { status, body } = await alice.ask('GET', path);
+      const { status, body } = await alice.request('GET', path);
       expect([path, status]).toEqual([path, 200]);
       expect(body.unreadable).toHaveLength(1);
       const ids = body.data.map((row: Record<string, string>) => row[id]);
       expect([path, ids.includes(good[id]), ids.includes(bad[id])]).toEqual([path, true, false]);
       if (!one) continue;
-      expect([path, (await alice.ask('GET', `${path}/${good[id]}`)).status]).toEqual([path, 200]);
-      expect([path, (await alice.ask('GET', `${path}/${bad[id]}`)).status]).toEqual([path, 410]);
+      expect([path, (await alice.request('GET', `${path}/${good[id]}`)).status]).toEqual([path, 200]);
+      expect([path, (await alice.request('GET', `${path}/${bad[id]}`)).status]).toEqual([path, 410]);
     }
   });
 

@@ -35,7 +35,7 @@ async function damage(statement: string): Promise<void> {
 }
 
 const ok = async (method: string, path: string, body?: unknown) => {
-  const answer = await alice.ask(method, path, body === undefined ? {} : { body });
+  const answer = await alice.request(method, path, body === undefined ? {} : { body });
   expect([method, path, answer.status, answer.body.detail]).toEqual([method, path, expect.any(Number), undefined]);
   expect(answer.status).toBeLessThan(300);
   return answer.body;
@@ -70,7 +70,7 @@ async function isExported(bad: number, last: number): Promise<void> {
   const taken = await importFile(other, file);
   expect([taken.status, taken.body.detail]).toEqual([202, undefined]);
   expect((await jobDone(other, taken.body.job_id)).state).toBe('done');
-  const copy = (await other.ask('GET', '/v1/events')).body;
+  const copy = (await other.request('GET', '/v1/events')).body;
   expect(copy.data.map(({ seq, content }: any) => [seq, content.unreadable])).toEqual([
     [1, undefined],
     [bad, true],
@@ -119,7 +119,7 @@ describeOnServer(WHY, () => {
     expect((await ok('GET', `/v1/events?limit=2&cursor=${first.next_cursor}`)).data.map(({ seq }: any) => seq)).toEqual([
       last.seq,
     ]);
-    const one = await alice.ask('GET', `/v1/events/${bad.event_id}`);
+    const one = await alice.request('GET', `/v1/events/${bad.event_id}`);
     expect([one.status, one.body.type]).toEqual([410, '/docs/problems#unreadable']);
     await ok('GET', `/v1/events/${last.event_id}`);
 
@@ -194,10 +194,10 @@ describeOnServer(WHY, () => {
     const told = [...list.data.map(({ memory_id }: any) => memory_id), ...(list.unreadable ?? [])];
     expect(told).toContain(bad.memory_id);
     expect(told).toContain(last.memory_id);
-    const answer = await alice.ask('GET', `/v1/memories/${bad.memory_id}`);
+    const answer = await alice.request('GET', `/v1/memories/${bad.memory_id}`);
     expect([200, 410]).toContain(answer.status);
     for (const part of ['versions', 'history']) {
-      const { status } = await alice.ask('GET', `/v1/memories/${bad.memory_id}/${part}`);
+      const { status } = await alice.request('GET', `/v1/memories/${bad.memory_id}/${part}`);
       expect(status).toBe(answer.status);
     }
     const filter = encodeURIComponent('{"kind": "rule", "importance": {"gte": 0}}');
@@ -205,7 +205,7 @@ describeOnServer(WHY, () => {
     expect((await ok('POST', '/v1/search', { query: 'harbour rule', channel: 'team' })).data.length).toBeGreaterThan(0);
     const context = await ok('POST', '/v1/context?render=text', { session_id: 's1', channel: 'team', query_text: 'harbour' });
     expect(context.text).toContain('the harbour rule, third');
-    const patch = await alice.ask('PATCH', `/v1/memories/${bad.memory_id}`, { body: { tags: ['x'] } });
+    const patch = await alice.request('PATCH', `/v1/memories/${bad.memory_id}`, { body: { tags: ['x'] } });
     expect([200, 410, 422]).toContain(patch.status);
     await ok('GET', '/v1/consistency');
     expect(linesOf(await exportTenant(alice)).at(-1)!.type).toBe('end');

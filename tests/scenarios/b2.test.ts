@@ -36,13 +36,13 @@ const text = { headers: { 'content-type': 'text/plain' } };
 /** Sends every kind of large request. Returns the statuses. */
 async function sendLargeRequests(client: Client): Promise<number[]> {
   const answers = [
-    await client.ask('POST', '/v1/events', { body: message('short') }),
-    await client.ask('POST', '/v1/events', { body: { events: [message(padding), message('beside it')] } }),
-    await client.ask('POST', '/v1/events', { body: message('with metadata', { metadata: { padding } }) }),
-    await client.ask('POST', '/v1/artifacts', { body: padding, ...text }),
-    await client.ask('POST', '/v1/memories', { body: note(padding) }),
-    await client.ask('POST', '/v1/search', { body: { query: 'harmless' } }),
-    await client.ask('GET', '/v1/events'),
+    await client.request('POST', '/v1/events', { body: message('short') }),
+    await client.request('POST', '/v1/events', { body: { events: [message(padding), message('beside it')] } }),
+    await client.request('POST', '/v1/events', { body: message('with metadata', { metadata: { padding } }) }),
+    await client.request('POST', '/v1/artifacts', { body: padding, ...text }),
+    await client.request('POST', '/v1/memories', { body: note(padding) }),
+    await client.request('POST', '/v1/search', { body: { query: 'harmless' } }),
+    await client.request('GET', '/v1/events'),
   ];
   return answers.map(({ status }) => status);
 }
@@ -75,7 +75,7 @@ test('B2 while the jobs of one member never end, every request of another tenant
   expect(await sendLargeRequests(alice)).toEqual(all2xx);
   expect(workers.figures()).toEqual({ waiting: 7, running: 1 });
   // small requests of the same member are served too
-  expect((await mallory.ask('POST', '/v1/events', { body: message('small') })).status).toBe(201);
+  expect((await mallory.request('POST', '/v1/events', { body: message('small') })).status).toBe(201);
 
   leave.abort();
   expect(await Promise.all(jobs)).toEqual(Array(8).fill('left'));
@@ -87,7 +87,7 @@ test('B2 a job that exceeds the request timeout returns 503 and is terminated', 
   const impatient = await startTestDaemon({ REQUEST_TIMEOUT_MS: '20000' }, undefined, held);
   try {
     const mallory = await newTenant(impatient.url);
-    const refused = await mallory.ask('POST', '/v1/artifacts', { body: `block this thread forever ${padding}`, ...text });
+    const refused = await mallory.request('POST', '/v1/artifacts', { body: `block this thread forever ${padding}`, ...text });
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
     expect(await sendLargeRequests(mallory)).toEqual(all2xx);
   } finally {
@@ -104,22 +104,22 @@ test('B2 a large body is stored, searched, screened and replayed like a small on
     { ...message(''), kind: 'decision', content: { decision: 'bodies are parsed by workers' } },
   ];
   const key = { headers: { 'idempotency-key': 'large' } };
-  const first = await alice.ask('POST', '/v1/events', { body: { events }, ...key });
+  const first = await alice.request('POST', '/v1/events', { body: { events }, ...key });
   expect(first.status).toBe(201);
   const [one, two, three] = first.body.data;
   expect(three.memory_id).toMatch(/^mem_/);
-  const { body: stored } = await alice.ask('GET', `/v1/events/${one.event_id}`);
+  const { body: stored } = await alice.request('GET', `/v1/events/${one.event_id}`);
   expect(stored.metadata).toEqual({ deep: { list: [1, 'ü', null, padding] } });
-  const artifact = await alice.ask<string>('GET', `/v1/artifacts/${one.artifact_id}`);
+  const artifact = await alice.request<string>('GET', `/v1/artifacts/${one.artifact_id}`);
   expect(artifact.body).toBe(`needle-one ${padding}`);
-  const { body: screened } = await alice.ask('GET', `/v1/events/${two.event_id}`);
+  const { body: screened } = await alice.request('GET', `/v1/events/${two.event_id}`);
   expect(JSON.stringify(screened)).not.toContain('Tr0ub4dor');
-  const { body: found } = await alice.ask('POST', '/v1/search', { body: { query: 'needle-one' } });
+  const { body: found } = await alice.request('POST', '/v1/search', { body: { query: 'needle-one' } });
   expect(found.data.map(({ event_id }: { event_id: string }) => event_id)).toContain(one.event_id);
 
-  const again = await alice.ask('POST', '/v1/events', { body: JSON.stringify({ events }, null, 1), ...key });
+  const again = await alice.request('POST', '/v1/events', { body: JSON.stringify({ events }, null, 1), ...key });
   expect([again.status, again.headers.get('idempotent-replay'), again.body]).toEqual([201, 'true', first.body]);
-  const other = await alice.ask('POST', '/v1/events', { body: { events: [...events, message('one more')] }, ...key });
+  const other = await alice.request('POST', '/v1/events', { body: { events: [...events, message('one more')] }, ...key });
   expect(other.status).toBe(409);
 });
 
@@ -127,11 +127,11 @@ test('B2 equal values have the same hash, whether a worker parses the body or no
   const alice = await newTenant(daemon.url);
   const body = message('the same', { metadata: { list: Array(200).fill({ a: 1 }) } });
   const sent = (indent: number) =>
-    alice.ask('POST', '/v1/events', { body: JSON.stringify(body, null, indent), headers: { 'idempotency-key': 'k' } });
+    alice.request('POST', '/v1/events', { body: JSON.stringify(body, null, indent), headers: { 'idempotency-key': 'k' } });
   const [small, large] = [await sent(0), await sent(10)];
   expect(JSON.stringify(body).length).toBeLessThan(64 * KIB);
   expect(JSON.stringify(body, null, 10).length).toBeLessThan(64 * KIB);
-  const padded = await alice.ask('POST', '/v1/events', {
+  const padded = await alice.request('POST', '/v1/events', {
     body: `${JSON.stringify(body)}${' '.repeat(100 * KIB)}`,
     headers: { 'idempotency-key': 'k' },
   });
@@ -142,7 +142,7 @@ test('B2 equal values have the same hash, whether a worker parses the body or no
 test('B2 the errors of a large body are the same as those of a small one', async () => {
   const alice = await newTenant(daemon.url);
   const told = async (path: string, body: unknown) => {
-    const { status, body: problem } = await alice.ask('POST', path, { body });
+    const { status, body: problem } = await alice.request('POST', path, { body });
     return [status, problem.errors?.[0]?.pointer];
   };
   expect(await told('/v1/events', { events: [message('a'), message(padding, { channel: 'nowhere' })] })).toEqual([
@@ -161,12 +161,12 @@ test('B2 a JSON body may have 2 MiB, a list of events more', async () => {
   const metadata = { list: Array(9).fill('x'.repeat(100_000)) };
   const events = Array.from({ length: 3 }, (_, i) => message(`part ${i}`, { metadata }));
   expect(JSON.stringify(events).length).toBeGreaterThan(2 * MIB);
-  const batch = await alice.ask('POST', '/v1/events', { body: { events } });
+  const batch = await alice.request('POST', '/v1/events', { body: { events } });
   expect(batch.status).toBe(201);
-  const { body: last } = await alice.ask('GET', `/v1/events/${batch.body.data[2].event_id}`);
+  const { body: last } = await alice.request('GET', `/v1/events/${batch.body.data[2].event_id}`);
   expect(last.metadata).toEqual(metadata);
-  expect((await alice.ask('POST', '/v1/events', { body: message('x'.repeat(2 * MIB)) })).status).toBe(413);
-  expect((await alice.ask('POST', '/v1/search', { body: { query: 'x'.repeat(2 * MIB) } })).status).toBe(413);
-  const { body } = await alice.ask('GET', '/v1/events');
+  expect((await alice.request('POST', '/v1/events', { body: message('x'.repeat(2 * MIB)) })).status).toBe(413);
+  expect((await alice.request('POST', '/v1/search', { body: { query: 'x'.repeat(2 * MIB) } })).status).toBe(413);
+  const { body } = await alice.request('GET', '/v1/events');
   expect(body.data).toHaveLength(3);
 });

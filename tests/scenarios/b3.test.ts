@@ -16,8 +16,8 @@ afterAll(() => daemon.stop());
 
 /** Events that can happen to an admin who has issued credentials. */
 const fates: Record<string, (owner: Client, maker: Client) => Promise<unknown>> = {
-  disabled: (owner, maker) => owner.ask('PATCH', `/auth/users/${maker.user_id}`, { body: { disabled: true } }),
-  demoted: (owner, maker) => owner.ask('PATCH', `/auth/users/${maker.user_id}`, { body: { role: 'member' } }),
+  disabled: (owner, maker) => owner.request('PATCH', `/auth/users/${maker.user_id}`, { body: { disabled: true } }),
+  demoted: (owner, maker) => owner.request('PATCH', `/auth/users/${maker.user_id}`, { body: { role: 'member' } }),
   deleted: (owner, maker) => erase(owner, { user_id: maker.username }),
 };
 
@@ -27,28 +27,28 @@ const register = (tenant_id: string, username: string, invite: string) =>
 /** Credentials that an admin issues: each function creates one and returns a function that checks whether it still works. */
 const kinds: Record<string, (maker: Client, other: Client) => Promise<() => Promise<boolean>>> = {
   'a password reset': async (maker, other) => {
-    const { token } = (await maker.ask('POST', `/auth/users/${other.user_id}/password-reset`)).body;
+    const { token } = (await maker.request('POST', `/auth/users/${other.user_id}/password-reset`)).body;
     return async () => {
       const body = { token, new_password: 'another good passphrase' };
       return (await send(daemon.url, 'POST', '/auth/password-reset', { body })).status === 204;
     };
   },
   'an invite of an admin': async (maker) => {
-    const { invite } = (await maker.ask('POST', '/auth/invites', { body: { role: 'admin' } })).body;
+    const { invite } = (await maker.request('POST', '/auth/invites', { body: { role: 'admin' } })).body;
     return async () => (await register(maker.tenant_id, 'newcomer', invite)).status === 201;
   },
   'an invite of a member': async (maker) => {
-    const { invite } = (await maker.ask('POST', '/auth/invites', { body: { role: 'member' } })).body;
+    const { invite } = (await maker.request('POST', '/auth/invites', { body: { role: 'member' } })).body;
     return async () => (await register(maker.tenant_id, 'newcomer', invite)).status === 201;
   },
   'a key of an admin': async (maker) => {
     const body = { name: 'k', role: 'admin', scopes: ['read', 'write', 'admin'] };
-    const { api_key } = (await maker.ask('POST', '/auth/api-keys', { body })).body;
+    const { api_key } = (await maker.request('POST', '/auth/api-keys', { body })).body;
     return async () => (await send(daemon.url, 'GET', '/auth/users', { headers: { 'x-api-key': api_key } })).status === 200;
   },
   'a key for all subjects': async (maker) => {
     const body = { name: 'k', role: 'member', scopes: ['read', 'write'], user_id: '*' };
-    const { api_key } = (await maker.ask('POST', '/auth/api-keys', { body })).body;
+    const { api_key } = (await maker.request('POST', '/auth/api-keys', { body })).body;
     return async () => (await send(daemon.url, 'GET', '/auth/me', { headers: { 'x-api-key': api_key } })).status === 200;
   },
 };
@@ -76,7 +76,7 @@ test('B3 a password reset for a user who has a higher role than its issuer since
   const maker = await newColleague(owner, 'maker', 'admin');
   const other = await newColleague(owner, 'other');
   const works = await kinds['a password reset']!(maker, other);
-  await owner.ask('PATCH', `/auth/users/${other.user_id}`, { body: { role: 'owner' } });
+  await owner.request('PATCH', `/auth/users/${other.user_id}`, { body: { role: 'owner' } });
   expect(await works()).toBe(false);
 });
 
@@ -85,7 +85,7 @@ test('B3 open streams end with the credential that opened them', async () => {
     const owner = await newTenant(daemon.url);
     const maker = await newColleague(owner, 'maker', 'admin');
     const body = { name: 'k', role: 'member', scopes: ['read'], user_id: '*' };
-    const { api_key } = (await maker.ask('POST', '/auth/api-keys', { body })).body;
+    const { api_key } = (await maker.request('POST', '/auth/api-keys', { body })).body;
     const headers = { accept: 'text/event-stream', 'x-api-key': api_key };
     const stream = await fetch(`${daemon.url}/v1/events?user_id=maker`, { headers });
     expect(stream.status).toBe(200);

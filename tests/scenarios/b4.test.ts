@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => daemon.stop());
 
 async function keyOf(more: Record<string, unknown>): Promise<Ask> {
-  const { status, body } = await alice.ask('POST', '/auth/api-keys', {
+  const { status, body } = await alice.request('POST', '/auth/api-keys', {
     body: { name: 'back end', role: 'member', scopes: ['read', 'write'], ...more },
   });
   if (status !== 201) throw new Error(JSON.stringify(body));
@@ -68,46 +68,46 @@ test('B4 a private write or read with a key for all subjects returns 422 with th
 });
 
 /** Returns what a login, or the back end on behalf of that user, sees. */
-async function seen(ask: Ask, user?: string) {
+async function seen(request: Ask, user?: string) {
   const [q, b] = user === undefined ? ['', {}] : [`&user_id=${user}`, { user_id: user }];
   const ok = ({ status, body }: { status: number; body: any }) => {
     if (status !== 200) throw new Error(JSON.stringify(body));
     return body;
   };
-  const context = ok(await ask('POST', '/v1/context', { query: 'falcons nest', ...b }));
+  const context = ok(await request('POST', '/v1/context', { query: 'falcons nest', ...b }));
   return {
-    events: ok(await ask('GET', `/v1/events?limit=1000${q}`)).data,
-    memories: ok(await ask('GET', `/v1/memories?limit=1000${q}`)).data,
-    search: ok(await ask('POST', '/v1/search', { query: 'falcons nest', limit: 100, ...b })).data,
+    events: ok(await request('GET', `/v1/events?limit=1000${q}`)).data,
+    memories: ok(await request('GET', `/v1/memories?limit=1000${q}`)).data,
+    search: ok(await request('POST', '/v1/search', { query: 'falcons nest', limit: 100, ...b })).data,
     context: [context.sections, context.omissions, context.provenance.candidate_pool_size],
-    capsules: ok(await ask('GET', `/v1/capsules?limit=100${q}`)).data,
-    edits: ok(await ask('GET', `/v1/edits?limit=100${q}`)).data,
+    capsules: ok(await request('GET', `/v1/capsules?limit=100${q}`)).data,
+    edits: ok(await request('GET', `/v1/edits?limit=100${q}`)).data,
   };
 }
 
 const asking =
   (client: Client): Ask =>
   (method, path, body) =>
-    client.ask(method, path, { body });
+    client.request(method, path, { body });
 
 test('B4 on behalf of a user, the back end sees exactly what the login of that user sees', async () => {
   for (const [who, text] of [
     [bob, 'falcons nest on the north tower'],
     [carol, 'falcons nest on the south tower'],
   ] as const) {
-    await who.ask('POST', '/v1/events', { body: { text } });
-    await who.ask('POST', '/v1/events', { body: message(`team: ${text}`, { channel: 'team' }) });
-    await who.ask('POST', '/v1/memories', { body: { kind: 'preference', text: `says that ${text}` } });
-    await who.ask('POST', '/v1/memories', { body: { kind: 'decision', text: `guard the ${text}` } });
+    await who.request('POST', '/v1/events', { body: { text } });
+    await who.request('POST', '/v1/events', { body: message(`team: ${text}`, { channel: 'team' }) });
+    await who.request('POST', '/v1/memories', { body: { kind: 'preference', text: `says that ${text}` } });
+    await who.request('POST', '/v1/memories', { body: { kind: 'decision', text: `guard the ${text}` } });
   }
   const written = await back('POST', '/v1/events', { text: 'falcons nest, said bob to the app', user_id: 'bob' });
   expect(written.status).toBe(201);
   const noted = await back('POST', '/v1/memories', { kind: 'decision', text: 'falcons nest in bob’s barn', user_id: 'bob' });
   expect(noted.body).toMatchObject({ user_id: 'bob', origin: { type: 'agent', id: 'back end' } });
-  await bob.ask('POST', '/v1/capsules', {
+  await bob.request('POST', '/v1/capsules', {
     body: { items: [written.body.event_id], audience: { users: ['carol'] }, channel: 'private' },
   });
-  await bob.ask('POST', '/v1/edits', { body: { target: written.body.event_id, op: 'retract', reason: 'a slip' } });
+  await bob.request('POST', '/v1/edits', { body: { target: written.body.event_id, op: 'retract', reason: 'a slip' } });
   for (const [who, name] of [
     [bob, 'bob'],
     [carol, 'carol'],
@@ -149,31 +149,33 @@ test('B4 on behalf of a user, the back end cannot cite, replace or share private
 
 test('B4 `all_users` reads the items of all users, requires such a key or an admin, and is audited', async () => {
   const [his, hers] = [
-    (await bob.ask('POST', '/v1/events', { body: { text: 'owl one' } })).body,
-    (await carol.ask('POST', '/v1/events', { body: { text: 'owl two' } })).body,
+    (await bob.request('POST', '/v1/events', { body: { text: 'owl one' } })).body,
+    (await carol.request('POST', '/v1/events', { body: { text: 'owl two' } })).body,
   ];
   const found = (body: any) => body.data.map((hit: any) => hit.event_id).sort();
   const wanted = [his.event_id, hers.event_id].sort();
   expect(found((await back('POST', '/v1/search', { query: 'owl', all_users: true })).body)).toEqual(
     expect.arrayContaining(wanted),
   );
-  expect(found((await alice.ask('POST', '/v1/search', { body: { query: 'owl', all_users: true } })).body)).toEqual(
+  expect(found((await alice.request('POST', '/v1/search', { body: { query: 'owl', all_users: true } })).body)).toEqual(
     expect.arrayContaining(wanted),
   );
   expect((await back('GET', '/v1/events?all_users=true&limit=1000')).body.data.map((event: any) => event.event_id)).toEqual(
     expect.arrayContaining(wanted),
   );
   for (const asked of [
-    await bob.ask('POST', '/v1/search', { body: { query: 'owl', all_users: true } }),
-    await bob.ask('GET', '/v1/events?all_users=true'),
-    await bob.ask('GET', '/v1/events?user_id=carol'),
-    await bob.ask('POST', '/v1/search', { body: { query: 'owl', user_id: 'carol' } }),
-    await bob.ask('POST', '/v1/context', { body: { query: 'owl', user_id: 'carol' } }),
-    await bob.ask('GET', `/v1/events/${hers.event_id}?user_id=carol`),
-    await bob.ask('POST', '/v1/events', { body: { text: 'x', user_id: 'carol' } }),
+    await bob.request('POST', '/v1/search', { body: { query: 'owl', all_users: true } }),
+    await bob.request('GET', '/v1/events?all_users=true'),
+    await bob.request('GET', '/v1/events?user_id=carol'),
+    await bob.request('POST', '/v1/search', { body: { query: 'owl', user_id: 'carol' } }),
+    await bob.request('POST', '/v1/context', { body: { query: 'owl', user_id: 'carol' } }),
+    await bob.request('GET', `/v1/events/${hers.event_id}?user_id=carol`),
+    await bob.request('POST', '/v1/events', { body: { text: 'x', user_id: 'carol' } }),
   ])
     expect(asked.status).toBe(403);
-  const audit = (await alice.ask('GET', '/v1/audit?limit=200')).body.data.filter((entry: any) => entry.action === 'private.read');
+  const audit = (await alice.request('GET', '/v1/audit?limit=200')).body.data.filter(
+    (entry: any) => entry.action === 'private.read',
+  );
   expect(audit.map(({ route }: any) => route)).toEqual(
     expect.arrayContaining(['POST /v1/search', 'GET /v1/events', 'GET /v1/events/{event_id}']),
   );
@@ -182,14 +184,14 @@ test('B4 `all_users` reads the items of all users, requires such a key or an adm
 
 test('B4 `about_user_id` narrows to items about a subject, for every caller', async () => {
   for (const user_id of ['dora', 'emil'])
-    await alice.ask('POST', '/v1/events', { body: message(`heron of ${user_id}`, { channel: 'team', user_id }) });
-  await alice.ask('POST', '/v1/events', { body: message('heron of nobody', { channel: 'team' }) });
+    await alice.request('POST', '/v1/events', { body: message(`heron of ${user_id}`, { channel: 'team', user_id }) });
+  await alice.request('POST', '/v1/events', { body: message('heron of nobody', { channel: 'team' }) });
   const texts = (data: any[]) => data.map(({ text, content }) => text ?? content.text);
-  expect(texts((await bob.ask('POST', '/v1/search', { body: { query: 'heron', about_user_id: 'dora' } })).body.data)).toEqual([
-    'heron of dora',
-  ]);
-  expect(texts((await bob.ask('GET', '/v1/events?about_user_id=emil')).body.data)).toEqual(['heron of emil']);
-  const { sections } = (await bob.ask('POST', '/v1/context', { body: { query: 'heron', about_user_id: 'dora' } })).body;
+  expect(texts((await bob.request('POST', '/v1/search', { body: { query: 'heron', about_user_id: 'dora' } })).body.data)).toEqual(
+    ['heron of dora'],
+  );
+  expect(texts((await bob.request('GET', '/v1/events?about_user_id=emil')).body.data)).toEqual(['heron of emil']);
+  const { sections } = (await bob.request('POST', '/v1/context', { body: { query: 'heron', about_user_id: 'dora' } })).body;
   const shown = JSON.stringify(sections);
   expect([shown.includes('heron of dora'), shown.includes('emil'), shown.includes('nobody')]).toEqual([true, false, false]);
 });

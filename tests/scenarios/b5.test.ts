@@ -92,7 +92,7 @@ async function recordHostile(client: Client, { text: t, name }: { text: string[]
     { ...message('', by), session_id: name, kind: 'tool_result', content: { tool: name, excerpt_text: t[6] } },
   );
   const refs = [event!.event_id];
-  const memories = await client.ask('POST', '/v1/memories', {
+  const memories = await client.request('POST', '/v1/memories', {
     body: {
       memories: [
         ...['fact', 'note', 'summary'].map((kind, i) => ({ kind, text: t[10 + i], refs, body: { subject: name, value: t[i] } })),
@@ -105,7 +105,7 @@ async function recordHostile(client: Client, { text: t, name }: { text: string[]
     },
   });
   expect([memories.status, memories.body]).toEqual([201, expect.anything()]);
-  const capsule = await client.ask('POST', '/v1/capsules', {
+  const capsule = await client.request('POST', '/v1/capsules', {
     body: {
       title: t[2]!.slice(0, 200).toWellFormed(),
       risks: [t[0], t[1]],

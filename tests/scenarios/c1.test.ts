@@ -17,26 +17,26 @@ beforeEach(async () => {
 afterAll(() => daemon.stop());
 
 const record = async (who: Client, text: string, more: Record<string, unknown> = {}) => {
-  const { status, body } = await who.ask('POST', '/v1/events', { body: message(text, more) });
+  const { status, body } = await who.request('POST', '/v1/events', { body: message(text, more) });
   expect(status).toBe(201);
   return body;
 };
 
 async function share(who: Client, more: Record<string, unknown>, headers?: Record<string, string>) {
   const body = { channel: 'private', audience: { users: ['carol'] }, ...more };
-  return who.ask('POST', '/v1/capsules', { body, ...(headers && { headers }) });
+  return who.request('POST', '/v1/capsules', { body, ...(headers && { headers }) });
 }
 
 /** A caller with an API key; `user_id` is the subject of the key. */
 async function keyFor(maker: Client, body: Record<string, unknown>) {
-  const made = await maker.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'], ...body } });
+  const made = await maker.request('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'], ...body } });
   expect(made.status).toBe(201);
-  const ask = (path: string) => send<any>(daemon.url, 'GET', path, { headers: { 'x-api-key': made.body.api_key } });
-  return { ask, key_id: made.body.key_id as string, api_key: made.body.api_key as string };
+  const request = (path: string) => send<any>(daemon.url, 'GET', path, { headers: { 'x-api-key': made.body.api_key } });
+  return { request, key_id: made.body.key_id as string, api_key: made.body.api_key as string };
 }
 
-const statusFor = async (who: Client, id: string) => (await who.ask('GET', `/v1/capsules/${id}`)).status;
-const idsIn = async (who: Client) => (await who.ask('GET', '/v1/capsules')).body.data.map((one: any) => one.capsule_id);
+const statusFor = async (who: Client, id: string) => (await who.request('GET', `/v1/capsules/${id}`)).status;
+const idsIn = async (who: Client) => (await who.request('GET', '/v1/capsules')).body.data.map((one: any) => one.capsule_id);
 
 test('C1 the audience reads items that only the author could see; others get 404 and do not find the capsule in lists', async () => {
   const event = await record(bob, 'the vault code is under the mat');
@@ -44,9 +44,9 @@ test('C1 the audience reads items that only the author could see; others get 404
   const items = [event.event_id, event.chunk_ids[0], decision.memory_id];
   const { status, body, headers } = await share(bob, { items, title: 'For Carol', risks: ['unverified'], tags: ['t'] });
   expect([status, headers.get('location')]).toEqual([201, `/v1/capsules/${body.capsule_id}`]);
-  expect((await carol.ask('GET', `/v1/events/${event.event_id}`)).status).toBe(404);
+  expect((await carol.request('GET', `/v1/events/${event.event_id}`)).status).toBe(404);
 
-  const read = (await carol.ask('GET', `/v1/capsules/${body.capsule_id}`)).body;
+  const read = (await carol.request('GET', `/v1/capsules/${body.capsule_id}`)).body;
   expect(read).toMatchObject({
     title: 'For Carol',
     risks: ['unverified'],
@@ -79,11 +79,11 @@ test('C1 a key that an admin bound to an agent reads what is addressed to the ag
   };
   const bound = { agent_id: 'scribe', scopes: ['read', 'write'] };
   const [attested, claimed] = [await keyFor(alice, bound), await keyFor(carol, bound)];
-  expect([(await attested.ask(path)).status, (await claimed.ask(path)).status]).toEqual([200, 404]);
+  expect([(await attested.request(path)).status, (await claimed.request(path)).status]).toEqual([200, 404]);
   const unbound = await keyFor(alice, { scopes: ['read', 'write'] });
   // a key inherits the agent of the key that creates it; a member's key cannot choose an agent, although an admin created it
   expect([await createWith(attested), await createWith(claimed), await createWith(unbound)]).toEqual([200, 404, 404]);
-  expect((await attested.ask('/v1/capsules')).body.data.map((one: any) => one.capsule_id)).toContain(body.capsule_id);
+  expect((await attested.request('/v1/capsules')).body.data.map((one: any) => one.capsule_id)).toContain(body.capsule_id);
 });
 
 test('C1 an agent in the audience is the key with that subject; the name of a key or an agent_id in a request grants nothing', async () => {
@@ -91,8 +91,10 @@ test('C1 an agent in the audience is the key with that subject; the name of a ke
   const { body } = await share(bob, { items: [event_id], audience: { agents: ['planner'] } });
   const path = `/v1/capsules/${body.capsule_id}`;
   const [planner, pretender] = [await keyFor(alice, { user_id: 'planner' }), await keyFor(carol, { name: 'planner' })];
-  expect([(await planner.ask(path)).status, (await pretender.ask(path)).status]).toEqual([200, 404]);
-  expect([await statusFor(carol, body.capsule_id), (await pretender.ask(`${path}?agent_id=planner`)).status]).toEqual([404, 422]);
+  expect([(await planner.request(path)).status, (await pretender.request(path)).status]).toEqual([200, 404]);
+  expect([await statusFor(carol, body.capsule_id), (await pretender.request(`${path}?agent_id=planner`)).status]).toEqual([
+    404, 422,
+  ]);
   expect(
     (
       await send(
@@ -106,16 +108,16 @@ test('C1 an agent in the audience is the key with that subject; the name of a ke
   ).toBe(403);
 
   const byId = await share(bob, { items: [event_id], audience: { agents: [pretender.key_id] } });
-  expect((await pretender.ask(`/v1/capsules/${byId.body.capsule_id}`)).status).toBe(200);
-  expect((await planner.ask(`/v1/capsules/${byId.body.capsule_id}`)).status).toBe(404);
+  expect((await pretender.request(`/v1/capsules/${byId.body.capsule_id}`)).status).toBe(200);
+  expect((await planner.request(`/v1/capsules/${byId.body.capsule_id}`)).status).toBe(404);
 });
 
 test('C1 a capsule for all can be read by everyone who may use its channel', async () => {
   const { event_id } = await record(bob, 'x');
   const { body } = await share(bob, { items: [event_id], audience: 'all', channel: 'team' });
   const [team, open] = [await keyFor(carol, { channels: ['team'] }), await keyFor(carol, { channels: ['public'] })];
-  expect((await team.ask(`/v1/capsules/${body.capsule_id}`)).body.items[0].text).toBe('x');
-  expect((await open.ask(`/v1/capsules/${body.capsule_id}`)).status).toBe(404);
+  expect((await team.request(`/v1/capsules/${body.capsule_id}`)).body.items[0].text).toBe('x');
+  expect((await open.request(`/v1/capsules/${body.capsule_id}`)).status).toBe(404);
   const refused = await share(bob, { items: [event_id], audience: 'all', channel: 'private' });
   expect([refused.status, refused.body.errors[0].pointer]).toEqual([422, '#/channel']);
 });
@@ -124,19 +126,19 @@ test('C1 a revocation takes effect immediately, and only the author or an admin 
   const { event_id } = await record(bob, 'x');
   const [one, two] = [await share(bob, { items: [event_id] }), await share(bob, { items: [event_id] })];
   const [first, second] = [one.body.capsule_id, two.body.capsule_id];
-  expect((await carol.ask('POST', `/v1/capsules/${first}/revoke`)).status).toBe(403);
-  const revoked = await bob.ask('POST', `/v1/capsules/${first}/revoke`, { headers: { 'idempotency-key': 'r' } });
+  expect((await carol.request('POST', `/v1/capsules/${first}/revoke`)).status).toBe(403);
+  const revoked = await bob.request('POST', `/v1/capsules/${first}/revoke`, { headers: { 'idempotency-key': 'r' } });
   expect([revoked.status, revoked.body.status, revoked.body.items]).toEqual([
     200,
     'revoked',
     [{ id: event_id, unavailable: true }],
   ]);
-  expect((await alice.ask('DELETE', `/v1/capsules/${second}`)).status).toBe(204);
+  expect((await alice.request('DELETE', `/v1/capsules/${second}`)).status).toBe(204);
   expect([await statusFor(carol, first), await statusFor(carol, second), await idsIn(carol)]).toEqual([404, 404, []]);
-  expect((await bob.ask('POST', `/v1/capsules/${first}/revoke`)).status).toBe(409);
-  const again = await bob.ask('POST', `/v1/capsules/${first}/revoke`, { headers: { 'idempotency-key': 'r' } });
+  expect((await bob.request('POST', `/v1/capsules/${first}/revoke`)).status).toBe(409);
+  const again = await bob.request('POST', `/v1/capsules/${first}/revoke`, { headers: { 'idempotency-key': 'r' } });
   expect([again.status, again.headers.get('idempotent-replay')]).toEqual([200, 'true']);
-  expect((await bob.ask('GET', '/v1/capsules?status=revoked')).body.data).toHaveLength(2);
+  expect((await bob.request('GET', '/v1/capsules?status=revoked')).body.data).toHaveLength(2);
 });
 
 test('C1 expiry takes effect immediately', async () => {
@@ -146,8 +148,8 @@ test('C1 expiry takes effect immediately', async () => {
   await new Promise((resolve) => setTimeout(resolve, Date.parse(body.expires_at) - Date.now() + 30));
   expect([await statusFor(carol, body.capsule_id), await statusFor(carol, lasting.capsule_id)]).toEqual([404, 200]);
   expect(await idsIn(carol)).toEqual([lasting.capsule_id]);
-  expect((await bob.ask('GET', `/v1/capsules/${body.capsule_id}`)).body.status).toBe('expired');
-  expect((await bob.ask('POST', `/v1/capsules/${body.capsule_id}/revoke`)).status).toBe(409);
+  expect((await bob.request('GET', `/v1/capsules/${body.capsule_id}`)).body.status).toBe('expired');
+  expect((await bob.request('POST', `/v1/capsules/${body.capsule_id}/revoke`)).status).toBe(409);
 });
 
 test('C1 items that the author may not see or share return 422 with their pointers', async () => {
@@ -180,7 +182,7 @@ test('C1 items that were amended, blocked, retracted or deleted since are shown 
     await record(bob, 'blocked'),
     await record(bob, 'retracted'),
   ];
-  const made = await bob.ask('POST', '/v1/memories', {
+  const made = await bob.request('POST', '/v1/memories', {
     body: { kind: 'note', text: 'noted', scope: 'user', channel: 'private' },
   });
   const ids = [
@@ -193,14 +195,14 @@ test('C1 items that were amended, blocked, retracted or deleted since are shown 
   ];
   const { body } = await share(bob, { items: ids });
   const edit = async (target: string, op: string, patch = {}) => {
-    const { status } = await alice.ask('POST', '/v1/edits', { body: { target, op, patch, reason: 'r', auto_approve: true } });
+    const { status } = await alice.request('POST', '/v1/edits', { body: { target, op, patch, reason: 'r', auto_approve: true } });
     expect(status).toBe(201);
   };
   await edit(amended.event_id, 'amend', { text: 'said right' });
   await edit(blocked.event_id, 'block', { channel: 'private' });
   await edit(retracted.event_id, 'retract');
-  expect((await bob.ask('DELETE', `/v1/memories/${made.body.memory_id}`)).status).toBeLessThan(300);
-  const read = (await carol.ask('GET', `/v1/capsules/${body.capsule_id}`)).body;
+  expect((await bob.request('DELETE', `/v1/memories/${made.body.memory_id}`)).status).toBeLessThan(300);
+  const read = (await carol.request('GET', `/v1/capsules/${body.capsule_id}`)).body;
   expect(read.items.map(({ id, text, unavailable }: any) => [id, text ?? unavailable])).toEqual([
     [ids[0], 'said right'],
     [ids[1], 'said right'],
@@ -212,9 +214,9 @@ test('C1 only its author sees the events of a capsule, unless it is for all', as
   const { event_id } = await record(bob, 'x');
   await share(bob, { items: [event_id], title: 'hidden title' });
   const open = await share(bob, { items: [event_id], audience: 'all', channel: 'team', title: 'open title' });
-  await bob.ask('DELETE', `/v1/capsules/${open.body.capsule_id}`);
+  await bob.request('DELETE', `/v1/capsules/${open.body.capsule_id}`);
   const logOf = async (who: Client) =>
-    (await who.ask('GET', '/v1/events')).body.data
+    (await who.request('GET', '/v1/events')).body.data
       .filter((e: any) => e.kind.startsWith('capsule.'))
       .map((e: any) => [e.kind, e.content.title]);
   const all = [
@@ -241,14 +243,14 @@ test('C1 a retry returns the same capsule even if its items are gone since; anot
 test('C1 a context includes the items of the requested capsules that can be read in its channel', async () => {
   const { event_id } = await record(bob, 'the vault code is under the mat');
   const decision = await record(bob, '', { kind: 'decision', content: { decision: 'Use PostgreSQL' } });
-  const claim = await bob.ask('POST', '/v1/memories', {
+  const claim = await bob.request('POST', '/v1/memories', {
     body: { kind: 'summary', text: 'the moon is cheese', scope: 'global', channel: 'private' },
   });
   const items = [event_id, decision.memory_id, claim.body.memory_id];
   const { body } = await share(bob, { items, title: 'For Carol', risks: ['unverified'] });
   const id: string = body.capsule_id;
   const contextOf = (who: Client, more = {}) =>
-    who.ask('POST', '/v1/context?render=text', { body: { session_id: 's9', channel: 'private', capsules: [id], ...more } });
+    who.request('POST', '/v1/context?render=text', { body: { session_id: 's9', channel: 'private', capsules: [id], ...more } });
 
   const bundle = (await contextOf(carol)).body;
   const [section] = bundle.sections.filter((one: any) => one.name === 'capsules');
@@ -269,6 +271,6 @@ test('C1 a context includes the items of the requested capsules that can be read
   const refused = await contextOf(carol, { channel: 'team' });
   expect([refused.status, refused.body.errors[0].pointer]).toEqual([404, '#/capsules/0']);
   expect((await contextOf(await newColleague(alice, 'dave'))).status).toBe(404);
-  await bob.ask('DELETE', `/v1/capsules/${id}`);
+  await bob.request('DELETE', `/v1/capsules/${id}`);
   expect((await contextOf(carol)).status).toBe(404);
 });

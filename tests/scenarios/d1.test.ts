@@ -105,7 +105,7 @@ async function writeUnderFaults(
 async function expectCompleteLog({ client, acknowledged, daemon }: Ledger): Promise<void> {
   const stored: { seq: number; text: string }[] = [];
   for (let after = 0; ; ) {
-    const { body } = await client.ask<{ data: { seq: number; content: { text: string } }[] }>(
+    const { body } = await client.request<{ data: { seq: number; content: { text: string } }[] }>(
       'GET',
       `/v1/events?after=${after}&limit=1000`,
     );

@@ -11,12 +11,13 @@ afterAll(() => daemon.stop());
 
 test('D3 200 concurrent requests with one Idempotency-Key record one event and get 200 equal answers', async () => {
   const client = await newTenant(daemon.url);
-  const ask = () => client.ask('POST', '/v1/events', { body: message('once'), headers: { 'idempotency-key': 'retry-1' } });
-  const answers = await Promise.all(Array.from({ length: 200 }, ask));
+  const request = () =>
+    client.request('POST', '/v1/events', { body: message('once'), headers: { 'idempotency-key': 'retry-1' } });
+  const answers = await Promise.all(Array.from({ length: 200 }, request));
   expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([201]));
   expect(new Set(answers.map(({ body }) => JSON.stringify(body))).size).toBe(1);
   expect(answers.filter(({ headers }) => headers.get('idempotent-replay') !== 'true')).toHaveLength(1);
-  const { body } = await client.ask('GET', '/v1/events');
+  const { body } = await client.request('GET', '/v1/events');
   expect(body.data.map((event: { event_id: string }) => event.event_id)).toEqual([answers[0]!.body.event_id]);
 });
 
@@ -25,19 +26,19 @@ test('D3 the same key with another body is a conflict, and with the same body in
   const headers = { 'idempotency-key': 'retry-2' };
   const body = message('first', { metadata: { a: 1, b: [1, 2] } });
   const reordered = Object.fromEntries(Object.entries(body).reverse());
-  expect((await client.ask('POST', '/v1/events', { body, headers })).status).toBe(201);
-  const replay = await client.ask('POST', '/v1/events', { body: reordered, headers });
+  expect((await client.request('POST', '/v1/events', { body, headers })).status).toBe(201);
+  const replay = await client.request('POST', '/v1/events', { body: reordered, headers });
   expect([replay.status, replay.headers.get('idempotent-replay')]).toEqual([201, 'true']);
-  expect((await client.ask('POST', '/v1/events', { body: message('second'), headers })).status).toBe(409);
-  expect((await client.ask('GET', '/v1/events')).body.data).toHaveLength(1);
+  expect((await client.request('POST', '/v1/events', { body: message('second'), headers })).status).toBe(409);
+  expect((await client.request('GET', '/v1/events')).body.data).toHaveLength(1);
 });
 
 test('D3 a key applies to one principal and path, and failed requests are not stored', async () => {
   const [one, two] = [await newTenant(daemon.url), await newTenant(daemon.url)];
   const headers = { 'idempotency-key': 'shared' };
-  expect((await one.ask('POST', '/v1/events', { body: { ...message('x'), kind: 'nonsense' }, headers })).status).toBe(422);
-  const mine = await one.ask('POST', '/v1/events', { body: message('mine'), headers });
-  const theirs = await two.ask('POST', '/v1/events', { body: message('theirs'), headers });
+  expect((await one.request('POST', '/v1/events', { body: { ...message('x'), kind: 'nonsense' }, headers })).status).toBe(422);
+  const mine = await one.request('POST', '/v1/events', { body: message('mine'), headers });
+  const theirs = await two.request('POST', '/v1/events', { body: message('theirs'), headers });
   expect([mine.status, theirs.status]).toEqual([201, 201]);
   expect(theirs.headers.get('idempotent-replay')).toBeNull();
 });
@@ -47,18 +48,18 @@ test('D3 a batch is replayed completely and in order', async () => {
   const body = { events: Array.from({ length: 50 }, (_, i) => message(`event ${i}`)) };
   const headers = { 'idempotency-key': 'batch' };
   const [first, second] = [
-    await client.ask('POST', '/v1/events', { body, headers }),
-    await client.ask('POST', '/v1/events', { body, headers }),
+    await client.request('POST', '/v1/events', { body, headers }),
+    await client.request('POST', '/v1/events', { body, headers }),
   ];
   expect(first.status).toBe(201);
   expect(second.body).toEqual(first.body);
-  expect((await client.ask('GET', '/v1/events?limit=1000')).body.data).toHaveLength(50);
+  expect((await client.request('GET', '/v1/events?limit=1000')).body.data).toHaveLength(50);
 });
 
 test('D3 the same bytes with the same key and another media type or channel are a conflict', async () => {
   const client = await newTenant(daemon.url);
   const upload = (type: string, query = '') =>
-    client.ask('POST', `/v1/artifacts${query}`, {
+    client.request('POST', `/v1/artifacts${query}`, {
       body: 'bytes',
       headers: { 'content-type': type, 'idempotency-key': 'retry-3' },
     });

@@ -19,14 +19,14 @@ beforeAll(async () => {
   [alice, mallory] = [await newTenant(daemon.url), await newTenant(daemon.url, undefined, 'mallory')];
   theirs = { tenant_id: alice.tenant_id };
   for (const { make } of isolations) theirs = { ...theirs, ...(await make?.(alice, theirs)) };
-  for (const { job_id } of (await alice.ask('GET', '/v1/jobs')).body.data) await waitForJob(alice, job_id);
+  for (const { job_id } of (await alice.request('GET', '/v1/jobs')).body.data) await waitForJob(alice, job_id);
 });
 afterAll(() => daemon.stop());
 
 /** Everything that the other tenant stores, as its owner sees it. */
 async function holdings(): Promise<string> {
   const paths = isolations.flatMap((one) => one.holdings ?? []);
-  const answers = await Promise.all(paths.map((path) => alice.ask('GET', path)));
+  const answers = await Promise.all(paths.map((path) => alice.request('GET', path)));
   return JSON.stringify(answers.map(({ status, body }) => [status, body]));
 }
 
@@ -43,7 +43,7 @@ test('I1 every route has a case, and every case has a route', () => {
 
 test('I1 the objects that the cases name exist and are readable by their owner', async () => {
   const reads = daemon.routes.filter(({ method, path }) => method === 'GET' && path.includes('{'));
-  const answers = await Promise.all(reads.map(({ path }) => alice.ask('GET', pathOf(path))));
+  const answers = await Promise.all(reads.map(({ path }) => alice.request('GET', pathOf(path))));
   expect(answers.map(({ status }, i) => [reads[i]!.path, status])).toEqual(reads.map(({ path }) => [path, 200]));
 });
 
@@ -52,7 +52,7 @@ test('I1 with the credential of another tenant, every route returns 404, 403 or 
   for (const { operation, method, path } of daemon.routes) {
     const { open, body, query, ownAnswer, forgedOnly } = cases[operation]!;
     if (open || forgedOnly) continue;
-    const answer = await mallory.ask(method, pathOf(path) + (query?.(theirs) ?? ''), { body: body?.(theirs) });
+    const answer = await mallory.request(method, pathOf(path) + (query?.(theirs) ?? ''), { body: body?.(theirs) });
     if (ownAnswer) {
       expect([operation, answer.status < 300]).toEqual([operation, true]);
       expect([operation, secretsOf(JSON.stringify(answer.body))]).toEqual([operation, []]);
@@ -69,9 +69,9 @@ test('I1 every route rejects the id of another tenant in the body, the query or 
     const given = body?.(theirs);
     const where = pathOf(path) + (query?.(theirs) ?? '');
     const tries = [
-      mallory.ask(method, where, { body: given, headers: { 'x-tenant-id': alice.tenant_id } }),
-      mallory.ask(method, `${where}${where.includes('?') ? '&' : '?'}tenant_id=${alice.tenant_id}`, { body: given }),
-      ...(typeof given === 'object' ? [mallory.ask(method, where, { body: { ...given, tenant_id: alice.tenant_id } })] : []),
+      mallory.request(method, where, { body: given, headers: { 'x-tenant-id': alice.tenant_id } }),
+      mallory.request(method, `${where}${where.includes('?') ? '&' : '?'}tenant_id=${alice.tenant_id}`, { body: given }),
+      ...(typeof given === 'object' ? [mallory.request(method, where, { body: { ...given, tenant_id: alice.tenant_id } })] : []),
     ];
     expect([operation, (await Promise.all(tries)).map(({ status }) => status)]).toEqual([operation, tries.map(() => 403)]);
   }
@@ -79,12 +79,12 @@ test('I1 every route rejects the id of another tenant in the body, the query or 
 });
 
 test('I1 a body that cites objects of another tenant is rejected and stores nothing', async () => {
-  const count = async () => (await mallory.ask('GET', '/v1/usage')).body;
+  const count = async () => (await mallory.request('GET', '/v1/usage')).body;
   const before = [await holdings(), JSON.stringify((await count()).events ?? (await count()).event_count)];
   for (const [operation, { citing }] of Object.entries(cases))
     for (const body of citing?.(theirs) ?? []) {
       const { method, path } = daemon.routes.find((route) => route.operation === operation)!;
-      const { status } = await mallory.ask(method, path, { body });
+      const { status } = await mallory.request(method, path, { body });
       expect([operation, [403, 404].includes(status)]).toEqual([operation, true]);
     }
   expect([await holdings(), JSON.stringify((await count()).events ?? (await count()).event_count)]).toEqual(before);

@@ -6,7 +6,7 @@ import type { Receiver } from '../webhooks/receiver.ts';
 // Reads recorded events through every API.
 
 export const post = async (client: Client, path: string, body: unknown) => {
-  const answer = await client.ask('POST', path, { body });
+  const answer = await client.request('POST', path, { body });
   expect([answer.status, answer.body.detail, answer.body.errors]).toEqual([201, undefined, undefined]);
   return answer.body;
 };
@@ -27,7 +27,7 @@ async function followed(client: Client, upto: number): Promise<any[]> {
 export async function listed(client: Client, path: string): Promise<any[]> {
   const all: any[] = [];
   for (let cursor: string | null = ''; cursor !== null; ) {
-    const { status, body }: any = await client.ask(
+    const { status, body }: any = await client.request(
       'GET',
       `${path}${path.includes('?') ? '&' : '?'}limit=50${cursor && `&cursor=${cursor}`}`,
     );
@@ -44,7 +44,7 @@ export async function readEverywhere(client: Client, receiver: Receiver): Promis
   const clients = (events: any[]) => events.filter(({ kind }) => kind === 'message').sort((a, b) => a.seq - b.seq);
   const got = await receiver.until(list.length);
   const one: any[] = [];
-  for (const { event_id } of list) one.push((await client.ask('GET', `/v1/events/${event_id}`)).body);
+  for (const { event_id } of list) one.push((await client.request('GET', `/v1/events/${event_id}`)).body);
   return {
     list: clients(list),
     newest: clients(await listed(client, '/v1/events?order=desc')),

@@ -18,7 +18,7 @@ beforeEach(async () => {
   alice = await newTenant(daemons[0]!.url);
   const bob = await newColleague(alice);
   bobs = daemons.map(({ url }) => {
-    const ask: Client['ask'] = async (method, path, asked = {}) => {
+    const request: Client['request'] = async (method, path, asked = {}) => {
       const response = await fetch(url + path, {
         method,
         headers: {
@@ -29,7 +29,7 @@ beforeEach(async () => {
       });
       return { status: response.status, headers: response.headers, body: (await response.json()) as never };
     };
-    return { ...bob, url, ask };
+    return { ...bob, url, request };
   });
 });
 afterAll(async () => {
@@ -45,8 +45,8 @@ interface View {
 
 /** Returns what a member sees in a channel through search, context, list and watch. */
 async function viewOf(by: Client, { seq }: Recorded, query: string, channel = 'team'): Promise<View> {
-  const search = await by.ask('POST', '/v1/search', { body: { query, channel } });
-  const context = await by.ask('POST', '/v1/context?render=text', {
+  const search = await by.request('POST', '/v1/search', { body: { query, channel } });
+  const context = await by.request('POST', '/v1/context?render=text', {
     body: { session_id: 's1', channel, query_text: query, max_tokens: 4000 },
   });
   expect([search.status, context.status]).toEqual([200, 200]);
@@ -97,7 +97,7 @@ const isGone =
   };
 
 /** Returns the original event, as an admin reads it. */
-const original = async ({ event_id }: Recorded) => (await alice.ask('GET', `/v1/events/${event_id}`)).body;
+const original = async ({ event_id }: Recorded) => (await alice.request('GET', `/v1/events/${event_id}`)).body;
 
 test('S1 retract: takes effect immediately in search, context, list and watch through every daemon; the event is unchanged; revert restores it', async () => {
   const event = await record(alice, team(OLD));

@@ -33,13 +33,13 @@ beforeAll(async () => {
   daemon = await startTestDaemon();
   alice = await newTenant(daemon.url);
   const events = Object.values(texts).map((text, i) => message(text, { session_id: `s${i}` }));
-  const { status } = await alice.ask('POST', '/v1/events', { body: { events } });
+  const { status } = await alice.request('POST', '/v1/events', { body: { events } });
   expect(status).toBe(201);
 });
 afterAll(() => daemon.stop());
 
 const search = async (query: string, client = alice): Promise<string[]> => {
-  const { status, body } = await client.ask('POST', '/v1/search', { body: { query } });
+  const { status, body } = await client.request('POST', '/v1/search', { body: { query } });
   expect(status).toBe(200);
   return body.data.map(({ text }: { text: string }) => text);
 };
@@ -111,9 +111,9 @@ test('a header is split too: the parts of a tool name find its call', async () =
     actor: { type: 'agent', id: 'night-worker_7' },
     content: { tool: 'fetchInvoice', args: {} },
   };
-  expect((await bob.ask('POST', '/v1/events', { body: { events: [call] } })).status).toBe(201);
+  expect((await bob.request('POST', '/v1/events', { body: { events: [call] } })).status).toBe(201);
   for (const query of ['invoice', 'fetchInvoice', 'worker', 'night-worker_7']) {
-    const { body } = await bob.ask('POST', '/v1/search', { body: { query, channel: 'team' } });
+    const { body } = await bob.request('POST', '/v1/search', { body: { query, channel: 'team' } });
     expect([query, body.data.length]).toEqual([query, 1]);
   }
 });
@@ -126,8 +126,8 @@ test.each([
   ['one character', 'a1'.repeat(50_000)],
 ])('a text of identifiers alone is recorded and found: %s', async (_, text) => {
   const bob = await newTenant(daemon.url);
-  const { status } = await bob.ask('POST', '/v1/events', { body: { events: [message(`${text} zebra`)] } });
+  const { status } = await bob.request('POST', '/v1/events', { body: { events: [message(`${text} zebra`)] } });
   expect(status).toBe(201);
   expect(await search('zebra', bob)).toHaveLength(1);
-  expect((await bob.ask('POST', '/v1/search', { body: { query: text.slice(0, 60_000) } })).status).toBe(200);
+  expect((await bob.request('POST', '/v1/search', { body: { query: text.slice(0, 60_000) } })).status).toBe(200);
 });

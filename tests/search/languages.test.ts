@@ -6,7 +6,7 @@ let alice: Client;
 beforeAll(async () => {
   daemon = await startTestDaemon();
   alice = await newTenant(daemon.url);
-  const { status } = await alice.ask('POST', '/v1/events', {
+  const { status } = await alice.request('POST', '/v1/events', {
     body: { events: [...found.map(([, text]) => text), ...others].map((text, i) => message(text, { session_id: `s${i}` })) },
   });
   expect(status).toBe(201);
@@ -42,7 +42,7 @@ const others = [
 ];
 
 const search = async (query: string): Promise<string[]> => {
-  const { status, body } = await alice.ask('POST', '/v1/search', { body: { query } });
+  const { status, body } = await alice.request('POST', '/v1/search', { body: { query } });
   expect(status).toBe(200);
   return body.data.map(({ text }: { text: string }) => text);
 };
@@ -57,8 +57,8 @@ test('a script that meets another ends a word', async () => {
 
 test('a passage with the accent of the query ranks before one without it', async () => {
   const bob = await newTenant(daemon.url);
-  await bob.ask('POST', '/v1/events', { body: { events: [message('resume sent'), message('résumé sent')] } });
-  const { body } = await bob.ask('POST', '/v1/search', { body: { query: 'résumé' } });
+  await bob.request('POST', '/v1/events', { body: { events: [message('resume sent'), message('résumé sent')] } });
+  const { body } = await bob.request('POST', '/v1/search', { body: { query: 'résumé' } });
   expect(body.data.map(({ text }: { text: string }) => text)).toEqual(['résumé sent', 'resume sent']);
 });
 
@@ -82,8 +82,8 @@ describe('in a tenant whose language is English', () => {
   test.each(inflected)('%j is found by another form of its words', async (text, query) => {
     const bob = await newTenant(daemon.url);
     const events = [message(text), message('The house is by the lake and we like it', { session_id: 'other' })];
-    expect((await bob.ask('POST', '/v1/events', { body: { events } })).status).toBe(201);
-    const { body } = await bob.ask('POST', '/v1/search', { body: { query } });
+    expect((await bob.request('POST', '/v1/events', { body: { events } })).status).toBe(201);
+    const { body } = await bob.request('POST', '/v1/search', { body: { query } });
     expect(body.data[0].text).toBe(text);
   });
 
@@ -93,8 +93,8 @@ describe('in a tenant whose language is English', () => {
       message('The houses were sold'),
       message('Wir sind mit dem Zug nach Hamburg gefahren', { session_id: 'other' }),
     ];
-    expect((await bob.ask('POST', '/v1/events', { body: { events } })).status).toBe(201);
-    const find = async (query: string) => (await bob.ask('POST', '/v1/search', { body: { query } })).body.data;
+    expect((await bob.request('POST', '/v1/events', { body: { events } })).status).toBe(201);
+    const find = async (query: string) => (await bob.request('POST', '/v1/search', { body: { query } })).body.data;
     expect((await find('house'))[0].text).toBe('The houses were sold');
     expect(await find('dem')).toEqual([]);
     expect(await find('Hamburg')).toHaveLength(1);
@@ -102,28 +102,28 @@ describe('in a tenant whose language is English', () => {
 
   test('an edited passage has the terms of its language', async () => {
     const bob = await newTenant(daemon.url);
-    const { body } = await bob.ask('POST', '/v1/events', { body: { events: [message('Nothing about that yet')] } });
+    const { body } = await bob.request('POST', '/v1/events', { body: { events: [message('Nothing about that yet')] } });
     const corrected = 'Die Häuser am See sind teuer, aber wir haben eins gekauft';
     const edit = { target: body.data[0].event_id, op: 'amend', reason: 'translated', patch: { text: corrected } };
-    const proposed = await bob.ask('POST', '/v1/edits', { body: edit });
+    const proposed = await bob.request('POST', '/v1/edits', { body: edit });
     expect(proposed.status).toBe(201);
-    expect((await bob.ask('POST', `/v1/edits/${proposed.body.edit_id}/approve`, { body: {} })).status).toBe(200);
-    const found = await bob.ask('POST', '/v1/search', { body: { query: 'Wo ist das Haus?' } });
+    expect((await bob.request('POST', `/v1/edits/${proposed.body.edit_id}/approve`, { body: {} })).status).toBe(200);
+    const found = await bob.request('POST', '/v1/search', { body: { query: 'Wo ist das Haus?' } });
     expect(found.body.data.map(({ text }: { text: string }) => text)).toEqual([corrected]);
   });
 });
 
 test('a tenant with the language `simple` has words as they are, in whatever language', async () => {
   const bob = await newTenant(daemon.url);
-  expect((await bob.ask('PATCH', '/v1/tenant', { body: { language: 'simple' } })).status).toBe(200);
+  expect((await bob.request('PATCH', '/v1/tenant', { body: { language: 'simple' } })).status).toBe(200);
   const text = 'Die Häuser am See sind teuer, aber wir haben eins gekauft';
-  expect((await bob.ask('POST', '/v1/events', { body: message(text) })).status).toBe(201);
-  const find = async (query: string) => (await bob.ask('POST', '/v1/search', { body: { query } })).body.data.length;
+  expect((await bob.request('POST', '/v1/events', { body: message(text) })).status).toBe(201);
+  const find = async (query: string) => (await bob.request('POST', '/v1/search', { body: { query } })).body.data.length;
   expect([await find('Haus kaufen'), await find('Häuser')]).toEqual([0, 1]);
 });
 
 test('a context finds text of an unspaced script', async () => {
-  const { body } = await alice.ask('POST', '/v1/context?render=text', {
+  const { body } = await alice.request('POST', '/v1/context?render=text', {
     body: { session_id: 'x', channel: 'private', query_text: '数学', max_tokens: 2000 },
   });
   expect(body.text).toContain('我喜欢数学和科学');

@@ -19,7 +19,7 @@ test('a memory is one hit of type memory, with its refs and origin', async () =>
     { ...message(''), kind: 'decision', content: { decision: 'count herons weekly' } },
     message('herons fly'),
   );
-  const { body } = await alice.ask('POST', '/v1/search', { body: { query: 'herons' } });
+  const { body } = await alice.request('POST', '/v1/search', { body: { query: 'herons' } });
   const found = body.data.map(({ id, type, memory_id }: Record<string, string>) => [id, type, memory_id]);
   expect(found).toHaveLength(3);
   expect(found).toEqual(
@@ -43,11 +43,11 @@ test('a memory is one hit of type memory, with its refs and origin', async () =>
 test('changed, superseded and deleted memories are found as of the time when they were current', async () => {
   const alice = await newTenant(daemon.url);
   const made = await remember(alice, { kind: 'note', text: 'the key is under the mat' });
-  const changed = (await alice.ask('PATCH', `/v1/memories/${made.memory_id}`, { body: { text: 'the key is under the pot' } }))
+  const changed = (await alice.request('PATCH', `/v1/memories/${made.memory_id}`, { body: { text: 'the key is under the pot' } }))
     .body;
-  await alice.ask('DELETE', `/v1/memories/${made.memory_id}`);
+  await alice.request('DELETE', `/v1/memories/${made.memory_id}`);
   const texts = async (as_of_seq?: number) =>
-    (await alice.ask('POST', '/v1/search', { body: { query: 'key', ...(as_of_seq && { as_of_seq }) } })).body.data.map(
+    (await alice.request('POST', '/v1/search', { body: { query: 'key', ...(as_of_seq && { as_of_seq }) } })).body.data.map(
       ({ text }: { text: string }) => text,
     );
   expect([await texts(made.seq), await texts(changed.seq), await texts()]).toEqual([
@@ -67,7 +67,7 @@ test('a filter narrows a search, and an invalid filter returns the pointers of i
   );
   await remember(alice, { kind: 'fact', text: 'heron four', pinned: true });
   const texts = async (filter: unknown) =>
-    (await alice.ask('POST', '/v1/search', { body: { query: 'heron', filter } })).body.data
+    (await alice.request('POST', '/v1/search', { body: { query: 'heron', filter } })).body.data
       .map(({ text }: { text: string }) => text)
       .toSorted();
   expect(await texts({ 'metadata.team': { in: ['red', 'green'] } })).toEqual(['heron one']);
@@ -76,7 +76,7 @@ test('a filter narrows a search, and an invalid filter returns the pointers of i
   expect(await texts({ pinned: true })).toEqual(['heron four']);
   expect(await texts({ importance: { gt: 0.9 }, status: 'active' })).toEqual(['heron three']);
   expect(await texts({ kind: { in: [] } })).toEqual([]);
-  const refused = await alice.ask('POST', '/v1/search', {
+  const refused = await alice.request('POST', '/v1/search', {
     body: { query: 'x', filter: { and: [{ kindd: 'x' }, { kind: { is: 'x' } }] } },
   });
   expect([refused.status, refused.body.errors.map(({ pointer }: { pointer: string }) => pointer)]).toEqual([

@@ -61,28 +61,28 @@ describe('over HTTP', () => {
   afterAll(() => daemon.stop());
 
   const search = async (client: Client, query: string) => {
-    const { status, body } = await client.ask('POST', '/v1/search', { body: { query } });
+    const { status, body } = await client.request('POST', '/v1/search', { body: { query } });
     expect(status).toBe(200);
     return body.data.map((hit: any) => hit.text);
   };
 
   test('"boss" finds a supervisor, after a passage with the word itself', async () => {
     for (const text of ['My supervisor praised the report.', 'The weather was fine all week.', 'Lunch with the boss on Friday.'])
-      expect((await alice.ask('POST', '/v1/events', { body: message(text, { session_id: text }) })).status).toBe(201);
+      expect((await alice.request('POST', '/v1/events', { body: message(text, { session_id: text }) })).status).toBe(201);
     expect(await search(alice, 'boss')).toEqual(['Lunch with the boss on Friday.', 'My supervisor praised the report.']);
     expect(await search(alice, 'physician')).toEqual([]);
   });
 
   test('a word that occurs nowhere finds words that are less near', async () => {
     const bob = await newTenant(daemon.url);
-    expect((await bob.ask('POST', '/v1/events', { body: message('My manager praised the report.') })).status).toBe(201);
+    expect((await bob.request('POST', '/v1/events', { body: message('My manager praised the report.') })).status).toBe(201);
     expect(await search(bob, 'boss')).toEqual(['My manager praised the report.']);
   });
 
   test('a tenant of another language gets no near words', async () => {
     const other = await newTenant(daemon.url);
-    expect((await other.ask('PATCH', '/v1/tenant', { body: { language: 'german' } })).status).toBe(200);
-    expect((await other.ask('POST', '/v1/events', { body: message('My supervisor praised the report.') })).status).toBe(201);
+    expect((await other.request('PATCH', '/v1/tenant', { body: { language: 'german' } })).status).toBe(200);
+    expect((await other.request('POST', '/v1/events', { body: message('My supervisor praised the report.') })).status).toBe(201);
     expect(await search(other, 'boss')).toEqual([]);
     expect(await search(other, 'supervisor')).toHaveLength(1);
   });

@@ -16,10 +16,10 @@ afterAll(() => daemon.stop());
 /** Records each text in a session of its own. */
 async function record(...texts: string[]): Promise<void> {
   const events = texts.map((text, i) => message(text, { session_id: `s${i}` }));
-  expect((await alice.ask('POST', '/v1/events', { body: { events } })).status).toBe(201);
+  expect((await alice.request('POST', '/v1/events', { body: { events } })).status).toBe(201);
 }
 async function search(query: string, more = {}) {
-  const { status, body } = await alice.ask('POST', '/v1/search', { body: { query, ...more } });
+  const { status, body } = await alice.request('POST', '/v1/search', { body: { query, ...more } });
   expect(status).toBe(200);
   return body.data as { text: string; score: number; scores?: Record<string, number> }[];
 }
@@ -80,13 +80,13 @@ test('a passage with more of the phrases ranks first, and min_score applies to t
 test('a phrase in the text of another user is not counted', async () => {
   await record('red wine by the sea');
   const bob = await newTenant(daemon.url);
-  const { body } = await bob.ask('POST', '/v1/search', { body: { query: '"red wine"' } });
+  const { body } = await bob.request('POST', '/v1/search', { body: { query: '"red wine"' } });
   expect(body.data).toEqual([]);
 });
 
 test('a context for a query with a phrase puts its passage first', async () => {
   await record(exact, scattered);
-  const { body } = await alice.ask('POST', '/v1/context?render=text', {
+  const { body } = await alice.request('POST', '/v1/context?render=text', {
     body: { session_id: 'x', channel: 'private', query_text: '"connection reset by peer"', max_tokens: 2000 },
   });
   expect(body.text.indexOf('of the night')).toBeGreaterThan(0);

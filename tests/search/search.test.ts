@@ -8,12 +8,12 @@ beforeAll(async () => {
 afterAll(() => daemon.stop());
 
 const record = async (client: Client, ...events: unknown[]) => {
-  const { status, body } = await client.ask('POST', '/v1/events', { body: { events } });
+  const { status, body } = await client.request('POST', '/v1/events', { body: { events } });
   expect([status, body]).toEqual([201, expect.anything()]);
   return body.data as { event_id: string; seq: number; chunk_ids: string[] }[];
 };
 const search = async (client: Client, query: string, more: Record<string, unknown> = {}) => {
-  const { status, body } = await client.ask('POST', '/v1/search', { body: { query, ...more } });
+  const { status, body } = await client.request('POST', '/v1/search', { body: { query, ...more } });
   expect([status, body]).toEqual([200, expect.anything()]);
   return body.data as { id: string; event_id: string; text: string; score: number; scores?: Record<string, number> }[];
 };
@@ -93,19 +93,19 @@ test('private passages of another tenant or member are neither found nor readabl
   expect(await texts(bob, 'walrus')).toEqual(['the team walrus']);
   expect(await texts(alice, 'walrus', { channel: 'team' })).toEqual(['the team walrus']);
   const path = `/v1/chunks/${secret!.chunk_ids[0]}`;
-  expect((await alice.ask('GET', path)).body).toMatchObject({
+  expect((await alice.request('GET', path)).body).toMatchObject({
     text: 'the purple walrus is mine',
     refs: [secret!.event_id],
     ordinal: 0,
   });
-  expect((await bob.ask('GET', path)).status).toBe(404);
-  expect((await stranger.ask('GET', path)).status).toBe(404);
-  expect((await alice.ask('GET', '/v1/chunks/chk_nothing')).status).toBe(404);
+  expect((await bob.request('GET', path)).status).toBe(404);
+  expect((await stranger.request('GET', path)).status).toBe(404);
+  expect((await alice.request('GET', '/v1/chunks/chk_nothing')).status).toBe(404);
 });
 
 test('a blank query returns 422 with its pointer', async () => {
   const alice = await newTenant(daemon.url);
-  const { status, body } = await alice.ask('POST', '/v1/search', { body: { query: ' \n ' } });
+  const { status, body } = await alice.request('POST', '/v1/search', { body: { query: ' \n ' } });
   expect([status, body.errors[0].pointer]).toEqual([422, '#/query']);
 });
 
@@ -127,9 +127,9 @@ test.each(['and the?', '?!', '… — ·', '\u200b\u2060'])(
   async (query) => {
     const alice = await newTenant(daemon.url);
     await record(alice, ...Array.from({ length: 5 }, (_, i) => message(`turn ${i}`)));
-    const { status, body } = await alice.ask('POST', '/v1/search', { body: { query } });
+    const { status, body } = await alice.request('POST', '/v1/search', { body: { query } });
     expect([status, body]).toEqual([200, { data: [], answered: false, reason: 'no_searchable_words', degraded: [] }]);
-    const none = await alice.ask('POST', '/v1/search', { body: { query: 'unheard' } });
+    const none = await alice.request('POST', '/v1/search', { body: { query: 'unheard' } });
     expect(none.body).toEqual({ data: [], answered: false, degraded: [] });
   },
 );
@@ -150,7 +150,7 @@ test('a long output does not hide the messages about it, and `per_event` returns
   expect(few[0]).toBe(said!.event_id);
   expect((await events({ per_event: 1 })).filter((id) => id === log!.event_id)).toHaveLength(1);
   expect((await events({ per_event: 50, limit: 20 })).filter((id) => id === log!.event_id).length).toBeGreaterThan(10);
-  const { body } = await alice.ask('POST', '/v1/context', {
+  const { body } = await alice.request('POST', '/v1/context', {
     body: { session_id: 'later', channel: 'private', query_text: 'Why was there a payments timeout?' },
   });
   const evidence = body.sections.find(({ name }: { name: string }) => name === 'retrieved_evidence').items;
@@ -159,7 +159,7 @@ test('a long output does not hide the messages about it, and `per_event` returns
 
 test('an unknown field returns 422, and `explain` adds the components of each score', async () => {
   const alice = await newTenant(daemon.url);
-  const refused = await alice.ask('POST', '/v1/search', { body: { query: 'x', rerank: true } });
+  const refused = await alice.request('POST', '/v1/search', { body: { query: 'x', rerank: true } });
   expect([refused.status, refused.body.errors]).toEqual([422, [{ pointer: '#/rerank', detail: expect.any(String) }]]);
   await record(alice, message('explain me'));
   const [hit] = await search(alice, 'explain', { explain: true });
@@ -197,13 +197,13 @@ test('scores are between 0 and 1, and min_score leaves out what matches little o
   const min_score = (all[0]!.score + all[1]!.score) / 2;
   expect(await search(alice, query, { min_score })).toHaveLength(1);
   expect(await search(alice, query, { relevance_threshold: min_score })).toHaveLength(1);
-  const none = await alice.ask('POST', '/v1/search', { body: { query, min_score: 1 } });
+  const none = await alice.request('POST', '/v1/search', { body: { query, min_score: 1 } });
   expect(none.body).toMatchObject({ data: [], answered: false });
-  const both = await alice.ask('POST', '/v1/search', { body: { query, min_score, relevance_threshold: min_score } });
+  const both = await alice.request('POST', '/v1/search', { body: { query, min_score, relevance_threshold: min_score } });
   expect([both.status, both.body.errors]).toEqual([422, [expect.objectContaining({ pointer: '#/relevance_threshold' })]]);
-  const context = await alice.ask('POST', '/v1/context', { body: { session_id: 'x', query, min_score: 1 } });
+  const context = await alice.request('POST', '/v1/context', { body: { session_id: 'x', query, min_score: 1 } });
   expect(context.body).toMatchObject({ answered: false, provenance: { retrieved: 0 } });
-  expect((await alice.ask('PATCH', '/v1/tenant', { body: { settings: { min_score } } })).status).toBe(200);
+  expect((await alice.request('PATCH', '/v1/tenant', { body: { settings: { min_score } } })).status).toBe(200);
   expect(await search(alice, query)).toHaveLength(1);
   expect(await search(alice, query, { min_score: 0 })).toHaveLength(2);
 });

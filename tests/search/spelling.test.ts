@@ -13,10 +13,10 @@ beforeEach(async () => {
 afterAll(() => daemon.stop());
 
 async function record(by: Client, ...events: object[]): Promise<void> {
-  expect((await by.ask('POST', '/v1/events', { body: { events } })).status).toBe(201);
+  expect((await by.request('POST', '/v1/events', { body: { events } })).status).toBe(201);
 }
 async function search(by: Client, query: string, more = {}) {
-  const { status, body } = await by.ask('POST', '/v1/search', { body: { query, ...more } });
+  const { status, body } = await by.request('POST', '/v1/search', { body: { query, ...more } });
   expect(status).toBe(200);
   return { texts: body.data.map(({ text }: { text: string }) => text), corrected: body.corrected };
 }

@@ -14,7 +14,7 @@ afterAll(() => daemon.stop());
 const token = `ghp_a8Fk3LmQ9zXw2Vb7${'Nc5Rt1Yp6Hd4Sg0Jk2Wq'}`;
 const url = 'https://hooks.example.com/in';
 const upload = (type: string) =>
-  alice.ask('POST', '/v1/artifacts', { body: Buffer.from('x'), headers: { 'content-type': type } });
+  alice.request('POST', '/v1/artifacts', { body: Buffer.from('x'), headers: { 'content-type': type } });
 
 test.each([
   ['a value of a filter', { filter: { 'metadata.owner': { in: ['a', token] } } }, '#/filter/metadata.owner/in/1'],
@@ -23,17 +23,17 @@ test.each([
   ['a named value in its URL', { url: `${url}?api_key=q8Zr${'1kLmN0pTx7Vb2'}` }, '#/url'],
   ['a subject', { user_ids: ['bob', token] }, '#/user_ids/1'],
 ])('creating or changing a webhook with a secret in %s returns 422', async (_, body, pointer) => {
-  const { webhook_id } = (await alice.ask('POST', '/v1/webhooks', { body: { url } })).body;
+  const { webhook_id } = (await alice.request('POST', '/v1/webhooks', { body: { url } })).body;
   const answers = [
-    await alice.ask('POST', '/v1/webhooks', { body: { url, ...body } }),
-    await alice.ask('PATCH', `/v1/webhooks/${webhook_id}`, { body }),
+    await alice.request('POST', '/v1/webhooks', { body: { url, ...body } }),
+    await alice.request('PATCH', `/v1/webhooks/${webhook_id}`, { body }),
   ];
   expect(answers.map((answer) => [answer.status, answer.body.errors?.[0].pointer])).toEqual([
     [422, pointer],
     [422, pointer],
   ]);
-  expect(JSON.stringify((await alice.ask('GET', '/v1/webhooks')).body)).not.toMatch(/ghp_|q8Zr/);
-  expect((await alice.ask('DELETE', `/v1/webhooks/${webhook_id}`)).status).toBe(204);
+  expect(JSON.stringify((await alice.request('GET', '/v1/webhooks')).body)).not.toMatch(/ghp_|q8Zr/);
+  expect((await alice.request('DELETE', `/v1/webhooks/${webhook_id}`)).status).toBe(204);
 });
 
 test('harmless values are accepted: an email address, a redaction mark, a field whose name announces a secret', async () => {
@@ -42,32 +42,34 @@ test('harmless values are accepted: an email address, a redaction mark, a field 
     'metadata.apiKey': '[redacted:api-key]',
     'metadata.token': { exists: true },
   };
-  const made = await alice.ask('POST', '/v1/webhooks', { body: { url: `${url}?room=7`, filter, user_ids: ['ann@example.com'] } });
+  const made = await alice.request('POST', '/v1/webhooks', {
+    body: { url: `${url}?room=7`, filter, user_ids: ['ann@example.com'] },
+  });
   expect([made.status, made.body.filter]).toEqual([201, filter]);
 });
 
 test('an API key for a subject that is a secret returns 422', async () => {
   const body = { name: token, role: 'member', scopes: ['read'] };
-  const refused = await alice.ask('POST', '/auth/api-keys', { body: { ...body, user_id: token } });
+  const refused = await alice.request('POST', '/auth/api-keys', { body: { ...body, user_id: token } });
   expect([refused.status, refused.body.errors]).toEqual([
     422,
     [{ pointer: '#/user_id', detail: 'must not contain a secret: github-token' }],
   ]);
-  const made = await alice.ask('POST', '/auth/api-keys', { body: { ...body, user_id: 'planner@example.com' } });
+  const made = await alice.request('POST', '/auth/api-keys', { body: { ...body, user_id: 'planner@example.com' } });
   expect([made.status, made.body.name, made.body.user_id]).toEqual([201, '[redacted:github-token]', 'planner@example.com']);
-  expect(JSON.stringify((await alice.ask('GET', '/v1/audit')).body)).not.toContain(token);
+  expect(JSON.stringify((await alice.request('GET', '/v1/audit')).body)).not.toContain(token);
 });
 
 test('only a known charset of a media type is stored; a media type that is a secret returns 422', async () => {
   const kept = await upload(`text/plain; note=${token}; charset=UTF-8`);
   expect([kept.status, kept.body.media_type]).toEqual([201, 'text/plain; charset=utf-8']);
-  const event = await alice.ask('GET', `/v1/events/${kept.body.event_id}`);
-  const bytes = await alice.ask('GET', `/v1/artifacts/${kept.body.artifact_id}`);
+  const event = await alice.request('GET', `/v1/events/${kept.body.event_id}`);
+  const bytes = await alice.request('GET', `/v1/artifacts/${kept.body.artifact_id}`);
   expect([event.body.content.media_type, bytes.headers.get('content-type')]).toEqual(Array(2).fill('text/plain; charset=utf-8'));
   expect((await upload(`text/plain; charset=${token}`)).body.media_type).toBe('text/plain');
   const refused = await upload(`image/${token}`);
   expect([refused.status, refused.body.errors?.[0].pointer]).toEqual([422, '#/Content-Type']);
-  expect((await alice.ask('POST', '/v1/events', { body: message('on we go') })).status).toBe(201);
+  expect((await alice.request('POST', '/v1/events', { body: message('on we go') })).status).toBe(201);
 });
 
 test.each([
@@ -92,7 +94,7 @@ test.each([
 });
 
 test('an invite for a username that is a secret returns 422', async () => {
-  const refused = await alice.ask('POST', '/auth/invites', { body: { role: 'member', username: token } });
+  const refused = await alice.request('POST', '/auth/invites', { body: { role: 'member', username: token } });
   expect([refused.status, refused.body.errors?.[0].pointer]).toEqual([422, '#/username']);
 });
 

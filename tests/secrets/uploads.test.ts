@@ -18,7 +18,7 @@ const wide = (given: string, order: 'le' | 'be') =>
 
 async function stored(bytes: Buffer): Promise<{ bytes: Buffer; redactions: number | undefined }> {
   const headers = { 'content-type': 'text/plain' };
-  const { status, body } = await alice.ask('POST', '/v1/artifacts', { body: bytes, headers });
+  const { status, body } = await alice.request('POST', '/v1/artifacts', { body: bytes, headers });
   expect(status).toBe(201);
   const answer = await fetch(`${daemon.url}/v1/artifacts/${body.artifact_id}`, {
     headers: { authorization: `Bearer ${alice.token}` },

@@ -21,7 +21,7 @@ export interface Client {
   token: string;
   refresh_token: string;
   user_id: string;
-  ask<T = Record<string, any>>(method: string, path: string, options?: RequestOptions): Promise<Answer<T>>;
+  request<T = Record<string, any>>(method: string, path: string, options?: RequestOptions): Promise<Answer<T>>;
 }
 
 export const PASSWORD = 'correct horse 9 battery';
@@ -62,7 +62,7 @@ function clientOf(url: string, tenant_id: string, username: string, answer: Answ
     token,
     refresh_token,
     user_id: user.user_id,
-    ask: (method, path, options) => send(url, method, path, options, token),
+    request: (method, path, options) => send(url, method, path, options, token),
   };
 }
 
@@ -78,7 +78,7 @@ export async function newTenant(url: string, tenant_id = newName('t'), username 
 
 /** Registers another user of the owner's tenant by an invite. */
 export async function newColleague(owner: Client, username = 'bob', role = 'member'): Promise<Client> {
-  const invite = await owner.ask('POST', '/auth/invites', { body: { role } });
+  const invite = await owner.request('POST', '/auth/invites', { body: { role } });
   if (invite.status !== 201) throw new Error(`${invite.status} ${JSON.stringify(invite.body)}`);
   const { url, tenant_id } = owner;
   return clientOf(

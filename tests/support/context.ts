@@ -22,7 +22,7 @@ export interface BundleItem {
 
 export async function contextOf(client: Client, more: Record<string, unknown> = {}): Promise<Bundle> {
   const body = { session_id: 's1', channel: 'private', ...more };
-  const answer = await client.ask('POST', '/v1/context?render=text', { body });
+  const answer = await client.request('POST', '/v1/context?render=text', { body });
   expect([answer.status, answer.body]).toEqual([200, expect.anything()]);
   return answer.body as unknown as Bundle;
 }
@@ -35,13 +35,13 @@ export async function recordAll(
   client: Client,
   ...events: unknown[]
 ): Promise<{ event_id: string; seq: number; memory_id: string; artifact_id: string; chunk_ids: string[] }[]> {
-  const { status, body } = await client.ask('POST', '/v1/events', { body: { events } });
+  const { status, body } = await client.request('POST', '/v1/events', { body: { events } });
   expect([status, body]).toEqual([201, expect.anything()]);
   return body.data;
 }
 
 export async function remember(client: Client, memory: Record<string, unknown>) {
-  const { status, body } = await client.ask('POST', '/v1/memories', { body: { channel: 'private', ...memory } });
+  const { status, body } = await client.request('POST', '/v1/memories', { body: { channel: 'private', ...memory } });
   expect([status, body]).toEqual([201, expect.anything()]);
   return body as { memory_id: string; event_id: string; seq: number; status: string };
 }

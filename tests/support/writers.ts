@@ -48,7 +48,7 @@ export function startWriters({ url, token, rate, writers = 20, fresh = false }: 
   let done = false;
   let turn = 0;
 
-  async function ask(kind: SentRequest['kind'], method: string, path: string, body?: unknown, key?: string) {
+  async function request(kind: SentRequest['kind'], method: string, path: string, body?: unknown, key?: string) {
     const from = performance.now();
     const { outcome, answer } = await fetch(url(turn++) + path, {
       method,
@@ -85,10 +85,10 @@ export function startWriters({ url, token, rate, writers = 20, fresh = false }: 
     let n = 0;
     for (let i = 1; !done; i += 1) {
       const began = performance.now();
-      if (i % READ_EVERY === 0) await ask('read', 'GET', `/v1/events?limit=5&order=desc`);
+      if (i % READ_EVERY === 0) await request('read', 'GET', `/v1/events?limit=5&order=desc`);
       else {
         const text = `writer ${w} event ${n}`;
-        const { outcome, answer } = await ask('write', 'POST', '/v1/events', message(text), text);
+        const { outcome, answer } = await request('write', 'POST', '/v1/events', message(text), text);
         if (outcome === '201') {
           acknowledged.set(text, (answer as { seq: number }).seq);
           n += 1;

@@ -110,8 +110,8 @@ test('only an owner with an access token deletes the tenant; then no credential 
   expect((await call('DELETE', '/v1/tenant', { token: bystander.token, body: { confirm } })).status).toBe(422);
   const { status, body } = await call('DELETE', '/v1/tenant', { token: owner.token, body: { confirm } });
   expect([status, body]).toEqual([202, { tenant_id: confirm, state: 'deleting' }]);
-  for (const ask of [{ token: owner.token }, { token: admin.token }, { key }])
-    expect((await call('GET', '/auth/me', ask)).status).toBe(401);
+  for (const request of [{ token: owner.token }, { token: admin.token }, { key }])
+    expect((await call('GET', '/auth/me', request)).status).toBe(401);
   const again = { username: 'olga', password: PASSWORD, tenant_id: confirm };
   expect((await call('POST', '/auth/login', { body: again })).status).toBe(401);
   expect((await call('POST', '/auth/refresh', { body: { refresh_token: owner.refresh_token } })).status).toBe(401);

@@ -26,7 +26,7 @@ async function start(overrides: Record<string, string> = {}, env?: Record<string
 }
 
 const subscribe = async (who: Client) => {
-  const { status, body } = await who.ask('POST', '/v1/webhooks', { body: { url: receiver.url } });
+  const { status, body } = await who.request('POST', '/v1/webhooks', { body: { url: receiver.url } });
   expect(status).toBe(201);
   return body;
 };
@@ -87,7 +87,7 @@ test('a daemon stops in time although a receiver does not respond, and the abort
   const { webhook_id } = await subscribe(alice);
   await record(alice, keeper.url, 1);
   await receiver.until(1);
-  const listed = await alice.ask('GET', `/v1/webhooks/${webhook_id}/deliveries`);
+  const listed = await alice.request('GET', `/v1/webhooks/${webhook_id}/deliveries`);
   expect(listed.body.data).toEqual([]);
   // if it waited for the delivery, the test would time out
   await keeper.stop();

@@ -23,14 +23,14 @@ async function receive(reaction?: Parameters<typeof startReceiver>[0]): Promise<
 
 async function subscribe(who: Client, { url }: Receiver, count = 1): Promise<void> {
   for (let i = 0; i < count; i += 1) {
-    const { status } = await who.ask('POST', '/v1/webhooks', { body: { url } });
+    const { status } = await who.request('POST', '/v1/webhooks', { body: { url } });
     expect(status).toBe(201);
   }
 }
 
 const record = async (who: Client, ...texts: string[]) => {
   const events = texts.map((text) => message(text, { channel: 'team' }));
-  expect((await who.ask('POST', '/v1/events', { body: { events } })).status).toBe(201);
+  expect((await who.request('POST', '/v1/events', { body: { events } })).status).toBe(201);
 };
 const never = () => new Promise<number>(() => undefined);
 

@@ -16,7 +16,7 @@ beforeEach(async () => {
 afterEach(() => receiver.close());
 
 async function subscribe(more: Record<string, unknown> = {}) {
-  const { status, body } = await alice.ask('POST', '/v1/webhooks', { body: { url: receiver.url, ...more } });
+  const { status, body } = await alice.request('POST', '/v1/webhooks', { body: { url: receiver.url, ...more } });
   expect([status, body.detail]).toEqual([201, undefined]);
   return { ...body, path: `/v1/webhooks/${body.webhook_id}` } as {
     webhook_id: string;
@@ -27,13 +27,13 @@ async function subscribe(more: Record<string, unknown> = {}) {
 }
 
 async function record(text: string, more: Record<string, unknown> = {}) {
-  const { status, body } = await alice.ask('POST', '/v1/events', { body: message(text, { channel: 'team', ...more }) });
+  const { status, body } = await alice.request('POST', '/v1/events', { body: message(text, { channel: 'team', ...more }) });
   expect(status).toBe(201);
   return body;
 }
 
 const texts = () => receiver.got.map(({ event }) => event.content.text);
-const deliveriesOf = async (path: string, query = '') => (await alice.ask('GET', `${path}/deliveries${query}`)).body.data;
+const deliveriesOf = async (path: string, query = '') => (await alice.request('GET', `${path}/deliveries${query}`)).body.data;
 const stateOf = async (path: string) => (await deliveriesOf(path)).map((one: any) => [one.state, one.attempts, one.status_code]);
 
 test('events arrive signed and in order, and Webhook-Id is the event id', async () => {
@@ -69,8 +69,8 @@ test('only selected events are sent: by channel, by named users for private, by 
   });
   const bob = await newColleague(alice);
   await record('private of alice', { channel: 'private', metadata: { team: 'a' } });
-  await bob.ask('POST', '/v1/events', { body: message('of bob, other team', { metadata: { team: 'b' } }) });
-  await bob.ask('POST', '/v1/events', { body: message('of bob', { metadata: { team: 'a' }, sensitivity: 'high' }) });
+  await bob.request('POST', '/v1/events', { body: message('of bob, other team', { metadata: { team: 'b' } }) });
+  await bob.request('POST', '/v1/events', { body: message('of bob', { metadata: { team: 'a' }, sensitivity: 'high' }) });
   await record('high', { sensitivity: 'high' });
   await record('secret', { sensitivity: 'secret' });
   await record('for the team');
@@ -99,7 +99,7 @@ test('Retry-After delays the next attempt', async () => {
   const { path } = await subscribe();
   await record('first');
   await receiver.until(1);
-  const retry = async () => (await alice.ask('GET', path)).body.retry_at;
+  const retry = async () => (await alice.request('GET', path)).body.retry_at;
   await eventually(async () => (await retry()) !== null, 'a time of the next attempt');
   const [view] = await deliveriesOf(path);
   // WEBHOOK_RETRY_MS alone would make the wait at most 50 ms
@@ -116,7 +116,7 @@ test('an event becomes a dead letter after WEBHOOK_ATTEMPTS failures, the next i
   const dead = await deliveriesOf(path, '?state=dead');
   expect(dead).toMatchObject([{ event_id: bad.event_id, attempts: 3, status_code: 503, error: 'answered 503' }]);
 
-  const replay = () => alice.ask('POST', `${path}/deliveries/${bad.event_id}/replay`);
+  const replay = () => alice.request('POST', `${path}/deliveries/${bad.event_id}/replay`);
   expect((await replay()).status).toBe(202);
   await receiver.until(5);
   await eventually(async () => (await deliveriesOf(path, '?state=dead'))[0]?.attempts === 4, 'a replay that failed');
@@ -127,18 +127,18 @@ test('an event becomes a dead letter after WEBHOOK_ATTEMPTS failures, the next i
     ['delivered', 1, 200],
     ['delivered', 5, 200],
   ]);
-  expect((await alice.ask('POST', `${path}/deliveries/evt_none/replay`)).status).toBe(404);
+  expect((await alice.request('POST', `${path}/deliveries/evt_none/replay`)).status).toBe(404);
 });
 
 test('410 deactivates a webhook; after reactivation it continues with the same event', async () => {
   receiver.react(() => 410);
   const { path } = await subscribe();
   await record('x');
-  await eventually(async () => !(await alice.ask('GET', path)).body.active, 'a stopped webhook');
-  expect((await alice.ask('GET', path)).body.disabled_reason).toContain('410');
+  await eventually(async () => !(await alice.request('GET', path)).body.active, 'a stopped webhook');
+  expect((await alice.request('GET', path)).body.disabled_reason).toContain('410');
   await record('y');
   receiver.react(() => 200);
-  const started = await alice.ask('PATCH', path, { body: { active: true } });
+  const started = await alice.request('PATCH', path, { body: { active: true } });
   expect(started.body).toMatchObject({ active: true, disabled_reason: null });
   await receiver.until(3);
   expect(texts()).toEqual(['x', 'x', 'y']);
@@ -156,51 +156,55 @@ test('a webhook starts with new events, or after the given seq', async () => {
 });
 
 test('a start after the end of the log returns 422', async () => {
-  const { status, body } = await alice.ask('POST', '/v1/webhooks', { body: { url: 'https://hooks.example/x', after: 99_999 } });
+  const { status, body } = await alice.request('POST', '/v1/webhooks', {
+    body: { url: 'https://hooks.example/x', after: 99_999 },
+  });
   expect([status, body.errors]).toEqual([
     422,
     [{ pointer: '#/after', detail: expect.stringMatching(/^must be at most \d+, the end of the log$/) }],
   ]);
-  expect((await alice.ask('GET', '/v1/webhooks')).body.data.map(({ url }: any) => url)).not.toContain('https://hooks.example/x');
+  expect((await alice.request('GET', '/v1/webhooks')).body.data.map(({ url }: any) => url)).not.toContain(
+    'https://hooks.example/x',
+  );
 });
 
 test('a secret is shown once, and after a rotation both secrets sign', async () => {
   const first = await subscribe();
-  expect(JSON.stringify((await alice.ask('GET', '/v1/webhooks')).body)).not.toContain('whsec_');
-  const rotated = await alice.ask('POST', `${first.path}/rotate`);
+  expect(JSON.stringify((await alice.request('GET', '/v1/webhooks')).body)).not.toContain('whsec_');
+  const rotated = await alice.request('POST', `${first.path}/rotate`);
   await record('x');
   const [got] = await receiver.until(1);
   expect([signs(first.secret, got!), signs(rotated.body.secret, got!)]).toEqual([true, true]);
   const key = { headers: { 'idempotency-key': 'k' } };
   const body = { url: receiver.url };
-  expect((await alice.ask('POST', '/v1/webhooks', { ...key, body })).status).toBe(201);
-  expect((await alice.ask('POST', '/v1/webhooks', { ...key, body })).status).toBe(409);
+  expect((await alice.request('POST', '/v1/webhooks', { ...key, body })).status).toBe(201);
+  expect((await alice.request('POST', '/v1/webhooks', { ...key, body })).status).toBe(409);
 });
 
 test('a webhook is changed with If-Match and ends when it is deleted; a member gets 403', async () => {
   const { path } = await subscribe();
-  const changed = await alice.ask('PATCH', path, {
+  const changed = await alice.request('PATCH', path, {
     body: { description: 'd', filter: { kind: 'decision' } },
     headers: { 'if-match': '"1"' },
   });
   expect([changed.status, changed.headers.get('etag'), changed.body.filter]).toEqual([200, '"2"', { kind: 'decision' }]);
-  expect((await alice.ask('PATCH', path, { body: { description: 'e' }, headers: { 'if-match': '"1"' } })).status).toBe(412);
+  expect((await alice.request('PATCH', path, { body: { description: 'e' }, headers: { 'if-match': '"1"' } })).status).toBe(412);
   await record('not a decision');
   await record('', { kind: 'decision', content: { decision: 'PostgreSQL' } });
   await receiver.until(1);
   expect(receiver.got.map(({ event }) => event.kind)).toEqual(['decision']);
   const bob = await newColleague(alice);
-  expect((await bob.ask('GET', path)).status).toBe(403);
-  expect([(await alice.ask('DELETE', path)).status, (await alice.ask('GET', path)).status]).toEqual([204, 404]);
+  expect((await bob.request('GET', path)).status).toBe(403);
+  expect([(await alice.request('DELETE', path)).status, (await alice.request('GET', path)).status]).toEqual([204, 404]);
 });
 
 test('invalid fields return 422 with their pointer, and the twenty-first webhook returns 409', async () => {
   const refusedAt = async (body: Record<string, unknown>) => {
-    const answer = await alice.ask('POST', '/v1/webhooks', { body: { url: receiver.url, ...body } });
+    const answer = await alice.request('POST', '/v1/webhooks', { body: { url: receiver.url, ...body } });
     return [answer.status, answer.body.errors?.[0].pointer];
   };
   expect(await refusedAt({ url: 'https://user:pw@example.com/' })).toEqual([422, '#/url']);
-  const stored = await alice.ask('POST', '/v1/webhooks', { body: { url: 'HTTPS://Hooks.Example/a b', active: false } });
+  const stored = await alice.request('POST', '/v1/webhooks', { body: { url: 'HTTPS://Hooks.Example/a b', active: false } });
   expect(stored.body.url).toBe('https://hooks.example/a%20b');
   expect(await refusedAt({ sensitivity: 'high', channels: ['public'] })).toEqual([422, '#/sensitivity']);
   expect(await refusedAt({ filter: { colour: 'red' } })).toEqual([422, '#/filter/colour']);

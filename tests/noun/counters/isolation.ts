@@ -1,9 +1,9 @@
 import type { Isolation } from '../feature.ts';
 
 export const isolation: Isolation = {
-  make: async ({ ask }) => {
+  make: async ({ request }) => {
     const body = { name: 'alpha', value: 7, channel: 'public' };
-    return { counter_id: (await ask('POST', '/v1/counters', { body })).body.counter_id };
+    return { counter_id: (await request('POST', '/v1/counters', { body })).body.counter_id };
   },
   holdings: ['/v1/counters'],
   cases: {

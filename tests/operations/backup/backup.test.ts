@@ -28,7 +28,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     const target = await emptyDatabase();
     // The daemon keeps writing; later events are not in the backup.
     const before = await contentOf(connection());
-    await loaded.clients[0]!.ask('POST', '/v1/events', { body: message('after the backup') });
+    await loaded.clients[0]!.request('POST', '/v1/events', { body: message('after the backup') });
 
     const restored = await sh('restore.sh', ['--no-ledger', backup], envOf(target.connection));
     expect([restored.code, restored.err]).toEqual([0, expect.stringMatching(/^complete: \d+ rows in \d+ tables, 2 tenants/m)]);

@@ -57,7 +57,7 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'base backups', () => {
     );
   }
 
-  const ask = (text: string, port = cluster.admin.port) =>
+  const request = (text: string, port = cluster.admin.port) =>
     withClient({ ...cluster.admin, port }, async (admin) => (await admin.query({ text, rowMode: 'array' })).rows[0]?.[0]);
   const isDone = (name: string) => /^base_\d{8}_\d{6}$/.test(name);
   const basesThere = () => readdirSync(bases).filter(isDone).sort();
@@ -89,7 +89,7 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'base backups', () => {
         .join(''),
     );
     await startServer(bin!, primary, cluster.admin.port, `-c config_file=${config}`);
-    await ask('create table kept (n int)');
+    await request('create table kept (n int)');
   });
   afterAll(() => process.kill(serverPid(primary), 'SIGQUIT'));
 
@@ -134,8 +134,8 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'base backups', () => {
 
   describe('recovery', () => {
     beforeAll(async () => {
-      await ask('insert into kept values (42)');
-      const segment = await ask('select pg_walfile_name(pg_switch_wal() - 1)');
+      await request('insert into kept values (42)');
+      const segment = await request('select pg_walfile_name(pg_switch_wal() - 1)');
       await until('the segment is archived', () => segmentsThere().includes(`${segment}.gz`));
     });
 
@@ -149,8 +149,8 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'base backups', () => {
       const port = await freePort();
       await startServer(bin!, join(dir, 'recovered'), port, '-c archive_mode=off');
       try {
-        await until('the recovery ends', async () => !(await ask('select pg_is_in_recovery()', port)));
-        expect([await ask('show data_directory', port), await ask('select n from kept', port)]).toEqual([data, 42]);
+        await until('the recovery ends', async () => !(await request('select pg_is_in_recovery()', port)));
+        expect([await request('show data_directory', port), await request('select n from kept', port)]).toEqual([data, 42]);
       } finally {
         process.kill(serverPid(join(dir, 'recovered')), 'SIGQUIT');
       }

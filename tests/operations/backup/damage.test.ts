@@ -166,7 +166,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'a damaged backup', 
     const { PGHOST, PGPORT, PGDATABASE } = daemon.env;
     const as = ['-h', PGHOST!, '-p', PGPORT!, '-U', superuser().user, '-Fc', '-f', withoutEvents];
     execFileSync('pg_dump', [...as, '--exclude-table-data=events', '--no-unlogged-table-data', PGDATABASE!]);
-    await clients[0]!.ask('POST', '/v1/events', { body: message('one more') });
+    await clients[0]!.request('POST', '/v1/events', { body: message('one more') });
     const other = await backUp({ ...daemon.env, BACKUP_DIR: dir });
     sources = { plain, other, encrypted, withoutEvents, passphrase };
     target = await emptyDatabase();

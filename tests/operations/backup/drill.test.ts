@@ -31,12 +31,12 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl', 'curl'], 'disaster re
     const client = await newTenant(daemon.url);
     const words = 'My birthday is in Floréal';
     const carol = { user_id: 'carol', actor: { type: 'human', id: 'carol' } };
-    await client.ask('POST', '/v1/events', { body: message(words, carol) });
-    await client.ask('POST', '/v1/events', { body: message('of somebody else') });
+    await client.request('POST', '/v1/events', { body: message(words, carol) });
+    await client.request('POST', '/v1/events', { body: message('of somebody else') });
     const backup = await backUp({ ...daemon.env, BACKUP_DIR: newDir('backups') });
-    const { body: job } = await client.ask('POST', '/v1/erasures', { body: { user_id: 'carol' } });
+    const { body: job } = await client.request('POST', '/v1/erasures', { body: { user_id: 'carol' } });
     for (let state = ''; state !== 'done'; await sleep(100)) {
-      ({ state } = (await client.ask('GET', `/v1/jobs/${job.job_id}`)).body);
+      ({ state } = (await client.request('GET', `/v1/jobs/${job.job_id}`)).body);
       expect(state).not.toBe('failed');
     }
     await daemon.stop();
@@ -56,21 +56,21 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl', 'curl'], 'disaster re
     const daemon = await startTestDaemon({ ERASURE_LEDGER: ledger });
     const first = await newTenant(daemon.url);
     const planner = { channel: 'team', agent_id: 'planner', actor: { type: 'agent', id: 'planner' } };
-    await first.ask('POST', '/v1/events', { body: message('of the first', planner) });
-    const { body: job } = await first.ask('POST', '/v1/erasures', { body: { agent_id: 'planner' } });
+    await first.request('POST', '/v1/events', { body: message('of the first', planner) });
+    const { body: job } = await first.request('POST', '/v1/erasures', { body: { agent_id: 'planner' } });
     for (let state = ''; state !== 'done'; await sleep(100))
-      ({ state } = (await first.ask('GET', `/v1/jobs/${job.job_id}`)).body);
-    await first.ask('DELETE', '/v1/tenant', { body: { confirm: first.tenant_id } });
+      ({ state } = (await first.request('GET', `/v1/jobs/${job.job_id}`)).body);
+    await first.request('DELETE', '/v1/tenant', { body: { confirm: first.tenant_id } });
     const database = await openDatabase(loadConfig({ ...daemon.env, NODE_ENV: 'test' }), createLogger('silent'));
     // Runs at once what would happen after five minutes.
     while ((await eraseBatch(database.tenants(first.tenant_id), 1000, 0)) !== 'gone') await sleep(20);
     await database.close();
     const second = await newTenant(daemon.url, first.tenant_id, 'bob');
-    await second.ask('POST', '/v1/events', { body: message('of the second', planner) });
+    await second.request('POST', '/v1/events', { body: message('of the second', planner) });
     const doomed = await newTenant(daemon.url);
-    await doomed.ask('POST', '/v1/events', { body: message('of the doomed') });
+    await doomed.request('POST', '/v1/events', { body: message('of the doomed') });
     const backup = await backUp({ ...daemon.env, BACKUP_DIR: newDir('backups') });
-    expect((await doomed.ask('DELETE', '/v1/tenant', { body: { confirm: doomed.tenant_id } })).status).toBe(202);
+    expect((await doomed.request('DELETE', '/v1/tenant', { body: { confirm: doomed.tenant_id } })).status).toBe(202);
     await daemon.stop();
 
     const target = await emptyDatabase();

@@ -78,7 +78,7 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'point-in-time recovery', () =>
     const other = await newTenant(daemon.url);
     let busy = true;
     const noise = (async () => {
-      while (busy) await other.ask('POST', '/v1/events', { body: message('of somebody else') });
+      while (busy) await other.request('POST', '/v1/events', { body: message('of somebody else') });
     })();
     await withClient(cluster.admin, async (admin) => {
       for (let i = 0; i < WRITES_BEFORE_BASE; i += 1) await write(admin);
@@ -98,7 +98,7 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'point-in-time recovery', () =>
   }
 
   async function write(admin: { query(text: string): Promise<{ rows: Pick<Write, 'time' | 'lsn'>[] }> }): Promise<void> {
-    const { status, body } = await client.ask('POST', '/v1/events', { body: message(`write ${writes.length}`) });
+    const { status, body } = await client.request('POST', '/v1/events', { body: message(`write ${writes.length}`) });
     expect(status).toBe(201);
     const { rows } = await admin.query(
       `select to_char(clock_timestamp() at time zone 'utc', 'YYYY-MM-DD HH24:MI:SS.US+00') as time, pg_current_wal_insert_lsn() as lsn`,

@@ -67,10 +67,10 @@ export async function startLoaded(overrides: Record<string, string> = {}): Promi
   const clients = [await newTenant(daemon.url), await newTenant(daemon.url)];
   for (const client of clients) {
     for (let i = 0; i < 20; i += 1)
-      await client.ask('POST', '/v1/events', {
+      await client.request('POST', '/v1/events', {
         body: message(`line ${i} of ${client.tenant_id}: tab\t, \\. and a newline\n\\.\n`),
       });
-    await client.ask('POST', '/v1/events', {
+    await client.request('POST', '/v1/events', {
       body: message('', { kind: 'decision', content: { decision: 'Keep backups', rationale: ['disks die'] } }),
     });
   }

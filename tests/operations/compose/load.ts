@@ -31,7 +31,7 @@ const kinds: Record<string, (text: string) => Promise<Response>> = {
   context: () => post('/v1/context', { session_id: 'load', channel: 'team', query_text: 'what was said?', max_tokens: 500 }),
 };
 
-async function ask(turn: number): Promise<void> {
+async function request(turn: number): Promise<void> {
   const [name, send] = Object.entries(kinds)[turn % 4]!;
   const failed = (why: string) => {
     counts.failed[`${name}: ${why}`] = (counts.failed[`${name}: ${why}`] ?? 0) + 1;
@@ -52,7 +52,7 @@ async function ask(turn: number): Promise<void> {
 let turn = 0;
 await Promise.all(
   Array.from({ length: WORKERS }, async () => {
-    while (!over) await ask(turn++);
+    while (!over) await request(turn++);
   }),
 );
 console.log(JSON.stringify(counts));

@@ -51,9 +51,9 @@ const HOUR_MS = 3_600_000;
     expect(requests.length).toBeGreaterThan(50);
     its!.move('+5h');
     const client = await newTenant(moved.url);
-    const { status, body } = await client.ask('POST', '/v1/events', { body: message('now') });
+    const { status, body } = await client.request('POST', '/v1/events', { body: message('now') });
     expect(status).toBe(201);
-    const kept = await client.ask('GET', `/v1/events/${body.event_id}`);
+    const kept = await client.request('GET', `/v1/events/${body.event_id}`);
     for (const name of ['occurred_at', 'created_at'])
       if (kept.body[name]) expect(Math.abs(Date.parse(kept.body[name]) - Date.now())).toBeLessThan(60_000);
   });
@@ -90,10 +90,10 @@ const HOUR_MS = 3_600_000;
 
   test('each job ends exactly once, while the database’s clock, which their leases use, jumps back and forth', async () => {
     const client = await newTenant(steady.url);
-    for (let i = 0; i < 20; i += 1) await client.ask('POST', '/v1/events', { body: message(`event ${i}`) });
+    for (let i = 0; i < 20; i += 1) await client.request('POST', '/v1/events', { body: message(`event ${i}`) });
     const jobs: string[] = [];
     for (const offset of ['+1h', '+0', '+3h', '+0']) {
-      const begun = await client.ask('POST', '/v1/retention/runs');
+      const begun = await client.request('POST', '/v1/retention/runs');
       expect(begun.status).toBe(202);
       jobs.push(begun.body.job_id);
       theirs!.move(offset);
@@ -120,11 +120,11 @@ async function logIn(url: string, { tenant_id, username }: Client): Promise<stri
 }
 
 const listed = async (client: Client): Promise<string[]> =>
-  (await client.ask('GET', '/v1/memories')).body.data.map(({ memory_id }: { memory_id: string }) => memory_id);
+  (await client.request('GET', '/v1/memories')).body.data.map(({ memory_id }: { memory_id: string }) => memory_id);
 
 async function stateOf(client: Client, job_id: string): Promise<string> {
   for (let waited = 0; ; waited += 100) {
-    const { body } = await client.ask('GET', `/v1/jobs/${job_id}`);
+    const { body } = await client.request('GET', `/v1/jobs/${job_id}`);
     if (!['queued', 'running'].includes(body.state) || waited > 30_000) return body.state;
     await sleep(100);
   }

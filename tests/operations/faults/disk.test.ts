@@ -43,7 +43,7 @@ const missing = !canStartServer
     });
     const daemon = await spawnDaemon(server.env);
     const reader = await newTenant(daemon.url);
-    await reader.ask('POST', '/v1/events', { body: message('from before') });
+    await reader.request('POST', '/v1/events', { body: message('from before') });
     let read: number[] = [];
     const options = { url: daemon.url, allowed: ['507'] };
     const { outcomes } = await survive('disk full under the tables', options, async () => {

@@ -75,16 +75,16 @@ test('one tenant at ten times its limit gets 429, and another sees no errors', a
   });
   const [loud, quiet] = [await newTenant(daemon.url), await newTenant(daemon.url)];
   const record = (token: string) => rawRequest('POST', '/v1/events', token, message('a message as any other'));
-  const ask = (token: string, times: number, sockets: number) =>
+  const request = (token: string, times: number, sockets: number) =>
     flood({ url: daemon.url, rate: (times * LIMIT) / WINDOW_S, seconds: WINDOW_S, sockets, requests: [record(token)] });
-  const quietly = () => ask(quiet.token, 0.8, 32);
+  const quietly = () => request(quiet.token, 0.8, 32);
   const solo: number[] = [];
   const beside: number[] = [];
   let loudest: Record<string, number> = {};
   // The first round is a warm-up.
   for (let round = 0; round < (isLong ? 7 : 2); round += 1) {
     const alone = await quietly();
-    const [crowd, with_it] = await Promise.all([ask(loud.token, 10, 200), quietly()]);
+    const [crowd, with_it] = await Promise.all([request(loud.token, 10, 200), quietly()]);
     loudest = crowd.answered;
     expect([Object.keys(alone.took), Object.keys(with_it.took)]).toEqual([['201'], ['201']]);
     expect(Object.keys(crowd.took).sort()).toEqual(['201', '429']);
@@ -104,11 +104,11 @@ test('one tenant at ten times its limit gets 429, and another sees no errors', a
 async function readersOf({ url }: SpawnedDaemon): Promise<string[]> {
   const tenants = await Promise.all(Array.from({ length: TENANTS }, () => newTenant(url)));
   await Promise.all(
-    tenants.map(async ({ ask }) => {
+    tenants.map(async ({ request }) => {
       const events = Array.from({ length: 300 }, (_, i) =>
         message(`What number ${i} says of parsers, blocks and lines of ${i % 7} files.`),
       );
-      expect((await ask('POST', '/v1/events', { body: { events } })).status).toBe(201);
+      expect((await request('POST', '/v1/events', { body: { events } })).status).toBe(201);
     }),
   );
   return tenants.flatMap(({ token }) =>

@@ -79,8 +79,10 @@ describeWith(['pgbouncer'], 'pgbouncer between the daemon and PostgreSQL', () =>
     const daemon = await spawnDaemon(env);
     const tenants = [await newTenant(daemon.url), await newTenant(daemon.url)];
     const turns = Array.from({ length: 40 }, (_, i) => tenants[i % 2]!);
-    const written = await Promise.all(turns.map(({ ask }, i) => ask('POST', '/v1/events', { body: message(`of ${i % 2}`) })));
-    const read = await Promise.all(turns.map(({ ask }) => ask('GET', '/v1/events?limit=100')));
+    const written = await Promise.all(
+      turns.map(({ request }, i) => request('POST', '/v1/events', { body: message(`of ${i % 2}`) })),
+    );
+    const read = await Promise.all(turns.map(({ request }) => request('GET', '/v1/events?limit=100')));
     await daemon.kill('SIGTERM');
     expect(new Set(written.map(({ status }) => status))).toEqual(new Set([201]));
     read.forEach(({ body }, i) => {

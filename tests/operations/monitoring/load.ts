@@ -22,17 +22,19 @@ export const settings = {
  */
 export async function startLoad([writing, reading]: [string, string]): Promise<{ stop(): Promise<void> }> {
   const writer = await newTenant(writing);
-  const reader: Client = { ...writer, ask: (method, path, asked) => send(reading, method, path, asked, writer.token) };
+  const reader: Client = { ...writer, request: (method, path, asked) => send(reading, method, path, asked, writer.token) };
   // Every second attempt fails, so that some deliveries are retried and some given up.
   const receiver = await startReceiver((_received, nth) => (nth % 4 < 2 ? 204 : 500));
-  await writer.ask('POST', '/v1/webhooks', { body: { url: receiver.url, channels: ['private'] } });
+  await writer.request('POST', '/v1/webhooks', { body: { url: receiver.url, channels: ['private'] } });
   const stopping = new AbortController();
   const following = follow(reader, stopping.signal);
   const loops = [
-    over(stopping.signal, 50, (i) => writer.ask('POST', '/v1/events', { body: message(`decision ${i}: use blocks of 64 KiB`) })),
-    over(stopping.signal, 200, () => reader.ask('GET', '/v1/events?limit=10')),
-    over(stopping.signal, 200, () => reader.ask('POST', '/v1/search', { body: { query: 'blocks' } })),
-    over(stopping.signal, 1000, () => writer.ask('GET', '/v1/consistency')),
+    over(stopping.signal, 50, (i) =>
+      writer.request('POST', '/v1/events', { body: message(`decision ${i}: use blocks of 64 KiB`) }),
+    ),
+    over(stopping.signal, 200, () => reader.request('GET', '/v1/events?limit=10')),
+    over(stopping.signal, 200, () => reader.request('POST', '/v1/search', { body: { query: 'blocks' } })),
+    over(stopping.signal, 1000, () => writer.request('GET', '/v1/consistency')),
     over(stopping.signal, 500, () => refusedOnce(writing, writer)),
   ];
   return {

@@ -120,7 +120,7 @@ describe.each(programs)('%s', (program) => {
       );
       session.close();
       expect(answered).toBe(201);
-      const { data } = (await owner.ask('GET', '/v1/events')).body;
+      const { data } = (await owner.request('GET', '/v1/events')).body;
       expect(data[0].content.text === text).toBe(true);
     });
 
@@ -146,7 +146,7 @@ describe.each(programs)('%s', (program) => {
       }
       await eventually(() => begun === sockets.length, 'all answers to begin');
       // By the time another request is answered, nginx has received everything that it buffers.
-      await owner.ask('GET', '/health');
+      await owner.request('GET', '/health');
       expect(onDisk()).toEqual([]);
       for (const socket of sockets) socket.destroy();
     }, 60_000);

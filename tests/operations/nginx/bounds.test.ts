@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { loadConfig } from '../../../src/config.ts';
 import { describeWith } from '../../support/tool.ts';
-import { ask, type Edge, startEdge, until } from './edge.ts';
+import { requestEdge, type Edge, startEdge, until } from './edge.ts';
 
 const conf = readFileSync(join(import.meta.dirname, '../../../nginx/nginx.conf'), 'utf8');
 const MIB = 1024 * 1024;
@@ -21,7 +21,7 @@ async function slowestOf(edge: Edge, requests: number): Promise<number> {
   let slowest = 0;
   for (let i = 0; i < requests; i += 1) {
     const began = Date.now();
-    expect((await ask(edge, '/health', { from: '127.0.0.9' })).status).toBe(200);
+    expect((await requestEdge(edge, '/health', { from: '127.0.0.9' })).status).toBe(200);
     slowest = Math.max(slowest, Date.now() - began);
   }
   return slowest;
@@ -48,7 +48,7 @@ describeWith(['nginx', 'openssl'], 'nginx: limits', () => {
     ['/v1/events', 40 * MIB],
     ['/v1/artifacts', 32 * MIB],
   ])('%s accepts %i bytes; one more returns 413 from nginx and from the daemon', async (path, bytes) => {
-    const { status, headers, text } = await ask(edge, path, {
+    const { status, headers, text } = await requestEdge(edge, path, {
       method: 'POST',
       body: Buffer.alloc(bytes + 1, ' '),
       from: '127.0.0.3',
@@ -58,7 +58,7 @@ describeWith(['nginx', 'openssl'], 'nginx: limits', () => {
       'application/problem+json',
       '/docs/problems#too-large',
     ]);
-    const most = await ask(edge, path, { method: 'POST', body: Buffer.alloc(bytes, ' '), from: '127.0.0.3' });
+    const most = await requestEdge(edge, path, { method: 'POST', body: Buffer.alloc(bytes, ' '), from: '127.0.0.3' });
     // The request reached the daemon, which checks the headers and the JSON.
     expect([401, 415]).toContain(most.status);
     await until(
@@ -120,7 +120,7 @@ describeWith(['nginx', 'openssl'], 'nginx: limits', () => {
 
   test('a forged X-Forwarded-For does not count as another client', async () => {
     const login = (i: number) =>
-      ask(edge, '/auth/login', {
+      requestEdge(edge, '/auth/login', {
         method: 'POST',
         from: '127.0.0.8',
         headers: { 'x-forwarded-for': `10.0.0.${i}`, 'x-real-ip': `10.0.1.${i}`, forwarded: `for=10.0.2.${i}` },
@@ -132,13 +132,13 @@ describeWith(['nginx', 'openssl'], 'nginx: limits', () => {
     expect(statuses.slice(30)).toEqual([429, 429, 429, 429, 429]);
     // The rejection is the daemon's, with its own figures.
     expect((await login(99)).headers['ratelimit-policy']).toBe('"address";q=30;w=60');
-    expect((await ask(edge, '/auth/login', { method: 'POST', from: '127.0.0.10', body: '{}' })).status).not.toBe(429);
+    expect((await requestEdge(edge, '/auth/login', { method: 'POST', from: '127.0.0.10', body: '{}' })).status).not.toBe(429);
   });
 
   test('nginx rejects a flood from one address, on /auth at a lower rate than elsewhere', async () => {
     const logins = await Promise.all(
       Array.from({ length: 300 }, () =>
-        ask(edge, '/auth/login', { method: 'POST', from: '127.0.0.11', body: '{}', inClear: true }),
+        requestEdge(edge, '/auth/login', { method: 'POST', from: '127.0.0.11', body: '{}', inClear: true }),
       ),
     );
     const byNginx = logins.filter(({ status, names }) => status === 429 && !names.includes('ratelimit-policy'));
@@ -168,6 +168,6 @@ describeWith(['nginx', 'openssl'], 'nginx: limits', () => {
     const refused = statuses.filter((status) => status.endsWith('429')).length;
     expect(statuses.length - refused).toBeGreaterThanOrEqual(2000);
     expect(refused).toBeGreaterThan(500);
-    expect((await ask(edge, '/health')).status).toBe(200);
+    expect((await requestEdge(edge, '/health')).status).toBe(200);
   });
 });

@@ -120,7 +120,7 @@ export async function startEdge({
   // A worker that a reload replaces may answer for a moment.
   let inARow = 0;
   const answersSteadily = async () => {
-    const ready = (await ask(edge, '/ready').catch(() => undefined))?.status === 200;
+    const ready = (await requestEdge(edge, '/ready').catch(() => undefined))?.status === 200;
     inARow = ready ? inARow + 1 : 0;
     return inARow === 10;
   };
@@ -198,7 +198,7 @@ export interface Asking {
 /** A client with kept connections. */
 export const keptConnections = () => new Agent({ keepAlive: true, scheduling: 'fifo' });
 
-export function ask({ https, operator, ca }: Edge, path: string, asking: Asking = {}): Promise<Told> {
+export function requestEdge({ https, operator, ca }: Edge, path: string, asking: Asking = {}): Promise<Told> {
   const {
     method = 'GET',
     headers = {},

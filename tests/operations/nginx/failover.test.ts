@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { newTenant } from '../../support/client.ts';
 import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
 import { describeWith } from '../../support/tool.ts';
-import { type Asking, ask, type Edge, keptConnections, reload, servedBy, startEdge, until } from './edge.ts';
+import { type Asking, type Edge, keptConnections, reload, requestEdge, servedBy, startEdge, until } from './edge.ts';
 import { eventOf, type Load, startLoad } from './load.ts';
 
 const root = join(import.meta.dirname, '../../..');
@@ -21,7 +21,7 @@ const again = (edge: Edge, { url }: SpawnedDaemon) => spawnDaemon(edge.env, { ..
 async function assertKept(edge: Edge, load: Load): Promise<void> {
   const kept = new Map<string, number>();
   for (let after = 0; ; ) {
-    const { text } = await ask(edge, `/v1/events?limit=500&order=asc&after=${after}`, {
+    const { text } = await requestEdge(edge, `/v1/events?limit=500&order=asc&after=${after}`, {
       headers: { authorization: `Bearer ${load.token}` },
     });
     const { data } = JSON.parse(text) as { data: { seq: number; event_id: string; content: { text: string } }[] };
@@ -62,7 +62,7 @@ describeWith(['nginx', 'openssl'], 'nginx: reloads and failover', () => {
       { method: 'POST', headers: { 'idempotency-key': 'k' }, body: '{}' },
     ];
     for (const asking of askings) {
-      const { status, headers, text } = await ask(edge, '/v1/events', { ...asking, timeout_ms: 5000 });
+      const { status, headers, text } = await requestEdge(edge, '/v1/events', { ...asking, timeout_ms: 5000 });
       expect([status, headers['retry-after'], JSON.parse(text).type]).toEqual([503, '1', '/docs/problems#unavailable']);
     }
   });
@@ -137,7 +137,7 @@ describeWith(['nginx-mainline', 'openssl', 'curl'], 'nginx/reload-on-change.sh, 
     const idle = () => Object.values(agent.freeSockets).flat().length;
     // A worker of an earlier reload closes its connections with the response.
     await until(async () => {
-      await Promise.all(Array.from({ length: 12 }, () => ask(edge, '/v1/events', asking)));
+      await Promise.all(Array.from({ length: 12 }, () => requestEdge(edge, '/v1/events', asking)));
       await sleep(100);
       return idle() === 12;
     }, 'all are idle');
@@ -151,7 +151,7 @@ describeWith(['nginx-mainline', 'openssl', 'curl'], 'nginx/reload-on-change.sh, 
       const { headers } = asking;
       const body = JSON.stringify(eventOf('s1', 'kept'));
       const posts = Array.from({ length: 12 }, () =>
-        ask(edge, '/v1/events', { method: 'POST', headers: { ...headers, 'content-type': 'application/json' }, body, agent }),
+        requestEdge(edge, '/v1/events', { method: 'POST', headers: { ...headers, 'content-type': 'application/json' }, body, agent }),
       );
       expect((await Promise.all(posts)).map(({ status }) => status)).toEqual(Array(12).fill(201));
     } finally {
@@ -175,13 +175,13 @@ describeWith(['nginx-mainline', 'openssl', 'curl'], 'nginx/reload-on-change.sh, 
     }
     const hung = edge.daemons[0]!;
     await until(async () => {
-      await ask(edge, '/ready');
+      await requestEdge(edge, '/ready');
       return edge.log().at(-1)!.upstream === host(0);
     }, 'it is asked');
     const before = edge.log().length;
     hung.child.kill('SIGSTOP');
     const told = Object.entries(askings).map(
-      async ([name, [path, asking]]) => [name, (await ask(edge, path, asking)).status] as const,
+      async ([name, [path, asking]]) => [name, (await requestEdge(edge, path, asking)).status] as const,
     );
     const statuses = await Promise.all(told).finally(() => hung.child.kill('SIGCONT'));
     const plain = statuses.filter(([name]) => name.startsWith('plain')).map(([, status]) => status);
@@ -224,7 +224,7 @@ describeWith(['nginx-mainline', 'openssl', 'curl'], 'nginx/reload-on-change.sh, 
     expect(hosts().length).toBeGreaterThan(0);
     edge.daemons[0]!.child.kill('SIGCONT');
     await until(() => hosts().join() === host(0), 'the one that answers is alone');
-    expect((await ask(edge, '/ready')).status).toBe(200);
+    expect((await requestEdge(edge, '/ready')).status).toBe(200);
     edge.daemons[1]!.child.kill('SIGCONT');
     await until(() => hosts().length === 2, 'both are in the list again');
   }, 90_000);
@@ -263,6 +263,6 @@ describeWith(['nginx-mainline', 'openssl', 'curl'], 'nginx/reload-on-change.sh, 
     await sleep(3000);
     expect((await servedBy(edge)).serialNumber).toBe(before);
     execFileSync('sh', ['-c', 'printf %s "$1" > "$2"', 'sh', good, broken]);
-    expect((await ask(edge, '/ready')).status).toBe(200);
+    expect((await requestEdge(edge, '/ready')).status).toBe(200);
   });
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { message, newTenant } from '../../support/client.ts';
 import { type SignedKey, sendSigned } from '../../support/sign.ts';
 import { describeWith } from '../../support/tool.ts';
-import { ask, type Edge, hasIpv6, startEdge, until } from './edge.ts';
+import { type Edge, hasIpv6, requestEdge, startEdge, until } from './edge.ts';
 
 /** The security headers of helmet that nginx adds if the daemon did not set them. */
 const guards = [
@@ -28,11 +28,11 @@ describeWith(['nginx', 'openssl'], 'nginx: response headers', () => {
     const { token } = await newTenant(edge.operator);
     const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
     const answers = {
-      express: await ask(edge, '/health'),
-      thin: await ask(edge, '/v1/events', { method: 'POST', headers, body: JSON.stringify(message('hello')) }),
-      page: await ask(edge, '/docs'),
-      refused: await ask(edge, '/v1/events'),
-      nginx: await ask(edge, '/metrics'),
+      express: await requestEdge(edge, '/health'),
+      thin: await requestEdge(edge, '/v1/events', { method: 'POST', headers, body: JSON.stringify(message('hello')) }),
+      page: await requestEdge(edge, '/docs'),
+      refused: await requestEdge(edge, '/v1/events'),
+      nginx: await requestEdge(edge, '/metrics'),
     };
     for (const [by, { names }] of Object.entries(answers)) {
       expect([by, ...guards.map((guard) => names.filter((name) => name === guard).length)]).toEqual([by, ...guards.map(() => 1)]);
@@ -51,10 +51,10 @@ describeWith(['nginx', 'openssl'], 'nginx: response headers', () => {
   });
 
   test('a valid X-Request-Id appears in both logs, any other is replaced', async () => {
-    const sane = await ask(edge, '/v1/events', { headers: { 'x-request-id': 'run-7:step.3' } });
+    const sane = await requestEdge(edge, '/v1/events', { headers: { 'x-request-id': 'run-7:step.3' } });
     expect([sane.headers['x-request-id'], JSON.parse(sane.text).request_id]).toEqual(['run-7:step.3', 'run-7:step.3']);
     for (const id of ['two words', '', 'x'.repeat(129), '<script>']) {
-      const { headers, text } = await ask(edge, '/v1/events', { headers: { 'x-request-id': id } });
+      const { headers, text } = await requestEdge(edge, '/v1/events', { headers: { 'x-request-id': id } });
       expect(headers['x-request-id']).toMatch(/^[0-9a-f]{32}$/);
       expect(JSON.parse(text).request_id).toBe(headers['x-request-id']);
     }
@@ -66,7 +66,7 @@ describeWith(['nginx', 'openssl'], 'nginx: response headers', () => {
 
   test('signed requests arrive as they were signed, in every location that proxies them', async () => {
     const alice = await newTenant(edge.operator);
-    const made = await alice.ask('POST', '/auth/api-keys', {
+    const made = await alice.request('POST', '/auth/api-keys', {
       body: { name: 'signer', role: 'member', scopes: ['read', 'write'], signed: true },
     });
     const key = made.body as SignedKey;
@@ -90,14 +90,14 @@ describeWith(['nginx', 'openssl'], 'nginx: response headers', () => {
   });
 
   test('nginx logs no query strings, and logs its own rejections with the requested path', async () => {
-    await ask(edge, '/metrics/x?q=a-secret');
+    await requestEdge(edge, '/metrics/x?q=a-secret');
     await until(() => edge.log().some(({ path, status }) => path === '/metrics/x' && status === 404), 'it is logged');
     expect(JSON.stringify(edge.log())).not.toContain('a-secret');
   });
 
   test('only the operator can read the metrics', async () => {
     for (const path of ['/metrics', '/metrics/', '/metrics/json', '//metrics', '/%6detrics', '/x/../metrics', '/metrics?x'])
-      expect([path, (await ask(edge, path)).status]).toEqual([path, 404]);
+      expect([path, (await requestEdge(edge, path)).status]).toEqual([path, 404]);
     const prometheus = await (await fetch(`${edge.operator}/metrics`)).text();
     expect(prometheus).toContain('agent_memory_total_requests');
     const json = await fetch(`${edge.operator}/metrics/json`);
@@ -116,10 +116,10 @@ describeWith(['nginx', 'openssl'], 'nginx: response headers', () => {
 
   test('rejections of nginx are problem documents', async () => {
     const refused = {
-      'headers-too-large': await ask(edge, '/health', { headers: { 'x-long': 'x'.repeat(20_000) } }),
-      'not-found': await ask(edge, '/metrics'),
-      'method-not-allowed': await ask(edge, '/health', { method: 'TRACE' }),
-      'too-large': await ask(edge, '/auth/login', { method: 'POST', body: 'x'.repeat(20_000) }),
+      'headers-too-large': await requestEdge(edge, '/health', { headers: { 'x-long': 'x'.repeat(20_000) } }),
+      'not-found': await requestEdge(edge, '/metrics'),
+      'method-not-allowed': await requestEdge(edge, '/health', { method: 'TRACE' }),
+      'too-large': await requestEdge(edge, '/auth/login', { method: 'POST', body: 'x'.repeat(20_000) }),
     };
     for (const [type, { status, headers, text }] of Object.entries(refused)) {
       expect([type, headers['content-type']]).toEqual([type, 'application/problem+json']);
@@ -148,15 +148,17 @@ describeWith(['nginx', 'openssl'], 'nginx: response headers', () => {
   ] as const)('an unknown host is rejected on %s %s', async (port, path) => {
     const asking = { headers: { host: 'rebound.example.org' }, unverified: true };
     const { status, text } = await (port === 'https'
-      ? ask(edge, path, asking)
-      : ask({ ...edge, operator: edge[port] }, path, { ...asking, inClear: true }));
+      ? requestEdge(edge, path, asking)
+      : requestEdge({ ...edge, operator: edge[port] }, path, { ...asking, inClear: true }));
     expect([status, JSON.parse(text).type]).toEqual([421, '/docs/problems#misdirected']);
   });
 
   (hasIpv6 ? test : test.skip)('HTTP and HTTPS are answered over IPv6 (skipped where the machine has none)', async () => {
     const moved = await fetch(edge.http.replace('127.0.0.1', '[::1]'), { redirect: 'manual' });
     expect([moved.status, moved.headers.get('location')]).toEqual([308, 'https://[::1]/']);
-    const overTls = await ask({ ...edge, https: edge.https.replace('127.0.0.1', '[::1]') }, '/health/live', { unverified: true });
+    const overTls = await requestEdge({ ...edge, https: edge.https.replace('127.0.0.1', '[::1]') }, '/health/live', {
+      unverified: true,
+    });
     expect(overTls.status).toBe(200);
   });
 

@@ -1,5 +1,5 @@
 import { newTenant } from '../../support/client.ts';
-import { type Asking, ask, type Edge, keptConnections } from './edge.ts';
+import { type Asking, type Edge, keptConnections, requestEdge } from './edge.ts';
 
 // Continuous requests while a test changes nginx or a daemon.
 
@@ -29,7 +29,7 @@ export async function startLoad(edge: Edge, { plain = false } = {}): Promise<Loa
     const kind = kinds[turn % kinds.length]!;
     const text = `${kind} ${turn}`;
     try {
-      const { status, text: answer } = await send((path, asking) => ask(edge, path, { ...asking, agent }), token, kind, text);
+      const { status, text: answer } = await send((path, asking) => requestEdge(edge, path, { ...asking, agent }), token, kind, text);
       count(`${kind} ${status}`);
       if (status === 201) load.recorded.set(JSON.parse(answer).event_id, text);
     } catch (error) {
@@ -56,7 +56,7 @@ export const eventOf = (session_id: string, text: string) => ({
   content: { text },
 });
 
-function send(to: (path: string, asking: Asking) => ReturnType<typeof ask>, token: string, kind: string, text: string) {
+function send(to: (path: string, asking: Asking) => ReturnType<typeof requestEdge>, token: string, kind: string, text: string) {
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
   if (kind === 'read') return to('/v1/events?limit=1', { headers });
   if (kind === 'search') return to('/v1/search', { method: 'POST', headers, body: '{"query":"keyed"}' });

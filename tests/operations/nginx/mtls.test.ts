@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { loadConfig } from '../../../src/config.ts';
 import { tlsOf } from '../../../src/http/tls.ts';
 import { describeWith } from '../../support/tool.ts';
-import { ask, type Edge, startEdge, until } from './edge.ts';
+import { type Edge, requestEdge, startEdge, until } from './edge.ts';
 
 // nginx and daemons that verify each other's certificates, as scripts/make-mtls.sh sets them up.
 
@@ -39,13 +39,13 @@ describeWith(['nginx', 'openssl', 'curl'], 'mutual TLS between nginx and the dae
   test('requests, writes and large bodies pass', async () => {
     const body = JSON.stringify({ tenant_id: 'mtls', username: 'alice', password: 'a-long-passphrase' });
     const json = { 'content-type': 'application/json' };
-    const registered = await ask(edge, '/auth/register', { method: 'POST', headers: json, body });
+    const registered = await requestEdge(edge, '/auth/register', { method: 'POST', headers: json, body });
     expect(registered.status).toBe(201);
     const headers = { ...json, authorization: `Bearer ${JSON.parse(registered.text).access_token}` };
     const large = JSON.stringify({ text: 'blocks of 64 KiB '.repeat(20_000) });
     for (const one of [JSON.stringify({ text: 'hello' }), large])
-      expect((await ask(edge, '/v1/events', { method: 'POST', headers, body: one })).status).toBe(201);
-    const found = await ask(edge, '/v1/search', { method: 'POST', headers, body: JSON.stringify({ query: 'hello' }) });
+      expect((await requestEdge(edge, '/v1/events', { method: 'POST', headers, body: one })).status).toBe(201);
+    const found = await requestEdge(edge, '/v1/search', { method: 'POST', headers, body: JSON.stringify({ query: 'hello' }) });
     expect([found.status, found.text]).toEqual([200, expect.stringContaining('hello')]);
   });
 
@@ -58,7 +58,7 @@ describeWith(['nginx', 'openssl', 'curl'], 'mutual TLS between nginx and the dae
   });
 
   test('nginx forwards nothing to a daemon with a certificate of another authority', async () => {
-    const status = async () => (await ask(edge, '/ready')).status;
+    const status = async () => (await requestEdge(edge, '/ready')).status;
     writeFileSync(join(edge.dir, 'mtls/ca.pem'), readFileSync(join(stranger, 'mtls/ca.pem')));
     await until(async () => (await status()) === 503, 'nginx refuses the daemons');
   });

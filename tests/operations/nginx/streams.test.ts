@@ -1,7 +1,7 @@
 import { Agent, request } from 'node:https';
 import { type Client, message, newTenant } from '../../support/client.ts';
 import { describeWith } from '../../support/tool.ts';
-import { ask, type Edge, reload, startEdge, until } from './edge.ts';
+import { requestEdge, type Edge, reload, startEdge, until } from './edge.ts';
 
 /** The received part of a stream, with times. */
 interface Following {
@@ -39,7 +39,7 @@ describeWith(['nginx', 'openssl'], 'nginx: streams', () => {
   afterAll(() => edge?.stop());
 
   const record = async (text: string) => {
-    const { status, body } = await owner.ask('POST', '/v1/events', { body: message(text) });
+    const { status, body } = await owner.request('POST', '/v1/events', { body: message(text) });
     expect(status).toBe(201);
     return body.seq as number;
   };
@@ -69,22 +69,22 @@ describeWith(['nginx', 'openssl'], 'nginx: streams', () => {
 
   test('an export passes through nginx, and an import that nginx does not buffer', async () => {
     await record('to be taken along');
-    const exported = await ask(edge, '/v1/export', { headers: { authorization: `Bearer ${owner.token}` } });
+    const exported = await requestEdge(edge, '/v1/export', { headers: { authorization: `Bearer ${owner.token}` } });
     expect([exported.status, exported.headers['content-type']]).toEqual([200, 'application/x-ndjson']);
     expect(exported.text).toContain('to be taken along');
 
     const other = await newTenant(edge.operator);
     const headers = { authorization: `Bearer ${other.token}`, 'content-type': 'application/x-ndjson' };
-    const imported = await ask(edge, '/v1/import', { method: 'POST', headers, body: exported.text });
+    const imported = await requestEdge(edge, '/v1/import', { method: 'POST', headers, body: exported.text });
     expect([imported.status, imported.text]).toEqual([202, expect.stringContaining('job_id')]);
-    const { body } = await other.ask('GET', '/v1/events?limit=100');
+    const { body } = await other.request('GET', '/v1/events?limit=100');
     expect(JSON.stringify(body)).toContain('to be taken along');
   });
 
   test('Accept requests a stream only where one exists', async () => {
     const headers = { accept: 'text/event-stream' };
     // A location of its own, with its own limits.
-    expect((await ask(edge, '/auth/login', { method: 'POST', headers, body: 'x'.repeat(17_000) })).status).toBe(413);
-    expect((await ask(edge, '/metrics', { headers })).status).toBe(404);
+    expect((await requestEdge(edge, '/auth/login', { method: 'POST', headers, body: 'x'.repeat(17_000) })).status).toBe(413);
+    expect((await requestEdge(edge, '/metrics', { headers })).status).toBe(404);
   });
 });

@@ -48,8 +48,8 @@ test.each([
     const settings = '-c log_statement=all -c log_min_duration_statement=0';
     cluster = await startCluster(findBinaries()!, join(dir, 'cluster'), `${settings} ${library}`);
     const { admin } = cluster;
-    const ask = <R extends object>(sql: string) => withClient(admin, async (client) => (await client.query<R>(sql)).rows);
-    await ask('create database agent_memory');
+    const request = <R extends object>(sql: string) => withClient(admin, async (client) => (await client.query<R>(sql)).rows);
+    await request('create database agent_memory');
     // for an existing server
     writeFileSync(join(dir, 'archive/.pgpass'), 'old', { mode: 0o644 });
     writeFileSync(join(dir, 'monitor/password'), 'old', { mode: 0o444 });
@@ -58,12 +58,12 @@ test.each([
     const monitor = readFileSync(join(dir, 'monitor/password'), 'utf8').trim();
     expect(pass).toMatch(/^\*:\*:\*:base_backup:[\w-]{32}$/);
     expect([statSync(join(dir, 'archive/.pgpass')).mode & 0o777, monitor]).toEqual([0o600, expect.stringMatching(/^[\w-]{32}$/)]);
-    const roles = await ask<{ rolname: string }>(
+    const roles = await request<{ rolname: string }>(
       `select rolname from pg_authid where rolname in ('owner', 'base_backup', 'monitor') and rolpassword is not null`,
     );
     expect(roles).toHaveLength(3);
-    if (library) await ask('create extension pg_stat_statements');
-    const kept = library ? await ask<{ query: string }>('select query from pg_stat_statements') : [];
+    if (library) await request('create extension pg_stat_statements');
+    const kept = library ? await request<{ query: string }>('select query from pg_stat_statements') : [];
     const said = JSON.stringify(kept) + readFileSync(join(dir, 'cluster/log'), 'utf8');
     expect(said).toContain('create database agent_memory');
     for (const password of [OWNER_PASSWORD, pass.split(':')[4]!, monitor]) expect(said).not.toContain(password);

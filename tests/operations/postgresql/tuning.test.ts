@@ -24,13 +24,13 @@ afterAll(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-const ask = <Row extends object>(sql: string, values: unknown[] = [], database = 'postgres') =>
+const request = <Row extends object>(sql: string, values: unknown[] = [], database = 'postgres') =>
   withClient({ ...cluster.admin, database }, async (client) => (await client.query<Row>(sql, values)).rows);
 const lines = readFileSync(file, 'utf8').split('\n');
 const logged = () => readFileSync(join(dir, 'cluster/log'), 'utf8');
 
 test('a server starts with the file and accepts all its lines', async () => {
-  const rows = await ask<{ name: string; applied: boolean; error: string | null }>(
+  const rows = await request<{ name: string; applied: boolean; error: string | null }>(
     'select name, applied, error from pg_file_settings',
   );
   expect(rows.length).toBeGreaterThan(20);
@@ -39,7 +39,7 @@ test('a server starts with the file and accepts all its lines', async () => {
 });
 
 test('no line repeats a default, except the two that must not be turned off, and each has a reason', async () => {
-  const same = await ask<{ name: string }>(
+  const same = await request<{ name: string }>(
     `select f.name from pg_file_settings f join pg_settings s using (name) where s.setting = s.boot_val order by 1`,
   );
   expect(same.map(({ name }) => name)).toEqual(['fsync', 'synchronous_commit']);
@@ -48,12 +48,12 @@ test('no line repeats a default, except the two that must not be turned off, and
 });
 
 test('a daemon serves on it, the doctor reports no fault, and slow statements are logged without the tenants’ content', async () => {
-  await ask('create database agent_memory owner memory');
+  await request('create database agent_memory owner memory');
   const env = { PGHOST: '127.0.0.1', PGPORT: String(cluster.admin.port), PGUSER: 'memory', PGDATABASE: 'agent_memory' };
   const daemon = await startTestDaemon({}, env);
   const alice = await newTenant(daemon.url);
-  await alice.ask('POST', '/v1/events', { body: message('the words of a tenant') });
-  const found = await alice.ask('POST', '/v1/search', { body: { query: 'words', channel: 'private' } });
+  await alice.request('POST', '/v1/events', { body: message('the words of a tenant') });
+  const found = await alice.request('POST', '/v1/search', { body: { query: 'words', channel: 'private' } });
   await daemon.stop();
   expect(JSON.stringify(found.body)).toContain('the words of a tenant');
   const config = loadConfig({
@@ -67,7 +67,7 @@ test('a daemon serves on it, the doctor reports no fault, and slow statements ar
   expect(
     findings.filter(({ check }) => ['tuning', 'database', 'connections', 'statements'].includes(check)).map(({ state }) => state),
   ).toEqual(['ok', 'ok', 'ok', 'ok']);
-  await ask('select pg_sleep(0.6), $1::text', ['the words of a tenant']);
+  await request('select pg_sleep(0.6), $1::text', ['the words of a tenant']);
   expect(logged()).toMatch(/duration: [6-9]\d\d[.\d]* ms .*select pg_sleep/);
   expect(logged()).not.toContain('the words of a tenant');
 });
@@ -76,13 +76,13 @@ test('the guide’s ALTER SYSTEM lines take effect at once, except shared_buffer
   const page = readFileSync(join(root, 'docs/postgresql.md'), 'utf8');
   const statements = [...page.matchAll(/^ALTER SYSTEM .*;$/gm)].map(([line]) => line);
   expect(statements).toHaveLength(4);
-  for (const statement of statements) await ask(statement);
-  await ask('select pg_reload_conf()');
+  for (const statement of statements) await request(statement);
+  await request('select pg_reload_conf()');
   const pending = async () =>
-    (await ask<{ name: string }>('select name from pg_settings where pending_restart')).map(({ name }) => name);
+    (await request<{ name: string }>('select name from pg_settings where pending_restart')).map(({ name }) => name);
   for (let i = 0; i < 100 && (await pending()).length === 0; i += 1) await new Promise((resolve) => setTimeout(resolve, 50));
   expect(await pending()).toEqual(['shared_buffers']);
-  await ask('alter system reset all');
+  await request('alter system reset all');
 });
 
 test('every statement in the operator’s guides runs', async () => {
@@ -92,8 +92,8 @@ test('every statement in the operator’s guides runs', async () => {
   expect(blocks.length).toBeGreaterThan(4);
   const statements = blocks.flatMap((block) => block.split(/;\n/).filter((one) => one.trim() && !/^ALTER SYSTEM/.test(one)));
   for (const statement of statements)
-    expect(await ask(statement, [], 'agent_memory').catch((error: Error) => `${statement}: ${error.message}`)).toBeInstanceOf(
+    expect(await request(statement, [], 'agent_memory').catch((error: Error) => `${statement}: ${error.message}`)).toBeInstanceOf(
       Array,
     );
-  await ask('alter system reset all');
+  await request('alter system reset all');
 });

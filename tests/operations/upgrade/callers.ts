@@ -11,7 +11,7 @@ interface Reply {
 }
 
 export interface Caller {
-  ask(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
+  request(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
   as(token: string): Caller;
 }
 
@@ -42,7 +42,7 @@ export function balance(urls: string[]): Balancer {
 }
 
 export function callerOf(order: () => string[], token?: string, agent = new Agent({ keepAlive: true, maxSockets: 32 })): Caller {
-  const ask: Caller['ask'] = async (method, path, body, headers = {}) => {
+  const send: Caller['request'] = async (method, path, body, headers = {}) => {
     const all = { ...headers, ...(token && { authorization: `Bearer ${token}` }) };
     let last: Outcome = {};
     for (const url of order()) {
@@ -52,7 +52,7 @@ export function callerOf(order: () => string[], token?: string, agent = new Agen
     if (!last.reply) throw new Error(`${method} ${path}: ${last.fault?.code ?? ''} ${last.fault?.message}`);
     return last.reply;
   };
-  return { ask, as: (other) => callerOf(order, other, agent) };
+  return { request: send, as: (other) => callerOf(order, other, agent) };
 }
 
 interface Outcome {
@@ -89,9 +89,9 @@ const words = (text: string) => ({
 export async function register(caller: Caller): Promise<{ caller: Caller; tenant_id: string }> {
   const tenant_id = newName('t');
   const login = { tenant_id, username: 'alice', password: PASSWORD };
-  const made = await caller.ask('POST', '/auth/register', login);
+  const made = await caller.request('POST', '/auth/register', login);
   expect([made.status, made.body]).toEqual([201, expect.anything()]);
-  const again = await caller.ask('POST', '/auth/login', login);
+  const again = await caller.request('POST', '/auth/login', login);
   expect(again.status).toBe(200);
   return { caller: caller.as(again.body.access_token), tenant_id };
 }
@@ -99,22 +99,22 @@ export async function register(caller: Caller): Promise<{ caller: Caller; tenant
 /** Does everything that a client does. `mark` is a unique word that is searched for. */
 export async function tour(caller: Caller, mark: string): Promise<void> {
   const said = `The reactor ${mark} is cooled with water from the river.`;
-  const recorded = await caller.ask('POST', '/v1/events', words(said), { 'idempotency-key': `key-${mark}` });
+  const recorded = await caller.request('POST', '/v1/events', words(said), { 'idempotency-key': `key-${mark}` });
   expect([recorded.status, recorded.body]).toEqual([201, expect.objectContaining({ event_id: expect.any(String) })]);
-  const repeated = await caller.ask('POST', '/v1/events', words(said), { 'idempotency-key': `key-${mark}` });
+  const repeated = await caller.request('POST', '/v1/events', words(said), { 'idempotency-key': `key-${mark}` });
   expect(repeated.body.event_id).toBe(recorded.body.event_id);
   const decided = { ...words(''), kind: 'decision', content: { decision: `Cool ${mark} twice`, rationale: ['it is warm'] } };
-  expect((await caller.ask('POST', '/v1/events', decided)).status).toBe(201);
+  expect((await caller.request('POST', '/v1/events', decided)).status).toBe(201);
   await finds(caller, mark);
-  const listed = await caller.ask('GET', `/v1/events/${recorded.body.event_id}`);
+  const listed = await caller.request('GET', `/v1/events/${recorded.body.event_id}`);
   expect([listed.status, listed.body.content]).toEqual([200, { text: said }]);
 }
 
 export async function finds(caller: Caller, mark: string): Promise<void> {
-  const found = await caller.ask('POST', '/v1/search', { query: `How is ${mark} cooled?`, channel: 'team' });
+  const found = await caller.request('POST', '/v1/search', { query: `How is ${mark} cooled?`, channel: 'team' });
   expect([found.status, JSON.stringify(found.body)]).toEqual([200, expect.stringContaining(mark)]);
   const asked = { session_id: 's2', channel: 'team', query_text: `How is ${mark} cooled?`, max_tokens: 2000 };
-  const context = await caller.ask('POST', '/v1/context?render=text', asked);
+  const context = await caller.request('POST', '/v1/context?render=text', asked);
   expect([context.status, context.body.text]).toEqual([200, expect.stringContaining(`Cool ${mark} twice`)]);
 }
 
@@ -136,11 +136,14 @@ export function startLoad(caller: Caller): Load {
   const one = async (worker: number, n: number) => {
     count += 1;
     const text = `load ${worker} of ${n}`;
-    if (n % 10 === 7) return expectStatus(200, await caller.ask('POST', '/v1/search', { query: text, channel: 'team' }));
+    if (n % 10 === 7) return expectStatus(200, await caller.request('POST', '/v1/search', { query: text, channel: 'team' }));
     if (n % 10 === 8)
-      return expectStatus(200, await caller.ask('POST', '/v1/context', { session_id: 's', channel: 'team', query_text: text }));
-    if (n % 10 === 9) return expectStatus(200, await caller.ask('GET', '/v1/events?limit=5'));
-    const { body } = expectStatus(201, await caller.ask('POST', '/v1/events', words(text)));
+      return expectStatus(
+        200,
+        await caller.request('POST', '/v1/context', { session_id: 's', channel: 'team', query_text: text }),
+      );
+    if (n % 10 === 9) return expectStatus(200, await caller.request('GET', '/v1/events?limit=5'));
+    const { body } = expectStatus(201, await caller.request('POST', '/v1/events', words(text)));
     acknowledged.push(body.event_id);
   };
   const work = async (worker: number) => {
@@ -166,7 +169,7 @@ function expectStatus(status: number, reply: Reply): Reply {
 export async function readLog(caller: Caller): Promise<{ seqs: number[]; ids: Set<string> }> {
   const [seqs, ids]: [number[], Set<string>] = [[], new Set()];
   for (let after = 0; ; ) {
-    const { status, body } = await caller.ask('GET', `/v1/events?order=asc&limit=1000&after=${after}`);
+    const { status, body } = await caller.request('GET', `/v1/events?order=asc&limit=1000&after=${after}`);
     expect(status).toBe(200);
     for (const { seq, event_id } of body.data) {
       seqs.push(seq);

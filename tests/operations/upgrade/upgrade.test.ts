@@ -94,7 +94,7 @@ describe.each(pairs)('%s', (_pair, make) => {
       const { caller, tenant_id } = await register(callerOf(() => [before.url]));
       const { caller: newcomer } = await register(callerOf(() => [after.url]));
       const token = (
-        await caller.ask('POST', '/auth/login', { tenant_id, username: 'alice', password: 'correct horse 9 battery' })
+        await caller.request('POST', '/auth/login', { tenant_id, username: 'alice', password: 'correct horse 9 battery' })
       ).body.access_token as string;
       const beside = callerOf(() => [after.url], token);
       await tour(caller, 'kestrel');
