@@ -119,8 +119,8 @@ test('an accepted event reads back unchanged', async () => {
       const { status, body } = await client.request('POST', '/v1/events', { body: given });
       if (status !== 201) return expect([status, body.type]).toEqual([400, '/docs/problems#impossible-text']);
       accepted += 1;
-      const { body: kept } = await client.request<Record<string, unknown>>('GET', `/v1/events/${body.event_id}`);
-      const same = Object.keys(given).map((key) => [key, canonicalJson(kept[key])]);
+      const { body: stored } = await client.request<Record<string, unknown>>('GET', `/v1/events/${body.event_id}`);
+      const same = Object.keys(given).map((key) => [key, canonicalJson(stored[key])]);
       expect(same).toEqual(Object.entries(given).map(([key, value]) => [key, canonicalJson(value)]));
     }),
     { seed: SEED, numRuns: RUNS * 5 },
@@ -129,7 +129,7 @@ test('an accepted event reads back unchanged', async () => {
 }, 90_000);
 
 test('text that looks like an attack is stored unchanged', async () => {
-  for (const said of [
+  for (const sentence of [
     'Array<string>',
     'x < 5 && y > 3',
     'javascript:alert(1)',
@@ -140,8 +140,8 @@ test('text that looks like an attack is stored unchanged', async () => {
     '$1 $2',
     '\r\n\t',
   ]) {
-    const { body } = await client.request('POST', '/v1/events', { body: message(said) });
-    expect((await client.request('GET', `/v1/events/${body.event_id}`)).body.content).toEqual({ text: said });
+    const { body } = await client.request('POST', '/v1/events', { body: message(sentence) });
+    expect((await client.request('GET', `/v1/events/${body.event_id}`)).body.content).toEqual({ text: sentence });
   }
 });
 

@@ -27,8 +27,8 @@ test('the log at level trace has the id of every request, and no credential or c
     .split('\n')
     .map((line) => JSON.parse(line));
   expect(secrets.filter((secret) => daemon.logged().includes(secret))).toEqual([]);
-  const asked = lines.find((line) => line.request_id === 'asked-0001');
-  expect(asked).toMatchObject({ method: 'POST', route: '/v1/events', status: 201, level: 'info' });
+  const line = lines.find((line) => line.request_id === 'asked-0001');
+  expect(line).toMatchObject({ method: 'POST', route: '/v1/events', status: 201, level: 'info' });
   expect(lines.filter((line) => line.msg === 'request').every((line) => line.request_id && typeof line.ms === 'number')).toBe(
     true,
   );

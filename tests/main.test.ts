@@ -77,8 +77,8 @@ describeOnServer('its run starts from a template', () => {
 test('in development the daemon generates a JWT secret and prints the URLs; in production it prints only JSON', async () => {
   const DATA_DIR = await cloneDataDir();
   const PORT = String(await freePort());
-  const said = await outputOf({ DATA_DIR, PORT, NODE_ENV: 'development', LOG_LEVEL: 'info' }, /=== Ready ===[\s\S]*Database/);
-  expect(said).toContain(`http://127.0.0.1:${PORT}/docs`);
+  const output = await outputOf({ DATA_DIR, PORT, NODE_ENV: 'development', LOG_LEVEL: 'info' }, /=== Ready ===[\s\S]*Database/);
+  expect(output).toContain(`http://127.0.0.1:${PORT}/docs`);
   expect(existsSync(join(DATA_DIR, 'jwt-secret'))).toBe(true);
   const lines = (
     await outputOf(
@@ -97,14 +97,14 @@ async function outputOf(env: Record<string, string>, until: RegExp): Promise<str
     env: { PATH: process.env.PATH, HOST: '127.0.0.1', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  let said = '';
+  let output = '';
   for await (const part of child.stdout!) {
-    said += part;
-    if (until.test(said)) break;
+    output += part;
+    if (until.test(output)) break;
   }
   child.kill('SIGTERM');
   if (child.exitCode === null) await once(child, 'exit');
-  return said;
+  return output;
 }
 
 test('on SIGTERM running requests finish, streams end with an id to resume from, and the exit code is 0', async () => {

@@ -65,10 +65,10 @@ async function newHeavy(): Promise<Client> {
 
 /** Whether a read ran on the event loop, without a worker. */
 async function ranInPlace(read: () => Promise<unknown>): Promise<boolean> {
-  const asked = jest.spyOn(workers, 'run');
+  const runs = jest.spyOn(workers, 'run');
   await read();
-  const calls = asked.mock.calls.length;
-  asked.mockRestore();
+  const calls = runs.mock.calls.length;
+  runs.mockRestore();
   return calls === 0;
 }
 

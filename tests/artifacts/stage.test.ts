@@ -8,15 +8,15 @@ import { newId } from '../../src/id.ts';
 import { createLogger } from '../../src/log.ts';
 import { daemonDatabase } from '../support/database.ts';
 
-let given: Awaited<ReturnType<typeof daemonDatabase>>;
+let testDatabase: Awaited<ReturnType<typeof daemonDatabase>>;
 let database: Database;
 beforeAll(async () => {
-  given = await daemonDatabase();
-  database = await openDatabase(loadConfig(given.env), createLogger('silent'));
+  testDatabase = await daemonDatabase();
+  database = await openDatabase(loadConfig(testDatabase.env), createLogger('silent'));
 });
 afterAll(async () => {
   await database.close();
-  await given.release();
+  await testDatabase.release();
 });
 
 /** Returns a tenant that counts its write transactions. */

@@ -52,8 +52,8 @@ test('every action is declared by a feature and documented in docs/audit.md', as
   const ofRoutes = daemon.routes.flatMap(({ audit: action }) => action || []);
   expect(ofRoutes.filter((action) => !known.some((one) => one === action))).toEqual([]);
   const page = readFileSync(join(import.meta.dirname, '../../docs/audit.md'), 'utf8');
-  const told = [...page.matchAll(/^\| (`[a-z_.`, ]+`) \|/gm)].flatMap(([, names]) => names!.match(/[a-z_.]+/g)!);
-  expect(told.toSorted()).toEqual([...known].toSorted());
+  const documented = [...page.matchAll(/^\| (`[a-z_.`, ]+`) \|/gm)].flatMap(([, names]) => names!.match(/[a-z_.]+/g)!);
+  expect(documented.toSorted()).toEqual([...known].toSorted());
   const { status, body } = await alice.request('GET', '/v1/audit?action=refusd');
   expect([status, body.errors[0].parameter, body.errors[0].detail]).toEqual([422, 'action', expect.stringContaining('refused')]);
 });

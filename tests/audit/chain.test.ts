@@ -119,8 +119,8 @@ test('any single change, deletion, insertion or swap is detected at its position
 
 test('saved heads detect a tail that was cut off together with the clock, and a stream that was rewritten', async () => {
   const { tenant } = await newStream();
-  const kept = await headOf(tenant);
-  expect(await faultsOf(tenant.id, [kept])).toEqual([]);
+  const saved = await headOf(tenant);
+  expect(await faultsOf(tenant.id, [saved])).toEqual([]);
   await world.asSuperuser('delete from audit_entries where tenant_id = $1 and seq > 8', [tenant.id]);
   expect(await faultsOf(tenant.id)).toEqual([{ seq: 9, fault: `missing, up to ${ENTRIES}` }]);
   await world.asSuperuser(
@@ -129,11 +129,11 @@ test('saved heads detect a tail that was cut off together with the clock, and a 
     [tenant.id],
   );
   expect(await faultsOf(tenant.id)).toEqual([]);
-  expect(await faultsOf(tenant.id, [kept])).toEqual([{ seq: ENTRIES, fault: 'missing, but listed in the saved heads' }]);
+  expect(await faultsOf(tenant.id, [saved])).toEqual([{ seq: ENTRIES, fault: 'missing, but listed in the saved heads' }]);
   const appender = createAppender(world.database.tenants, () => keys, log);
   await Promise.all(Array.from({ length: 6 }, (_, i) => appender.append(tenant.id, inputOf(i))));
   expect(await faultsOf(tenant.id)).toEqual([]);
-  expect(await faultsOf(tenant.id, [kept])).toEqual([{ seq: ENTRIES, fault: 'differs from the saved head' }]);
+  expect(await faultsOf(tenant.id, [saved])).toEqual([{ seq: ENTRIES, fault: 'differs from the saved head' }]);
 });
 
 test('entries of another tenant, and entries signed with another key, fail verification', async () => {

@@ -30,12 +30,12 @@ const run = (
       cwd: root,
       env: { PATH: process.env.PATH, NODE_ENV: 'test', ENCRYPTION_KEY, ...own.env, ...env },
     });
-    const said = { out: '', err: '' };
+    const output = { out: '', err: '' };
     for (const name of ['out', 'err'] as const)
       child[`std${name}`].on('data', (part) => {
-        said[name] += part;
+        output[name] += part;
       });
-    child.on('close', (code) => resolve({ ...said, code }));
+    child.on('close', (code) => resolve({ ...output, code }));
   });
 
 test('operations of the operator are audited, and verify succeeds', async () => {

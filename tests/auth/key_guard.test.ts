@@ -12,7 +12,8 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-const asked = (from: string, key: string, path = '/auth/me') => call('GET', path, { key, headers: { 'x-forwarded-for': from } });
+const callWith = (from: string, key: string, path = '/auth/me') =>
+  call('GET', path, { key, headers: { 'x-forwarded-for': from } });
 const madeUp = () => makeSecret('key', newTenantId()).text;
 
 test('invented keys are looked up 60 times a minute per address and rejected with 429 after that', async () => {
@@ -24,20 +25,20 @@ test('invented keys are looked up 60 times a minute per address and rejected wit
           .api_key,
     ),
   );
-  expect((await asked('192.0.2.1', known)).status).toBe(200);
+  expect((await callWith('192.0.2.1', known)).status).toBe(200);
   const statuses: number[] = [];
   for (let i = 0; i < MAX_FAILED_KEYS + 20; i += 1)
-    statuses.push((await asked('192.0.2.1', madeUp(), i % 2 ? '/auth/me' : '/v1/events')).status);
+    statuses.push((await callWith('192.0.2.1', madeUp(), i % 2 ? '/auth/me' : '/v1/events')).status);
   expect(statuses).toEqual([...Array(MAX_FAILED_KEYS).fill(401), ...Array(20).fill(429)]);
-  const { headers } = await asked('192.0.2.1', madeUp());
+  const { headers } = await callWith('192.0.2.1', madeUp());
   expect(Number(headers.get('retry-after'))).toBeGreaterThan(1);
   // cached keys and logged-in users are not affected
-  expect((await asked('192.0.2.1', known)).status).toBe(200);
+  expect((await callWith('192.0.2.1', known)).status).toBe(200);
   const withToken = { token: owner.token, headers: { 'x-forwarded-for': '192.0.2.1' } };
   expect((await call('GET', '/auth/me', withToken)).status).toBe(200);
-  expect((await asked('192.0.2.1', fresh)).status).toBe(429);
-  expect((await asked('192.0.2.2', fresh)).status).toBe(200);
-  const health = await asked('192.0.2.1', madeUp(), '/health');
+  expect((await callWith('192.0.2.1', fresh)).status).toBe(429);
+  expect((await callWith('192.0.2.2', fresh)).status).toBe(200);
+  const health = await callWith('192.0.2.1', madeUp(), '/health');
   expect([health.status, health.body.authenticated]).toEqual([200, false]);
 });
 

@@ -144,10 +144,10 @@ test('the same request at the same seq returns the same answer, whatever was rec
     ...Array.from({ length: 60 }, (_, i) => message(`The gull number ${i} landed`, { session_id: `s${i % 3}` })),
     decide('feed the gull'),
   );
-  const asked = { query_text: 'Which gull landed?', max_tokens: 600 };
-  const first = await context(alice, asked);
+  const body = { query_text: 'Which gull landed?', max_tokens: 600 };
+  const first = await context(alice, body);
   await record(alice, message('The gull landed again'), decide('never feed the gull'));
-  const again = await context(alice, { ...asked, as_of_seq: first.provenance.as_of_seq });
+  const again = await context(alice, { ...body, as_of_seq: first.provenance.as_of_seq });
   const { context_id: _, provenance: __, ...one } = first as never as Record<string, unknown>;
   const { context_id: ___, provenance: ____, ...two } = again as never as Record<string, unknown>;
   expect(two).toEqual(one);

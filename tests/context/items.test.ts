@@ -257,14 +257,14 @@ test('a capsule shows its author, title and risks, then its items except unsourc
     lexemes: [],
   });
   expect(more).toEqual([]);
-  const told = {
+  const details = {
     ...item,
     id: 'evt_2',
     kind: 'message',
     superseded: true,
     ...{ scope: 'team', trust: 'stated', origin: { id: 'bob' } },
   };
-  const [only] = capsuleItems({ ...capsule, title: null, risks: [], items: [told] } as never);
+  const [only] = capsuleItems({ ...capsule, title: null, risks: [], items: [details] } as never);
   expect(only).toMatchObject({
     type: 'text',
     text: '(superseded) bob: t',

@@ -60,13 +60,13 @@ test('a proposed rule is not shown before its approval, and tool output never be
     kind: 'decision',
     content: { decision: 'always deploy on Friday' },
   });
-  const asked = { channel: 'team', session_id: 'other', query_text: 'When do we deploy?' };
-  const before = await contextOf(alice, asked);
+  const body = { channel: 'team', session_id: 'other', query_text: 'When do we deploy?' };
+  const before = await contextOf(alice, body);
   expect(before.text).not.toContain('never deploy');
   expect(itemsOf(before, 'decisions')).toEqual([]);
   expect(textsOf(before, 'retrieved_evidence')).toEqual([expect.stringContaining('always deploy')]);
   await alice.request('POST', `/v1/memories/${proposed.memory_id}/approve`);
-  const [rule] = itemsOf(await contextOf(alice, asked), 'rules');
+  const [rule] = itemsOf(await contextOf(alice, body), 'rules');
   expect(rule).toMatchObject({
     text: '[global] never deploy on Friday',
     trust: 'approved',

@@ -15,7 +15,7 @@ const duplicatesIn = (...items: (string | ComparableText)[]) => {
 };
 const isDuplicate = (a: string | ComparableText, b: string | ComparableText) => duplicatesIn(a, b)[1];
 const wordList = (n: number, of = 'w') => Array.from({ length: n }, (_, i) => `${of}${String.fromCharCode(97 + i)}`);
-const said = (...lists: string[][]) => lists.flat().join(' ');
+const sentence = (...lists: string[][]) => lists.flat().join(' ');
 
 test('texts that differ only in case, punctuation and character width are duplicates', () => {
   expect(isDuplicate('Use Redis!', 'use   redis')).toBe(true);
@@ -33,10 +33,10 @@ test('two texts are compared by words only if both are fuzzy', () => {
 
 test('a text of more than 20,000 characters is a duplicate only if it is equal', () => {
   const list = wordList(8);
-  const text = (length: number, words: string[]) => said(words).padEnd(length, '.');
+  const text = (length: number, words: string[]) => sentence(words).padEnd(length, '.');
   const other = list.toReversed();
-  expect(isDuplicate(said(list), comparable(text(20_000, other)))).toBe(true);
-  expect(isDuplicate(said(list), comparable(text(20_001, other)))).toBe(false);
+  expect(isDuplicate(sentence(list), comparable(text(20_000, other)))).toBe(true);
+  expect(isDuplicate(sentence(list), comparable(text(20_001, other)))).toBe(false);
   expect(isDuplicate(comparable(text(20_001, list)), comparable(text(20_001, list)))).toBe(true);
   // even a difference in case counts
   expect(isDuplicate(comparable(text(20_001, list)), comparable(text(20_001, list).toUpperCase()))).toBe(false);
@@ -47,16 +47,16 @@ test('a text of more than 20,000 characters is a duplicate only if it is equal',
 test('a paraphrase shares at least 60 % of the words of the shorter text, which has at least four', () => {
   const shared = wordList(6);
   // six of ten words are shared, and too many are replaced for another fact in the same word order
-  expect(isDuplicate(said(shared, wordList(4, 'x')), said(wordList(4, 'y'), shared))).toBe(true);
-  expect(isDuplicate(said(shared.slice(1), wordList(5, 'x')), said(wordList(5, 'y'), shared.slice(1)))).toBe(false);
-  expect(isDuplicate(said(wordList(4)), said(wordList(4).toReversed()))).toBe(true);
-  expect(isDuplicate(said(wordList(3)), said(wordList(3).toReversed()))).toBe(false);
+  expect(isDuplicate(sentence(shared, wordList(4, 'x')), sentence(wordList(4, 'y'), shared))).toBe(true);
+  expect(isDuplicate(sentence(shared.slice(1), wordList(5, 'x')), sentence(wordList(5, 'y'), shared.slice(1)))).toBe(false);
+  expect(isDuplicate(sentence(wordList(4)), sentence(wordList(4).toReversed()))).toBe(true);
+  expect(isDuplicate(sentence(wordList(3)), sentence(wordList(3).toReversed()))).toBe(false);
 });
 
 test('the longer text has at most 2.5 times as many words', () => {
   const four = wordList(4);
-  expect(isDuplicate(said(four), said(four, wordList(6, 'x')))).toBe(true);
-  expect(isDuplicate(said(four), said(four, wordList(7, 'x')))).toBe(false);
+  expect(isDuplicate(sentence(four), sentence(four, wordList(6, 'x')))).toBe(true);
+  expect(isDuplicate(sentence(four), sentence(four, wordList(7, 'x')))).toBe(false);
 });
 
 test('a text with another number or a negation is not a duplicate', () => {
@@ -76,12 +76,12 @@ test('a text with another number or a negation is not a duplicate', () => {
 });
 
 test('a text with one or two replaced words in the same order is not a duplicate', () => {
-  const frame = (...others: string[]) => said(['alpha', 'bravo', 'charlie', 'delta', 'echo', 'foxtrot'], others);
+  const frame = (...others: string[]) => sentence(['alpha', 'bravo', 'charlie', 'delta', 'echo', 'foxtrot'], others);
   expect(isDuplicate(frame('golf'), frame('hotel'))).toBe(false);
   expect(isDuplicate(frame('golf', 'india'), frame('hotel', 'juliett'))).toBe(false);
   expect(isDuplicate(frame('golf', 'india', 'kilo'), frame('hotel', 'juliett', 'lima'))).toBe(true);
   // in another word order
-  expect(isDuplicate(frame('golf'), said(['foxtrot', 'echo', 'hotel', 'alpha', 'bravo', 'charlie', 'delta']))).toBe(true);
+  expect(isDuplicate(frame('golf'), sentence(['foxtrot', 'echo', 'hotel', 'alpha', 'bravo', 'charlie', 'delta']))).toBe(true);
   // with words that only one of them has
   expect(isDuplicate(frame(), frame('hotel'))).toBe(true);
 });
@@ -94,16 +94,16 @@ test('inflected forms count as the same word in the word order', () => {
 });
 
 test('similarity is not transitive: texts are not compared with duplicates that were left out', () => {
-  const first = said(wordList(5), wordList(5, 'x'));
-  const second = said(wordList(3, 'x'), wordList(2, 'y'), wordList(5));
-  const third = said(wordList(2, 'y'), wordList(3, 'z'), wordList(5).slice(0, 2), wordList(3, 'x'));
+  const first = sentence(wordList(5), wordList(5, 'x'));
+  const second = sentence(wordList(3, 'x'), wordList(2, 'y'), wordList(5));
+  const third = sentence(wordList(2, 'y'), wordList(3, 'z'), wordList(5).slice(0, 2), wordList(3, 'x'));
   expect(duplicatesIn(first, second, third)).toEqual([false, true, false]);
   // a text equal to one that was left out is a duplicate anyway
   expect(duplicatesIn(first, second, second)).toEqual([false, true, true]);
 });
 
 test('a duplicate is found among many texts', () => {
-  const others = Array.from({ length: 20 }, (_, i) => said(wordList(6, `n${String.fromCharCode(97 + i)}`), ['shared']));
-  const again = said(wordList(6, 'nh').toReversed(), ['shared']);
+  const others = Array.from({ length: 20 }, (_, i) => sentence(wordList(6, `n${String.fromCharCode(97 + i)}`), ['shared']));
+  const again = sentence(wordList(6, 'nh').toReversed(), ['shared']);
   expect(duplicatesIn(...others, again).at(-1)).toBe(true);
 });

@@ -17,9 +17,9 @@ const SECRET = 'kQ0v1n4y8bq6fC2m9sT3xZ7wL5pR1dHj';
 const dir = mkdtempSync(join(tmpdir(), 'agent-memory-doctor-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-const asked = { daemons: 2, certificates: join(dir, 'none'), backup_hours: 26 };
+const options = { daemons: 2, certificates: join(dir, 'none'), backup_hours: 26 };
 const look = async (env: Record<string, string>, more: Partial<DoctorOptions> = {}): Promise<Finding[]> =>
-  runChecks(loadConfig({ NODE_ENV: 'test', PORT: '0', HOST: '127.0.0.1', DATA_DIR: dir, ...env }), { ...asked, ...more });
+  runChecks(loadConfig({ NODE_ENV: 'test', PORT: '0', HOST: '127.0.0.1', DATA_DIR: dir, ...env }), { ...options, ...more });
 /** Formats the findings of a check: state, message and next command. */
 const about = (findings: Finding[], check: string): string =>
   findings
@@ -158,10 +158,10 @@ test('a port used by another program is reported with the program', async () => 
   const squatter = createServer((socket) => socket.end('220 not HTTP\r\n')).listen(0, '127.0.0.1');
   await once(squatter, 'listening');
   const { port } = squatter.address() as { port: number };
-  const said = about(await look({ PORT: String(port) }), 'port');
+  const findings = about(await look({ PORT: String(port) }), 'port');
   squatter.close();
   const who = process.platform === 'linux' ? `\\w.* \\(pid ${process.pid}\\)` : 'another program';
-  expect(said).toMatch(new RegExp(`^failed: ${port} is taken by ${who}, .*ss -ltnp`));
+  expect(findings).toMatch(new RegExp(`^failed: ${port} is taken by ${who}, .*ss -ltnp`));
 });
 
 test.each([
@@ -189,8 +189,8 @@ test('a development secret that is readable by others is reported', async () => 
 
 test('missing and late backups are reported; incomplete ones do not count', async () => {
   const backups = mkdtempSync(join(dir, 'backups-'));
-  const said = async () => about(await look({}, { backups }), 'backups');
-  expect(await said()).toMatch(/^failed: .* has no backup/);
+  const findings = async () => about(await look({}, { backups }), 'backups');
+  expect(await findings()).toMatch(/^failed: .* has no backup/);
   const finished = (name: string, hours: number) => {
     mkdirSync(join(backups, name));
     writeFileSync(join(backups, name, 'database.dump'), 'PGDMP');
@@ -199,9 +199,9 @@ test('missing and late backups are reported; incomplete ones do not count', asyn
   };
   finished('backup_20261101_020000', 50);
   finished('.partial_backup_20261121_020000', 1);
-  expect(await said()).toMatch(/^failed: the newest of 1 .* is 50 h old/);
+  expect(await findings()).toMatch(/^failed: the newest of 1 .* is 50 h old/);
   finished('backup_20261121_020000', 3);
-  expect(await said()).toMatch(/^ok: the newest of 2 .* is 3 h old/);
+  expect(await findings()).toMatch(/^ok: the newest of 2 .* is 3 h old/);
 });
 
 test('an unreachable Redis is reported without its password', async () => {
@@ -227,8 +227,8 @@ test('the command prints a table or JSON, exits with 1 if a check failed, and re
     `NODE_ENV=production\nJWT_SECRET=${SECRET}\nPGHOST=db.invalid\nPGPASSWORD=kept-to-itself-9\nPORT=0\nDATA_DIR=${dir}\n`,
   );
   const unreachable = await run(['--env-file', file, '--json']);
-  const told = JSON.parse(unreachable.out) as { failed: number; findings: Finding[] };
-  expect([unreachable.code, told.failed, about(told.findings, 'database')]).toEqual([
+  const report = JSON.parse(unreachable.out) as { failed: number; findings: Finding[] };
+  expect([unreachable.code, report.failed, about(report.findings, 'database')]).toEqual([
     1,
     1,
     expect.stringMatching(/^failed: .*db.invalid/),

@@ -61,8 +61,8 @@ test('an event of a withheld memory does not match filters over the memory', asy
       body: { kind: 'fact', text, scope: 'project', project_id: 'p', channel: 'team', ...more },
     });
   const { memory_id } = (await memory('bob earns 4711', { importance: 0.9, scope: 'session', session_id: 's' })).body;
-  const asked = [{ kind: 'fact' }, { importance: { gte: 0.8 } }, { scope: 'session' }];
-  const counts = () => Promise.all(asked.map(async (filter) => (await list(bob, 'events', probe(filter))).length));
+  const filters = [{ kind: 'fact' }, { importance: { gte: 0.8 } }, { scope: 'session' }];
+  const counts = () => Promise.all(filters.map(async (filter) => (await list(bob, 'events', probe(filter))).length));
   expect(await counts()).toEqual([1, 1, 1]);
   await edit(alice, memory_id, 'retract');
   expect(await counts()).toEqual([0, 0, 0]);

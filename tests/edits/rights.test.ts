@@ -110,11 +110,11 @@ test('only admins and the author see the text of an edit that is pending or whos
 
 test('a wrong state returns 409, a wrong version 412, and a retry is replayed', async () => {
   const event = await record(alice, team('the sky is green'));
-  const asked = {
+  const requests = {
     body: { target: event.event_id, op: 'retract', reason: 'r', auto_approve: true },
     headers: { 'idempotency-key': 'once' },
   };
-  const [first, again] = [await alice.request('POST', '/v1/edits', asked), await alice.request('POST', '/v1/edits', asked)];
+  const [first, again] = [await alice.request('POST', '/v1/edits', requests), await alice.request('POST', '/v1/edits', requests)];
   expect([first.status, again.status, again.body]).toEqual([201, 201, first.body]);
   expect(again.headers.get('idempotent-replay')).toBe('true');
   const id = first.body.edit_id;

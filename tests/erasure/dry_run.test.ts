@@ -26,9 +26,9 @@ test('a dry run of thousands of memories returns the counts of the erasure, dire
     expect(status).toBe(201);
   }
   const began = performance.now();
-  const asked = await owner.request('POST', '/v1/erasures', { body: { agent_id: 'scribe', dry_run: true } });
-  expect([200, 202]).toContain(asked.status);
-  const found = asked.status === 200 ? asked.body : (await waitForJob(owner, asked.body.job_id, 120_000)).result;
+  const previewed = await owner.request('POST', '/v1/erasures', { body: { agent_id: 'scribe', dry_run: true } });
+  expect([200, 202]).toContain(previewed.status);
+  const found = previewed.status === 200 ? previewed.body : (await waitForJob(owner, previewed.body.job_id, 120_000)).result;
   const middle = performance.now();
   expect(found.counts).toMatchObject({ events: DECISIONS, memories: DECISIONS, memory_versions: DECISIONS });
   // the erasure would wait for an unfinished dry run; it has left no marks
@@ -36,6 +36,6 @@ test('a dry run of thousands of memories returns the counts of the erasure, dire
   expect(result.certificate.counts).toMatchObject(found.counts);
   if (process.env.DRY_RUN_DECISIONS)
     process.stderr.write(
-      `${asked.status}: dry run ${Math.round(middle - began)} ms, erasure ${Math.round(performance.now() - middle)} ms\n`,
+      `${previewed.status}: dry run ${Math.round(middle - began)} ms, erasure ${Math.round(performance.now() - middle)} ms\n`,
     );
 }, 180_000);

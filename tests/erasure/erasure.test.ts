@@ -19,20 +19,20 @@ const onServer = (name: string, tests: () => void) =>
   describeOnServer('a test cannot open a second connection', () => describe(name, tests));
 
 onServer('an erasure', () => {
-  let given: Awaited<ReturnType<typeof daemonDatabase>>;
+  let testDatabase: Awaited<ReturnType<typeof daemonDatabase>>;
   let daemon: TestDaemon;
   let database: Database;
   const dir = mkdtempSync(join(tmpdir(), 'ledger-'));
   const ledger = join(dir, 'erasures.ndjson');
   beforeAll(async () => {
-    given = await daemonDatabase();
-    daemon = await startTestDaemon({ ERASURE_LEDGER: ledger, JOB_LEASE_MS: '2000', LOG_LEVEL: 'error' }, given.env);
-    database = await openDatabase(loadConfig({ ...given.env, NODE_ENV: 'test' }), createLogger('silent'));
+    testDatabase = await daemonDatabase();
+    daemon = await startTestDaemon({ ERASURE_LEDGER: ledger, JOB_LEASE_MS: '2000', LOG_LEVEL: 'error' }, testDatabase.env);
+    database = await openDatabase(loadConfig({ ...testDatabase.env, NODE_ENV: 'test' }), createLogger('silent'));
   });
   afterAll(async () => {
     await database.close();
     await daemon.stop();
-    await given.release();
+    await testDatabase.release();
     rmSync(dir, { recursive: true, force: true });
   });
 
@@ -112,7 +112,7 @@ onServer('an erasure', () => {
     const rows = await dumpOf(tenant);
     for (const word of [made.secret, 'carol-of-norway', 'she lives by a fjord', 'fjords are cold'])
       expect(rows).not.toContain(word);
-    const dump = pgDump(given.env);
+    const dump = pgDump(testDatabase.env);
     for (const word of [made.secret, 'carol-of-norway', Buffer.from(made.secret).toString('hex')])
       expect(dump.includes(word)).toBe(false);
     expect(rows).toContain('an owner’s own word');
@@ -147,15 +147,15 @@ onServer('an erasure', () => {
     const cited = (await owner.request('GET', `/v1/events/${made.others.event_id}`)).body;
     expect([cited.refs, cited.content]).toEqual([[name, made.hers.event_id], { text: 'an owner’s own word' }]);
 
-    const kept = await memoryRow(tenant, made.both.memory_id);
-    expect(kept).toMatchObject({
+    const remaining = await memoryRow(tenant, made.both.memory_id);
+    expect(remaining).toMatchObject({
       marks: ['evidence_erased'],
       version: 2,
       status: 'active',
       refs: [made.others.event_id],
       passages: 1,
     });
-    expect(kept!.content.text).toBe('the team meets on mondays');
+    expect(remaining!.content.text).toBe('the team meets on mondays');
     const decision = await memoryRow(tenant, made.act.memory_id);
     expect(decision).toMatchObject({ marks: ['evidence_erased'], content: { text: 'keep the lights on' } });
     expect(decision!.refs.sort()).toEqual([made.act.event_id, made.others.event_id].sort());
@@ -164,11 +164,11 @@ onServer('an erasure', () => {
       undefined,
       undefined,
     ]);
-    const said = (await owner.request('GET', '/v1/events?channel=team&limit=100')).body.data.filter(
+    const events = (await owner.request('GET', '/v1/events?channel=team&limit=100')).body.data.filter(
       (event: { kind: string }) => event.kind === 'erasure.completed',
     );
-    expect(said).toHaveLength(1);
-    expect(said[0].content).toMatchObject({ subject_hash: name, certificate: result.sha256 });
+    expect(events).toHaveLength(1);
+    expect(events[0].content).toMatchObject({ subject_hash: name, certificate: result.sha256 });
     expect((await it.carol.request('GET', '/auth/me')).status).toBe(401);
   }, 60_000);
 

@@ -14,15 +14,15 @@ import { dumpOf, erase } from './support.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'ledger-'));
 const ledger = join(dir, 'erasures.ndjson');
-let given: Awaited<ReturnType<typeof daemonDatabase>>;
+let testDatabase: Awaited<ReturnType<typeof daemonDatabase>>;
 let daemon: TestDaemon;
 beforeAll(async () => {
-  given = await daemonDatabase();
-  daemon = await startTestDaemon({ ERASURE_LEDGER: ledger, LOG_LEVEL: 'error' }, given.env);
+  testDatabase = await daemonDatabase();
+  daemon = await startTestDaemon({ ERASURE_LEDGER: ledger, LOG_LEVEL: 'error' }, testDatabase.env);
 });
 afterAll(async () => {
   await daemon.stop();
-  await given.release();
+  await testDatabase.release();
   rmSync(dir, { recursive: true, force: true });
 });
 
@@ -55,12 +55,12 @@ const record = async (client: Client, body: Record<string, unknown>) => {
 async function fill(owner: Client) {
   const zoe = await newPerson(owner);
   const actor = { type: 'human', id: names[0]! };
-  const said = await record(zoe, { actor, content: { text: 'Zoe-Ann talks about heliotrope' } });
+  const recorded = await record(zoe, { actor, content: { text: 'Zoe-Ann talks about heliotrope' } });
   const decision = await record(zoe, {
     actor,
     kind: 'decision',
     content: { decision: 'Use lavender, says zoe-ann (zoe@fjord.example); Annabel disagrees' },
-    refs: [said.event_id],
+    refs: [recorded.event_id],
     tags: ['Zoe-Ann'],
     metadata: { owners: { 'Zoe-Ann': true } },
   });
@@ -80,7 +80,7 @@ async function fill(owner: Client) {
     kind: 'decision',
     content: { decision: 'my heliotrope secret' },
   });
-  return { zoe, said, decision, task, rule: rule.body, hidden };
+  return { zoe, said: recorded, decision, task, rule: rule.body, hidden };
 }
 
 test('keep_shared keeps decisions, tasks and rules of the team, with the names of the person replaced', async () => {
@@ -95,9 +95,9 @@ test('keep_shared keeps decisions, tasks and rules of the team, with the names o
     },
   });
   expect([edit.status, edit.body.detail]).toEqual([201, undefined]);
-  const asked = { user_id: names[0], keep_shared: true };
-  const foreseen = (await owner.request('POST', '/v1/erasures', { body: { ...asked, dry_run: true } })).body;
-  const job = await erase(owner, asked);
+  const body = { user_id: names[0], keep_shared: true };
+  const foreseen = (await owner.request('POST', '/v1/erasures', { body: { ...body, dry_run: true } })).body;
+  const job = await erase(owner, body);
   expect(job).toMatchObject({ state: 'done' });
   const { certificate } = job.result;
   expect(certificate.counts).toMatchObject(foreseen.counts);
@@ -137,7 +137,7 @@ test('keep_shared keeps decisions, tasks and rules of the team, with the names o
 });
 
 testOnServer('a second connection reads its tables')('with keep_shared no table contains the person', async () => {
-  const database: Database = await openDatabase(loadConfig({ ...given.env, NODE_ENV: 'test' }), createLogger('silent'));
+  const database: Database = await openDatabase(loadConfig({ ...testDatabase.env, NODE_ENV: 'test' }), createLogger('silent'));
   try {
     const owner = await newTenant(daemon.url);
     await fill(owner);

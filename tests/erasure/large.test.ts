@@ -14,23 +14,23 @@ const onServer = (name: string, tests: () => void) =>
   describeOnServer('a test cannot open a second connection', () => describe(name, tests));
 
 onServer('a large erasure', () => {
-  let given: Awaited<ReturnType<typeof daemonDatabase>>;
+  let testDatabase: Awaited<ReturnType<typeof daemonDatabase>>;
   let database: Database;
   const daemons: SpawnedDaemon[] = [];
   const spawn = async () => {
-    const daemon = await spawnDaemon(given.env, { JOB_LEASE_MS: '1000' });
+    const daemon = await spawnDaemon(testDatabase.env, { JOB_LEASE_MS: '1000' });
     daemons.push(daemon);
     return daemon;
   };
   beforeAll(async () => {
-    given = await daemonDatabase();
-    database = await openDatabase(loadConfig({ ...given.env, NODE_ENV: 'test' }), createLogger('silent'));
+    testDatabase = await daemonDatabase();
+    database = await openDatabase(loadConfig({ ...testDatabase.env, NODE_ENV: 'test' }), createLogger('silent'));
   });
   afterAll(async () => {
     for (const daemon of daemons)
       if (daemon.child.exitCode === null && daemon.child.signalCode === null) await daemon.kill('SIGTERM');
     await database.close();
-    await given.release();
+    await testDatabase.release();
   });
 
   async function fill(owner: Client, user_id: string, count: number) {

@@ -46,18 +46,18 @@ const onServer = (name: string, tests: () => void) =>
 onServer('a daemon', () => {
   const ledger = join(dir, 'daemon.ndjson');
   const aside = join(dir, 'aside.ndjson');
-  let given: Awaited<ReturnType<typeof daemonDatabase>>;
+  let testDatabase: Awaited<ReturnType<typeof daemonDatabase>>;
   let daemon: TestDaemon;
   let database: Database;
   beforeAll(async () => {
-    given = await daemonDatabase();
-    daemon = await startTestDaemon({ ERASURE_LEDGER: ledger, LOG_LEVEL: 'silent' }, given.env);
-    database = await openDatabase(loadConfig({ ...given.env, NODE_ENV: 'test' }), createLogger('silent'));
+    testDatabase = await daemonDatabase();
+    daemon = await startTestDaemon({ ERASURE_LEDGER: ledger, LOG_LEVEL: 'silent' }, testDatabase.env);
+    database = await openDatabase(loadConfig({ ...testDatabase.env, NODE_ENV: 'test' }), createLogger('silent'));
   });
   afterAll(async () => {
     await database.close();
     await daemon.stop();
-    await given.release();
+    await testDatabase.release();
   });
   /** Simulates a full disk. */
   const fill = () => {
@@ -151,7 +151,7 @@ onServer('a daemon', () => {
     writeFileSync(file, `{"cut":\n${JSON.stringify(foreign)}\n${own}\n`);
     const env = {
       ...process.env,
-      ...given.env,
+      ...testDatabase.env,
       NODE_ENV: 'test',
       ENCRYPTION_KEY: Buffer.alloc(32, 'only-for-tests').toString('base64'),
     };

@@ -12,22 +12,22 @@ const onServer = (name: string, tests: () => void) =>
   describeOnServer('a test cannot open a second connection', () => describe(name, tests));
 
 onServer('an erasure', () => {
-  let given: Awaited<ReturnType<typeof daemonDatabase>>;
+  let testDatabase: Awaited<ReturnType<typeof daemonDatabase>>;
   let daemon: TestDaemon;
   let database: Database;
   beforeAll(async () => {
-    given = await daemonDatabase();
-    daemon = await startTestDaemon({ LOG_LEVEL: 'error' }, given.env);
-    database = await openDatabase(loadConfig({ ...given.env, NODE_ENV: 'test' }), createLogger('silent'));
+    testDatabase = await daemonDatabase();
+    daemon = await startTestDaemon({ LOG_LEVEL: 'error' }, testDatabase.env);
+    database = await openDatabase(loadConfig({ ...testDatabase.env, NODE_ENV: 'test' }), createLogger('silent'));
   });
   afterAll(async () => {
     await database.close();
     await daemon.stop();
-    await given.release();
+    await testDatabase.release();
   });
 
   test('blanks everything that its certificate counts, even if a step waits for a writer longer than its lease', async () => {
-    const hasty = await startTestDaemon({ LOG_LEVEL: 'error', JOB_LEASE_MS: '1000' }, given.env);
+    const hasty = await startTestDaemon({ LOG_LEVEL: 'error', JOB_LEASE_MS: '1000' }, testDatabase.env);
     const owner = await newTenant(hasty.url);
     const events = Array.from({ length: 50 }, (_, i) => message(`words of erika ${i}`, { user_id: 'erika', channel: 'team' }));
     expect((await owner.request('POST', '/v1/events', { body: { events } })).status).toBe(201);

@@ -1,7 +1,7 @@
 import { type Parts, replaceNames } from '../../src/erasure/replace_names.ts';
 
 const empty: Parts = { fields: {}, content: {}, metadata: {}, chunks: [], overlay: null, edits: [] };
-const said = (names: string[], text: string) => replaceNames(names, 'X')({ ...empty, content: { text } }).content.text;
+const replacedIn = (names: string[], text: string) => replaceNames(names, 'X')({ ...empty, content: { text } }).content.text;
 
 test.each([
   ['alice', 'Alice decides, alice’s way; malice and alices stay', 'X decides, X’s way; malice and alices stay'],
@@ -13,11 +13,11 @@ test.each([
   ['a.b+c@x.org', 'write to a.b+c@x.org, not to aab+c@x.org', 'write to X, not to aab+c@x.org'],
   ['$1', 'costs $1, not $10', 'costs X, not $10'],
 ])('%s is replaced as a whole word', (name, text, expected) => {
-  expect(said([name], text)).toBe(expected);
+  expect(replacedIn([name], text)).toBe(expected);
 });
 
 test('the longest of several names is replaced, and the replacement is literal', () => {
-  expect(said(['bob', 'bob@example.org'], 'bob@example.org is bob')).toBe('X is X');
+  expect(replacedIn(['bob', 'bob@example.org'], 'bob@example.org is bob')).toBe('X is X');
   expect(replaceNames(['bob'], '$&')({ ...empty, content: { text: 'bob' } }).content.text).toBe('$&');
 });
 

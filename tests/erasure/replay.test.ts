@@ -160,13 +160,13 @@ onServer('a replay', () => {
     renameSync(join(dir, 'aside'), ledger);
     expect(await login(daemon!.url, owner)).toBe(200);
     expect((await remove(owner)).status).toBe(202);
-    const told: string[] = [];
+    const messages: string[] = [];
     const file = join(dir, 'none.ndjson');
-    announceDeletion({ seal: undefined, ledger: file, warn: (_fault, text) => told.push(text) })(
+    announceDeletion({ seal: undefined, ledger: file, warn: (_fault, text) => messages.push(text) })(
       owner.tenant_id,
       new Date().toISOString(),
     )();
-    expect(told).toEqual([expect.stringContaining('ENCRYPTION_KEY is not set')]);
+    expect(messages).toEqual([expect.stringContaining('ENCRYPTION_KEY is not set')]);
     expect(() => readLedger(file)).toThrow('There is no ledger');
   }, 60_000);
 });

@@ -55,9 +55,9 @@ test.each(['az', 'aza', 'zaz', 'azaz', 'zza'])(
 test('the new version of a decision does not cite the erased name', async () => {
   const owner = await newTenant(daemon.url);
   const [amy, zed] = [await newColleague(owner, 'amy'), await newColleague(owner, 'zed')];
-  const said = await record(zed, { actor: { type: 'human', id: 'zed' }, content: { text: 'lavender' } });
+  const recorded = await record(zed, { actor: { type: 'human', id: 'zed' }, content: { text: 'lavender' } });
   const actor = { type: 'human', id: 'amy' };
-  await record(amy, { actor, kind: 'decision', content: { decision: 'Use lavender' }, refs: [said.event_id, 'zed'] });
+  await record(amy, { actor, kind: 'decision', content: { decision: 'Use lavender' }, refs: [recorded.event_id, 'zed'] });
   const { subject_hash } = await erased(owner);
   const { data } = await done(owner, 'GET', '/v1/events?channel=team');
   const citing = data.filter(({ refs }: { refs: string[] }) => refs.length > 0);

@@ -28,7 +28,7 @@ test('POST /v1/events with one event of each kind returns 201 with Location, and
   };
   let seq = 0;
   for (const [kind, content] of Object.entries(contents)) {
-    const given = {
+    const sent = {
       ...message(''),
       kind,
       content,
@@ -38,11 +38,11 @@ test('POST /v1/events with one event of each kind returns 201 with Location, and
       agent_id: 'planner',
       project_id: 'p1',
     };
-    const { status, body, headers } = await record(given);
+    const { status, body, headers } = await record(sent);
     seq += 1;
     expect([kind, status, body.seq, headers.get('location')]).toEqual([kind, 201, seq, `/v1/events/${body.event_id}`]);
     expect(await readBack(body.event_id)).toMatchObject({
-      ...given,
+      ...sent,
       seq,
       user_id: 'alice',
       occurred_at: '2026-01-05T10:00:00.000Z',
@@ -54,8 +54,8 @@ test('POST /v1/events with one event of each kind returns 201 with Location, and
 
 test('POST /v1/events stores fields with reserved names, and returns 422 if the service would overwrite them', async () => {
   const plain = { tool: 't', excerpt_text: 'short', truncated: false, artifact_id: 'of a tool' };
-  const kept = await record({ ...message(''), kind: 'tool_result', content: plain });
-  expect((await readBack(kept.body.event_id)).content).toEqual(plain);
+  const stored = await record({ ...message(''), kind: 'tool_result', content: plain });
+  expect((await readBack(stored.body.event_id)).content).toEqual(plain);
   const long = await record({ ...message(''), kind: 'tool_result', content: { ...plain, excerpt_text: 'x'.repeat(70_000) } });
   expect([long.status, long.body.errors.map((e: { pointer: string }) => e.pointer)]).toEqual([
     422,
@@ -157,9 +157,9 @@ test('POST /v1/events by a tenant that exceeds its storage quota returns 413 and
   const statuses: number[] = [];
   for (let i = 0; i < 12; i += 1)
     statuses.push((await poor.request('POST', '/v1/events', { body: message('x'.repeat(200)) })).status);
-  const kept = (await poor.request('GET', '/v1/events')).body.data.length;
+  const count = (await poor.request('GET', '/v1/events')).body.data.length;
   expect(new Set(statuses)).toEqual(new Set([201, 413]));
-  expect(statuses.filter((s) => s === 201)).toHaveLength(kept);
+  expect(statuses.filter((s) => s === 201)).toHaveLength(count);
   await small.stop();
 });
 

@@ -24,7 +24,7 @@ export function stabilizer(depthOf: (name: string) => number, texts: [real: stri
   const shift_ms = Math.floor(Date.now() / 1000) * 1000 - STORY_START;
   const runs: { name: string; start: number }[] = [];
   /** Real times of the times that requests contain. */
-  const given = new Set<number>();
+  const sentTimes = new Set<number>();
   /** Replacements of ids, uuids and hashes. */
   const replacements = new Map<string, string>();
   const iso = (ms: number) => new Date(ms).toISOString();
@@ -39,7 +39,7 @@ export function stabilizer(depthOf: (name: string) => number, texts: [real: stri
   }
 
   function storyTimeOf(ms: number): string {
-    if (given.has(ms)) return iso(ms - shift_ms);
+    if (sentTimes.has(ms)) return iso(ms - shift_ms);
     const run = runAt(ms);
     if (run) return iso(storyTime(run.name));
     const { name, start } = current();
@@ -49,7 +49,7 @@ export function stabilizer(depthOf: (name: string) => number, texts: [real: stri
   /** A date without a time: that of a time in a request, or of the run. */
   function dateOf(text: string): string {
     const moments = [
-      ...[...given].map((ms) => [ms, ms - shift_ms] as const),
+      ...[...sentTimes].map((ms) => [ms, ms - shift_ms] as const),
       ...runs.map(({ start }) => [start, STORY_START] as const),
     ];
     const found = moments.find(([real]) => iso(real).startsWith(text));
@@ -95,7 +95,7 @@ export function stabilizer(depthOf: (name: string) => number, texts: [real: stri
     toReal: (request: string) =>
       request.replaceAll(time, (text) => {
         const ms = Date.parse(text) + shift_ms;
-        given.add(ms);
+        sentTimes.add(ms);
         return iso(ms);
       }),
     toStory: (response: RecordedResponse) => JSON.parse(JSON.stringify(response), memberOf) as RecordedResponse,

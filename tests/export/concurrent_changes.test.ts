@@ -11,18 +11,18 @@ import { linesOf } from './file.ts';
 // Changes of the log during an export.
 
 describeOnServer('a test cannot open a second connection', () => {
-  let given: Awaited<ReturnType<typeof daemonDatabase>>;
+  let testDatabase: Awaited<ReturnType<typeof daemonDatabase>>;
   let daemon: TestDaemon;
   let database: Database;
   beforeAll(async () => {
-    given = await daemonDatabase();
-    daemon = await startTestDaemon({}, given.env);
-    database = await openDatabase(loadConfig({ ...given.env, NODE_ENV: 'test' }), createLogger('silent'));
+    testDatabase = await daemonDatabase();
+    daemon = await startTestDaemon({}, testDatabase.env);
+    database = await openDatabase(loadConfig({ ...testDatabase.env, NODE_ENV: 'test' }), createLogger('silent'));
   });
   afterAll(async () => {
     await database.close();
     await daemon.stop();
-    await given.release();
+    await testDatabase.release();
   });
 
   /** Runs `meanwhile` between the mutable tables and the log. Returns the written lines and the error. */
@@ -42,8 +42,8 @@ describeOnServer('a test cannot open a second connection', () => {
 
   async function filled(): Promise<Client> {
     const owner = await newTenant(daemon.url);
-    const said = await say(owner, 'The crane broke on Monday.');
-    await createMemory(owner, { kind: 'fact', text: 'The crane is broken.', refs: [said.event_id] });
+    const recorded = await say(owner, 'The crane broke on Monday.');
+    await createMemory(owner, { kind: 'fact', text: 'The crane is broken.', refs: [recorded.event_id] });
     await recordMessages(owner, 8);
     return owner;
   }

@@ -78,7 +78,7 @@ async function fill(client: Client): Promise<void> {
 
 /** Sends the same requests to a tenant. */
 async function answers(client: Client): Promise<unknown[]> {
-  const asked = [
+  const requests = [
     client.request('GET', '/v1/events?limit=200'),
     client.request('GET', '/v1/events?channel=public&tag=crane:6'),
     client.request('POST', '/v1/search', { body: { query: 'harbour crane painted', limit: 50 } }),
@@ -88,7 +88,7 @@ async function answers(client: Client): Promise<unknown[]> {
       body: { session_id: 's1', channel: 'private', query_text: 'which colour are cranes?' },
     }),
   ];
-  return (await Promise.all(asked)).map(({ status, body }) => [status, { ...body, context_id: '' }]);
+  return (await Promise.all(requests)).map(({ status, body }) => [status, { ...body, context_id: '' }]);
 }
 
 /** Sets a retention policy and erases a session. */

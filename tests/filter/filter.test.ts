@@ -135,8 +135,8 @@ function holds(event: Json, filter: any): boolean {
     if (key === 'and') return value.every((inner: unknown) => holds(event, inner));
     if (key === 'or') return value.some((inner: unknown) => holds(event, inner));
     if (key === 'not') return !holds(event, value);
-    const asked: Json = typeof value === 'object' && value !== null ? value : { eq: value };
-    return Object.entries(asked).every(([operator, wanted]) =>
+    const condition: Json = typeof value === 'object' && value !== null ? value : { eq: value };
+    return Object.entries(condition).every(([operator, wanted]) =>
       judge(valueAt(event, key), operator, key === 'occurred_at' ? timesOf(wanted) : wanted),
     );
   });

@@ -67,8 +67,8 @@ test('a job runs, reports progress, and keeps its result but not its input', asy
   const job = await until(tenant, job_id, 'done');
   expect(job).toMatchObject({ kind: 'count', progress: { done: 5, total: 5 }, result: { counted: 5 } });
   expect(job.finished_at).toEqual(expect.any(String));
-  const kept = await tenant.read((db) => db.row('select input, cursor from jobs where job_id = $1', [job_id]));
-  expect(kept).toEqual({ input: {}, cursor: null });
+  const stored = await tenant.read((db) => db.row('select input, cursor from jobs where job_id = $1', [job_id]));
+  expect(stored).toEqual({ input: {}, cursor: null });
 });
 
 test('a job without a handler in this process is left to others', async () => {

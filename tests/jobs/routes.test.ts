@@ -9,9 +9,9 @@ import { daemonDatabase, testOnServer } from '../support/database.ts';
 const test_on_server = testOnServer('it has one daemon');
 
 test_on_server('an admin sees the jobs of the tenant, others those they began, and nobody another tenant’s', async () => {
-  const given = await daemonDatabase();
-  const daemon = await startTestDaemon({}, given.env);
-  const database = await openDatabase(loadConfig({ ...given.env, NODE_ENV: 'test' }), createLogger('silent'));
+  const testDatabase = await daemonDatabase();
+  const daemon = await startTestDaemon({}, testDatabase.env);
+  const database = await openDatabase(loadConfig({ ...testDatabase.env, NODE_ENV: 'test' }), createLogger('silent'));
   const owner = await newTenant(daemon.url);
   const [bob, carol] = [await newColleague(owner, 'bob'), await newColleague(owner, 'carol')];
   const stranger = await newTenant(daemon.url);
@@ -35,5 +35,5 @@ test_on_server('an admin sees the jobs of the tenant, others those they began, a
   ]);
   await database.close();
   await daemon.stop();
-  await given.release();
+  await testDatabase.release();
 });

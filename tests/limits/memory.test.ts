@@ -54,9 +54,9 @@ test('only expired windows are swept, in bounded batches', async () => {
   const limits = start({ RATE_LIMIT_WINDOW_MS: '1000' }, inDatabase());
   for (let i = 0; i < 10; i += 1) await isAddressAdmitted(limits, randomUUID());
   await sleep(1050);
-  const kept = randomUUID();
+  const active = randomUUID();
   const long = start({ RATE_LIMIT_AUTH_MAX: '1' }, inDatabase());
-  expect(await isAddressAdmitted(long, kept)).toBe(true);
+  expect(await isAddressAdmitted(long, active)).toBe(true);
   const swept = await pool.using(async (client) => {
     const db = dbOf(client, pool.named);
     const batches = [];
@@ -66,5 +66,5 @@ test('only expired windows are swept, in bounded batches', async () => {
   });
   expect(Math.max(...swept)).toBe(4);
   expect(swept.reduce((a, b) => a + b)).toBeGreaterThanOrEqual(10);
-  expect(await isAddressAdmitted(start({ RATE_LIMIT_AUTH_MAX: '1' }, inDatabase()), kept)).toBe(false);
+  expect(await isAddressAdmitted(start({ RATE_LIMIT_AUTH_MAX: '1' }, inDatabase()), active)).toBe(false);
 });

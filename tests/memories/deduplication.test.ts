@@ -26,10 +26,10 @@ const read = async (id: string, query = '') => (await alice.request('GET', `/v1/
 const list = async (query = '') => (await alice.request('GET', `/v1/memories${query}`)).body.data;
 
 test('a hundred concurrent equal writes create one memory with all their refs', async () => {
-  const said = await alice.request('POST', '/v1/events', {
+  const recorded = await alice.request('POST', '/v1/events', {
     body: { events: Array.from({ length: 100 }, (_, i) => message(`m${i}`)) },
   });
-  const ids: string[] = said.body.data.map((e: any) => e.event_id);
+  const ids: string[] = recorded.body.data.map((e: any) => e.event_id);
   const answers = await Promise.all(ids.map((id) => request(fact('The limit is 65K', { refs: [id] }))));
   expect(new Set(answers.map(({ status, body }) => `${status} ${body.memory_id}`)).size).toBe(1);
   const [only, ...others] = await list();

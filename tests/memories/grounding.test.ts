@@ -113,8 +113,8 @@ async function apply(world: World, given: Step): Promise<void> {
 
 /** Checks that the dry run and the erasure report the number of memories that are gone afterwards. */
 async function eraseAsPredicted({ owner }: World, session_id: string): Promise<void> {
-  const asked = await owner.request('POST', '/v1/erasures', { body: { session_id, dry_run: true } });
-  const found = asked.status === 200 ? asked.body : (await waitForJob(owner, asked.body.job_id)).result;
+  const previewed = await owner.request('POST', '/v1/erasures', { body: { session_id, dry_run: true } });
+  const found = previewed.status === 200 ? previewed.body : (await waitForJob(owner, previewed.body.job_id)).result;
   const before = await everyMemory(owner);
   const { result } = await erase(owner, { session_id });
   const after = new Set((await everyMemory(owner)).map(({ memory_id }) => memory_id));
@@ -183,10 +183,10 @@ test(`list, GET, versions, search, context, an erasure's dry run and an import a
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 14 }), async (steps) => {
       const owner = await newTenant(daemon.url);
-      const said = Array.from({ length: SOURCES }, (_, i) =>
+      const messages = Array.from({ length: SOURCES }, (_, i) =>
         message(`Minutes of meeting ${i}`, { session_id: `source-${i}`, channel: 'team' }),
       );
-      const { body } = await owner.request('POST', '/v1/events', { body: { events: said } });
+      const { body } = await owner.request('POST', '/v1/events', { body: { events: messages } });
       const world: World = { owner, sources: body.data, made: new Map(), words: 0 };
       for (const one of steps) await apply(world, one);
       const states = await commonState(owner);
@@ -257,9 +257,9 @@ test('as_of and as_of_seq return the sources that a memory had then', async () =
 
 test('GET and search return the same trust and origin after another actor repeats the memory', async () => {
   const owner = await newTenant(daemon.url);
-  const said = { text: TEXTS[0], kind: 'fact', refs: [] };
-  const { body: first } = await request(owner, { ...said, body: { subject: 'crane', unit: 't', value: 40 } });
-  await request(owner, { ...said, actor: { type: 'tool', id: 'scale' } });
+  const statement = { text: TEXTS[0], kind: 'fact', refs: [] };
+  const { body: first } = await request(owner, { ...statement, body: { subject: 'crane', unit: 't', value: 40 } });
+  await request(owner, { ...statement, actor: { type: 'tool', id: 'scale' } });
   const { body: one } = await owner.request('GET', `/v1/memories/${first.memory_id}`);
   const search = await owner.request('POST', '/v1/search', { body: { query: QUERY, channel: 'team' } });
   const { trust, origin } = search.body.data.find((hit: any) => hit.memory_id === first.memory_id);

@@ -41,7 +41,7 @@ test('POST /v1/memories creates a memory of every kind, and GET returns the same
     },
   };
   for (const [kind, body] of Object.entries(bodies)) {
-    const given = {
+    const sent = {
       kind,
       text: `A ${kind}`,
       body,
@@ -58,7 +58,7 @@ test('POST /v1/memories creates a memory of every kind, and GET returns the same
       valid_to: '2099-01-01T00:00:00.000Z',
       expires_at: '2098-01-01T00:00:00.000Z',
     };
-    const { status, body: made, headers } = await alice.request('POST', '/v1/memories', { body: given });
+    const { status, body: made, headers } = await alice.request('POST', '/v1/memories', { body: sent });
     expect([kind, status, headers.get('location'), headers.get('etag')]).toEqual([
       kind,
       201,
@@ -66,7 +66,7 @@ test('POST /v1/memories creates a memory of every kind, and GET returns the same
       '"1"',
     ]);
     expect(made).toMatchObject({
-      ...given,
+      ...sent,
       status: 'active',
       version: 1,
       scope: 'project',

@@ -78,15 +78,15 @@ test('a tool cannot supersede decisions or preferences, or create handoffs', asy
 
 test('only its subject and admins change a preference or a memory of scope user', async () => {
   const carol = await newColleague(alice, 'carol');
-  for (const given of [
+  for (const body of [
     { kind: 'preference', text: 'tea' },
     { kind: 'fact', text: 'carol sits in Oslo', scope: 'user' },
   ]) {
-    const hers = await make(carol, given);
+    const hers = await make(carol, body);
     expect([
       await patch(bob, hers, { text: 'x' }),
       (await bob.request('DELETE', at(hers))).status,
-      await supersede(bob, hers, { ...given, text: 'x' }),
+      await supersede(bob, hers, { ...body, text: 'x' }),
       await patch(carol, hers, { tags: ['t'] }),
       await patch(alice, hers, { pinned: true }),
     ]).toEqual([403, 403, 403, 200, 200]);

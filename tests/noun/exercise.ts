@@ -69,11 +69,11 @@ test('units of a batch see the effects of earlier ones; a refused unit uses no s
   const connection = new Connection((await workerDatabase()).connection);
   await connection.connect();
   const tenant = `batch-${randomBytes(5).toString('hex')}`;
-  const said = { session_id: 's', channel: 'team', actor_type: 'human', actor_id: 'a', kind: 'counter.set', user_id: 'a' };
+  const event = { session_id: 's', channel: 'team', actor_type: 'human', actor_id: 'a', kind: 'counter.set', user_id: 'a' };
   const unitOf = (sets: Row[]) => ({
     ...{ key: null, body: null, bytes: 1 },
     events: sets.map((doc) => ({
-      ...{ ...said, event_id: `evt_${randomBytes(13).toString('hex')}`, content: { value: doc.value }, sensitivity: 'none' },
+      ...{ ...event, event_id: `evt_${randomBytes(13).toString('hex')}`, content: { value: doc.value }, sensitivity: 'none' },
       ...{ tags: [], refs: [], metadata: {}, effects: { counters: { counter_id: 'ctr_a', name: 'a', ...doc } } },
     })),
   });

@@ -15,18 +15,18 @@ afterAll(() => daemon.stop());
 test('a carried source keeps its position without its payload, and an erasure still finds it', async () => {
   const owner = await newTenant(daemon.url);
   await done(owner, 'PATCH', '/v1/tenant', { settings: { require_sources: 'all' } });
-  const said = await say(owner, 'The crane broke on Monday.', { session_id: 'monday', tags: ['crane'] });
+  const recorded = await say(owner, 'The crane broke on Monday.', { session_id: 'monday', tags: ['crane'] });
   const upload = await owner.request('POST', '/v1/artifacts?channel=team', {
     body: 'a log',
     headers: { 'content-type': 'text/plain' },
   });
-  const claim = await createMemory(owner, { kind: 'fact', text: 'The crane is broken.', refs: [said.chunk_ids[0]] });
+  const claim = await createMemory(owner, { kind: 'fact', text: 'The crane is broken.', refs: [recorded.chunk_ids[0]] });
   const summary = await createMemory(owner, { kind: 'summary', text: 'Monday in one line.', refs: [claim.memory_id] });
   const other = await createMemory(owner, { kind: 'fact', text: 'The log says so.', refs: [upload.body.artifact_id] });
   await recordMessages(owner, 5);
   const { counts } = await trim(owner, 3);
   expect(counts).toMatchObject({ carried: 5 });
-  const evidence = await done(owner, 'GET', `/v1/events/${said.event_id}`);
+  const evidence = await done(owner, 'GET', `/v1/events/${recorded.event_id}`);
   expect([evidence.content, evidence.tags]).toEqual([{ erased: true, retention: true }, []]);
   expect((await owner.request('GET', `/v1/artifacts/${upload.body.artifact_id}`)).body).toBe('a log');
   for (const { memory_id } of [claim, summary, other])
@@ -40,8 +40,8 @@ test('a carried source keeps its position without its payload, and an erasure st
 
 test('the next trim drops the events that it carried for memories that have ended', async () => {
   const owner = await newTenant(daemon.url);
-  const said = await say(owner, 'The ferry sails at six.');
-  const first = await createMemory(owner, { kind: 'fact', text: 'The ferry sails at six.', refs: [said.event_id] });
+  const recorded = await say(owner, 'The ferry sails at six.');
+  const first = await createMemory(owner, { kind: 'fact', text: 'The ferry sails at six.', refs: [recorded.event_id] });
   await done(owner, 'POST', '/v1/events', {
     ...message(''),
     channel: 'team',
@@ -52,7 +52,7 @@ test('the next trim drops the events that it carried for memories that have ende
   expect((await trim(owner, 2)).counts).toMatchObject({ carried: 3 });
   const again = await createMemory(owner, { kind: 'fact', text: 'The ferry sails at six.', refs: [] });
   expect(again.memory_id).toBe(first.memory_id);
-  expect((await get(owner, first.memory_id)).body).toMatchObject({ version: 2, grounded: true, refs: [said.event_id] });
+  expect((await get(owner, first.memory_id)).body).toMatchObject({ version: 2, grounded: true, refs: [recorded.event_id] });
   await owner.request('DELETE', `/v1/memories/${first.memory_id}`);
   await done(owner, 'POST', '/v1/events', {
     ...message(''),
@@ -69,7 +69,7 @@ test('the next trim drops the events that it carried for memories that have ende
 test('an active capsule keeps its items, a revoked one does not', async () => {
   const owner = await newTenant(daemon.url);
   const reader = await newColleague(owner);
-  const said = await say(owner, 'The harbour closes at dusk.');
+  const recorded = await say(owner, 'The harbour closes at dusk.');
   const old = await createMemory(owner, { kind: 'fact', text: 'It closes at noon.' });
   await done(owner, 'POST', `/v1/memories/${old.memory_id}/supersede`, {
     kind: 'fact',
@@ -78,7 +78,7 @@ test('an active capsule keeps its items, a revoked one does not', async () => {
   });
   const body = {
     title: 'Hours',
-    items: [said.event_id, said.chunk_ids[0], old.memory_id],
+    items: [recorded.event_id, recorded.chunk_ids[0], old.memory_id],
     audience: 'all',
     channel: 'team',
   };
@@ -92,7 +92,7 @@ test('an active capsule keeps its items, a revoked one does not', async () => {
   await owner.request('DELETE', `/v1/capsules/${made.body.capsule_id}`);
   await recordMessages(owner, 3);
   await trim(owner, 2);
-  expect((await reader.request('GET', `/v1/events/${said.event_id}`)).status).toBe(404);
+  expect((await reader.request('GET', `/v1/events/${recorded.event_id}`)).status).toBe(404);
   expect(await failedChecks(owner)).toEqual([]);
 }, 60_000);
 
@@ -135,8 +135,8 @@ test('a replay of a request whose events were trimmed returns 410', async () => 
 
 test('the recent window of a context contains no carried events', async () => {
   const owner = await newTenant(daemon.url);
-  const said = await say(owner, 'The crane broke on Monday.', { session_id: 'monday' });
-  await createMemory(owner, { kind: 'rule', text: 'Nobody lifts with the crane.', pinned: true, refs: [said.event_id] });
+  const recorded = await say(owner, 'The crane broke on Monday.', { session_id: 'monday' });
+  await createMemory(owner, { kind: 'rule', text: 'Nobody lifts with the crane.', pinned: true, refs: [recorded.event_id] });
   const recent = async () => {
     const body = { channel: 'team', session_id: 'monday', query: 'crane', max_tokens: 10_000 };
     const { sections } = await done(owner, 'POST', '/v1/context', body);
@@ -147,7 +147,7 @@ test('the recent window of a context contains no carried events', async () => {
   expect(await recent()).toEqual([expect.stringContaining('broke on Monday')]);
   await recordMessages(owner, 5);
   expect((await trim(owner, 3)).counts).toMatchObject({ carried: 2 });
-  expect((await done(owner, 'GET', `/v1/events/${said.event_id}`)).content).toEqual({ text: 'The crane broke on Monday.' });
+  expect((await done(owner, 'GET', `/v1/events/${recorded.event_id}`)).content).toEqual({ text: 'The crane broke on Monday.' });
   expect(await recent()).toEqual([]);
   await say(owner, 'The crane is mended.', { session_id: 'monday' });
   expect(await recent()).toEqual([expect.stringContaining('is mended')]);

@@ -22,18 +22,21 @@ const onServer = (name: string, tests: () => void) =>
   describeOnServer('a test cannot open a second connection', () => describe(name, tests));
 
 onServer('retention', () => {
-  let given: Awaited<ReturnType<typeof daemonDatabase>>;
+  let testDatabase: Awaited<ReturnType<typeof daemonDatabase>>;
   let daemon: TestDaemon;
   let database: Database;
   beforeAll(async () => {
-    given = await daemonDatabase();
-    daemon = await startTestDaemon({ LOG_LEVEL: 'error', WEBHOOK_ALLOW_PRIVATE: 'true', WEBHOOK_RETRY_MS: '60000' }, given.env);
-    database = await openDatabase(loadConfig({ ...given.env, NODE_ENV: 'test' }), createLogger('silent'));
+    testDatabase = await daemonDatabase();
+    daemon = await startTestDaemon(
+      { LOG_LEVEL: 'error', WEBHOOK_ALLOW_PRIVATE: 'true', WEBHOOK_RETRY_MS: '60000' },
+      testDatabase.env,
+    );
+    database = await openDatabase(loadConfig({ ...testDatabase.env, NODE_ENV: 'test' }), createLogger('silent'));
   });
   afterAll(async () => {
     await database.close();
     await daemon.stop();
-    await given.release();
+    await testDatabase.release();
   });
 
   test('rules accept every kind of event and memory', () => {

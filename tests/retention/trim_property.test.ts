@@ -201,21 +201,21 @@ test('every current memory is read, found and stated after a trim as before, als
       await recordMessages(owner, 6);
       const before = await readEverything(owner);
       const foreseen = await previewTrim(owner, 5);
-      const told = await trim(owner, 5);
-      expect([told.oldest_seq, told.counts.trimmed, told.counts.carried]).toEqual([
+      const trimmed = await trim(owner, 5);
+      expect([trimmed.oldest_seq, trimmed.counts.trimmed, trimmed.counts.carried]).toEqual([
         foreseen.oldest_seq,
         foreseen.trimmed,
         foreseen.carried,
       ]);
       const { oldest_seq, last_seq, events } = await usage(owner);
-      expect([oldest_seq, events]).toEqual([last_seq - 4, 5 + told.counts.carried]);
+      expect([oldest_seq, events]).toEqual([last_seq - 4, 5 + trimmed.counts.carried]);
       expectAsBefore(before, await readEverything(owner));
       const log = (await done(owner, 'GET', '/v1/events?channel=team&order=asc&limit=1000')).data;
       expect(log.map(({ seq }: Row) => seq)).toEqual([...Array(5)].map((_, i) => oldest_seq + i));
       expect(await failedChecks(owner)).toEqual([]);
       // a second trim does nothing
       const again = await trim(owner, 5);
-      expect([again.counts.trimmed, again.counts.carried]).toEqual([0, told.counts.carried]);
+      expect([again.counts.trimmed, again.counts.carried]).toEqual([0, trimmed.counts.carried]);
       const copy = await newTenant(daemon.url);
       const brought = await importFile(copy, await exportTenant(owner));
       expect([brought.status, brought.body.detail]).toEqual([202, undefined]);

@@ -21,7 +21,7 @@ test('A6 the context of the receiver has the handoff, its decisions and at most 
       agent_id: 'planner',
     }),
   );
-  const said = await recordAll(alice, ...turns);
+  const recorded = await recordAll(alice, ...turns);
   const decision = (text: string) => ({
     ...message('', { session_id: 'work', channel: 'agent', actor: planner, agent_id: 'planner' }),
     kind: 'decision',
@@ -40,14 +40,14 @@ test('A6 the context of the receiver has the handoff, its decisions and at most 
     session_id: 'work',
     actor: planner,
     text: 'Please finish the importer.',
-    refs: [said[3]!.event_id, said[4]!.event_id],
+    refs: [recorded[3]!.event_id, recorded[4]!.event_id],
     body: {
       to_agent: 'coder',
       problem: 'The importer of invoices fails on large files',
       constraints: ['no new dependency'],
       decisions: [stream!.event_id, 'the importer retries three times'],
       open_questions: ['Which side of the importer is slow?'],
-      refs: [said[6]!.event_id],
+      refs: [recorded[6]!.event_id],
     },
   });
 
@@ -65,14 +65,16 @@ test('A6 the context of the receiver has the handoff, its decisions and at most 
     const evidence = itemsOf(bundle, 'retrieved_evidence');
     expect(evidence.length).toBeLessThanOrEqual(20);
     // the cited events are included; the channel shows events of the channels agent and public
-    expect(evidence.filter(({ refs }) => [said[4]!, said[6]!].some(({ event_id }) => refs[0] === event_id))).toHaveLength(2);
+    expect(evidence.filter(({ refs }) => [recorded[4]!, recorded[6]!].some(({ event_id }) => refs[0] === event_id))).toHaveLength(
+      2,
+    );
     expect(itemsOf(bundle, 'recent_window')).toEqual([]);
-    const told = turns.filter(({ content }) => bundle.text.includes((content as { text: string }).text));
-    expect(told.length).toBeLessThanOrEqual(20);
+    const included = turns.filter(({ content }) => bundle.text.includes((content as { text: string }).text));
+    expect(included.length).toBeLessThanOrEqual(20);
     const inEvidence = turns.filter(({ content }) =>
       evidence.some(({ text }) => text.includes((content as { text: string }).text)),
     );
-    expect(told).toEqual(inEvidence);
+    expect(included).toEqual(inEvidence);
   }
 });
 

@@ -97,16 +97,16 @@ test('the times of a memory read back equal in answers, lists, versions and afte
   const wanted = memories.map(({ valid_from, valid_to, expires_at }) =>
     [valid_from, valid_to, expires_at].map((at) => at && parseTime(at)),
   );
-  const said = (list: any[]) => list.map(({ valid_from, valid_to, expires_at }) => [valid_from, valid_to, expires_at]);
+  const timesOf = (list: any[]) => list.map(({ valid_from, valid_to, expires_at }) => [valid_from, valid_to, expires_at]);
   const { data } = await post(alice, '/v1/memories', { memories });
-  expect(said(data)).toEqual(wanted);
-  expect(said(await listed(alice, '/v1/memories?order=asc'))).toEqual(wanted);
+  expect(timesOf(data)).toEqual(wanted);
+  expect(timesOf(await listed(alice, '/v1/memories?order=asc'))).toEqual(wanted);
   for (const [i, { memory_id }] of data.entries()) {
-    expect(said([(await alice.request('GET', `/v1/memories/${memory_id}`)).body])).toEqual([wanted[i]]);
-    expect(said((await alice.request('GET', `/v1/memories/${memory_id}/versions`)).body.data)).toEqual([wanted[i]]);
+    expect(timesOf([(await alice.request('GET', `/v1/memories/${memory_id}`)).body])).toEqual([wanted[i]]);
+    expect(timesOf((await alice.request('GET', `/v1/memories/${memory_id}/versions`)).body.data)).toEqual([wanted[i]]);
   }
   const other = await exportAndImport(alice);
-  expect(said(await listed(other, '/v1/memories?order=asc'))).toEqual(wanted);
+  expect(timesOf(await listed(other, '/v1/memories?order=asc'))).toEqual(wanted);
   expect((await other.request('GET', '/v1/consistency')).body.ok).toBe(true);
 });
 

@@ -106,11 +106,11 @@ test('arbitrary JSON in an event reads back equal through every API', async () =
     { text: 'free', extra: value },
     { value, i },
   ]);
-  const said = (events: any[]) => events.map(({ content, metadata }) => [content, metadata]);
+  const jsonOf = (events: any[]) => events.map(({ content, metadata }) => [content, metadata]);
   for (const [place, events] of Object.entries(await readEverywhere(alice, receiver)))
-    expect([place, said(events)]).toEqual([place, wanted]);
-  expect(said(linesOf(await exportTenant(alice)).filter(({ type }) => type === 'event'))).toEqual(wanted);
-  expect(said(await listed(await exportAndImport(alice), '/v1/events'))).toEqual(wanted);
+    expect([place, jsonOf(events)]).toEqual([place, wanted]);
+  expect(jsonOf(linesOf(await exportTenant(alice)).filter(({ type }) => type === 'event'))).toEqual(wanted);
+  expect(jsonOf(await listed(await exportAndImport(alice), '/v1/events'))).toEqual(wanted);
 });
 
 test('arbitrary JSON and the longest names in a memory read back equal', async () => {

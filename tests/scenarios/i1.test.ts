@@ -66,12 +66,14 @@ test('I1 every route rejects the id of another tenant in the body, the query or 
   for (const { operation, method, path, access } of daemon.routes) {
     const { body, query } = cases[operation]!;
     if (access === 'none') continue;
-    const given = body?.(theirs);
+    const payload = body?.(theirs);
     const where = pathOf(path) + (query?.(theirs) ?? '');
     const tries = [
-      mallory.request(method, where, { body: given, headers: { 'x-tenant-id': alice.tenant_id } }),
-      mallory.request(method, `${where}${where.includes('?') ? '&' : '?'}tenant_id=${alice.tenant_id}`, { body: given }),
-      ...(typeof given === 'object' ? [mallory.request(method, where, { body: { ...given, tenant_id: alice.tenant_id } })] : []),
+      mallory.request(method, where, { body: payload, headers: { 'x-tenant-id': alice.tenant_id } }),
+      mallory.request(method, `${where}${where.includes('?') ? '&' : '?'}tenant_id=${alice.tenant_id}`, { body: payload }),
+      ...(typeof payload === 'object'
+        ? [mallory.request(method, where, { body: { ...payload, tenant_id: alice.tenant_id } })]
+        : []),
     ];
     expect([operation, (await Promise.all(tries)).map(({ status }) => status)]).toEqual([operation, tries.map(() => 403)]);
   }

@@ -48,9 +48,9 @@ const redact = (value: unknown) => redactJson({ value }, classes, '#');
 
 /** Returns true if the secret, or its beginning, is still in the redacted value. */
 function isMissed({ secret, value }: Positive): boolean {
-  const kept = JSON.stringify(redact(value).value);
+  const redacted = JSON.stringify(redact(value).value);
   const written = JSON.stringify(secret).slice(1, -1);
-  return kept.includes(written.slice(0, Math.max(8, Math.ceil(written.length * 0.6)))) || kept.includes(written);
+  return redacted.includes(written.slice(0, Math.max(8, Math.ceil(written.length * 0.6)))) || redacted.includes(written);
 }
 
 const missedOf = (all: Positive[]) => all.filter(isMissed).map(({ kind, value }) => [kind, JSON.stringify(value)]);

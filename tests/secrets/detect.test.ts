@@ -10,11 +10,11 @@ const cases = (samples: typeof all) => samples.map((one) => [one.kind, one] as c
 
 test.each(cases(all))('%s is redacted in a text, and nothing else', (_kind, { text, secret }) => {
   const [before, after] = text.split(secret);
-  const kept = redact(`First. ${text}\nThe end.`);
-  expect(kept).not.toContain(secret);
-  expect(kept).toMatch(/\[redacted:[\w-]+\]/);
-  expect(kept.startsWith(`First. ${before}`)).toBe(true);
-  expect(kept.endsWith(`${after}\nThe end.`)).toBe(true);
+  const redacted = redact(`First. ${text}\nThe end.`);
+  expect(redacted).not.toContain(secret);
+  expect(redacted).toMatch(/\[redacted:[\w-]+\]/);
+  expect(redacted.startsWith(`First. ${before}`)).toBe(true);
+  expect(redacted.endsWith(`${after}\nThe end.`)).toBe(true);
 });
 
 test.each(cases(all))('%s is redacted in nested JSON and in an array of lines', (_kind, { text, secret }) => {
@@ -36,12 +36,12 @@ test.each(Object.keys(breaks).flatMap((name) => cases(tokens).map(([kind, one]) 
   (_kind, name, { secret }) => {
     for (const at of [2, Math.floor(secret.length / 2), secret.length - 8]) {
       const [a, b] = [secret.slice(0, at), secret.slice(at)];
-      const kept = redact(`It is ${breaks[name]!(a, b)}\nand the rest stays.`);
-      expect(kept).toContain('[redacted:');
-      expect(kept).toContain('and the rest stays.');
-      expect(kept.replace(/\s|["'+\\]/g, '')).not.toContain(secret.replace(/\s|["'+\\]/g, ''));
+      const redacted = redact(`It is ${breaks[name]!(a, b)}\nand the rest stays.`);
+      expect(redacted).toContain('[redacted:');
+      expect(redacted).toContain('and the rest stays.');
+      expect(redacted.replace(/\s|["'+\\]/g, '')).not.toContain(secret.replace(/\s|["'+\\]/g, ''));
       const rest = b.length > 8 && at > 2 ? b : '~';
-      expect(kept).not.toContain(rest);
+      expect(redacted).not.toContain(rest);
     }
   },
 );
@@ -52,10 +52,10 @@ test('a PEM key is found whole, escaped, truncated, as an array of lines and in 
   const escaped = JSON.stringify({ private_key: pem });
   const wrapped = Buffer.from(escaped).toString('base64');
   for (const text of [pem, escaped, JSON.stringify(escaped), pem.slice(0, 400), pem.replaceAll('\n', '\n    '), wrapped]) {
-    const kept = redact(`before\n${text}\nafter`);
-    expect(kept).not.toContain(line);
-    expect(kept).not.toContain(wrapped.slice(100, 160));
-    expect(kept).toMatch(/^before\n[\s\S]*\[redacted:private-key\][\s\S]*after$/);
+    const redacted = redact(`before\n${text}\nafter`);
+    expect(redacted).not.toContain(line);
+    expect(redacted).not.toContain(wrapped.slice(100, 160));
+    expect(redacted).toMatch(/^before\n[\s\S]*\[redacted:private-key\][\s\S]*after$/);
   }
   const { value } = redactJson({ lines: pem.split('\n') }, classes, '#');
   expect(JSON.stringify(value)).not.toContain(line);

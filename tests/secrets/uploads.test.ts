@@ -35,11 +35,11 @@ test.each<[string, Buffer, BufferEncoding]>([
   ['UTF-16LE without a byte order mark', wide(text, 'le'), 'utf16le'],
   ['UTF-16 with an odd byte at the end', Buffer.concat([wide(text, 'le'), Buffer.from([0x41])]), 'utf16le'],
 ])('%s: the secret is redacted and all other bytes are unchanged', async (_name, given, encoding) => {
-  const kept = await stored(given);
-  expect(kept.redactions).toBe(1);
+  const found = await stored(given);
+  expect(found.redactions).toBe(1);
   const [before, after] = given.toString(encoding).split(secret) as [string, string];
   const half = encoding === 'utf16le' && given.length % 2 === 1 ? given.subarray(-1) : Buffer.alloc(0);
-  expect(kept.bytes).toEqual(Buffer.concat([Buffer.from(`${before}[redacted:password]${after}`, encoding), half]));
+  expect(found.bytes).toEqual(Buffer.concat([Buffer.from(`${before}[redacted:password]${after}`, encoding), half]));
 });
 
 test.each<[string, string]>([
@@ -52,6 +52,6 @@ test.each<[string, string]>([
 
 test('bytes that are not text are stored unchanged', async () => {
   const image = Buffer.from(Array.from({ length: 4_096 }, (_, i) => (i * 7_919 + (i >> 3)) % 256));
-  const kept = await stored(image);
-  expect([kept.bytes.equals(image), kept.redactions]).toEqual([true, undefined]);
+  const found = await stored(image);
+  expect([found.bytes.equals(image), found.redactions]).toEqual([true, undefined]);
 });

@@ -34,9 +34,9 @@ export async function startPooler(
   if (as) for (const path of [dir, ini, users]) chownSync(path, as.uid, as.gid);
   const child = spawn(findTool('pgbouncer')!, ['-q', ini], { ...as, stdio: ['ignore', 'ignore', 'pipe'] });
   writeFileSync(join(dir, 'pid'), String(child.pid));
-  let said = '';
+  let output = '';
   child.stderr.on('data', (part) => {
-    said += part;
+    output += part;
   });
   const ended = once(child, 'exit');
   const pooler = {
@@ -55,7 +55,7 @@ export async function startPooler(
       return pooler;
     } catch (error) {
       if (tries < 100 && child.exitCode === null) await sleep(50);
-      else throw new Error(`pgbouncer does not answer: ${error}\n${said}`);
+      else throw new Error(`pgbouncer does not answer: ${error}\n${output}`);
     }
   }
 }

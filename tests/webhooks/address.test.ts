@@ -124,12 +124,12 @@ describe('delivering to a host name', () => {
   afterAll(() => receiver.close());
   const never = new AbortController().signal;
   const resolving = (...addresses: string[]) => {
-    const asked: string[] = [];
+    const lookups: string[] = [];
     const resolve = (hostname: string) => {
-      asked.push(hostname);
+      lookups.push(hostname);
       return Promise.resolve(addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 })));
     };
-    return { asked, resolve };
+    return { asked: lookups, resolve };
   };
   const deliver = (reach: Reach, resolve: ReturnType<typeof resolving>['resolve'], timeoutMs = 2000) =>
     post(receiver.url.replace('127.0.0.1', 'hook.example'), {}, '{}', { reach, timeoutMs, resolve }, never);

@@ -11,7 +11,7 @@ const DAY_MS = 86_400_000;
 
 let dir: string;
 let running: ChildProcess | undefined;
-let said = '';
+let output = '';
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'daily-'));
   mkdirSync(join(dir, 'backups'));
@@ -31,7 +31,7 @@ echo tried >>${dir}/tries
 ${making ?? `mkdir -p ${dir}/backups/${prefix}_$(date -u +%Y%m%d_%H%M%S)`}
 `;
   writeFileSync(join(dir, script), body, { mode: 0o755 });
-  said = '';
+  output = '';
   running = spawn(join(dir, 'backup-daily.sh'), args, {
     detached: true,
     env: {
@@ -43,9 +43,9 @@ ${making ?? `mkdir -p ${dir}/backups/${prefix}_$(date -u +%Y%m%d_%H%M%S)`}
       BASE_BACKUP_DIR: join(dir, 'backups'),
     },
   });
-  for (const stream of [running.stdout!, running.stderr!]) stream.on('data', (part) => (said += part));
+  for (const stream of [running.stdout!, running.stderr!]) stream.on('data', (part) => (output += part));
 }
-const waits = () => eventually(() => said.includes('next backup'), 'the next backup');
+const waits = () => eventually(() => output.includes('next backup'), 'the next backup');
 const made = () => readdirSync(join(dir, 'backups'));
 
 test.each([
@@ -55,7 +55,7 @@ test.each([
   start(script, 3, [...args]);
   await waits();
   expect(made()).toHaveLength(1);
-  expect(said.match(/the backup failed: next attempt in 1 s/g)).toHaveLength(3);
+  expect(output.match(/the backup failed: next attempt in 1 s/g)).toHaveLength(3);
 });
 
 test('with the backup of the day nothing is done before the next', async () => {
@@ -81,7 +81,7 @@ test.each(['backup_zzzzzzzz_zzzzzz', `backup_${stamp(new Date(Date.now() + 2 * D
     start('backup.sh', 0);
     await waits();
     expect(made()).toHaveLength(2);
-    expect(said).not.toContain('failed');
+    expect(output).not.toContain('failed');
   },
 );
 
@@ -89,12 +89,15 @@ test('a name with an impossible date is an error', async () => {
   mkdirSync(join(dir, 'backups', 'backup_20250231_000000'));
   start('backup.sh', 0);
   await eventually(() => running!.exitCode !== null, 'its end');
-  expect([running!.exitCode, said]).toEqual([1, expect.stringContaining('backup_20250231_000000 has no valid date in its name')]);
+  expect([running!.exitCode, output]).toEqual([
+    1,
+    expect.stringContaining('backup_20250231_000000 has no valid date in its name'),
+  ]);
 });
 
 test('a script that makes no backup has failed, even if it exits with 0', async () => {
   start('backup.sh', 0, [], 'true');
-  await eventually(() => (said.match(/the backup failed: next attempt in 1 s/g) ?? []).length === 2, 'two failures');
+  await eventually(() => (output.match(/the backup failed: next attempt in 1 s/g) ?? []).length === 2, 'two failures');
   const tries = readFileSync(join(dir, 'tries'), 'utf8').split('\n').length - 1;
   expect([tries, made()]).toEqual([2, []]);
 });
@@ -102,5 +105,5 @@ test('a script that makes no backup has failed, even if it exits with 0', async 
 test('another script is rejected', async () => {
   start('backup.sh', 0, ['restore.sh']);
   await eventually(() => running!.exitCode !== null, 'its end');
-  expect([running!.exitCode, said]).toEqual([1, expect.stringContaining('usage: backup-daily.sh')]);
+  expect([running!.exitCode, output]).toEqual([1, expect.stringContaining('usage: backup-daily.sh')]);
 });

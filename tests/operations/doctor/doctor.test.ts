@@ -59,17 +59,17 @@ test.each([
   ['login', /^failed: agent_memory_app has the attribute login.*"alter role agent_memory_app nologin"/],
 ])('a serving role with the right %s fails, and the suggested command fixes it', async (right, expected) => {
   await admin(`alter role agent_memory_app ${right}`);
-  const said = about(await look(), 'role');
-  expect(said).toMatch(expected);
-  await admin(/"(.*)"/.exec(said)![1]!);
+  const findings = about(await look(), 'role');
+  expect(findings).toMatch(expected);
+  await admin(/"(.*)"/.exec(findings)![1]!);
   expect(about(await look(), 'role')).toMatch(/^ok/);
 });
 
 test('a serving role that can assume another role of the service fails', async () => {
   await admin('grant agent_memory_backup to agent_memory_app');
-  const said = about(await look(), 'role');
-  expect(said).toMatch(/^failed: agent_memory_app is a member of the role agent_memory_backup, which sees all tenants/);
-  await admin(/"(.*)"/.exec(said)![1]!);
+  const findings = about(await look(), 'role');
+  expect(findings).toMatch(/^failed: agent_memory_app is a member of the role agent_memory_backup, which sees all tenants/);
+  await admin(/"(.*)"/.exec(findings)![1]!);
   expect(about(await look(), 'role')).toMatch(/^ok/);
 });
 
@@ -135,20 +135,20 @@ describeWith(['openssl'], 'certificates', () => {
     chmodSync(key, 0o600);
     return place;
   };
-  const said = async (certificates: string, host?: string) => about(await look({}, { certificates, host }), 'certificate');
+  const findingOf = async (certificates: string, host?: string) => about(await look({}, { certificates, host }), 'certificate');
 
   test('valid, for another name, about to expire, expired, readable by others, for another key, and missing', async () => {
     const sound = made('memory.example', '-days', '90');
-    expect(await said(sound, 'memory.example')).toMatch(/^ok: DNS:memory.example, (89|90) days left$/);
-    expect(await said(sound, 'other.example')).toMatch(/^failed: .* is for DNS:memory.example, not for other.example/);
-    expect(await said(made('memory.example', '-days', '5'))).toMatch(/^warning: .* expires in [45] days.*certbot renew/);
+    expect(await findingOf(sound, 'memory.example')).toMatch(/^ok: DNS:memory.example, (89|90) days left$/);
+    expect(await findingOf(sound, 'other.example')).toMatch(/^failed: .* is for DNS:memory.example, not for other.example/);
+    expect(await findingOf(made('memory.example', '-days', '5'))).toMatch(/^warning: .* expires in [45] days.*certbot renew/);
     chmodSync(join(sound, 'key.pem'), 0o644);
-    expect(await said(sound)).toMatch(/^failed: .*key.pem is readable by other users → chmod 600/);
+    expect(await findingOf(sound)).toMatch(/^failed: .*key.pem is readable by other users → chmod 600/);
     const mixed = made('memory.example');
     execFileSync('openssl', ['genrsa', '-out', join(mixed, 'key.pem'), '2048'], { stdio: 'ignore' });
-    expect(await said(mixed)).toMatch(/key.pem does not match the certificate/);
+    expect(await findingOf(mixed)).toMatch(/key.pem does not match the certificate/);
     writeFileSync(join(mixed, 'cert.pem'), 'not a certificate');
-    expect(await said(mixed)).toMatch(/^failed: .* is not a readable certificate/);
+    expect(await findingOf(mixed)).toMatch(/^failed: .* is not a readable certificate/);
   });
 });
 

@@ -76,10 +76,10 @@ describeWith(['redis-server'], 'Redis fails under load', () => {
 async function startRedis(port: number): Promise<ChildProcess> {
   const settings = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
   const child = spawn(findTool('redis-server')!, settings, { stdio: ['ignore', 'pipe', 'ignore'] });
-  let said = '';
+  let output = '';
   for await (const part of child.stdout!) {
-    said += part;
-    if (said.includes('Ready to accept connections')) break;
+    output += part;
+    if (output.includes('Ready to accept connections')) break;
   }
   return child;
 }

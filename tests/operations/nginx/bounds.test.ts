@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { loadConfig } from '../../../src/config.ts';
 import { describeWith } from '../../support/tool.ts';
-import { requestEdge, type Edge, startEdge, until } from './edge.ts';
+import { type Edge, requestEdge, startEdge, until } from './edge.ts';
 
 const conf = readFileSync(join(import.meta.dirname, '../../../nginx/nginx.conf'), 'utf8');
 const MIB = 1024 * 1024;

@@ -151,7 +151,12 @@ describeWith(['nginx-mainline', 'openssl', 'curl'], 'nginx/reload-on-change.sh, 
       const { headers } = asking;
       const body = JSON.stringify(eventOf('s1', 'kept'));
       const posts = Array.from({ length: 12 }, () =>
-        requestEdge(edge, '/v1/events', { method: 'POST', headers: { ...headers, 'content-type': 'application/json' }, body, agent }),
+        requestEdge(edge, '/v1/events', {
+          method: 'POST',
+          headers: { ...headers, 'content-type': 'application/json' },
+          body,
+          agent,
+        }),
       );
       expect((await Promise.all(posts)).map(({ status }) => status)).toEqual(Array(12).fill(201));
     } finally {

@@ -29,7 +29,12 @@ export async function startLoad(edge: Edge, { plain = false } = {}): Promise<Loa
     const kind = kinds[turn % kinds.length]!;
     const text = `${kind} ${turn}`;
     try {
-      const { status, text: answer } = await send((path, asking) => requestEdge(edge, path, { ...asking, agent }), token, kind, text);
+      const { status, text: answer } = await send(
+        (path, asking) => requestEdge(edge, path, { ...asking, agent }),
+        token,
+        kind,
+        text,
+      );
       count(`${kind} ${status}`);
       if (status === 201) load.recorded.set(JSON.parse(answer).event_id, text);
     } catch (error) {

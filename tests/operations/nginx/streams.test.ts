@@ -1,7 +1,7 @@
 import { Agent, request } from 'node:https';
 import { type Client, message, newTenant } from '../../support/client.ts';
 import { describeWith } from '../../support/tool.ts';
-import { requestEdge, type Edge, reload, startEdge, until } from './edge.ts';
+import { type Edge, reload, requestEdge, startEdge, until } from './edge.ts';
 
 /** The received part of a stream, with times. */
 interface Following {

@@ -49,8 +49,8 @@ export type Previous = { commit: string } | { absent: string };
  */
 export function findPrevious(): Previous {
   try {
-    const given = process.env.PREVIOUS_RELEASE;
-    const commit = given ? git('rev-parse', '--verify', `${given}^{commit}`) : (lastTag() ?? lastWithFewerMigrations());
+    const named = process.env.PREVIOUS_RELEASE;
+    const commit = named ? git('rev-parse', '--verify', `${named}^{commit}`) : (lastTag() ?? lastWithFewerMigrations());
     return commit ? fits(commit) : { absent: isShallow() ? CUT_OFF : 'no earlier commit can live with this schema' };
   } catch (error) {
     const said = (error as { stderr?: string }).stderr?.trim().split('\n')[0] ?? (error as Error).message;
