@@ -57,11 +57,11 @@ test('connections go silent for good: only the first request on them waits for a
     },
   );
   try {
-    const { ask } = await newTenant(patient.url);
-    const burst = () => Promise.all(Array.from({ length: 40 }, () => ask('GET', '/v1/events').then(({ status }) => status)));
+    const { request } = await newTenant(patient.url);
+    const burst = () => Promise.all(Array.from({ length: 40 }, () => request('GET', '/v1/events').then(({ status }) => status)));
     expect(new Set(await burst())).toEqual(new Set([200]));
     path.forget();
-    expect((await ask('GET', '/v1/events')).status).toBe(503);
+    expect((await request('GET', '/v1/events')).status).toBe(503);
     const from = performance.now();
     expect(new Set(await burst())).toEqual(new Set([200]));
     expect(performance.now() - from).toBeLessThan(QUERY_MS);
@@ -93,28 +93,28 @@ for (const where of ['request', 'response', 'partial response'] as const)
   });
 
 test('a write was committed but its response was cut: the client gets 503, and its retry the committed outcome', async () => {
-  const { ask } = await newTenant(daemon.url);
+  const { request } = await newTenant(daemon.url);
   const once = { body: message('once'), headers: { 'idempotency-key': 'cut' } };
   proxy.cut(WRITE, 'response', 1);
-  const cut = await ask('POST', '/v1/events', once);
+  const cut = await request('POST', '/v1/events', once);
   await proxy.heal();
   expect([cut.status, cut.headers.get('retry-after')]).toEqual([503, '1']);
   // The event exists before the retry, and the retry is an idempotent replay.
-  const [kept] = (await ask('GET', '/v1/events')).body.data;
-  const retry = await ask('POST', '/v1/events', once);
+  const [kept] = (await request('GET', '/v1/events')).body.data;
+  const retry = await request('POST', '/v1/events', once);
   expect([retry.status, retry.headers.get('idempotent-replay')]).toEqual([201, 'true']);
   expect(retry.body).toMatchObject({ event_id: kept.event_id, seq: kept.seq });
-  expect((await ask('GET', '/v1/events')).body.data).toHaveLength(1);
+  expect((await request('GET', '/v1/events')).body.data).toHaveLength(1);
 });
 
 test('a write that was cut on the way leaves nothing, and its retry writes it', async () => {
-  const { ask } = await newTenant(daemon.url);
+  const { request } = await newTenant(daemon.url);
   const once = { body: message('once'), headers: { 'idempotency-key': 'cut' } };
   proxy.cut(WRITE, 'request', 1);
-  expect((await ask('POST', '/v1/events', once)).status).toBe(503);
+  expect((await request('POST', '/v1/events', once)).status).toBe(503);
   await proxy.heal();
-  expect((await ask('GET', '/v1/events')).body.data).toEqual([]);
-  const retry = await ask('POST', '/v1/events', once);
+  expect((await request('GET', '/v1/events')).body.data).toEqual([]);
+  const retry = await request('POST', '/v1/events', once);
   expect([retry.status, retry.headers.get('idempotent-replay')]).toEqual([201, null]);
 });
 
