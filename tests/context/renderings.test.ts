@@ -17,13 +17,13 @@ beforeAll(async () => {
   daemon = await startTestDaemon();
   alice = await newTenant(daemon.url);
   for (const text of [`The deployment failed.\n${HOSTILE}`, 'The deployment was repeated by hand.'])
-    expect((await alice.ask('POST', '/v1/events', { body: message(text) })).status).toBe(201);
+    expect((await alice.request('POST', '/v1/events', { body: message(text) })).status).toBe(201);
 });
 afterAll(() => daemon.stop());
 
 const contextAs = async (render: string, more: Record<string, unknown> = {}) => {
   const body = { query: 'deployment', session_id: 'other', ...more };
-  const answer = await alice.ask('POST', `/v1/context?render=${render}`, { body });
+  const answer = await alice.request('POST', `/v1/context?render=${render}`, { body });
   expect(answer.status).toBe(200);
   return answer.body;
 };
@@ -73,10 +73,10 @@ test.each(['markdown', 'xml', 'messages'])(
     const words = Array.from({ length: 60 }, (_, i) =>
       message(`Note ${i} on <the> "harbour" & its lights.`, { session_id: `s${i}` }),
     );
-    expect((await bob.ask('POST', '/v1/events', { body: { events: words } })).status).toBe(201);
+    expect((await bob.request('POST', '/v1/events', { body: { events: words } })).status).toBe(201);
     const { countTokens } = await import('gpt-tokenizer/encoding/o200k_base');
     for (const max_tokens of [256, 700, 2_000]) {
-      const { status, body } = await bob.ask('POST', `/v1/context?render=${render}`, {
+      const { status, body } = await bob.request('POST', `/v1/context?render=${render}`, {
         body: { query: 'harbour lights', session_id: 'other', max_tokens },
       });
       expect(status).toBe(200);

@@ -15,7 +15,7 @@ test('SIGUSR2 closes the circuit breakers of a daemon', async () => {
     return /^agent_memory_embeddings_breaker_state (.+)$/m.exec(body)?.[1];
   };
   const alice = await newTenant(daemon.url);
-  const find = async () => (await alice.ask('POST', '/v1/search', { body: { query: 'the plan' } })).body;
+  const find = async () => (await alice.request('POST', '/v1/search', { body: { query: 'the plan' } })).body;
   expect(await find()).toMatchObject({ degraded: ['embeddings'] });
   expect(await state()).toBe('1');
   await server.revive();

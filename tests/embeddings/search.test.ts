@@ -30,17 +30,17 @@ afterAll(async () => {
 
 /** Records texts and waits until they are embedded. */
 async function record(texts: string[], more: object = {}): Promise<void> {
-  await alice.ask('POST', '/v1/events', { body: { events: texts.map((text) => ({ ...message(text), ...more })) } });
-  const { body } = await alice.ask('GET', '/v1/events?limit=1000&order=desc');
+  await alice.request('POST', '/v1/events', { body: { events: texts.map((text) => ({ ...message(text), ...more })) } });
+  const { body } = await alice.request('GET', '/v1/events?limit=1000&order=desc');
   const last = body.data[0].seq as number;
   await eventually(async () => {
-    const { checks } = (await alice.ask('GET', '/v1/consistency')).body;
+    const { checks } = (await alice.request('GET', '/v1/consistency')).body;
     return checks.find(({ name }: { name: string }) => name === 'embeddings').checked >= last;
   }, 'the embeddings');
 }
 
 const find = async (query: string, more: object = {}, by = alice) =>
-  (await by.ask('POST', '/v1/search', { body: { query, ...more } })).body;
+  (await by.request('POST', '/v1/search', { body: { query, ...more } })).body;
 const textsOf = ({ data }: Record<string, any>): string[] => data.map(({ text }: { text: string }) => text);
 
 const filler = [
@@ -87,7 +87,7 @@ test('an endpoint that does not answer costs the closeness alone, and the answer
   const found = await find('this boss');
   expect(found.degraded).toEqual(['embeddings']);
   expect(textsOf(found)).toContain('The boss spoke');
-  const { body } = await alice.ask('POST', '/v1/context', { body: { query: 'which boss spoke' } });
+  const { body } = await alice.request('POST', '/v1/context', { body: { query: 'which boss spoke' } });
   expect(body).toMatchObject({ answered: true, degraded: ['embeddings'] });
 });
 

@@ -22,6 +22,8 @@ export interface Client {
   refresh_token: string;
   user_id: string;
   request<T = Record<string, any>>(method: string, path: string, options?: RequestOptions): Promise<Answer<T>>;
+  /** The former name of `request`, for tests that are not renamed yet. */
+  ask: Client['request'];
 }
 
 export const PASSWORD = 'correct horse 9 battery';
@@ -55,6 +57,7 @@ export async function send<T>(
 function clientOf(url: string, tenant_id: string, username: string, answer: Answer<any>): Client {
   if (answer.status !== 201 && answer.status !== 200) throw new Error(`${answer.status} ${JSON.stringify(answer.body)}`);
   const { access_token: token, refresh_token, user } = answer.body;
+  const request: Client['request'] = (method, path, options) => send(url, method, path, options, token);
   return {
     url,
     tenant_id,
@@ -62,7 +65,8 @@ function clientOf(url: string, tenant_id: string, username: string, answer: Answ
     token,
     refresh_token,
     user_id: user.user_id,
-    request: (method, path, options) => send(url, method, path, options, token),
+    request,
+    ask: request,
   };
 }
 

@@ -52,13 +52,14 @@ describeWithModel(() => {
     await killModel();
   });
 
-  const record = (texts: string[]) => alice.ask('POST', '/v1/events', { body: { events: texts.map((text) => message(text)) } });
+  const record = (texts: string[]) =>
+    alice.request('POST', '/v1/events', { body: { events: texts.map((text) => message(text)) } });
   const untilEmbedded = (count: number) =>
     eventually(async () => {
-      const { checks } = (await alice.ask('GET', '/v1/consistency')).body;
+      const { checks } = (await alice.request('GET', '/v1/consistency')).body;
       return checks.find(({ name }: { name: string }) => name === 'embeddings').checked === count;
     }, `${count} vectors`);
-  const find = async (query: string) => (await alice.ask('POST', '/v1/search', { body: { query } })).body;
+  const find = async (query: string) => (await alice.request('POST', '/v1/search', { body: { query } })).body;
 
   test.each([
     ['Does she own a pet?', 'My kitten sleeps on the sofa all day.'],
