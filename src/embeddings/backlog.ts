@@ -32,9 +32,9 @@ const TURNS = 2;
 const BATCHES_PER_TURN = 16;
 /** Collects the passages of several commits into one request. */
 const COALESCE_MS = 100;
-/** Interval of the scan of all tenants, which finds work that no notification announced. Scans take at most a hundredth of the time. */
+/** Interval of the scan of all tenants, which finds work that no notification announced. Scans take at most a twentieth of the time. */
 const SCAN_MS = 5_000;
-const SCAN_SHARE = 100;
+const SCAN_SHARE = 20;
 const TENANTS_PER_SCAN = 1_000;
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
