@@ -1,10 +1,10 @@
 """Makes src/search/near_words.bin: for each English stem, the stems of similar meaning. See README.md beside this file.
 
-Usage: python make.py MODEL_DIRECTORY STOP_WORDS OUTPUT
+Usage: python make.py MODEL_DIRECTORY STOP_WORDS DICTIONARY OUTPUT
 
 The vector of a word is the mean of the last layer of all-MiniLM-L6-v2 for the word alone, reduced to 256 principal components (the mean of all words
 is subtracted first). Words are the whole words of the model's vocabulary, which is in the order of their frequency; the most frequent form stands
-for its stem.
+for its stem. A stem that is no lower-case word of the dictionary is a name. Two names are never near: a question about Friday does not ask for Monday.
 """
 import hashlib
 import re
@@ -73,7 +73,7 @@ def whole_words(vocabulary, stop_words):
             yield stem, token
 
 
-def main(directory, stop_words, output):
+def main(directory, stop_words, dictionary, output):
     tokenizer = Tokenizer.from_file(directory + "/tokenizer.json")
     vocabulary = tokenizer.get_vocab()
     model = Model(directory)
@@ -87,13 +87,18 @@ def main(directory, stop_words, output):
     components = numpy.linalg.svd(centred, full_matrices=False)[2][:DIMENSIONS]
     reduced = dict(zip(pieces, centred @ components.T))
 
+    stemmer = Stemmer.Stemmer("english")
+    common = {stemmer.stemWord(word) for word in open(dictionary).read().split() if re.fullmatch("[a-z]+", word)}
     words = list(whole_words(vocabulary, set(open(stop_words).read().split())))
     matrix = numpy.array([reduced[token] for _, token in words])
     matrix /= numpy.linalg.norm(matrix, axis=1, keepdims=True)
+    is_name = numpy.array([stem not in common for stem, _ in words])
     offsets, near, cosines = [0], [], []
     for row in range(len(words)):
         similarity = matrix @ matrix[row]
         similarity[row] = 0
+        if is_name[row]:
+            similarity[is_name] = 0
         best = numpy.argsort(-similarity, kind="stable")[:NEAREST]
         best = best[similarity[best] >= LEAST_COSINE]
         near.append(best)

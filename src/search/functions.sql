@@ -239,7 +239,7 @@ end $$;
 -- Returns the first part of the query in search_pool_chunks: `best`, the 1,600 passages with the greatest sum of term weights and those with the closest
 -- vectors, each with the memory that its event created or changed. Proposed and rejected memories are excluded. `offset 0` keeps the lateral join a
 -- look-up per passage.
-create or replace function best_passages_query() returns text
+create or replace function pool_passages_query() returns text
 language sql immutable parallel safe
 return $q$
   matched as materialized (
@@ -316,7 +316,7 @@ as $$
 declare
   v_near int[] := array(select term_key(w) from jsonb_array_elements_text(p_plan -> 'near') with ordinality n (w, i) order by i);
 begin
-  return query execute fill_template('with' || best_passages_query() || $q$,
+  return query execute fill_template('with' || pool_passages_query() || $q$,
     leader as (
       select l.seq, l.session_id, max(l.score) as score
       from best l

@@ -21,6 +21,14 @@ test.each(['', 'qwertzuiop', 'kind', 'the', '日本', '__proto__'])('the table h
   expect(nearWords(word)).toEqual([]);
 });
 
+test.each([
+  ['friday', 'monday', 'weekend'],
+  ['bergen', 'trondheim', 'fjord'],
+])('of the words near the name %j, %j is left out as another name, and %j is present', (name, other, common) => {
+  expect(wordsOf(name)).not.toContain(other);
+  expect(wordsOf(name)).toContain(common);
+});
+
 describe('planSearch', () => {
   const surveyOf = (matching: number, visible: number): Survey => ({
     as_of_seq: visible,
