@@ -1073,53 +1073,6 @@ CREATE FUNCTION public.belongs_to_subject(p_event public.events, p_kind text, p_
   when 'project_id' then p_event.project_id = p_subject
   else p_event.agent_id = p_subject or (p_event.actor_type = 'agent' and p_event.actor_id = p_subject) end $$;
 
--- Name: best_passages_query(); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.best_passages_query() RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN '
-  matched as materialized (
-    select c.seq, c.ordinal, c.session_id, c.kind, c.weight, c.actor, c.traits, c.occurred_at, c.terms, {mask} as mask
-    from chunks c
-    where {anywhere} and {in_scope}
-    union
-    select c.seq, c.ordinal, c.session_id, c.kind, c.weight, c.actor, c.traits, c.occurred_at, c.terms, {mask}
-    from chunks c
-    where {lately} and {in_scope}
-  ),
-  closest as (
-    select n.*
-    from unnest({closest_seqs}, {closest_ordinals}) w (seq, ordinal)
-    cross join lateral (
-      select c.seq, c.ordinal, c.session_id, c.kind, c.weight, c.actor, c.traits, c.occurred_at, c.terms, {mask} as mask
-      from chunks c
-      where c.tenant_id = (select current_tenant()) and c.seq = w.seq and c.ordinal = w.ordinal and {in_scope}
-      limit 1
-    ) n
-  ),
-  ranked as (
-    (
-      select *, cardinality(terms) as size, ({score}) * coalesce(weight, 1) / {length} as score
-      from matched
-      order by score desc, seq desc, ordinal
-      limit 1600
-    )
-    union
-    select *, cardinality(terms), ({score}) * coalesce(weight, 1) / {length} from closest
-  ),
-  best as materialized (
-    select r.*, v.memory_id, v.kind as memory_kind, {near} as near
-    from ranked r
-    left join lateral (
-      select v.memory_id, m.kind, m.status
-      from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
-      where (r.kind in (''decision'', ''task_update'') or r.kind like ''memory.%'')
-        and v.tenant_id = (select current_tenant()) and v.seq = r.seq and v.status <> ''superseded''
-      limit 1 offset 0
-    ) v on true
-    where v.status is null or v.status not in (''proposed'', ''rejected'')
-  ) '::text;
-
 -- Name: blank_audit(text, bigint[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) RETURNS integer
@@ -6234,6 +6187,53 @@ CREATE FUNCTION public.phrase_pattern(p_phrase text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (SELECT concat(CASE WHEN (("left"(f.form, 1) ~ '[[:alnum:]]'::text) AND ("left"(f.form, 1) !~ public.unspaced_scripts())) THEN '(?<![[:alnum:]])'::text ELSE NULL::text END, regexp_replace(f.form, '[][\\^$.*+?(){}|]'::text, '\\\&'::text, 'g'::text), CASE WHEN (("right"(f.form, 1) ~ '[[:alnum:]]'::text) AND ("right"(f.form, 1) !~ public.unspaced_scripts())) THEN '(?![[:alnum:]])'::text ELSE NULL::text END) AS concat FROM (SELECT public.phrase_form(phrase_pattern.p_phrase) AS form) f);
 
+-- Name: pool_passages_query(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.pool_passages_query() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN '
+  matched as materialized (
+    select c.seq, c.ordinal, c.session_id, c.kind, c.weight, c.actor, c.traits, c.occurred_at, c.terms, {mask} as mask
+    from chunks c
+    where {anywhere} and {in_scope}
+    union
+    select c.seq, c.ordinal, c.session_id, c.kind, c.weight, c.actor, c.traits, c.occurred_at, c.terms, {mask}
+    from chunks c
+    where {lately} and {in_scope}
+  ),
+  closest as (
+    select n.*
+    from unnest({closest_seqs}, {closest_ordinals}) w (seq, ordinal)
+    cross join lateral (
+      select c.seq, c.ordinal, c.session_id, c.kind, c.weight, c.actor, c.traits, c.occurred_at, c.terms, {mask} as mask
+      from chunks c
+      where c.tenant_id = (select current_tenant()) and c.seq = w.seq and c.ordinal = w.ordinal and {in_scope}
+      limit 1
+    ) n
+  ),
+  ranked as (
+    (
+      select *, cardinality(terms) as size, ({score}) * coalesce(weight, 1) / {length} as score
+      from matched
+      order by score desc, seq desc, ordinal
+      limit 1600
+    )
+    union
+    select *, cardinality(terms), ({score}) * coalesce(weight, 1) / {length} from closest
+  ),
+  best as materialized (
+    select r.*, v.memory_id, v.kind as memory_kind, {near} as near
+    from ranked r
+    left join lateral (
+      select v.memory_id, m.kind, m.status
+      from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+      where (r.kind in (''decision'', ''task_update'') or r.kind like ''memory.%'')
+        and v.tenant_id = (select current_tenant()) and v.seq = r.seq and v.status <> ''superseded''
+      limit 1 offset 0
+    ) v on true
+    where v.status is null or v.status not in (''proposed'', ''rejected'')
+  ) '::text;
+
 -- Name: portable(regclass, text, text[], text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.portable(p_table regclass, part text, keys text[], bound text DEFAULT NULL::text, weight text DEFAULT NULL::text) RETURNS void
@@ -7584,7 +7584,7 @@ CREATE FUNCTION public.search_pool_chunks(p_scope jsonb, p_terms integer[], p_pl
 declare
   v_near int[] := array(select term_key(w) from jsonb_array_elements_text(p_plan -> 'near') with ordinality n (w, i) order by i);
 begin
-  return query execute fill_template('with' || best_passages_query() || $q$,
+  return query execute fill_template('with' || pool_passages_query() || $q$,
     leader as (
       select l.seq, l.session_id, max(l.score) as score
       from best l
