@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { recallUnit } from '../db/idempotency.ts';
+import { findReplay } from '../db/idempotency.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { EventRow, Outcome, Unit } from '../db/unit.ts';
 import { deleteUnlinked, exceedsQuota, insertArtifact, type NewArtifact } from './sql.ts';
@@ -41,7 +41,7 @@ export async function commitWithArtifacts(tenant: Tenant, artifacts: NewArtifact
 /** Returns an outcome for which no bytes are needed: a replay or an exceeded quota. `commit_units` checks both again under the lock. */
 const predictOutcome = (tenant: Tenant, { key, body, bytes }: Unit): Promise<Outcome | undefined> =>
   tenant.read(async (db) => {
-    const replay = key === null || body === null ? undefined : await recallUnit(db, tenant.id, { key, body });
+    const replay = key === null || body === null ? undefined : await findReplay(db, tenant.id, { key, body });
     if (replay) return replay;
     return (await exceedsQuota(db, tenant.id, bytes)) ? { status: 'quota', seq: 0, count: 0, at: '' } : undefined;
   });

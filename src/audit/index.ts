@@ -52,7 +52,7 @@ export const feature: Feature = {
     metrics.gauge('audit_entries_waiting', 'Entries of the audit that are not written yet', audit.waiting),
   audit: ['private.read', 'refused', 'audit.erased'],
   isolation,
-  tags: { Audit: 'Logins, refused requests and administrative actions.' },
+  tags: { Audit: 'Logins, rejected requests and administrative actions.' },
   examples: () => readExamples(import.meta.dirname),
 };
 

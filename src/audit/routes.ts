@@ -9,7 +9,7 @@ export const auditRoutes = (actions: string[]) => [
     path: '/v1/audit',
     operation: 'listAudit',
     summary: 'List audit entries',
-    description: 'Entries record logins, refused requests and administrative actions.',
+    description: 'Entries record logins, rejected requests and administrative actions.',
     tag: 'Audit',
     access: 'admin',
     limit: 'v1',

@@ -63,7 +63,7 @@ export function onBehalf(
         errors: [{ ...locationOf(location, 'all_users'), detail: 'must not be combined with user_id' }],
       });
     if (!mayReadAll(principal))
-      throw new Problem('forbidden', 'Only admins and keys for all users can read the private items of all users.');
+      throw new Problem('forbidden', 'Only admins and keys for all subjects can read the private items of all users.');
     return { principal: { ...principal, subjects: null, reading: 'all' }, tenant };
   }
   if (user_id === undefined) return caller;

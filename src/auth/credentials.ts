@@ -7,7 +7,7 @@ import type { KeyGuard } from './key_guard.ts';
 import { identifyKey, openKeyStates } from './key_states.ts';
 import { type Caller, type Identity, invalidCredential, type Principal, unauthenticated } from './principal.ts';
 import { looksLikeKey, readSecret } from './secrets.ts';
-import { looksSigned } from './signature.ts';
+import { looksLikeKeyId } from './signature.ts';
 import { keyNamedBy, openSignedKeys } from './signed_keys.ts';
 import { readSessionState, type SessionState } from './sql.ts';
 import { openStateCache, type StateCache } from './state_cache.ts';
@@ -33,7 +33,7 @@ export function openCredentials(
   const keys = openKeyStates(tenants, ttl_ms, guard, seal);
   const identifySigned = openSignedKeys(tenants, keys, guard);
   const identifyText = async (req: IncomingMessage, text: string): Promise<Identity | undefined> => {
-    if (looksSigned(text)) return identifySigned(req, text);
+    if (looksLikeKeyId(text)) return identifySigned(req, text);
     if (looksLikeKey(text)) return identifyKey(keys, req, text);
     const claims = tokens.verify(text);
     return claims && identifySession(tenants, sessions, claims);
@@ -97,9 +97,9 @@ function credentialOf({ headersDistinct }: Pick<IncomingMessage, 'headersDistinc
       headers: { 'WWW-Authenticate': 'Bearer realm="agent-memory"' },
     });
   if (bearers.length + keys.length > 1) throw unauthenticated('More than one credential was sent.');
-  if (keys.length === 1) return looksLikeKey(keys[0]!) || looksSigned(keys[0]!) ? keys[0]! : rejectMalformed();
+  if (keys.length === 1) return looksLikeKey(keys[0]!) || looksLikeKeyId(keys[0]!) ? keys[0]! : rejectMalformed();
   const [, token] = /^bearer +([\x21-\x7e]+)$/i.exec(bearers[0]!) ?? [];
-  return token && !looksSigned(token) ? token : rejectMalformed();
+  return token && !looksLikeKeyId(token) ? token : rejectMalformed();
 }
 
 function rejectMalformed(): never {

@@ -205,8 +205,8 @@ begin
     and s.revoked_at is null and s.expires_at > now() and u.disabled_at is null and t.state = 'active';
 end $$;
 
--- Returns the current role of a key, at most the role of its creator. Null if the key has ended, or if it acts for another subject and its
--- creator is no longer an admin.
+-- Returns the current role of a key, at most the role of its creator. Null if the key has expired or was revoked, or if it acts for another
+-- subject and its creator is no longer an admin.
 create or replace function effective_key_role(p_key api_keys) returns text
 language sql stable
 as $$
@@ -234,7 +234,7 @@ begin
   return query
   select
     k.secret_hash, k.sealed_secret, k.name, k.agent_id,
-    -- only admins set a limit: once the creator is no admin, the key shares the creator's limit
+    -- only admins set a limit: once the creator is no longer an admin, the key shares the creator's limit
     case when k.rate_max is not null and may_administer(p_tenant, k.created_by, 'admin') then jsonb_build_object('max', k.rate_max, 'window_ms', k.rate_window_ms) end,
     n.role, k.scopes, k.user_id, k.channels, k.created_by, k.expires_at
   from api_keys k
@@ -265,7 +265,8 @@ begin
   return v_count;
 end $$;
 
--- Records the nonce of a signed request. Returns 'claimed', 'replayed' if the key has used it before, or 'refused' if the key has ended.
+-- Records the nonce of a signed request. Returns 'claimed', 'replayed' if the key has used it before, or 'refused' if the key has expired
+-- or was revoked.
 create or replace function claim_nonce(p_tenant text, p_key text, p_nonce text) returns text
 language plpgsql
 as $$
@@ -287,7 +288,7 @@ begin
 end $$;
 
 -- Returns the agent that a key is bound to, if an admin bound it: any member can bind a key of their own to any agent. Null for a key without
--- such an agent, and once the creator of the key is no admin.
+-- such an agent, and once the creator of the key is no longer an admin.
 create or replace function attested_agent(p_tenant text, p_key text) returns text
 language sql stable
 as $$
@@ -408,7 +409,7 @@ begin
 end $$;
 
 -- The visibility rule; src/auth/visibility.ts derives its arguments from a request. Each function is a single expression that names each list
--- once, so that the planner inlines it, also if a list is a subquery.
+-- once, so that the planner inlines it, even if a list is a subquery.
 
 -- Returns whether a request sees a row with this channel, subject and sensitivity. p_subjects: subjects whose private rows are visible; null: all.
 create or replace function visible(
@@ -420,7 +421,7 @@ return p_channel = any (p_channels)
   and (p_channel <> 'private' or coalesce(p_user_id = any (p_subjects), p_user_id is not null))
   and p_sensitivity = any (p_sensitivities);
 
--- Returns whether an item that edits block in the channels p_blocked_in (null: none) is visible in a channel.
+-- Returns whether an item that is blocked by edits in the channels p_blocked_in (null: none) is visible in a channel.
 create or replace function is_shown_in(p_blocked_in text[], p_channel text) returns boolean
 language sql immutable parallel safe
 return p_blocked_in is null or not p_blocked_in @> array[p_channel];

@@ -46,7 +46,7 @@ function excessOf(creator: Principal, grant: Grant): string | undefined {
   if (!channelsWithin(creator.channels, grant.channels)) return 'the creator may not use all of these channels';
   if (creator.agent_id !== undefined && grant.agent_id !== creator.agent_id) return 'the creator may act only as its own agent';
   if (grant.rate_limit !== null && !isAdmin(creator)) return 'only an admin can set a rate limit';
-  if (!expiresWithin(creator, grant.expires_at)) return 'the creator expires earlier';
+  if (!expiresWithin(creator, grant.expires_at)) return 'the creator’s own key expires earlier';
   return undefined;
 }
 

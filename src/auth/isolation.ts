@@ -1,7 +1,7 @@
 import type { Isolation } from '../feature.ts';
 
 const PASSWORD = 'correct horse 9 battery';
-const proves = { open: 'authenticated by a secret in the body; its own tests try the secrets of other tenants' };
+const secretInBody = { open: 'authenticated by a secret in the body; its own tests try the secrets of other tenants' };
 
 export const isolation: Isolation = {
   make: async ({ request }, { tenant_id }) => {
@@ -22,11 +22,11 @@ export const isolation: Isolation = {
   },
   holdings: ['/auth/users', '/auth/invites', '/auth/api-keys'],
   cases: {
-    register: proves,
-    logIn: proves,
-    refresh: proves,
-    logOut: proves,
-    resetPassword: proves,
+    register: secretInBody,
+    logIn: secretInBody,
+    refresh: secretInBody,
+    logOut: secretInBody,
+    resetPassword: secretInBody,
     readMe: { ownAnswer: true },
     changePassword: { body: () => ({ current_password: PASSWORD, new_password: `${PASSWORD} too` }), forgedOnly: true },
     listSessions: { ownAnswer: true },

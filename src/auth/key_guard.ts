@@ -24,8 +24,9 @@ export function openKeyGuard(addressOf: (req: IncomingMessage) => string): KeyGu
   return async (req, lookUp) => {
     const network = networkOf(addressOf(req));
     const address = seen.get(network) ?? { since: performance.now(), pending: 0, failed: 0 };
-    if (address.failed >= MAX_FAILED_KEYS) throw tooMany(Math.ceil((address.since + WINDOW_MS - performance.now()) / 1000));
-    if (address.pending >= MAX_PENDING_LOOKUPS) throw tooMany(1);
+    if (address.failed >= MAX_FAILED_KEYS)
+      throw tooMany(UNKNOWN, Math.ceil((address.since + WINDOW_MS - performance.now()) / 1000));
+    if (address.pending >= MAX_PENDING_LOOKUPS) throw tooMany(PENDING, 1);
     if (!seen.has(network)) seen.set(network, address);
     address.pending += 1;
     try {
@@ -38,7 +39,10 @@ export function openKeyGuard(addressOf: (req: IncomingMessage) => string): KeyGu
   };
 }
 
-const tooMany = (seconds: number) =>
-  new Problem('rate-limited', 'Too many requests from this address had an unknown API key.', {
+const UNKNOWN = 'Too many requests from this address had an unknown API key.';
+const PENDING = 'Too many API keys from this address are being verified.';
+
+const tooMany = (detail: string, seconds: number) =>
+  new Problem('rate-limited', detail, {
     headers: { 'Retry-After': String(Math.max(1, seconds)) },
   });

@@ -100,7 +100,7 @@ async function makeKey({ settings, seal }: Login, { tenant, principal }: Caller,
   return { ...created, api_key: secret.text };
 }
 
-/** The limit of a key must not exceed the tenant's limit, neither in a window nor as a rate. */
+/** The limit of a key must not exceed the tenant's limit, either within a window or as a rate. */
 function assertBelow({ max, window_ms }: RateLimit, tenant: RateLimit): void {
   if (max <= tenant.max && max * tenant.window_ms <= tenant.max * window_ms) return;
   const detail = `must be at most the tenant’s limit of ${tenant.max} requests per ${tenant.window_ms} ms (RATE_LIMIT_TENANT_MAX)`;

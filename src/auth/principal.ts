@@ -123,7 +123,7 @@ export const ALL_SUBJECTS = '*';
 export type FieldLocation = Omit<FieldError, 'detail'>;
 
 export const subjectRequired = (at: FieldLocation): Problem =>
-  new Problem('validation', 'A request with a key for all users must name the user whose private items it reads or writes.', {
+  new Problem('validation', 'A request with a key for all subjects must name the user whose private items it reads or writes.', {
     errors: [{ ...at, detail: 'required: the user on whose behalf the key acts' }],
   });
 

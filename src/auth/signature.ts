@@ -20,7 +20,7 @@ export interface RequestSignature {
 }
 
 /** Returns true for the id of a key, which a signed request sends instead of the key. */
-export const looksSigned = (text: string): boolean => /^key_[0-9a-z]{26}$/.test(text);
+export const looksLikeKeyId = (text: string): boolean => /^key_[0-9a-z]{26}$/.test(text);
 
 const digestShape = /^sha-256=:([A-Za-z0-9+/]{43}=):$/;
 // A nonce is visible ASCII without a comma, which separates the parts.
@@ -37,10 +37,12 @@ export function readSignature({
   const [, digest] = digestShape.exec(contentDigest) ?? [];
   const [, t, nonce, mac] = signatureShape.exec(String(headers['x-signature'] ?? '')) ?? [];
   if (!digest)
-    throw unauthenticated('The signature is missing: a signed key sends Content-Digest: sha-256=:<base64>: of the body.');
+    throw unauthenticated(
+      'The signature is missing or malformed: send the header Content-Digest: sha-256=:<base64>: with the SHA-256 of the body.',
+    );
   if (!t || !nonce || !mac)
     throw unauthenticated(
-      'The signature is missing: a signed key sends X-Signature: t=<Unix seconds>,n=<16 to 64 characters>,v1=<64 hex digits>.',
+      'The signature is missing or malformed: send the header X-Signature: t=<Unix seconds>,n=<16 to 64 characters>,v1=<64 hex digits>.',
     );
   return {
     timestamp: Number(t),

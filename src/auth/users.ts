@@ -99,7 +99,7 @@ function makeReset({ tenant, principal }: Caller, user_id: string) {
   });
 }
 
-/** Creates a reset by the operator, for a user who lost the password and has no admin who could help. */
+/** Creates a password reset on behalf of the operator, for a user who forgot the password and has no admin to help. */
 export function makeOperatorReset(tenant: Tenant, username: string) {
   const secret = makeSecret('rst', tenant.id);
   return tenant.write(async (db) => {

@@ -69,13 +69,13 @@ export function requireNamedSubject(principal: Principal): void {
 export const allowedChannels = ({ channels: own }: Principal): Channel[] => own ?? [...channels];
 
 /**
- * Returns whether an item that edits block in these channels is hidden from lookups by id. A quarantined item, which is blocked in all four
- * channels, is not hidden.
+ * Returns whether an item that is blocked by edits in these channels is hidden from lookups by id. A quarantined item, which is blocked
+ * in all four channels, is not hidden.
  */
 export const isHiddenById = (blocked: string[] | null, allowed: Channel[]): boolean =>
   blocked !== null && blocked.length < channels.length && allowed.every((channel) => blocked.includes(channel));
 
-/** Returns whether an item that edits block in these channels is withheld from lists in every channel that the credential may use. */
+/** Returns whether an item that is blocked by edits in these channels is withheld from lists in every channel that the credential may use. */
 export const isHiddenInLists = (
   blocked: string[] | null,
   allowed: Channel[],

@@ -73,13 +73,13 @@ export async function targetProblem(db: Db, { owner, server }: Manifest): Promis
   if (target.others > 0)
     return `The database is in use by ${target.others} other sessions: stop the daemons (and psql) that are connected to it.`;
   if (majorOf(target.server) < majorOf(server))
-    return `The server is PostgreSQL ${majorOf(target.server)}, the backup was made on ${majorOf(server)}: restore on that version or a newer one.`;
+    return `The server is PostgreSQL ${majorOf(target.server)}, but the backup was made on ${majorOf(server)}: restore on that version or a newer one.`;
   if (target.user !== owner)
-    return `The backup belongs to the role ${owner}, and this connection is of ${target.user}: connect as ${owner} (PGUSER).`;
+    return `The backup belongs to the role ${owner}, but this connection uses the role ${target.user}: connect as ${owner} (PGUSER).`;
   return undefined;
 }
 
-/** Creates the roles that the dump refers to, because dumps do not contain roles. Roles of people have no login and password. */
+/** Creates the roles that the dump refers to, because dumps do not contain roles. Roles of people are created without login and without password. */
 export async function prepareTarget(db: Db, { roles }: Manifest): Promise<void> {
   await db.run('begin');
   for (const role of roles) await createRole(db, role);

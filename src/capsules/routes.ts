@@ -15,7 +15,7 @@ import {
   subjectOf,
   subjectRequired,
 } from '../auth/index.ts';
-import { recallUnit } from '../db/idempotency.ts';
+import { findReplay } from '../db/idempotency.ts';
 import { serviceEventOf, unitOf } from '../db/unit.ts';
 import { assertWritten, replayHeaders } from '../http/outcome.ts';
 import { decodeCursor, toPage } from '../http/page.ts';
@@ -167,7 +167,7 @@ async function create(caller: Caller, body: CapsuleBody, idempotency: Idempotenc
   requireChannel(principal, body.channel);
   const personal = body.audience !== 'all' || !coversAllSubjects(principal);
   const user_id = subjectOf(principal, body.user_id, personal, { pointer: '#/user_id' });
-  const known = idempotency && (await tenant.read((db) => recallUnit(db, tenant.id, idempotency)));
+  const known = idempotency && (await tenant.read((db) => findReplay(db, tenant.id, idempotency)));
   const capsule_id = newId('cap');
   const outcome = known ?? (await insert(caller, body, user_id, capsule_id, idempotency));
   if (outcome.status === 'new') return { capsule_id, user_id, replay: false };

@@ -20,7 +20,7 @@ export async function recallKey(db: Db, tenant_id: string, { key, body }: KeyHas
 }
 
 /** Returns the outcome of the unit that was committed under this key, if any, to avoid work that a retry does not need. */
-export async function recallUnit(db: Db, tenant_id: string, { key, body }: KeyHashes): Promise<Outcome | undefined> {
+export async function findReplay(db: Db, tenant_id: string, { key, body }: KeyHashes): Promise<Outcome | undefined> {
   const known = await db.row<{ same: boolean; outcome: { seq: number; count: number }; at: string }>(
     `select body_hash = decode($3, 'hex') as same, outcome, created_at as at
      from idempotency_keys where tenant_id = $1 and key_hash = decode($2, 'hex')`,

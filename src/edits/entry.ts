@@ -42,7 +42,7 @@ export function editEntry(principal: Principal, what: string, about: EditScope, 
   });
 }
 
-const eventKind = /^(?:message|tool_call|tool_result|decision|task_update|artifact|memory\..+)$/;
+const editableKind = /^(?:message|tool_call|tool_result|decision|task_update|artifact|memory\..+)$/;
 
 /** Returns true for kinds of events with a text. Other events of the service cannot be edited. */
-export const isEditable = (kind: string): boolean => eventKind.test(kind);
+export const isEditable = (kind: string): boolean => editableKind.test(kind);

@@ -287,7 +287,7 @@ begin
       raise exception 'there is no edit with this id' using errcode = 'AM404';
     end if;
     if v_edit.version <> p_version then
-      raise exception 'the edit has version %', v_edit.version using errcode = 'AM412';
+      raise exception 'the edit has version %, which does not match If-Match', v_edit.version using errcode = 'AM412';
     end if;
     if v_edit.status <> (case p_status when 'reverted' then 'approved' else 'pending' end) then
       raise exception 'the edit is %', v_edit.status using errcode = 'AM409';

@@ -9,7 +9,7 @@ import {
   route,
   visibilityById,
 } from '../auth/index.ts';
-import { recallUnit } from '../db/idempotency.ts';
+import { findReplay } from '../db/idempotency.ts';
 import { type EventRow, type Outcome, unitOf } from '../db/unit.ts';
 import { etagOf, expectedVersion, ifMatchOf } from '../http/etag.ts';
 import { assertWritten, replayHeaders } from '../http/outcome.ts';
@@ -149,7 +149,7 @@ async function propose(
   if (body.auto_approve && !reader.admin) throw new Problem('forbidden', 'Only admins can approve an edit.');
   const text = body.op === 'amend' ? body.patch.text : '';
   const { known, target } = await tenant.read(async (db) => ({
-    known: idempotency ? await recallUnit(db, tenant.id, idempotency) : undefined,
+    known: idempotency ? await findReplay(db, tenant.id, idempotency) : undefined,
     target: await findTarget(db, tenant.id, reader, body.target, text),
   }));
   // a retry is answered before any check that the first attempt did not face

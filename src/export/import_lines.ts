@@ -238,7 +238,7 @@ async function addPiece(
   const bytes = Buffer.from(pieceLine.base64, 'base64');
   const got = artifact.pieces.size + bytes.length;
   if (bytes.length === 0 || got > artifact.line.byte_count)
-    throw lineProblem(number, 'must contain at least one byte and not more than the artifact', '/base64');
+    throw lineProblem(number, 'must contain at least one byte, and no more bytes than the artifact still lacks', '/base64');
   artifact.pieces.add(bytes);
   // piece by piece, because hashing 32 MiB at once would block the event loop
   artifact.hash.update(bytes);

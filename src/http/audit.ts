@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { type Reply, type Route, STREAMED } from './route.ts';
 
-// Writes an audit entry for each request to a route that declares `audit`, and counts refused requests on all routes. A route without
+// Writes an audit entry for each request to a route that declares `audit`, and counts rejected requests on all routes. A route without
 // the property has no overhead.
 
 /** A request as far as it has been processed. */

@@ -28,7 +28,9 @@ const matchesVersion = (tags: IfMatch, version: number): boolean => tags === und
 /** Throws `precondition-failed` if the version does not match. `what` is the noun in the problem's detail, such as `memory`. */
 export function assertVersion(tags: IfMatch, { version }: { version: number }, what: string): void {
   if (!matchesVersion(tags, version))
-    throw new Problem('precondition-failed', `The ${what} has version ${version}.`, { headers: { ETag: etagOf({ version }) } });
+    throw new Problem('precondition-failed', `The ${what} has version ${version}, which does not match If-Match.`, {
+      headers: { ETag: etagOf({ version }) },
+    });
 }
 
 const MATCHES_NOTHING = -1;

@@ -153,12 +153,12 @@ const bySqlState: Record<string, (cause: unknown, conflicts: ConflictMessages) =
   unreadable_row: (cause) => new Problem('unreadable', sentence(cause), { cause }),
   unconfirmed_restore: unavailable('The database was restored, and the erasures since its backup have not been replayed yet.'),
   pool_share: (cause) =>
-    new Problem('rate-limited', 'Too many requests of this tenant wait for the database (PGPOOL_QUEUE).', {
+    new Problem('rate-limited', 'Too many requests of this tenant are waiting for the database (PGPOOL_QUEUE).', {
       ...retryLater,
       cause,
     }),
-  pool_saturated: unavailable('Too many requests wait for the database.'),
-  write_queue_full: unavailable('Too many writes wait for the database.'),
+  pool_saturated: unavailable('Too many requests are waiting for the database.'),
+  write_queue_full: unavailable('Too many writes are waiting for the database.'),
 };
 const connectionCodes = new Set([
   'ECONNREFUSED',

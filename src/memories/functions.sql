@@ -83,7 +83,7 @@ begin
   select * into v_new from events e where e.tenant_id = p_tenant and e.seq = p_seq;
   select * into v_old from memories m where m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, p_ref);
   if not found then
-    raise exception 'the superseded item is not a memory' using errcode = 'AM409';
+    raise exception 'the item to supersede is not a memory' using errcode = 'AM409';
   end if;
   -- the right to replace a rule is checked when a rule is created; a recorded decision passes no such check
   if v_old.kind = 'rule' and (v_new.kind not like 'memory.%' or v_new.content ->> 'kind' <> 'rule') then
@@ -733,7 +733,7 @@ begin
     raise exception 'there is no memory with this id' using errcode = 'AM404';
   end if;
   if v_memory.version <> p_version then
-    raise exception 'the memory has version %', v_memory.version using errcode = 'AM412';
+    raise exception 'the memory has version %, which does not match If-Match', v_memory.version using errcode = 'AM412';
   end if;
   if not v_memory.status = any (p_statuses) then
     raise exception 'the memory is %', v_memory.status using errcode = 'AM409';

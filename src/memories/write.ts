@@ -1,5 +1,5 @@
 import { actorOf, type Caller, isAdmin, requireSubjectFor, visibilityById } from '../auth/index.ts';
-import { recallUnit } from '../db/idempotency.ts';
+import { findReplay } from '../db/idempotency.ts';
 import { type EventRow, serviceEventOf, unitOf } from '../db/unit.ts';
 import { assertVersion, expectedVersion, type IfMatch } from '../http/etag.ts';
 import { assertWritten } from '../http/outcome.ts';
@@ -118,7 +118,7 @@ async function readForChange({ tenant, principal }: Caller, { memory_id, match, 
   const [known, current] = await tenant.read(
     async (db) =>
       [
-        idempotency ? await recallUnit(db, tenant.id, idempotency) : undefined,
+        idempotency ? await findReplay(db, tenant.id, idempotency) : undefined,
         await readMemory(db, tenant.id, memory_id, visibilityById(principal)),
       ] as const,
   );

@@ -166,12 +166,12 @@ export interface DueWebhook {
 }
 
 /** Any tenant can call the function: it reads the due webhooks of all tenants and returns only their ids. */
-export const listDue = (any: Tenant, per_tenant: number, limit: number): Promise<DueWebhook[]> =>
-  any.call('select tenant_id, webhook_id, slow from list_due_webhooks($1, $2)', [per_tenant, limit]);
+export const listDue = (anyTenant: Tenant, per_tenant: number, limit: number): Promise<DueWebhook[]> =>
+  anyTenant.call('select tenant_id, webhook_id, slow from list_due_webhooks($1, $2)', [per_tenant, limit]);
 
 /** Marks webhooks whose log has grown, of these tenants or of all. Returns the tenants among them that have webhooks. */
-export async function markDue(any: Tenant, tenants: string[] | null): Promise<string[]> {
-  const rows = await any.call<{ tenant_id: string }>('select m as tenant_id from mark_due_webhooks($1) m', [tenants]);
+export async function markDue(anyTenant: Tenant, tenants: string[] | null): Promise<string[]> {
+  const rows = await anyTenant.call<{ tenant_id: string }>('select m as tenant_id from mark_due_webhooks($1) m', [tenants]);
   return rows.map(({ tenant_id }) => tenant_id);
 }
 
@@ -197,7 +197,7 @@ export const releaseWebhook = (tenant: Tenant, { webhook_id, lease_id }: LeasedW
   tenant.call('select release_webhook($1, $2, $3, $4)', [tenant.id, webhook_id, lease_id, slow]);
 
 export interface Settlement {
-  /** The event is completed; null: the position is unchanged. */
+  /** The new position if the event is completed; null if the position is unchanged. */
   cursor: number | null;
   retry_ms: number | null;
   /** `tries`: 1 for an attempt, 0 if none could be made. */
@@ -250,7 +250,7 @@ export const endReplays = (tenant: Tenant, { webhook_id, lease_id }: LeasedWebho
     );
   });
 
-/** Keeps delivered ones for a week and others for a month, but at most the newest 10,000 of each webhook. */
+/** Deletes old deliveries. Keeps delivered ones for a week and others for a month, but at most the newest 10,000 of each webhook. */
 export const sweepDeliveries = (tenant: Tenant, limit: number): Promise<number> =>
   tenant.write((db) =>
     db.run(

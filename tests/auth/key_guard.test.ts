@@ -30,7 +30,8 @@ test('invented keys are looked up 60 times a minute per address and rejected wit
   for (let i = 0; i < MAX_FAILED_KEYS + 20; i += 1)
     statuses.push((await callWith('192.0.2.1', madeUp(), i % 2 ? '/auth/me' : '/v1/events')).status);
   expect(statuses).toEqual([...Array(MAX_FAILED_KEYS).fill(401), ...Array(20).fill(429)]);
-  const { headers } = await callWith('192.0.2.1', madeUp());
+  const { headers, body } = await callWith('192.0.2.1', madeUp());
+  expect(body.detail).toBe('Too many requests from this address had an unknown API key.');
   expect(Number(headers.get('retry-after'))).toBeGreaterThan(1);
   // cached keys and logged-in users are not affected
   expect((await callWith('192.0.2.1', known)).status).toBe(200);
@@ -54,6 +55,8 @@ test('a thousand concurrent requests cause few lookups', async () => {
   const results = await Promise.allSettled(tries());
   expect(looks).toBeLessThanOrEqual(200);
   expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(looks);
+  const messages = results.flatMap((result) => (result.status === 'rejected' ? [result.reason.message] : []));
+  expect([...new Set(messages)]).toEqual(['Too many API keys from this address are being verified.']);
   await Promise.allSettled(tries());
   expect(looks).toBeLessThanOrEqual(200);
 });

@@ -120,7 +120,8 @@ test('a wrong state returns 409, a wrong version 412, and a retry is replayed', 
   const id = first.body.edit_id;
   expect((await decide(alice, id, 'approve')).status).toBe(409);
   expect((await decide(alice, id, 'reject')).status).toBe(409);
-  expect((await decide(alice, id, 'revert', { 'if-match': '"7"' })).status).toBe(412);
+  const stale = await decide(alice, id, 'revert', { 'if-match': '"7"' });
+  expect([stale.status, stale.body.detail]).toEqual([412, 'The edit has version 1, which does not match If-Match.']);
   const key = { 'if-match': '"1"', 'idempotency-key': 'revert' };
   expect((await decide(alice, id, 'revert', key)).body).toMatchObject({ status: 'reverted', version: 2 });
   const replay = await decide(alice, id, 'revert', key);

@@ -173,7 +173,8 @@ test('the second of two changes with the same If-Match returns 412; If-None-Matc
     alice.request('PATCH', `/v1/memories/${memory_id}`, { body: { text }, headers: { 'if-match': '"1"' } });
   const statuses = (await Promise.all([change('two'), change('three')])).map(({ status }) => status);
   expect(statuses.sort()).toEqual([200, 412]);
-  expect((await alice.request('DELETE', `/v1/memories/${memory_id}`, { headers: { 'if-match': '"1"' } })).status).toBe(412);
+  const stale = await alice.request('DELETE', `/v1/memories/${memory_id}`, { headers: { 'if-match': '"1"' } });
+  expect([stale.status, stale.body.detail]).toEqual([412, 'The memory has version 2, which does not match If-Match.']);
   for (const bare of ['2', 'garbage', '"2", x'])
     expect((await alice.request('DELETE', `/v1/memories/${memory_id}`, { headers: { 'if-match': bare } })).body).toMatchObject({
       status: 400,
