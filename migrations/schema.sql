@@ -425,7 +425,7 @@ begin
   return query
   select
     k.secret_hash, k.sealed_secret, k.name, k.agent_id,
-    -- only admins set a limit: once the creator is no admin, the key shares the creator's limit
+    -- only admins set a limit: once the creator is no longer an admin, the key shares the creator's limit
     case when k.rate_max is not null and may_administer(p_tenant, k.created_by, 'admin') then jsonb_build_object('max', k.rate_max, 'window_ms', k.rate_window_ms) end,
     n.role, k.scopes, k.user_id, k.channels, k.created_by, k.expires_at
   from api_keys k
@@ -2095,7 +2095,7 @@ begin
       raise exception 'there is no edit with this id' using errcode = 'AM404';
     end if;
     if v_edit.version <> p_version then
-      raise exception 'the edit has version %', v_edit.version using errcode = 'AM412';
+      raise exception 'the edit has version %, which does not match If-Match', v_edit.version using errcode = 'AM412';
     end if;
     if v_edit.status <> (case p_status when 'reverted' then 'approved' else 'pending' end) then
       raise exception 'the edit is %', v_edit.status using errcode = 'AM409';
@@ -4198,7 +4198,7 @@ begin
     raise exception 'there is no memory with this id' using errcode = 'AM404';
   end if;
   if v_memory.version <> p_version then
-    raise exception 'the memory has version %', v_memory.version using errcode = 'AM412';
+    raise exception 'the memory has version %, which does not match If-Match', v_memory.version using errcode = 'AM412';
   end if;
   if not v_memory.status = any (p_statuses) then
     raise exception 'the memory is %', v_memory.status using errcode = 'AM409';
@@ -7925,7 +7925,7 @@ begin
   select * into v_new from events e where e.tenant_id = p_tenant and e.seq = p_seq;
   select * into v_old from memories m where m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, p_ref);
   if not found then
-    raise exception 'the superseded item is not a memory' using errcode = 'AM409';
+    raise exception 'the item to supersede is not a memory' using errcode = 'AM409';
   end if;
   -- the right to replace a rule is checked when a rule is created; a recorded decision passes no such check
   if v_old.kind = 'rule' and (v_new.kind not like 'memory.%' or v_new.content ->> 'kind' <> 'rule') then
