@@ -11,10 +11,10 @@ const FIRST_MS = 2;
 
 let lastTurn: Promise<unknown> = Promise.resolve();
 
-/** Runs `steps` in slices. Throws between two slices if the signal is aborted. */
-export async function inSlices<T>(steps: Steps<T>, signal: AbortSignal): Promise<T> {
+/** Runs `steps` in slices. Throws between two slices if a signal is given and aborted. */
+export async function inSlices<T>(steps: Steps<T>, signal?: AbortSignal): Promise<T> {
   for (let slice_ms = FIRST_MS; ; slice_ms = SLICE_MS) {
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
     const until = performance.now() + slice_ms;
     do {
       const step = steps.next();

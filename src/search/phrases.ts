@@ -8,7 +8,7 @@ const MAX_CHARACTERS = 500;
 /** Number of passages, best first, whose text is compared with the phrases. */
 const MAX_COMPARED = 400;
 
-const QUOTED = /"([^"]+)"|[“„]([^“”„]+)[“”]|«([^«»]+)»|「([^「」]+)」/gu;
+export const QUOTED = /"([^"]+)"|[“„]([^“”„]+)[“”]|«([^«»]+)»|「([^「」]+)」/gu;
 
 /** Returns the quoted phrases of a query: `"connection reset by peer"`, also in typographic quotation marks. */
 export function phrasesIn(query: string): string[] {

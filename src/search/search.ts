@@ -72,9 +72,15 @@ export async function searchPassages(tenant: Tenant, models: Models, question: S
   const closest = await findClosest(tenant, { ...scope, as_of_seq }, vectors ?? [], survey);
   if (closest === undefined) degraded.push('vectors');
   const pool = await readPool(tenant, { ...scope, as_of_seq }, plan, closest ?? []);
-  const corrections = question.corrected ? {} : await correctionsOf(tenant, query, { ...scope, as_of_seq }, survey, plan, pool);
-  if (Object.keys(corrections).length > 0)
-    return searchPassages(tenant, models, { ...question, query: correct(query, corrections), corrected: corrections });
+  const corrections = question.corrected
+    ? new Map()
+    : await correctionsOf(tenant, query, { ...scope, as_of_seq }, survey, plan, pool);
+  if (corrections.size > 0)
+    return searchPassages(tenant, models, {
+      ...question,
+      query: correct(query, corrections),
+      corrected: Object.fromEntries(corrections),
+    });
   const closeness = await compare(tenant, vectors ?? [], pool, survey);
   const byWords = rankPool(pool, plan, pool.seqs.length + pool.neighbours.length, { ...cues, name_keys }, closeness);
   const all = await rankPhrases(tenant, phrases, byWords);

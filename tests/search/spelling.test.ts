@@ -1,4 +1,4 @@
-import { nearest } from '../../src/search/spelling.ts';
+import { correct, nearest } from '../../src/search/spelling.ts';
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
@@ -53,6 +53,20 @@ test('a context is searched with the corrected name and has the correction in it
   expect(body.provenance).toMatchObject({ query_terms: ['carolin'], corrected: { karoline: 'caroline' } });
 });
 
+test('a word that names a property of every object remains as it is', async () => {
+  await record(alice, message('The kubernetes deployment is slow'));
+  const { body } = await alice.ask('POST', '/v1/context', {
+    body: { session_id: 'x', channel: 'private', query_text: 'Why does the Kuberntes constructor fail', max_tokens: 2000 },
+  });
+  expect(body.provenance.corrected).toEqual({ kuberntes: 'kubernetes' });
+  expect(body.provenance.query_terms).toHaveLength(3);
+});
+
+test('a misspelt word is corrected where it is not quoted', () => {
+  const corrections = new Map([['karoline', 'caroline']]);
+  expect(correct('Karoline said "karoline" and “Karoline”', corrections)).toBe('caroline said "karoline" and “Karoline”');
+});
+
 test('words that occur, short words, quoted words and words that resemble none are not corrected', async () => {
   await record(alice, message(told), message('Jan met Karolina', { session_id: 's2' }));
   for (const query of ['Karolina', 'Jane', '"karoline"', 'Zanzibar', 'E1234567'])
@@ -84,4 +98,16 @@ test('the nearest word differs in one letter, in two from eight letters on; a sw
   expect(nearest('postgrass', ['postgresql', 'postgres'])).toBe('postgres');
   expect(nearest('lisbon', ['lisbos', 'lisbom'])).toBe('lisbos');
   expect(nearest('lisbon', [])).toBeUndefined();
+});
+
+test('the letters that are compared grow with the length of a word, not with its square', () => {
+  let read = 0;
+  const letters = new Proxy(new String(`${'a'.repeat(30)}xyz`), {
+    get: (text, name) => {
+      if (/^\d+$/.test(String(name))) read += 1;
+      return Reflect.get(text, name);
+    },
+  }) as unknown as string;
+  expect(nearest(`${'a'.repeat(30)}uvw`, [letters])).toBeUndefined();
+  expect(read).toBeLessThan(2 * 5 * 33);
 });
