@@ -16,6 +16,7 @@ import { measureBm25, measureService } from './eval/run.ts';
 const configuration = z.strictObject({
   name: z.string().min(1).optional(),
   url: z.url().optional(),
+  api_key: z.string().min(1).optional(),
   settings: z.looseObject({}).optional(),
   search: z.looseObject({}).optional(),
   context: z.looseObject({}).optional(),
@@ -75,7 +76,10 @@ async function run({ file, url, config, compare, tokens, html, json }: Options):
   try {
     const results = [await measureBm25(dialogues, tokens)];
     for (const system of systems) {
-      const target = { url: system.url ?? url ?? daemon!.url, api_key: process.env.AGENT_MEMORY_KEY, configuration: system };
+      const address = system.url ?? url ?? daemon!.url;
+      // a key belongs to one service, and no other may see it
+      const api_key = system.api_key ?? (address === url ? process.env.AGENT_MEMORY_KEY : undefined);
+      const target = { url: address, api_key, configuration: system };
       log(`Measuring ${system.name} at ${target.url} …`);
       results.push(await measureService(dialogues, tokens, target, log));
     }

@@ -242,6 +242,18 @@ begin
   where k.tenant_id = p_tenant and k.key_id = p_key and n.role is not null;
 end $$;
 
+-- For daemons of the previous release, which do not know signed keys and would accept their secret. To be removed with the next release.
+create or replace function key_state(p_tenant text, p_key text, p_hash bytea)
+returns table (
+  secret_hash bytea, name text, agent_id text, rate_limit jsonb, role text, scopes text[], subject text, channels text[], created_by text,
+  expires_at timestamptz)
+language sql
+as $$
+  select s.secret_hash, s.name, s.agent_id, s.rate_limit, s.role, s.scopes, s.subject, s.channels, s.created_by, s.expires_at
+  from api_key_state(p_tenant, p_key, p_hash) s
+  where s.sealed_secret is null
+$$;
+
 -- Returns the tenant of a signed key, or null.
 create or replace function find_signed_key(p_key text) returns text
 language sql stable security definer set search_path = pg_catalog, public, pg_temp

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { LRUCache } from 'lru-cache';
-import type { Tenant, Tenants } from '../db/tenant.ts';
+import type { Tenants } from '../db/tenant.ts';
 import type { KeyGuard } from './key_guard.ts';
 import { type KeyStates, principalOf } from './key_states.ts';
 import { type Identity, invalidCredential, unauthenticated } from './principal.ts';
@@ -11,7 +11,7 @@ import { claimNonce, findSignedKey } from './sql.ts';
 // as it may send requests.
 
 const MAX_KNOWN_KEYS = 20_000;
-/** Nonces that this daemon remembers, so that a repeated request neither uses the allowance of the key nor reaches the database. */
+/** Nonces that this daemon has seen used, here or on another daemon. It remembers them, so that a repeated request neither uses the allowance of the key nor reaches the database. */
 const MAX_REMEMBERED_NONCES = 100_000;
 
 interface KeyName {
@@ -51,17 +51,13 @@ export function openSignedKeys(tenants: Tenants, keys: KeyStates, guard: KeyGuar
       verified.add(req);
     }
     const claim = async () => {
-      await claimOnce(tenants(tenant_id), key_id, nonce);
+      const outcome = await claimNonce(tenants(tenant_id), key_id, nonce);
+      if (outcome === 'refused') throw invalidCredential();
       used.set(use, true);
+      if (outcome === 'replayed') throw replayed();
     };
     return { principal: principalOf(state, tenant_id, key_id), signed: { digest, claim } };
   };
-}
-
-async function claimOnce(tenant: Tenant, key_id: string, nonce: string): Promise<void> {
-  const outcome = await claimNonce(tenant, key_id, nonce);
-  if (outcome === 'replayed') throw replayed();
-  if (outcome === 'refused') throw invalidCredential();
 }
 
 const replayed = () => unauthenticated('The request was replayed: its nonce has already been used.');

@@ -1,4 +1,4 @@
-import { type Caller, isAdmin, visibilityIn } from '../auth/index.ts';
+import { type Caller, type FieldLocation, isAdmin, visibilityIn } from '../auth/index.ts';
 import { readCapsules } from '../capsules/index.ts';
 import type { ContextConfig } from '../context_settings.ts';
 import type { Models } from '../embeddings/index.ts';
@@ -28,6 +28,8 @@ type Reading = Omit<ContextRequest, 'session_id'> & {
   render?: RenderingName | undefined;
   /** Narrows the context to what is recorded for an agent. */
   of_agent?: string | undefined;
+  /** Where the request names `user_id`; by default in its body. */
+  user_id_at?: FieldLocation;
   /** The subjects whose preferences apply, if not those of the caller. */
   preferences_of?: string[];
 };
@@ -105,6 +107,7 @@ export async function buildProfile(caller: Caller, request: ProfileRequest, conf
       ...rest,
       ...(about_user_id !== undefined && { about_user_id, preferences_of: [about_user_id] }),
       of_agent: agent_id,
+      user_id_at: { parameter: 'user_id' },
       sections: ['rules', 'profile', 'task_state'],
       history: false,
       capsules: [],
@@ -167,7 +170,7 @@ function scopeOf({ principal }: Caller, request: Reading): SearchScope {
   const ofAgent = of_agent === undefined ? request.filter : filter.parse({ agent_id: of_agent });
   const narrowed = about_user_id === undefined ? ofAgent : aboutSubject(ofAgent, about_user_id);
   return {
-    ...visibilityIn(principal, channel, { pointer: '#/user_id' }),
+    ...visibilityIn(principal, channel, request.user_id_at ?? { pointer: '#/user_id' }),
     channel,
     ...(about_user_id !== undefined && { user_id: about_user_id }),
     ...(project_id !== undefined && { project_id }),

@@ -141,6 +141,19 @@ describe('a request of a signed key returns 401 that says', () => {
     expect(outcome(await sendRaw(other.url, 'GET', '/v1/usage', headers))).toEqual([401, 'replayed']);
   });
 
+  test('replayed: repetitions on another daemon do not use up the rate limit of the key', async () => {
+    const { status, body: limited } = await call('POST', '/auth/api-keys', {
+      token: owner.token,
+      body: { name: 'l', role: 'reader', scopes: ['read'], signed: true, rate_limit: { max: 3, window_ms: 600_000 } },
+    });
+    expect(status).toBe(201);
+    const headers = signedHeaders(limited, 'GET', '/v1/usage');
+    expect((await ask(headers)).status).toBe(200);
+    for (let i = 0; i < 5; i += 1)
+      expect(outcome(await sendRaw(other.url, 'GET', '/v1/usage', headers))).toEqual([401, 'replayed']);
+    expect((await sendSigned(other.url, limited, 'GET', '/v1/usage')).status).toBe(200);
+  });
+
   test('replayed: all but one of 40 equal requests that reach two daemons at the same time', async () => {
     const headers = signedHeaders(key, 'POST', '/v1/events', { body: EVENT });
     const sent = Array.from({ length: 40 }, (_, i) =>

@@ -191,3 +191,17 @@ testOnServer('it reads the tables directly')(
     expect(await noncesOf()).toBe(3);
   },
 );
+
+testOnServer('it calls a function directly')(
+  'a daemon of the previous release finds keys that do not sign, and no signed key',
+  async () => {
+    const { owner, key } = await makeSigned(call);
+    const body = { name: 'plain', role: 'reader', scopes: ['read'] };
+    const plain = (await call('POST', '/auth/api-keys', { token: owner.token, body })).body;
+    const text = `select k.name from api_keys k cross join lateral key_state(k.tenant_id, k.key_id, k.secret_hash) where k.key_id = any ($1)`;
+    const { rows } = await withClient({ ...serverConnection(), database: daemon.env.PGDATABASE! }, (client) =>
+      client.query(text, [[key.key_id, plain.key_id]]),
+    );
+    expect(rows).toEqual([{ name: 'plain' }]);
+  },
+);

@@ -128,7 +128,10 @@ test('the topics of a team are in the profile of each member, and in that of a k
   expect(allTexts((await response.json()) as Bundle)).toMatch(/pottery/);
   expect(allTexts(await profileOf(bob, { channel: 'team' }))).toMatch(/pottery/);
   const unnamed = await fetch(`${daemon.url}/v1/profile`, { headers: { 'x-api-key': body.api_key } });
-  expect(unnamed.status).toBe(422);
+  expect([unnamed.status, ((await unnamed.json()) as any).errors]).toEqual([
+    422,
+    [{ parameter: 'user_id', detail: expect.any(String) }],
+  ]);
 });
 
 test('a profile of a user, project or agent has only what is about it', async () => {

@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newTenant } from '../support/client.ts';
@@ -77,6 +79,22 @@ test('with an API key, each dialogue belongs to a new user, and what is left is 
   expect((events.body as { data: unknown[] }).data).toHaveLength(12);
   const refused = await run(['--file', EXAMPLE, '--url', daemon.url, '--config', '{"settings": {}}'], { AGENT_MEMORY_KEY: key });
   expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('would change the tenant of your API key')]);
+});
+
+test('a configured URL gets the API key of its configuration, and not that of the command', async () => {
+  const keys = new Set<unknown>();
+  const server = createServer((req, res) => {
+    keys.add(req.headers['x-api-key']);
+    res.writeHead(500).end();
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  for (const config of [{ url }, { url, api_key: 'its own' }])
+    await run(['--file', EXAMPLE, '--url', daemon.url, '--config', JSON.stringify(config)], {
+      AGENT_MEMORY_KEY: 'of the command',
+    });
+  server.close();
+  expect([...keys]).toEqual([undefined, 'its own']);
 });
 
 test('the command of the documentation starts an embedded database and prints a table', async () => {
