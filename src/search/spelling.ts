@@ -55,7 +55,7 @@ function evenly(seqs: number[]): number[] {
   return seqs.filter((_, i) => (seqs.length - 1 - i) % step === 0);
 }
 
-/** Matches a quoted phrase, which has its quotation marks and therefore is no key of the corrections, or a word outside of phrases. */
+/** Matches a quoted phrase, which is not a key of the corrections because of its marks, or a word outside of phrases. */
 const PHRASE_OR_WORD = new RegExp(`${QUOTED.source}|[\\p{L}\\p{M}]+`, 'gu');
 
 export const correct = (query: string, corrections: Map<string, string>): string =>
