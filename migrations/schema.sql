@@ -3920,6 +3920,16 @@ begin
   perform move_passage_ends(p_tenant, p_memory_id, v_deleted_seqs);
 end $$;
 
+-- Name: key_state(text, text, bytea); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.key_state(p_tenant text, p_key text, p_hash bytea) RETURNS TABLE(secret_hash bytea, name text, agent_id text, rate_limit jsonb, role text, scopes text[], subject text, channels text[], created_by text, expires_at timestamp with time zone)
+    LANGUAGE sql
+    AS $$
+  select s.secret_hash, s.name, s.agent_id, s.rate_limit, s.role, s.scopes, s.subject, s.channels, s.created_by, s.expires_at
+  from api_key_state(p_tenant, p_key, p_hash) s
+  where s.sealed_secret is null
+$$;
+
 -- Name: language_marks(); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.language_marks() RETURNS jsonb
