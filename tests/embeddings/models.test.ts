@@ -25,7 +25,7 @@ describeOnServer('two daemons share a database', () => {
       'Paint dries',
       'Our manager resigned',
     ];
-    await alice.ask('POST', '/v1/events', { body: { events: texts.map((text) => message(text)) } });
+    await alice.request('POST', '/v1/events', { body: { events: texts.map((text) => message(text)) } });
     await eventually(async () => (await vectors(old)) === 6, 'the vectors of model-a');
   });
   afterAll(async () => {
@@ -33,9 +33,13 @@ describeOnServer('two daemons share a database', () => {
     await server.kill();
   });
 
-  const as = (daemon: TestDaemon): Client => ({ ...alice, url: daemon.url, ask: (...request) => newClient(daemon)(...request) });
+  const as = (daemon: TestDaemon): Client => ({
+    ...alice,
+    url: daemon.url,
+    request: (...options) => newClient(daemon)(...options),
+  });
   const newClient =
-    (daemon: TestDaemon): Client['ask'] =>
+    (daemon: TestDaemon): Client['request'] =>
     async (method, path, options) => {
       const response = await fetch(daemon.url + path, {
         method,
@@ -46,11 +50,11 @@ describeOnServer('two daemons share a database', () => {
     };
 
   async function vectors(daemon: TestDaemon): Promise<number> {
-    const { body } = await as(daemon).ask('GET', '/v1/consistency');
+    const { body } = await as(daemon).request('GET', '/v1/consistency');
     return body.checks.find(({ name }: { name: string }) => name === 'embeddings').checked;
   }
   const firstHit = async (daemon: TestDaemon, query: string) =>
-    (await as(daemon).ask('POST', '/v1/search', { body: { query } })).body.data[0]?.text;
+    (await as(daemon).request('POST', '/v1/search', { body: { query } })).body.data[0]?.text;
 
   test('the vectors of the previous model serve until the new one has its own, and are then removed', async () => {
     // the new model embeds queries, but no passages yet

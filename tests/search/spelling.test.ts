@@ -47,7 +47,7 @@ test('an actor is found by a misspelt name', async () => {
 
 test('a context is searched with the corrected name and has the correction in its provenance', async () => {
   await record(alice, message(told));
-  const { body } = await alice.ask('POST', '/v1/context', {
+  const { body } = await alice.request('POST', '/v1/context', {
     body: { session_id: 'x', channel: 'private', query_text: 'karoline', max_tokens: 2000 },
   });
   expect(body.provenance).toMatchObject({ query_terms: ['carolin'], corrected: { karoline: 'caroline' } });

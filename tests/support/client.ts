@@ -22,8 +22,6 @@ export interface Client {
   refresh_token: string;
   user_id: string;
   request<T = Record<string, any>>(method: string, path: string, options?: RequestOptions): Promise<Answer<T>>;
-  /** The former name of `request`, for tests that are not renamed yet. */
-  ask: Client['request'];
 }
 
 export const PASSWORD = 'correct horse 9 battery';
@@ -66,7 +64,6 @@ function clientOf(url: string, tenant_id: string, username: string, answer: Answ
     refresh_token,
     user_id: user.user_id,
     request,
-    ask: request,
   };
 }
 
