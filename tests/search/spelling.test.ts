@@ -55,7 +55,7 @@ test('a context is searched with the corrected name and has the correction in it
 
 test('a word that names a property of every object remains as it is', async () => {
   await record(alice, message('The kubernetes deployment is slow'));
-  const { body } = await alice.ask('POST', '/v1/context', {
+  const { body } = await alice.request('POST', '/v1/context', {
     body: { session_id: 'x', channel: 'private', query_text: 'Why does the Kuberntes constructor fail', max_tokens: 2000 },
   });
   expect(body.provenance.corrected).toEqual({ kuberntes: 'kubernetes' });
