@@ -386,23 +386,39 @@ begin
   limit 1;
 end $$;
 
--- Returns the newest active memories of each kind for each key: a subject, project or agent (p_by), at most p_limit of each.
-create or replace function newest_memories(p_tenant text, p_by text, p_keys text[], p_kinds text[], p_limit int) returns setof memories
+-- Returns the newest active memories that p_scope sees, of each kind for each key: a subject,
+-- project or agent (p_by), or of each kind that are shared (p_by 'shared', with one key that is ignored). At most p_limit of each.
+create or replace function newest_visible_memories(p_tenant text, p_scope jsonb, p_by text, p_keys text[], p_kinds text[], p_limit int)
+returns setof memories
 language sql stable
 as $$
   select m.*
-  from unnest(p_keys) keys (key) cross join unnest(p_kinds) kinds (kind)
+  from (
+    select
+      array(select jsonb_array_elements_text(p_scope -> 'channels')) as channels,
+      case when p_scope -> 'subjects' = 'null' then null else array(select jsonb_array_elements_text(p_scope -> 'subjects')) end as subjects,
+      array(select jsonb_array_elements_text(p_scope -> 'sensitivities')) as sensitivities
+  ) s
+  cross join unnest(p_keys) keys (key) cross join unnest(p_kinds) kinds (kind)
   cross join lateral (
     (select m.* from memories m
      where p_by = 'subject' and m.tenant_id = p_tenant and m.user_id = key and m.kind = kinds.kind and m.status = 'active'
+       and visible(m.channel, m.user_id, m.sensitivity, s.channels, s.subjects, s.sensitivities)
      order by m.content_seq desc limit p_limit)
     union all
     (select m.* from memories m
      where p_by = 'project' and m.tenant_id = p_tenant and m.project_id = key and m.kind = kinds.kind and m.status = 'active'
+       and visible(m.channel, m.user_id, m.sensitivity, s.channels, s.subjects, s.sensitivities)
      order by m.content_seq desc limit p_limit)
     union all
     (select m.* from memories m
      where p_by = 'agent' and m.tenant_id = p_tenant and m.agent_id = key and m.kind = kinds.kind and m.status = 'active'
+       and visible(m.channel, m.user_id, m.sensitivity, s.channels, s.subjects, s.sensitivities)
+     order by m.content_seq desc limit p_limit)
+    union all
+    (select m.* from memories m
+     where p_by = 'shared' and m.tenant_id = p_tenant and m.kind = kinds.kind and m.status = 'active' and m.channel <> 'private'
+       and visible(m.channel, m.user_id, m.sensitivity, s.channels, s.subjects, s.sensitivities)
      order by m.content_seq desc limit p_limit)
   ) m
 $$;
@@ -433,16 +449,9 @@ declare
 begin
   return query
   with found as (
-    select n as m, n.content_seq as at from newest_memories(p_tenant, v_topic ->> 'by', v_keys, v_kinds, 200) n
+    select n as m, n.content_seq as at from newest_visible_memories(p_tenant, p_scope, v_topic ->> 'by', v_keys, v_kinds, 200) n
     union
-    select s.m, s.content_seq
-    from unnest(v_kinds) k (kind)
-    cross join lateral (
-      select m, m.content_seq from memories m
-      where m.tenant_id = p_tenant and m.kind = k.kind and m.status = 'active' and m.channel <> 'private'
-      order by m.content_seq desc
-      limit 200
-    ) s
+    select n, n.content_seq from newest_visible_memories(p_tenant, p_scope, 'shared', '{-}', v_kinds, 200) n
     where not (v_topic ->> 'named')::boolean
   ),
   held as (

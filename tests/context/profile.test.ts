@@ -150,6 +150,18 @@ test('a profile of a user, project or agent has only what is about it', async ()
   expect(await about({ agent_id: 'planner' })).not.toMatch(/marathons|recipe/);
 });
 
+test('newer notes that a member may not see do not displace those of the member', async () => {
+  const alice = await newTenant(daemon.url);
+  const bob = await newColleague(alice);
+  await remember(bob, { kind: 'note', text: 'bob tunes the kiln', project_id: 'pots' });
+  const memories = Array.from({ length: 201 }, (_, i) => ({
+    ...{ kind: 'note', channel: 'private', project_id: 'pots' },
+    text: `alice's note number ${i}`,
+  }));
+  expect((await alice.request('POST', '/v1/memories', { body: { memories } })).status).toBe(201);
+  expect(allTexts(await profileOf(bob, { project_id: 'pots' }))).toMatch(/bob tunes the kiln/);
+});
+
 test('a profile at a seq stays the same while the log grows', async () => {
   const alice = await newTenant(daemon.url);
   await talk(alice);
@@ -249,15 +261,21 @@ onServer('facts and topics of a profile are read by an index, however many memor
     expect([table, fetched <= 60 + (table === 'chunks' ? 1_000 : 0) ? 'bounded' : fetched]).toEqual([table, 'bounded']);
 });
 
-onServer('the newest memories of a subject, project or agent are read from an index of their own', async () => {
-  const { PGHOST: host, PGPORT: port, PGUSER: user, PGDATABASE: database } = daemon.env;
-  await withClient({ host: host!, port: Number(port), user: user!, database: database! }, async (client) => {
-    await client.query('set enable_seqscan = off');
-    for (const by of ['subject', 'project', 'agent']) {
-      const { rows } = await client.query(`explain select * from newest_memories('t', '${by}', '{x}', '{fact,note}', 200)`);
-      const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
-      expect(plan).toContain(`memories__${by}`);
-      expect(plan).not.toMatch(/Seq Scan on/);
-    }
-  });
-});
+onServer(
+  'the newest memories of a subject, project or agent, and the shared ones, are read from an index of their own',
+  async () => {
+    const { PGHOST: host, PGPORT: port, PGUSER: user, PGDATABASE: database } = daemon.env;
+    await withClient({ host: host!, port: Number(port), user: user!, database: database! }, async (client) => {
+      await client.query('set enable_seqscan = off');
+      const scope = '{"channels": ["team"], "subjects": ["x"], "sensitivities": ["none"]}';
+      for (const by of ['subject', 'project', 'agent', 'shared']) {
+        const { rows } = await client.query(
+          `explain select * from newest_visible_memories('t', '${scope}', '${by}', '{x}', '{fact,note}', 200)`,
+        );
+        const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
+        expect(plan).toContain(`memories__${by}`);
+        expect(plan).not.toMatch(/Seq Scan on/);
+      }
+    });
+  },
+);
