@@ -5659,28 +5659,6 @@ begin
     when 'none' then false when 'all' then not is_act(p_kind) else p_kind = 'summary' end;
 end $$;
 
--- Name: newest_memories(text, text, text[], text[], integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.newest_memories(p_tenant text, p_by text, p_keys text[], p_kinds text[], p_limit integer) RETURNS SETOF public.memories
-    LANGUAGE sql STABLE
-    AS $$
-  select m.*
-  from unnest(p_keys) keys (key) cross join unnest(p_kinds) kinds (kind)
-  cross join lateral (
-    (select m.* from memories m
-     where p_by = 'subject' and m.tenant_id = p_tenant and m.user_id = key and m.kind = kinds.kind and m.status = 'active'
-     order by m.content_seq desc limit p_limit)
-    union all
-    (select m.* from memories m
-     where p_by = 'project' and m.tenant_id = p_tenant and m.project_id = key and m.kind = kinds.kind and m.status = 'active'
-     order by m.content_seq desc limit p_limit)
-    union all
-    (select m.* from memories m
-     where p_by = 'agent' and m.tenant_id = p_tenant and m.agent_id = key and m.kind = kinds.kind and m.status = 'active'
-     order by m.content_seq desc limit p_limit)
-  ) m
-$$;
-
 -- Name: newest_version(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.newest_version(p_tenant text, p_memory_id text) RETURNS TABLE(version_count bigint, version integer, seq bigint, content_seq bigint, status text, is_increasing boolean)
@@ -5700,6 +5678,42 @@ begin
   ) w
   join memory_versions v on v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version = w.last;
 end $$;
+
+-- Name: newest_visible_memories(text, jsonb, text, text[], text[], integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.newest_visible_memories(p_tenant text, p_scope jsonb, p_by text, p_keys text[], p_kinds text[], p_limit integer) RETURNS SETOF public.memories
+    LANGUAGE sql STABLE
+    AS $$
+  select m.*
+  from (
+    select
+      array(select jsonb_array_elements_text(p_scope -> 'channels')) as channels,
+      case when p_scope -> 'subjects' = 'null' then null else array(select jsonb_array_elements_text(p_scope -> 'subjects')) end as subjects,
+      array(select jsonb_array_elements_text(p_scope -> 'sensitivities')) as sensitivities
+  ) s
+  cross join unnest(p_keys) keys (key) cross join unnest(p_kinds) kinds (kind)
+  cross join lateral (
+    (select m.* from memories m
+     where p_by = 'subject' and m.tenant_id = p_tenant and m.user_id = key and m.kind = kinds.kind and m.status = 'active'
+       and visible(m.channel, m.user_id, m.sensitivity, s.channels, s.subjects, s.sensitivities)
+     order by m.content_seq desc limit p_limit)
+    union all
+    (select m.* from memories m
+     where p_by = 'project' and m.tenant_id = p_tenant and m.project_id = key and m.kind = kinds.kind and m.status = 'active'
+       and visible(m.channel, m.user_id, m.sensitivity, s.channels, s.subjects, s.sensitivities)
+     order by m.content_seq desc limit p_limit)
+    union all
+    (select m.* from memories m
+     where p_by = 'agent' and m.tenant_id = p_tenant and m.agent_id = key and m.kind = kinds.kind and m.status = 'active'
+       and visible(m.channel, m.user_id, m.sensitivity, s.channels, s.subjects, s.sensitivities)
+     order by m.content_seq desc limit p_limit)
+    union all
+    (select m.* from memories m
+     where p_by = 'shared' and m.tenant_id = p_tenant and m.kind = kinds.kind and m.status = 'active' and m.channel <> 'private'
+       and visible(m.channel, m.user_id, m.sensitivity, s.channels, s.subjects, s.sensitivities)
+     order by m.content_seq desc limit p_limit)
+  ) m
+$$;
 
 -- Name: next_marked(text, text, text, integer); Type: FUNCTION; Schema: public
 
@@ -6290,16 +6304,9 @@ declare
 begin
   return query
   with found as (
-    select n as m, n.content_seq as at from newest_memories(p_tenant, v_topic ->> 'by', v_keys, v_kinds, 200) n
+    select n as m, n.content_seq as at from newest_visible_memories(p_tenant, p_scope, v_topic ->> 'by', v_keys, v_kinds, 200) n
     union
-    select s.m, s.content_seq
-    from unnest(v_kinds) k (kind)
-    cross join lateral (
-      select m, m.content_seq from memories m
-      where m.tenant_id = p_tenant and m.kind = k.kind and m.status = 'active' and m.channel <> 'private'
-      order by m.content_seq desc
-      limit 200
-    ) s
+    select n, n.content_seq from newest_visible_memories(p_tenant, p_scope, 'shared', '{-}', v_kinds, 200) n
     where not (v_topic ->> 'named')::boolean
   ),
   held as (
