@@ -101,7 +101,7 @@ export function openBacklog({ tenants, watch, model, client, batch, lease_ms, lo
         const stretch = await nextToEmbed(tenant, model.name, batch);
         if (!stretch.rest) return false;
         const texts = stretch.passages.map(({ text }) => text);
-        const vectors = texts.length === 0 ? [] : await client.passages(model, texts, stopping.signal);
+        const vectors = texts.length === 0 ? [] : await client.passages(model, tenant.id, texts, stopping.signal);
         if (!(await writeVectors(tenant, model.name, { id, ms: lease_ms }, stretch, vectors))) return true;
       }
       return true;

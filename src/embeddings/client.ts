@@ -16,9 +16,9 @@ export interface Model {
 
 export interface EmbeddingClient {
   /** Returns the vector of a query: one attempt. Throws if it fails or takes longer than EMBEDDINGS_QUERY_TIMEOUT_MS. */
-  query(model: Model, text: string): Promise<Vector>;
+  query(model: Model, tenant_id: string, text: string): Promise<Vector>;
   /** Returns the vectors of passages, with retries; null for a text that the endpoint refuses. */
-  passages(model: Model, texts: string[], signal: AbortSignal): Promise<(Vector | null)[]>;
+  passages(model: Model, tenant_id: string, texts: string[], signal: AbortSignal): Promise<(Vector | null)[]>;
   cache(): { hits: number; misses: number };
 }
 
@@ -33,8 +33,11 @@ export type ClientConfig = Pick<
   | 'EMBEDDINGS_CACHE_TTL'
 >;
 
+/** Queries and passages have a circuit breaker each, and no vector in common: a text of the log must not stop or answer a search. */
+export type Purpose = 'query' | 'passages';
+
 /** Called after each request. */
-export type OnRequest = (purpose: 'query' | 'passages', outcome: 'ok' | 'failed', ms: number) => void;
+export type OnRequest = (purpose: Purpose, outcome: 'ok' | 'failed', ms: number) => void;
 
 /** A number takes at most 25 characters in JSON; the rest is for spaces and the other fields. */
 const BYTES_PER_COMPONENT = 32;
@@ -48,7 +51,12 @@ const LONGEST_RETRY_MS = 20_000;
 
 const answer = z.object({ data: z.array(z.object({ index: z.int().optional(), embedding: z.unknown() })) });
 
-export function openClient(config: ClientConfig, endpoint: Endpoint, breaker: Breaker, onRequest: OnRequest): EmbeddingClient {
+export function openClient(
+  config: ClientConfig,
+  endpoint: Endpoint,
+  breakers: Record<Purpose, Breaker>,
+  onRequest: OnRequest,
+): EmbeddingClient {
   const cache = openCache(config);
   const retries = retry(
     handleWhen((error) => error instanceof EndpointError && isWorthRetrying(error)),
@@ -58,7 +66,7 @@ export function openClient(config: ClientConfig, endpoint: Endpoint, breaker: Br
     },
   );
 
-  async function request(model: Model, texts: string[], purpose: 'query' | 'passages', signal?: AbortSignal): Promise<Vector[]> {
+  async function request(model: Model, texts: string[], purpose: Purpose, signal?: AbortSignal): Promise<Vector[]> {
     const timeout_ms = purpose === 'query' ? config.EMBEDDINGS_QUERY_TIMEOUT_MS : config.EMBEDDINGS_TIMEOUT_MS;
     const maxBytes = texts.length * model.dimension * BYTES_PER_COMPONENT + BYTES_BESIDE;
     const began = performance.now();
@@ -73,43 +81,53 @@ export function openClient(config: ClientConfig, endpoint: Endpoint, breaker: Br
     }
   }
 
+  /** One failure for the breaker, after its retries. If the endpoint then accepts another text, the texts count as refused. */
   const send = (model: Model, texts: string[], signal: AbortSignal): Promise<Vector[]> =>
-    retries.execute(() => breaker.run(() => request(model, texts, 'passages', signal)), signal);
+    breakers.passages.run(async () => {
+      try {
+        return await retries.execute(() => request(model, texts, 'passages', signal), signal);
+      } catch (error) {
+        if (!(error instanceof EndpointError) || !error.suspect) throw error;
+        const refused = await request(model, [`${config.EMBEDDINGS_PASSAGE_PREFIX}test`], 'passages', signal).then(
+          () => true,
+          () => false,
+        );
+        throw new EndpointError(error.message, { refused });
+      }
+    });
 
-  /** Halves a batch that is refused, to find the texts that are. A text counts as refused only if the endpoint accepts another one. */
+  /** Halves a batch that is refused, to find the texts that are. */
   async function sendAccepted(model: Model, texts: string[], signal: AbortSignal): Promise<(Vector | null)[]> {
     try {
       return await send(model, texts, signal);
     } catch (error) {
       if (!(error instanceof EndpointError) || !error.refused) throw error;
-      if (texts.length > 1) {
-        const half = Math.ceil(texts.length / 2);
-        const first = await sendAccepted(model, texts.slice(0, half), signal);
-        return [...first, ...(await sendAccepted(model, texts.slice(half), signal))];
-      }
-      await send(model, [`${config.EMBEDDINGS_PASSAGE_PREFIX}test`], signal).catch(() => {
-        throw new EndpointError(error.message);
-      });
-      return [null];
+      if (texts.length === 1) return [null];
+      const half = Math.ceil(texts.length / 2);
+      const first = await sendAccepted(model, texts.slice(0, half), signal);
+      return [...first, ...(await sendAccepted(model, texts.slice(half), signal))];
     }
   }
 
   return {
-    query: async (model, text) => {
+    query: async (model, tenant_id, text) => {
       const sent = config.EMBEDDINGS_QUERY_PREFIX + text.slice(0, MAX_QUERY_CHARACTERS).toWellFormed();
-      const known = cache.get(model, sent);
+      const key = keyOf('query', model, tenant_id, sent);
+      const known = cache.get(key);
       if (known) return known;
-      const asked = breaker.run(() => request(model, [sent], 'query'));
+      const asked = breakers.query.run(() => request(model, [sent], 'query'));
       const [vector] = await withinTime(asked, config.EMBEDDINGS_QUERY_TIMEOUT_MS);
-      cache.set(model, sent, vector!);
+      cache.set(key, vector!);
       return vector!;
     },
-    passages: async (model, texts, signal) => {
+    passages: async (model, tenant_id, texts, signal) => {
       const sent = texts.map((text) => config.EMBEDDINGS_PASSAGE_PREFIX + text);
-      const found = sent.map((text) => cache.get(model, text));
+      const keys = sent.map((text) => keyOf('passages', model, tenant_id, text));
+      const found = keys.map(cache.get);
       const missing = sent.filter((_, i) => !found[i]);
       const vectors = missing.length === 0 ? [] : await sendAccepted(model, missing, signal);
-      for (const [i, vector] of vectors.entries()) if (vector) cache.set(model, missing[i]!, vector);
+      const missingKeys = keys.filter((_, i) => !found[i]);
+      for (const [i, vector] of vectors.entries()) if (vector) cache.set(missingKeys[i]!, vector);
       return found.map((vector) => vector ?? vectors.shift()!);
     },
     cache: cache.figures,
@@ -138,18 +156,23 @@ function vectorsIn(value: unknown, count: number, dimension: number): Vector[] {
   });
 }
 
-/** A cache by the hash of the text, so that it holds no text. */
+/**
+ * The key of a vector in the cache: a hash, so that the cache holds no text. Tenants share no entry, nor do queries and passages: the time of an answer
+ * must not tell whether someone else has recorded or searched the text.
+ */
+const keyOf = (purpose: Purpose, { name }: Model, tenant_id: string, text: string): string =>
+  createHash('sha256').update([purpose, name, tenant_id, text].join('\0')).digest('base64');
+
 function openCache({ EMBEDDINGS_CACHE_SIZE: max, EMBEDDINGS_CACHE_TTL: ttl_s }: ClientConfig) {
   const vectors = max === 0 ? undefined : new LRUCache<string, Vector>({ max, ttl: ttl_s * 1000 });
   const figures = { hits: 0, misses: 0 };
-  const keyOf = ({ name }: Model, text: string) => createHash('sha256').update(`${name}\0${text}`).digest('base64');
   return {
-    get: (model: Model, text: string): Vector | undefined => {
-      const found = vectors?.get(keyOf(model, text));
+    get: (key: string): Vector | undefined => {
+      const found = vectors?.get(key);
       figures[found ? 'hits' : 'misses'] += 1;
       return found;
     },
-    set: (model: Model, text: string, vector: Vector) => void vectors?.set(keyOf(model, text), vector),
+    set: (key: string, vector: Vector) => void vectors?.set(key, vector),
     figures: () => figures,
   };
 }

@@ -10,12 +10,22 @@ import type { Config } from '../config.ts';
 export class EndpointError extends Error {
   /** True if it refused this input (400, 413, 422): the same input would be refused again, other inputs may not be. */
   readonly refused: boolean;
+  /** True if this input may be the cause: it was refused, or the status is 5xx without Retry-After. */
+  readonly suspect: boolean;
   /** The time that it asked to wait, with Retry-After. */
   readonly retry_after_ms: number | undefined;
-  constructor(message: string, { refused = false, retry_after_ms }: { refused?: boolean; retry_after_ms?: number } = {}) {
+  constructor(
+    message: string,
+    {
+      refused = false,
+      suspect = refused,
+      retry_after_ms,
+    }: { refused?: boolean; suspect?: boolean; retry_after_ms?: number } = {},
+  ) {
     super(message);
     this.name = 'EndpointError';
     this.refused = refused;
+    this.suspect = suspect;
     this.retry_after_ms = retry_after_ms;
   }
 }
@@ -125,8 +135,10 @@ function parse(bytes: Buffer): unknown {
 function statusError(status: number, retryAfter: string | undefined): EndpointError {
   const redirect = status >= 300 && status < 400 ? ' (redirects are not followed)' : '';
   const retry_after_ms = retryAfterMs(retryAfter);
+  const refused = REFUSALS.includes(status);
   return new EndpointError(`answered ${status}${redirect}`, {
-    refused: REFUSALS.includes(status),
+    refused,
+    suspect: refused || (status >= 500 && retry_after_ms === undefined),
     ...(retry_after_ms !== undefined && { retry_after_ms }),
   });
 }

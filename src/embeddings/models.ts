@@ -2,7 +2,7 @@ import type { Config } from '../config.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics/index.ts';
 import { isOpenError, openBreaker } from './breaker.ts';
-import { type EmbeddingClient, type Model, openClient } from './client.ts';
+import { type EmbeddingClient, type Model, openClient, type Purpose } from './client.ts';
 import { openEndpoint } from './endpoint.ts';
 import { openRerank, type Rerank } from './rerank.ts';
 import type { Vector } from './vector.ts';
@@ -18,7 +18,7 @@ export interface QueryVector {
 /** The models as a search uses them. */
 export interface Models {
   /** Embeds a query with the model, and with the previous one during a change. Null: the endpoint did not answer. Undefined: none is configured. */
-  embedQuery: ((text: string) => Promise<QueryVector[] | null>) | undefined;
+  embedQuery: ((tenant_id: string, text: string) => Promise<QueryVector[] | null>) | undefined;
   /** Returns the order of the texts, best first, with the indexes of those that the endpoint kept. Null and undefined as above. */
   rerank: ((query: string, texts: string[]) => Promise<number[] | null>) | undefined;
   /** Number of hits to rerank. */
@@ -29,13 +29,13 @@ type ModelConfig = Pick<Config, 'EMBEDDINGS_URL' | 'RERANK_URL' | 'RERANK_TOP'>;
 
 /** The services with which workers use the models of the main thread: its cache and its circuit breakers. */
 export const modelServices = ({ embedQuery, rerank }: Models) => ({
-  embedQuery: (text: string) => embedQuery!(text),
+  embedQuery: ({ tenant_id, text }: { tenant_id: string; text: string }) => embedQuery!(tenant_id, text),
   rerank: ({ query, texts }: { query: string; texts: string[] }) => rerank!(query, texts),
 });
 
 /** Returns the models for a worker. `ask` calls a service of the main thread. */
 export const remoteModels = (config: ModelConfig, ask: <T>(service: string, input: unknown) => Promise<T>): Models => ({
-  embedQuery: config.EMBEDDINGS_URL === undefined ? undefined : (text) => ask('embedQuery', text),
+  embedQuery: config.EMBEDDINGS_URL === undefined ? undefined : (tenant_id, text) => ask('embedQuery', { tenant_id, text }),
   rerank: config.RERANK_URL === undefined ? undefined : (query, texts) => ask('rerank', { query, texts }),
   rerank_top: config.RERANK_TOP,
 });
@@ -63,7 +63,7 @@ export function openModels(config: Config, metrics: MetricsOf, log: Logger): Ope
     rerank_top: config.RERANK_TOP,
     embedder: embedding?.embedder,
     reset: () => {
-      embedding?.breaker.reset();
+      for (const breaker of Object.values(embedding?.breakers ?? {})) breaker.reset();
       reranking?.breaker.reset();
     },
     close: () => {
@@ -79,8 +79,11 @@ function openEmbedding(config: Config, metrics: MetricsOf, log: Logger) {
   for (const purpose of ['query', 'passages']) for (const outcome of ['ok', 'failed']) requests({ purpose, outcome }, 0);
   const { EMBEDDINGS_URL: url, EMBEDDINGS_API_KEY: key } = config;
   const opened = url === undefined ? undefined : openClientOf(url);
-  metrics.gauge('embeddings_breaker_state', 'Circuit breaker of EMBEDDINGS_URL: 0 closed, 1 open, 2 half-open', () =>
-    opened?.breaker.state(),
+  metrics.gauge('embeddings_breaker_state', 'Circuit breaker of EMBEDDINGS_URL for queries: 0 closed, 1 open, 2 half-open', () =>
+    opened?.breakers.query.state(),
+  );
+  metrics.gauge('embeddings_passages_breaker_state', 'Circuit breaker of EMBEDDINGS_URL for passages', () =>
+    opened?.breakers.passages.state(),
   );
   const figures = () => opened?.client.cache() ?? { hits: 0, misses: 0 };
   metrics.total('embeddings_cache_hits_total', 'Vectors found in the cache', () => figures().hits);
@@ -91,20 +94,25 @@ function openEmbedding(config: Config, metrics: MetricsOf, log: Logger) {
   return {
     ...opened,
     embedder: { model: model!, client },
-    embedQuery: async (text: string) => {
-      const asked = [model!, ...previous].map(async (each) => ({ model: each.name, vector: await client.query(each, text) }));
+    embedQuery: async (tenant_id: string, text: string) => {
+      const asked = [model!, ...previous].map(async (each) => ({
+        model: each.name,
+        vector: await client.query(each, tenant_id, text),
+      }));
       return Promise.all(asked).catch((err: unknown) => unavailable(err, 'EMBEDDINGS_URL', log));
     },
   };
 
   function openClientOf(base: string) {
-    const breaker = openBreaker(config, (err) => log.warn({ err }, 'the circuit breaker of EMBEDDINGS_URL is open'));
+    const open = (purpose: Purpose) =>
+      openBreaker(config, (err) => log.warn({ err, purpose }, 'the circuit breaker of EMBEDDINGS_URL is open'));
+    const breakers = { query: open('query'), passages: open('passages') };
     const endpoint = openEndpoint(base, ['/embeddings', '/v1/embeddings'], key, config);
-    const client = openClient(config, endpoint, breaker, (purpose, outcome, ms) => {
+    const client = openClient(config, endpoint, breakers, (purpose, outcome, ms) => {
       requests({ purpose, outcome });
       seconds(ms / 1000);
     });
-    return { breaker, endpoint, client };
+    return { breakers, endpoint, client };
   }
 }
 

@@ -33,8 +33,8 @@ const SURE_Z = 4;
 const MOST_COVERAGE = 0.5;
 
 /** Starts to embed the query. Resolves to null if the endpoint does not answer, and to an empty list if there is none. */
-export const embedQuery = ({ embedQuery: embed }: Models, query: string): Promise<QueryVector[] | null> =>
-  embed === undefined ? Promise.resolve([]) : embed(query).catch(() => null);
+export const embedQuery = ({ embedQuery: embed }: Models, { id }: Tenant, query: string): Promise<QueryVector[] | null> =>
+  embed === undefined ? Promise.resolve([]) : embed(id, query).catch(() => null);
 
 /** Returns the passages in scope that are closest to the query; undefined if the log is too large to look for them. */
 export async function findClosest(

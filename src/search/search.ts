@@ -56,7 +56,7 @@ export async function searchPassages(tenant: Tenant, models: Models, question: S
   const { query, scope, limit, decisions, per_event = DEFAULT_PER_EVENT } = question;
   const cues = cuesOf(query, scope.as_of === undefined ? new Date() : new Date(scope.as_of));
   const phrases = phrasesIn(query);
-  const embedding = embedQuery(models, query);
+  const embedding = embedQuery(models, tenant, query);
   const [survey, phraseKeys] = await Promise.all([
     surveyChunks(tenant, query, scope, cues.names),
     readPhraseKeys(tenant, phrases),

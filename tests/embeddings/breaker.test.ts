@@ -15,7 +15,7 @@ test('the breaker opens after its failures, lets one request through after its t
   const { models, figure } = open({ BREAKER_FAILURE_THRESHOLD: '3', BREAKER_TIMEOUT_MS: '300', BREAKER_SUCCESS_THRESHOLD: '2' });
   const state = () => figure('agent_memory_embeddings_breaker_state');
   const fail = () => server.behave((_, res) => Boolean(res.writeHead(500).end()));
-  const query = (text: string) => models.embedQuery!(text);
+  const query = (text: string) => models.embedQuery!('tnt_a', text);
   fail();
   for (const text of ['a', 'b']) expect(await query(text)).toBeNull();
   expect(await state()).toBe(0);
@@ -43,24 +43,24 @@ test('the breaker opens after its failures, lets one request through after its t
 test('a reset closes the breaker and forgets the failures', async () => {
   const { models, figure } = open({ BREAKER_FAILURE_THRESHOLD: '2', BREAKER_TIMEOUT_MS: '3600000' });
   await server.kill();
-  for (const text of ['a', 'b']) expect(await models.embedQuery!(text)).toBeNull();
+  for (const text of ['a', 'b']) expect(await models.embedQuery!('tnt_a', text)).toBeNull();
   await server.revive();
-  expect(await models.embedQuery!('c')).toBeNull();
+  expect(await models.embedQuery!('tnt_a', 'c')).toBeNull();
   models.reset();
-  expect(await models.embedQuery!('c')).not.toBeNull();
+  expect(await models.embedQuery!('tnt_a', 'c')).not.toBeNull();
   server.behave((_, res) => Boolean(res.writeHead(500).end()));
-  expect(await models.embedQuery!('d')).toBeNull();
+  expect(await models.embedQuery!('tnt_a', 'd')).toBeNull();
   expect(await figure('agent_memory_embeddings_breaker_state')).toBe(0);
 });
 
 test('a query waits no longer than its time, even while the breaker tries another request', async () => {
   const { models } = open({ EMBEDDINGS_QUERY_TIMEOUT_MS: '50', BREAKER_FAILURE_THRESHOLD: '1', BREAKER_TIMEOUT_MS: '100' });
   server.behave(() => new Promise(() => undefined));
-  expect(await models.embedQuery!('a')).toBeNull();
+  expect(await models.embedQuery!('tnt_a', 'a')).toBeNull();
   await new Promise((resolve) => setTimeout(resolve, 150));
   const ended = new AbortController();
-  const trial = models.embedder!.client.passages(models.embedder!.model, ['x'], ended.signal).catch(() => undefined);
-  expect(await models.embedQuery!('b')).toBeNull();
+  const trial = models.embedder!.client.passages(models.embedder!.model, 'tnt_a', ['x'], ended.signal).catch(() => undefined);
+  expect(await models.embedQuery!('tnt_a', 'b')).toBeNull();
   ended.abort();
   await Promise.race([trial, server.kill()]);
   await server.revive();

@@ -27,7 +27,7 @@ test('embeds passages and queries with their prefixes, whatever the order of the
   const [a, b] = await embed(['a cat', 'a ship']);
   expect([...a!]).toEqual(directionOf(vectorOf('a cat')));
   expect([...b!]).toEqual(directionOf(vectorOf('a ship')));
-  expect(await models.embedQuery!('a boat')).toEqual([{ model: 'model-a', vector: b }]);
+  expect(await models.embedQuery!('tnt_a', 'a boat')).toEqual([{ model: 'model-a', vector: b }]);
   expect(server.asked.map(({ path, body }) => [path, body])).toEqual([
     ['/v1/embeddings', { model: 'model-a', input: ['passage: a cat', 'passage: a ship'], encoding_format: 'float' }],
     ['/v1/embeddings', { model: 'model-a', input: ['query: a boat'], encoding_format: 'float' }],
@@ -46,7 +46,7 @@ test.each([
     res.end(json({ data: [{ embedding: vectorOf(asked.body.input![0]!) }] }));
     return true;
   });
-  await models.embedQuery!('a cat');
+  await models.embedQuery!('tnt_a', 'a cat');
   expect(server.asked[0]!.path).toBe(called);
 });
 
@@ -54,8 +54,8 @@ test('a vector is cached by its text, for queries and passages apart, and the hi
   const { models, embed, figure } = open();
   await embed(['a cat', 'a dog']);
   await embed(['a dog', 'a fox']);
-  await models.embedQuery!('a cat');
-  await models.embedQuery!('a cat');
+  await models.embedQuery!('tnt_a', 'a cat');
+  await models.embedQuery!('tnt_a', 'a cat');
   expect(server.asked.map(({ body }) => body.input)).toEqual([
     ['passage: a cat', 'passage: a dog'],
     ['passage: a fox'],
@@ -63,6 +63,17 @@ test('a vector is cached by its text, for queries and passages apart, and the hi
   ]);
   expect(await figure('agent_memory_embeddings_cache_hits_total')).toBe(2);
   expect(await figure('agent_memory_embeddings_cache_misses_total')).toBe(4);
+});
+
+test('neither another tenant nor the other purpose finds a vector in the cache', async () => {
+  const prefixes = { EMBEDDINGS_QUERY_PREFIX: '', EMBEDDINGS_PASSAGE_PREFIX: '' };
+  const { models, embed, figure } = open(prefixes);
+  await embed(['a cat']);
+  await embed(['a cat'], 'tnt_b');
+  await models.embedQuery!('tnt_a', 'a cat');
+  await models.embedQuery!('tnt_b', 'a cat');
+  expect(server.asked).toHaveLength(4);
+  expect(await figure('agent_memory_embeddings_cache_hits_total')).toBe(0);
 });
 
 const wrong: [string, string, RegExp][] = [
@@ -87,7 +98,7 @@ test.each(wrong)('rejects an answer with %s', async (_, body, message) => {
     return true;
   });
   await expect(embed(['a cat'])).rejects.toThrow(message);
-  expect(await models.embedQuery!('a cat')).toBeNull();
+  expect(await models.embedQuery!('tnt_a', 'a cat')).toBeNull();
 });
 
 test('an endless answer is cut off', async () => {
@@ -147,7 +158,30 @@ test('a text that the endpoint refuses is found among a batch, and does not open
   });
   const vectors = await embed(['a cat', 'some poison', 'a dog', 'a fox', 'a cow']);
   expect(vectors.map((vector) => vector !== null)).toEqual([true, false, true, true, true]);
-  expect(await figure('agent_memory_embeddings_breaker_state')).toBe(0);
+  expect(await figure('agent_memory_embeddings_passages_breaker_state')).toBe(0);
+});
+
+test('a text at which the endpoint fails is left out after its retries, whatever the limit of the breaker', async () => {
+  const { models, embed, figure } = open({ BREAKER_FAILURE_THRESHOLD: '1', EMBEDDINGS_MAX_RETRIES: '1' });
+  server.behave(({ body }, res) => body.input!.some((text) => text.includes('poison')) && Boolean(res.writeHead(500).end()));
+  const vectors = await embed(['a cat', 'some poison', 'a dog']);
+  expect(vectors.map((vector) => vector !== null)).toEqual([true, false, true]);
+  expect(await figure('agent_memory_embeddings_passages_breaker_state')).toBe(0);
+  expect(await models.embedQuery!('tnt_a', 'a cat')).not.toBeNull();
+});
+
+test.each([500, 503])('an endpoint that answers %i to every passage is unavailable, and queries go on', async (status) => {
+  const { models, embed, figure } = open({ BREAKER_FAILURE_THRESHOLD: '1' });
+  server.behave(({ body }, res) => body.input![0]!.startsWith('passage') && Boolean(res.writeHead(status).end()));
+  await expect(embed(['a cat', 'a dog'])).rejects.toThrow(`answered ${status}`);
+  expect(await figure('agent_memory_embeddings_passages_breaker_state')).toBe(1);
+  expect(await models.embedQuery!('tnt_a', 'a cat')).not.toBeNull();
+});
+
+test('an endpoint that asks to wait is unavailable, and its text does not count as refused', async () => {
+  const { embed } = open();
+  server.behave((_, res, nth) => nth === 1 && Boolean(res.writeHead(503, { 'retry-after': '1' }).end()));
+  await expect(embed(['a cat'])).rejects.toThrow('answered 503');
 });
 
 test('an endpoint that refuses everything is unavailable, and no text counts as refused', async () => {
@@ -162,7 +196,7 @@ test('an endpoint that refuses everything is unavailable, and no text counts as 
 test('no log line contains the key or a text', async () => {
   const { models, lines } = open({ BREAKER_FAILURE_THRESHOLD: '2' });
   server.behave((_, res) => Boolean(res.writeHead(401).end('bad key sk-very-secret')));
-  for (const text of ['the plan', 'the plan', 'the plan']) await models.embedQuery!(text);
+  for (const text of ['the plan', 'the plan', 'the plan']) await models.embedQuery!('tnt_a', text);
   await models.rerank!('the plan', ['x', 'y']);
   expect(lines.join('')).toContain('the circuit breaker of EMBEDDINGS_URL is open');
   expect(lines.join('')).not.toMatch(/sk-very-secret|the plan/);
@@ -246,7 +280,7 @@ describeWith(['openssl'], 'TLS', () => {
 
   test('a certificate is verified, by MODEL_CA_FILE if it is set, unless MODEL_TLS_VERIFY is false', async () => {
     const answered = async (overrides: Record<string, string>) =>
-      (await open({ EMBEDDINGS_URL: secure.url, ...overrides }).models.embedQuery!('a')) !== null;
+      (await open({ EMBEDDINGS_URL: secure.url, ...overrides }).models.embedQuery!('tnt_a', 'a')) !== null;
     expect(await answered({})).toBe(false);
     expect(await answered({ MODEL_CA_FILE: cert })).toBe(true);
     expect(await answered({ MODEL_TLS_VERIFY: 'false' })).toBe(true);

@@ -22,7 +22,7 @@ export const modelEnv = (url: string): Record<string, string> => ({
 interface Opened {
   models: OpenModels;
   /** Embeds passages. */
-  embed(texts: string[]): Promise<(Int8Array | null)[]>;
+  embed(texts: string[], tenant_id?: string): Promise<(Int8Array | null)[]>;
   /** Returns the value of a metric. */
   figure(name: string): Promise<number>;
   /** The log lines so far. */
@@ -39,7 +39,7 @@ export function openModelsAt(url: string, overrides: Record<string, string> = {}
   const never = new AbortController().signal;
   return {
     models,
-    embed: (texts) => models.embedder!.client.passages(models.embedder!.model, texts, never),
+    embed: (texts, tenant_id = 'tnt_a') => models.embedder!.client.passages(models.embedder!.model, tenant_id, texts, never),
     figure: async (name) => Number(new RegExp(`^${name} (.+)$`, 'm').exec(await metrics.text())?.[1]),
     lines,
   };
