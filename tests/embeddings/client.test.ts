@@ -170,7 +170,7 @@ test('a text at which the endpoint fails is left out after its retries, whatever
   expect(await models.embedQuery!('tnt_a', 'a cat')).not.toBeNull();
 });
 
-test.each([500, 503])('an endpoint that answers %i to every passage is unavailable, and queries go on', async (status) => {
+test.each([500, 503])('an endpoint that answers %i to every passage is unavailable, and queries continue', async (status) => {
   const { models, embed, figure } = open({ BREAKER_FAILURE_THRESHOLD: '1' });
   server.behave(({ body }, res) => body.input![0]!.startsWith('passage') && Boolean(res.writeHead(status).end()));
   await expect(embed(['a cat', 'a dog'])).rejects.toThrow(`answered ${status}`);
