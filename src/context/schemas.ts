@@ -154,7 +154,7 @@ export const context = z
       corrected: z
         .record(z.string(), z.string())
         .optional()
-        .describe('misspelt words of the query, with the words searched instead'),
+        .describe('misspelt words of the query, with the words that were searched for instead'),
       candidate_pool_size: z.int().describe('the number of ranked passages; without a query, of events that were read'),
       retrieved: z.int().describe('the number of hits of the search'),
       deduplicated: z.int().describe('the number of candidates that were dropped as duplicates or because of `min_score`'),

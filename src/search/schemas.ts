@@ -123,7 +123,9 @@ export const searchAnswer = z
     corrected: z
       .record(z.string(), z.string())
       .optional()
-      .describe('misspelt words of the query, which no passage in scope contains, each with the word that was searched instead'),
+      .describe(
+        'misspelt words of the query, which no passage in scope contains, each with the word that was searched for instead',
+      ),
     reason: z
       .enum(['no_searchable_words'])
       .optional()

@@ -26,7 +26,7 @@ export interface SearchResult {
   deduplicated: number;
   hits: Hit[];
   degraded: string[];
-  /** Misspelt words of the query in lower case, each with the word that was searched instead. */
+  /** Misspelt words of the query in lower case, each with the word that was searched for instead. */
   corrected?: Record<string, string>;
 }
 
