@@ -5,7 +5,7 @@ import type { ContextConfig } from './context_settings.ts';
 import { connectionOf, createPool, type Pool, type PoolConfig } from './db/pool.ts';
 import { assertConfirmed } from './db/restore.ts';
 import { type Tenant, tenantsOf } from './db/tenant.ts';
-import { type Models, remoteModels } from './embeddings/index.ts';
+import { type Models, type RemoteConfig, remoteModels } from './embeddings/index.ts';
 import { eventReads } from './events/index.ts';
 import type { Registry } from './feature.ts';
 import { toProblem } from './http/problem.ts';
@@ -47,7 +47,7 @@ export const readRoutes = (config: ContextConfig, models: Models) => [
 /** The effects that a worker derives from the events of a large request. Equal to `registry.effects`, without importing all features. */
 export const effects: Registry['effects'] = Object.entries({ ...memories.effects });
 
-export type ReadConfig = PoolConfig & ContextConfig & Pick<Config, 'LOG_LEVEL' | 'EMBEDDINGS_URL' | 'RERANK_URL' | 'RERANK_TOP'>;
+export type ReadConfig = PoolConfig & ContextConfig & RemoteConfig & Pick<Config, 'LOG_LEVEL'>;
 
 export function openReads(config: ReadConfig) {
   const heavy = new Map(

@@ -5,6 +5,7 @@ import type { Caller } from './auth/index.ts';
 import type { Config } from './config.ts';
 import { contextSettings } from './context_settings.ts';
 import { poolSettings } from './db/pool.ts';
+import { remoteSettings } from './embeddings/index.ts';
 import type { Gate, WorkerRead } from './http/gate.ts';
 import type { JsonLimits } from './http/json.ts';
 import { type WorkerKeys, workerKeysOf } from './keys.ts';
@@ -24,7 +25,7 @@ export interface WorkerData {
 export const workerDataOf = (config: Config): WorkerData => ({
   keys: workerKeysOf(config),
   config: Object.fromEntries(
-    [...poolSettings, ...Object.keys(contextSettings), 'LOG_LEVEL', 'EMBEDDINGS_URL', 'RERANK_URL', 'RERANK_TOP'].map((name) => [
+    [...poolSettings, ...Object.keys(contextSettings), 'LOG_LEVEL', ...remoteSettings].map((name) => [
       name,
       config[name as keyof Config],
     ]),

@@ -92,6 +92,7 @@ export async function buildContext(caller: Caller, request: Reading, config: Res
       deduplicated: packed.deduplicated + (result?.deduplicated ?? 0),
       filters: { ...requested, ...(requested.filter && { filter: requested.filter.given }) },
       scoring: result ? scoring : {},
+      models: result ? config.models.names : {},
       as_of_seq: contextEvents.as_of_seq,
     },
     text: packed.text,

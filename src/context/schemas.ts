@@ -160,6 +160,12 @@ export const context = z
       deduplicated: z.int().describe('the number of candidates that were dropped as duplicates or because of `min_score`'),
       filters: z.record(z.string(), z.unknown()).describe('the restrictions that applied'),
       scoring: z.record(z.string(), z.unknown()).describe('the parameters of the ranking'),
+      models: z
+        .object({
+          embeddings: z.string().optional().describe('the embedding model'),
+          rerank: z.string().optional().describe('the reranking model; `default`: that of its server'),
+        })
+        .describe('the models that are configured for the search; `degraded` tells which did not answer'),
       as_of_seq: z.int().describe('the last position of the log that was read'),
     }),
     text: z.string().optional().describe('the context as one string, with `render=text`, `markdown` or `xml`'),

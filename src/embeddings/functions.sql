@@ -102,6 +102,22 @@ begin
   return next;
 end $$;
 
+-- Returns true if passages up to p_as_of wait for the model. A gap counts as waiting: its passages may have vectors of an earlier text.
+create or replace function embeddings_pending(p_tenant text, p_model text, p_as_of bigint) returns boolean
+language plpgsql
+as $$
+declare
+  v_seq bigint;
+  v_ordinal smallint;
+begin
+  perform enter_tenant(p_tenant);
+  select b.next_seq, b.next_ordinal into v_seq, v_ordinal from embedding_backlogs b where b.tenant_id = p_tenant and b.model = p_model;
+  return exists (select from embedding_gaps g where g.tenant_id = p_tenant and g.model = p_model and g.next_seq <= p_as_of)
+    or exists (
+      select from chunks c
+      where c.tenant_id = p_tenant and (c.seq, c.ordinal) >= (coalesce(v_seq, 1), coalesce(v_ordinal, 0::smallint)) and c.seq <= p_as_of);
+end $$;
+
 -- Notes that the passages p_from..p_to must be examined again, by every model.
 create or replace function add_embedding_gaps(p_tenant text, p_from bigint, p_to bigint) returns void
 language sql

@@ -3,8 +3,17 @@ import { type Backlog, openBacklog } from './backlog.ts';
 import type { OpenModels } from './models.ts';
 import { sweepReplaced } from './sql.ts';
 
-export { type Models, modelServices, type OpenModels, openModels, type QueryVector, remoteModels } from './models.ts';
-export { readCosines } from './sql.ts';
+export {
+  type Models,
+  modelServices,
+  type OpenModels,
+  openModels,
+  type QueryVector,
+  type RemoteConfig,
+  remoteModels,
+  remoteSettings,
+} from './models.ts';
+export { arePassagesPending, readCosines } from './sql.ts';
 export { signsOf } from './vector.ts';
 
 interface Embeddings {

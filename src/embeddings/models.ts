@@ -23,9 +23,19 @@ export interface Models {
   rerank: ((query: string, texts: string[]) => Promise<number[] | null>) | undefined;
   /** Number of hits to rerank. */
   rerank_top: number;
+  /** The names of the configured models, as an answer states them. A reranker may have none: then it is its server's default. */
+  names: { embeddings?: string; rerank?: string };
 }
 
-type ModelConfig = Pick<Config, 'EMBEDDINGS_URL' | 'RERANK_URL' | 'RERANK_TOP'>;
+/** The settings that a worker needs for the models. */
+export const remoteSettings = ['EMBEDDINGS_URL', 'EMBEDDINGS_MODEL', 'RERANK_URL', 'RERANK_MODEL', 'RERANK_TOP'] as const;
+
+export type RemoteConfig = Pick<Config, (typeof remoteSettings)[number]>;
+
+const namesOf = ({ EMBEDDINGS_URL, EMBEDDINGS_MODEL, RERANK_URL, RERANK_MODEL }: RemoteConfig): Models['names'] => ({
+  ...(EMBEDDINGS_URL !== undefined && { embeddings: EMBEDDINGS_MODEL! }),
+  ...(RERANK_URL !== undefined && { rerank: RERANK_MODEL ?? 'default' }),
+});
 
 /** The services with which workers use the models of the main thread: its cache and its circuit breakers. */
 export const modelServices = ({ embedQuery, rerank }: Models) => ({
@@ -34,10 +44,11 @@ export const modelServices = ({ embedQuery, rerank }: Models) => ({
 });
 
 /** Returns the models for a worker. `ask` calls a service of the main thread. */
-export const remoteModels = (config: ModelConfig, ask: <T>(service: string, input: unknown) => Promise<T>): Models => ({
+export const remoteModels = (config: RemoteConfig, ask: <T>(service: string, input: unknown) => Promise<T>): Models => ({
   embedQuery: config.EMBEDDINGS_URL === undefined ? undefined : (tenant_id, text) => ask('embedQuery', { tenant_id, text }),
   rerank: config.RERANK_URL === undefined ? undefined : (query, texts) => ask('rerank', { query, texts }),
   rerank_top: config.RERANK_TOP,
+  names: namesOf(config),
 });
 
 /** The models of the main thread. */
@@ -61,6 +72,7 @@ export function openModels(config: Config, metrics: MetricsOf, log: Logger): Ope
     embedQuery: EMBEDDINGS_URL === undefined ? undefined : embedding?.embedQuery,
     rerank: RERANK_URL === undefined ? undefined : reranking?.rerank,
     rerank_top: config.RERANK_TOP,
+    names: namesOf(config),
     embedder: embedding?.embedder,
     reset: () => {
       for (const breaker of Object.values(embedding?.breakers ?? {})) breaker.reset();

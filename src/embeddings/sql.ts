@@ -84,6 +84,16 @@ const stored = (vector: Vector | null) =>
     ? { vector: '', signs: '' }
     : { vector: Buffer.from(vector.buffer, vector.byteOffset, vector.length).toString('base64'), signs: signsOf(vector) };
 
+/** Returns true if passages up to `as_of_seq` wait for their vectors. */
+export async function arePassagesPending(tenant: Tenant, model: string, as_of_seq: number): Promise<boolean> {
+  const [row] = await tenant.call<{ pending: boolean }>('select embeddings_pending($1, $2, $3) as pending', [
+    tenant.id,
+    model,
+    as_of_seq,
+  ]);
+  return row!.pending;
+}
+
 /** The cosines of passages with a query. `positions`: the indexes of the passages that have a vector of the model, ascending. */
 export interface Cosines {
   positions: number[];

@@ -198,7 +198,8 @@ begin
 end $$;
 
 -- Returns the p_most passages in scope whose vectors by the model are closest to that of the query, by the Hamming distance of their signs. Reads all
--- vectors of the tenant; the scope is compared with at most the 6,000 closest, which takes about 5 µs each.
+-- vectors of the tenant and sorts them. The scope is compared in that order until p_most passages are in it, which takes about 5 µs each: passages
+-- outside of the scope displace none.
 create or replace function closest_chunks(p_scope jsonb, p_model text, p_signs bit varying, p_most int) returns table (seq bigint, ordinal smallint)
 language plpgsql stable security definer
 set search_path = pg_catalog, public, pg_temp set jit = off set enable_hashjoin = off set enable_mergejoin = off
@@ -211,7 +212,6 @@ begin
       from embeddings v
       where v.tenant_id = (select current_tenant()) and v.model = $2 and length(v.signs) = length($3)
       order by distance, v.seq desc, v.ordinal
-      limit 6000
     ) n
     cross join lateral (
       select c.seq, c.ordinal from chunks c

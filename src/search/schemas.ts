@@ -92,7 +92,7 @@ export const origin = z.object({ type: z.string(), id: z.string() }).describe('t
 export const degraded = z
   .array(z.enum(['partial_index', 'vectors', 'embeddings', 'rerank']))
   .describe(
-    'parts of the search that were not available; `partial_index`: some passages are still being built; `vectors`: the log is too large to search all vectors; `embeddings`, `rerank`: the endpoint of the model did not answer',
+    'parts of the search that were not available; `partial_index`: some passages are still being built; `vectors`: passages wait for their vectors, or the log is too large to search all of them; `embeddings`, `rerank`: the endpoint of the model did not answer',
   );
 
 export const searchAnswer = z

@@ -1,5 +1,5 @@
 import type { Tenant } from '../db/tenant.ts';
-import type { Models } from '../embeddings/index.ts';
+import { arePassagesPending, type Models } from '../embeddings/index.ts';
 import { cuesOf } from './cues.ts';
 import { compare, embedQuery, findClosest } from './meaning.ts';
 import { phrasesIn, rankPhrases } from './phrases.ts';
@@ -67,10 +67,12 @@ export async function searchPassages(tenant: Tenant, models: Models, question: S
   // the query has only punctuation and stop words
   if (terms.length === 0) return { ...base, pool_size: 0, deduplicated: 0, hits: [] };
   const plan = planSearch(survey, phraseKeys);
-  const vectors = await embedding;
+  const { embeddings: model } = models.names;
+  // before the vectors are read: those that are written in between only add to the answer
+  const [vectors, pending] = await Promise.all([embedding, model !== undefined && arePassagesPending(tenant, model, as_of_seq)]);
   if (vectors === null) degraded.push('embeddings');
   const closest = await findClosest(tenant, { ...scope, as_of_seq }, vectors ?? [], survey);
-  if (closest === undefined) degraded.push('vectors');
+  if (closest === undefined || (vectors !== null && pending)) degraded.push('vectors');
   const pool = await readPool(tenant, { ...scope, as_of_seq }, plan, closest ?? []);
   const corrections = question.corrected
     ? new Map()
