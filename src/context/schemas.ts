@@ -165,7 +165,7 @@ export const context = z
           embeddings: z.string().optional().describe('the embedding model'),
           rerank: z.string().optional().describe('the reranking model; `default`: that of its server'),
         })
-        .describe('the models that are configured for the search; `degraded` tells which did not answer'),
+        .describe('the models that are configured for the search; `degraded` lists those that did not answer'),
       as_of_seq: z.int().describe('the last position of the log that was read'),
     }),
     text: z.string().optional().describe('the context as one string, with `render=text`, `markdown` or `xml`'),
