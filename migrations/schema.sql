@@ -1559,7 +1559,6 @@ begin
       from embeddings v
       where v.tenant_id = (select current_tenant()) and v.model = $2 and length(v.signs) = length($3)
       order by distance, v.seq desc, v.ordinal
-      limit 6000
     ) n
     cross join lateral (
       select c.seq, c.ordinal from chunks c
@@ -2506,6 +2505,23 @@ begin
     get diagnostics v_count = row_count;
   end if;
   return jsonb_build_object('embeddings', v_count);
+end $$;
+
+-- Name: embeddings_pending(text, text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.embeddings_pending(p_tenant text, p_model text, p_as_of bigint) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_seq bigint;
+  v_ordinal smallint;
+begin
+  perform enter_tenant(p_tenant);
+  select b.next_seq, b.next_ordinal into v_seq, v_ordinal from embedding_backlogs b where b.tenant_id = p_tenant and b.model = p_model;
+  return exists (select from embedding_gaps g where g.tenant_id = p_tenant and g.model = p_model and g.next_seq <= p_as_of)
+    or exists (
+      select from chunks c
+      where c.tenant_id = p_tenant and (c.seq, c.ordinal) >= (coalesce(v_seq, 1), coalesce(v_ordinal, 0::smallint)) and c.seq <= p_as_of);
 end $$;
 
 -- Name: embeddings_rebuilt(text, bigint, bigint); Type: FUNCTION; Schema: public
