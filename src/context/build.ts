@@ -57,9 +57,9 @@ export async function buildContext(caller: Caller, request: Reading, config: Res
   });
   const intent = strategyOf(request, config.CONTEXT_STRATEGY);
   const kept = keptSections(request, strategies[intent].profile || asksForProfile(result));
-  const profileScope = { ...requested, as_of_seq: contextEvents.as_of_seq };
+  const { as_of_seq } = contextEvents;
   const profile = kept.includes('profile')
-    ? await readProfile(tenant, profileScope, eventsRequest, config.CONTEXT_L2_SIZE)
+    ? await readProfile(tenant, { ...requested, as_of_seq }, eventsRequest, config.CONTEXT_L2_SIZE)
     : undefined;
   const answered = result ? result.hits.some(({ memory }) => !memory?.unsourced) : undefined;
   const foundNothing = queried !== undefined && queried.terms.length > 0 && answered === false;
@@ -93,7 +93,7 @@ export async function buildContext(caller: Caller, request: Reading, config: Res
       filters: { ...requested, ...(requested.filter && { filter: requested.filter.given }) },
       scoring: result ? scoring : {},
       models: result ? config.models.names : {},
-      as_of_seq: contextEvents.as_of_seq,
+      as_of_seq,
     },
     text: packed.text,
   };

@@ -1,9 +1,5 @@
-import { loadConfig } from '../../src/config.ts';
-import { openDatabase } from '../../src/db/index.ts';
-import { createLogger } from '../../src/log.ts';
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { describeOnServer } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { type ModelServer, startModelServer } from './model_server.ts';
 import { modelEnv } from './open_models.ts';
@@ -100,26 +96,6 @@ test('while passages wait for their vectors, the answer says so, and a context n
   await eventually(async () => (await find('boss')).degraded.length === 0, 'the vector');
   expect(textsOf(await find('boss'))[0]).toBe('Our manager resigned yesterday');
   expect((await readContext()).degraded).toEqual([]);
-});
-
-describeOnServer('a log with many vectors', () => {
-  test('passages that the caller may not see displace none that they may', async () => {
-    await record(['manager']);
-    await record([...filler, 'Our manager resigned yesterday'], { channel: 'team' });
-    const database = await openDatabase(loadConfig({ ...daemon.env, NODE_ENV: 'test' }), createLogger('silent'));
-    // the vector of the private passage under more ordinals: as close to the query as a vector can be
-    await database.tenants(alice.tenant_id).write((db) =>
-      db.run(
-        `insert into embeddings (tenant_id, seq, ordinal, model, source, vector, signs)
-         select v.tenant_id, v.seq, n, v.model, v.source, v.vector, v.signs
-         from (select * from embeddings where tenant_id = $1 order by seq limit 1) v, generate_series(1, 7000) n`,
-        [alice.tenant_id],
-      ),
-    );
-    await database.close();
-    const bob = await newColleague(alice);
-    expect(textsOf(await find('boss', {}, bob))[0]).toBe('Our manager resigned yesterday');
-  });
 });
 
 test('an endpoint that does not answer costs the closeness alone, and the answer says so', async () => {
