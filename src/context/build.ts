@@ -72,7 +72,6 @@ export async function buildContext(caller: Caller, request: Reading, config: Res
     intent,
     kept,
     capsules,
-    history: request.history,
   };
   const { packed, omissions } = await packSources(sources, request, foundNothing, config, signal);
   return {
@@ -121,7 +120,7 @@ export async function buildProfile(caller: Caller, request: ProfileRequest, conf
 
 /** Sorts and packs what was read, in slices. */
 async function packSources(
-  sources: Omit<Sources, 'strategy' | 'maxCapsuleCharacters'> & { intent: StrategyName },
+  sources: Omit<Sources, 'history' | 'strategy' | 'maxCapsuleCharacters'> & { intent: StrategyName },
   request: Reading,
   foundNothing: boolean,
   config: ContextConfig,
@@ -133,6 +132,7 @@ async function packSources(
   const steps = function* (): Steps<{ packed: Packed; omissions: Omission[] }> {
     const { candidates, omissions } = yield* collectCandidates({
       ...sources,
+      history: request.history,
       strategy: strategies[sources.intent],
       maxCapsuleCharacters,
     });
