@@ -236,7 +236,7 @@ interface Range {
 }
 
 /**
- * Parses a single range of bytes (RFC 9110, 14.1.2). Returns undefined for several ranges or other units: the answer is then the whole, as the RFC
+ * Parses a single range of bytes (RFC 9110, 14.1.2). Returns undefined for several ranges or other units: the answer is then the whole artifact, as the RFC
  * allows.
  */
 function rangeOf(header: string | undefined, size: number): Range | undefined {
@@ -255,7 +255,7 @@ function rangeOf(header: string | undefined, size: number): Range | undefined {
 const matchesEtag = (header: string | undefined, { sha256 }: ArtifactRecord): boolean =>
   header !== undefined && (header.trim() === '*' || header.includes(`"${sha256.toString('hex')}"`));
 
-/** Returns true if `If-Range` is absent or names these bytes (RFC 9110, 13.1.5). Otherwise the answer is the whole. */
+/** Returns true if `If-Range` is absent or names these bytes (RFC 9110, 13.1.5). Otherwise the answer is the whole artifact. */
 const matchesIfRange = (header: string | string[] | undefined, { sha256 }: ArtifactRecord): boolean =>
   header === undefined || String(header).trim() === `"${sha256.toString('hex')}"`;
 

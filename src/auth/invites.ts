@@ -15,7 +15,7 @@ export const inviteRoutes = () => [
     path: '/auth/invites',
     operation: 'makeInvite',
     summary: 'Create an invite',
-    description: 'One person can register in the tenant with it.',
+    description: 'An invite lets one person register in the tenant.',
     body: inviteBody,
     unredactable: ['username'],
     audit: 'invite.made',

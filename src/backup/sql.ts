@@ -86,7 +86,7 @@ export const readTarget = async (db: Db): Promise<Target> =>
 
 /**
  * Creates a role for the restore, in the caller's transaction. To transfer the ownership of a function, the session must be a member of the new
- * owner, which needs the privilege to create in the schema. Roles that are not of the service are only created.
+ * owner, which needs the privilege to create in the schema. Roles that do not belong to the service are created without these grants.
  */
 export async function createRole(db: Db, role: string): Promise<void> {
   await db.run("select set_config('backup.role', $1, true)", [role]);

@@ -90,7 +90,7 @@ begin
   return next;
 end $$;
 
--- Trim: marks the events up to p_upto that the next active capsules need: their items and their own events.
+-- Trim: takes the next p_limit capsules and marks the events up to p_upto that the active ones need: their items and their own events.
 create or replace function capsules_needs(p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit int) returns bigint
 language plpgsql
 set plan_cache_mode = force_generic_plan

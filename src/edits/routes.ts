@@ -180,7 +180,9 @@ function rowOf({ principal }: Caller, body: NewEdit, target: TargetRow): NewRow 
   const passages = body.op === 'amend' ? passagesOf({ kind, actor_id, tags, content }) : null;
   if (passages && about.ordinal !== null && passages.length > 1)
     throw new Problem('validation', 'The text is too long for a passage; amend the event instead.', {
-      errors: [{ pointer: '#/patch/text', detail: 'must have at most about 190 tokens, because the event has other passages' }],
+      errors: [
+        { pointer: '#/patch/text', detail: 'must fit into one passage (about 190 tokens), because the event has other passages' },
+      ],
     });
   return {
     ...about,

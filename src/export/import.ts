@@ -57,7 +57,7 @@ const interrupted = (job_id: string) =>
   problemOf(
     new Problem(
       'timeout',
-      'The daemon stopped while it received the file. The import was undone, so that the tenant is empty. Send the file again.',
+      'The daemon stopped while it was receiving the file. The import was undone, so the tenant is empty. Send the file again.',
     ),
     job_id,
   );

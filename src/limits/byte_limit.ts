@@ -6,7 +6,7 @@ import type { Leases } from './lease.ts';
 // Byte budgets for request bodies. A body is charged by its length before it is read. One token is one KiB.
 
 const KIB = 1024;
-/** Maximum number of counters in memory. An evicted counter loses its tokens and needs one more call of the shared store. */
+/** Maximum number of counters in memory. An evicted counter loses its tokens and needs one more call to the shared store. */
 const MAX_COUNTERS = 20_000;
 
 export interface ByteBudgets {

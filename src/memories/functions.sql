@@ -83,7 +83,7 @@ begin
   select * into v_new from events e where e.tenant_id = p_tenant and e.seq = p_seq;
   select * into v_old from memories m where m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, p_ref);
   if not found then
-    raise exception 'the item to supersede is not a memory' using errcode = 'AM409';
+    raise exception 'the item to supersede does not exist, or it is not a memory' using errcode = 'AM409';
   end if;
   -- the right to replace a rule is checked when a rule is created; a recorded decision passes no such check
   if v_old.kind = 'rule' and (v_new.kind not like 'memory.%' or v_new.content ->> 'kind' <> 'rule') then

@@ -24,7 +24,8 @@ export async function findReplaced(caller: Caller, replacements: Replacement[]):
   for (const { ref, actor, subject } of replacements) {
     const old = replaced.get(ref);
     const acting = actingFor(caller, subject).principal;
-    if (!old || !mayRead(acting, old)) throw new Problem('conflict', 'The item to supersede is not a memory.');
+    if (!old || !mayRead(acting, old))
+      throw new Problem('conflict', 'The item to supersede does not exist, or it is not a memory.');
     assertMayReplace(acting, old, actor);
   }
   return replaced;

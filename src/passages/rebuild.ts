@@ -59,7 +59,7 @@ async function writeChunks(tenant: Tenant, from: number, to: number, read: objec
   return row!.written;
 }
 
-/** Returns the seq to resume after: an interrupted rebuild left it. */
+/** Returns the seq after which to resume, which an interrupted rebuild has stored. */
 const start = (tenant: Tenant): Promise<number> =>
   tenant.write(async (db) => {
     const row = await db.row<{ rebuilt_to: number }>(
