@@ -63,7 +63,8 @@ const kinds: { name: string; of?: 'encrypted'; damage: Step | Step[]; told: RegE
   {
     name: 'a bit flipped, with new checksums',
     damage: [(dir) => flip(dumpOf(dir)), sign],
-    told: /does not belong to the manifest/,
+    // which of the two depends on the bit: some make pg_restore crash
+    told: /does not belong to the manifest|the dump is damaged/,
   },
   {
     name: 'rows overwritten, with new checksums and a new manifest',

@@ -3,6 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parse } from 'yaml';
+import { type ModelServer, startModelServer } from '../../embeddings/model_server.ts';
+import { modelEnv } from '../../embeddings/open_models.ts';
 import { type TestConnection, withClient } from '../../support/cluster.ts';
 import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
 import { cloneDatabase, serverConnection, type TestDatabase } from '../../support/database.ts';
@@ -48,7 +50,10 @@ const statements = spans.filter(([, text]) => /^select\b[\s\S]*;$/.test(text) &&
 
 /** Returns the series in a query: names with their labels, without functions, keywords and grouping labels. */
 function selectorsOf(expr: string): string[] {
-  const bare = expr.replace(/\[\w+\]/g, ' ').replace(/\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)/g, ' ');
+  const withoutTexts = expr.replace(/,\s*"[^"]*"(?=\s*[,)])/g, ' ');
+  const bare = withoutTexts
+    .replace(/\[\w+\]/g, ' ')
+    .replace(/\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)/g, ' ');
   const names = [...bare.matchAll(/([a-z_:][\w:]*)\s*(\{[^}]*\})?(?!\s*\(|[\w:])/g)];
   return names.map(([, name, labels = '']) => name + labels).filter((name) => !/^(and|or|unless|bool|offset)$/.test(name));
 }
@@ -91,6 +96,7 @@ const tools = [
 describeWith(tools, 'a real Prometheus', () => {
   let database: TestDatabase;
   const daemons: SpawnedDaemon[] = [];
+  let models: ModelServer | undefined;
   let load: { stop(): Promise<void> };
   let stack: Stack;
   let monitor: { url: string; drop(): Promise<void> };
@@ -101,7 +107,9 @@ describeWith(tools, 'a real Prometheus', () => {
     database = await cloneDatabase();
     const { host, port, user, database: name, password } = database.connection;
     const env = { PGHOST: host, PGPORT: String(port), PGUSER: user, PGDATABASE: name, ...(password && { PGPASSWORD: password }) };
-    for (let i = 0; i < 2; i += 1) daemons.push(await spawnDaemon(env, settings));
+    models = await startModelServer();
+    // the series of the endpoints exist only if these are configured
+    for (let i = 0; i < 2; i += 1) daemons.push(await spawnDaemon(env, { ...settings, ...modelEnv(models.url) }));
     monitor = await withMonitor(database.connection);
     called = await startReceiver();
     stack = await startStack({ daemons: daemons.map(({ url }) => url), database: monitor.url, webhook: called.url });
@@ -112,6 +120,7 @@ describeWith(tools, 'a real Prometheus', () => {
     await load?.stop();
     await stack?.stop();
     for (const daemon of daemons) await daemon.kill('SIGTERM');
+    await models?.kill();
     await called?.close();
     await monitor?.drop();
     await database?.release();
