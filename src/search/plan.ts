@@ -119,7 +119,7 @@ const COMMON_RANK = 30;
 
 /**
  * The least cosine of near words, and that for a term without a match. Recall@10 of dialogues of people is the same from 0.3 to 0.5, but 0.3 lowers
- * that of chats with an assistant by two points.
+ * that of chats with an assistant by 0.7 points.
  */
 const LEAST_COSINE = 0.4;
 const LEAST_WITHOUT_MATCH = 0.3;

@@ -83,7 +83,7 @@ test.each(['markdown', 'xml', 'messages'])(
       const shown = body.text ?? body.messages[0].content;
       expect(body.token_used).toBe(countTokens(shown));
       expect(body.token_used).toBeLessThanOrEqual(max_tokens);
-      // what is listed is what is rendered, and the rest is named
+      // the text cites every listed item, and `omissions` counts the rest
       const items = body.sections.flatMap((section: any) => section.items);
       expect(items.every((item: any) => item.refs.every((ref: string) => shown.includes(ref)))).toBe(true);
       const left = body.omissions.find((omission: any) => omission.reason === 'budget')?.count ?? 0;

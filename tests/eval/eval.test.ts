@@ -64,7 +64,7 @@ test('two configurations are compared with BM25, as figures and as a page that l
   expect(page).toContain('prefers-color-scheme: dark');
 });
 
-test('with an API key, each dialogue belongs to a new user, and what is left is reported', async () => {
+test('with an API key, each dialogue belongs to a new user, and the report names the records that remain', async () => {
   const alice = await newTenant(daemon.url);
   const { body } = await alice.request('POST', '/auth/api-keys', {
     body: { name: 'eval', role: 'member', scopes: ['read', 'write'], user_id: '*' },
