@@ -86,8 +86,13 @@ function contradictions(config: z.output<typeof settings>): string[] {
   for (const name of ['EMBEDDINGS_MODEL', 'EMBEDDINGS_DIMENSION'] as const)
     if (config.EMBEDDINGS_URL !== undefined && config[name] === undefined)
       faults.push(`${name}: got nothing, expected a value, because EMBEDDINGS_URL is set`);
-  if (config.EMBEDDINGS_MODEL !== undefined && config.EMBEDDINGS_MODEL === config.EMBEDDINGS_PREVIOUS_MODEL)
-    faults.push('EMBEDDINGS_PREVIOUS_MODEL: got EMBEDDINGS_MODEL, expected another model');
+  const previousDimension = config.EMBEDDINGS_PREVIOUS_DIMENSION ?? config.EMBEDDINGS_DIMENSION;
+  if (
+    config.EMBEDDINGS_MODEL !== undefined &&
+    config.EMBEDDINGS_MODEL === config.EMBEDDINGS_PREVIOUS_MODEL &&
+    config.EMBEDDINGS_DIMENSION === previousDimension
+  )
+    faults.push('EMBEDDINGS_PREVIOUS_MODEL: got EMBEDDINGS_MODEL, expected another model or EMBEDDINGS_PREVIOUS_DIMENSION');
   const keys = [config.JWT_SECRET, config.JWT_SECRET_NEXT, config.JWT_SECRET_PREVIOUS].filter((key) => key !== undefined);
   if (new Set(keys).size < keys.length)
     faults.push('JWT_SECRET, JWT_SECRET_NEXT, JWT_SECRET_PREVIOUS: got equal values, expected different ones');

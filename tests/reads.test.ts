@@ -147,7 +147,7 @@ describeOnServer('it has connections for workers', () => {
   });
 });
 
-const NO_MODELS = { embedQuery: undefined, rerank: undefined, rerank_top: 2, names: {} };
+const NO_MODELS = { embedQuery: undefined, rerank: undefined, vectors: undefined, rerank_top: 2, names: {} };
 
 test('readRoutes contains every route with heavy reads', () => {
   const heavy = (routes: { operation: string; heavy?: unknown }[]) =>

@@ -89,32 +89,32 @@ export function openBacklog({ tenants, watch, model, client, batch, lease_ms, lo
 
   /** Returns true if passages are left. */
   async function runTurn(tenant: Tenant): Promise<boolean> {
-    const id = await leaseBacklog(tenant, model.name, lease_ms);
+    const id = await leaseBacklog(tenant, model.key, lease_ms);
     if (id === undefined) return false;
     const extend = () =>
-      void extendLease(tenant, model.name, id, lease_ms).catch((err) =>
+      void extendLease(tenant, model.key, id, lease_ms).catch((err) =>
         log.debug({ err }, 'the lease of a backlog was not extended'),
       );
     const renewing = setInterval(extend, lease_ms / 3).unref();
     try {
       for (let i = 0; i < BATCHES_PER_TURN && !stopping.signal.aborted; i += 1) {
-        const stretch = await nextToEmbed(tenant, model.name, batch);
+        const stretch = await nextToEmbed(tenant, model.key, batch);
         if (!stretch.rest) return false;
         const texts = stretch.passages.map(({ text }) => text);
         const vectors = texts.length === 0 ? [] : await client.passages(model, tenant.id, texts, stopping.signal);
-        if (!(await writeVectors(tenant, model.name, { id, ms: lease_ms }, stretch, vectors))) return true;
+        if (!(await writeVectors(tenant, model.key, { id, ms: lease_ms }, stretch, vectors))) return true;
       }
       return true;
     } finally {
       clearInterval(renewing);
-      await extendLease(tenant, model.name, id, 0);
+      await extendLease(tenant, model.key, id, 0);
     }
   }
 
   async function scan(): Promise<void> {
     const began = performance.now();
     try {
-      const lagging = await listBacklogs(tenants(''), model.name, TENANTS_PER_SCAN);
+      const lagging = await listBacklogs(tenants(''), model.key, TENANTS_PER_SCAN);
       lag = lagging.reduce((sum, { events }) => sum + events, 0);
       for (const { tenant_id } of lagging) queue.add(tenant_id);
       if (queue.size > 0) schedule();

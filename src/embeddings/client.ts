@@ -12,6 +12,8 @@ import { type Vector, vectorOf } from './vector.ts';
 export interface Model {
   name: string;
   dimension: number;
+  /** The name of its vectors in the database. */
+  key: string;
 }
 
 export interface EmbeddingClient {
@@ -160,8 +162,8 @@ function vectorsIn(value: unknown, count: number, dimension: number): Vector[] {
  * The key of a vector in the cache: a hash, so that the cache holds no text. Tenants share no entry, nor do queries and passages: the time of an answer
  * must not tell whether someone else has recorded or searched the text.
  */
-const keyOf = (purpose: Purpose, { name }: Model, tenant_id: string, text: string): string =>
-  createHash('sha256').update([purpose, name, tenant_id, text].join('\0')).digest('base64');
+const keyOf = (purpose: Purpose, { key }: Model, tenant_id: string, text: string): string =>
+  createHash('sha256').update([purpose, key, tenant_id, text].join('\0')).digest('base64');
 
 function openCache({ EMBEDDINGS_CACHE_SIZE: max, EMBEDDINGS_CACHE_TTL: ttl_s }: ClientConfig) {
   const vectors = max === 0 ? undefined : new LRUCache<string, Vector>({ max, ttl: ttl_s * 1000 });

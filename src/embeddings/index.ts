@@ -36,7 +36,7 @@ export const feature: Feature<Embeddings> = {
         log,
       }),
   }),
-  sweeps: ({ models }) => (models.embedder ? [sweepReplaced(models.embedder.model.name)] : []),
+  sweeps: ({ models }) => (models.embedder ? [sweepReplaced(models.embedder.model.key)] : []),
   figures: ({ metrics }, { backlog }) => {
     const help = 'Events of all tenants (of the first 1000 that lag) whose passages are not embedded yet, as of the last scan';
     metrics.gauge('embeddings_backlog_events', help, () => backlog?.lag());

@@ -25,10 +25,19 @@ export interface Models {
   rerank_top: number;
   /** The names of the configured models, as an answer states them. A reranker may have none: then it is its server's default. */
   names: { embeddings?: string; rerank?: string };
+  /** The name of the vectors of passages in the database; undefined without EMBEDDINGS_URL. */
+  vectors: string | undefined;
 }
 
 /** The settings that a worker needs for the models. */
-export const remoteSettings = ['EMBEDDINGS_URL', 'EMBEDDINGS_MODEL', 'RERANK_URL', 'RERANK_MODEL', 'RERANK_TOP'] as const;
+export const remoteSettings = [
+  'EMBEDDINGS_URL',
+  'EMBEDDINGS_MODEL',
+  'EMBEDDINGS_DIMENSION',
+  'RERANK_URL',
+  'RERANK_MODEL',
+  'RERANK_TOP',
+] as const;
 
 export type RemoteConfig = Pick<Config, (typeof remoteSettings)[number]>;
 
@@ -36,6 +45,12 @@ const namesOf = ({ EMBEDDINGS_URL, EMBEDDINGS_MODEL, RERANK_URL, RERANK_MODEL }:
   ...(EMBEDDINGS_URL !== undefined && { embeddings: EMBEDDINGS_MODEL! }),
   ...(RERANK_URL !== undefined && { rerank: RERANK_MODEL ?? 'default' }),
 });
+
+/** Vectors of another length are those of another model, because they cannot be compared. */
+const keyOf = (name: string, dimension: number): string => `${name} ${dimension}`;
+
+const vectorsOf = ({ EMBEDDINGS_URL, EMBEDDINGS_MODEL, EMBEDDINGS_DIMENSION }: RemoteConfig): string | undefined =>
+  EMBEDDINGS_URL === undefined ? undefined : keyOf(EMBEDDINGS_MODEL!, EMBEDDINGS_DIMENSION!);
 
 /** The services with which workers use the models of the main thread: its cache and its circuit breakers. */
 export const modelServices = ({ embedQuery, rerank }: Models) => ({
@@ -49,6 +64,7 @@ export const remoteModels = (config: RemoteConfig, ask: <T>(service: string, inp
   rerank: config.RERANK_URL === undefined ? undefined : (query, texts) => ask('rerank', { query, texts }),
   rerank_top: config.RERANK_TOP,
   names: namesOf(config),
+  vectors: vectorsOf(config),
 });
 
 /** The models of the main thread. */
@@ -73,6 +89,7 @@ export function openModels(config: Config, metrics: MetricsOf, log: Logger): Ope
     rerank: RERANK_URL === undefined ? undefined : reranking?.rerank,
     rerank_top: config.RERANK_TOP,
     names: namesOf(config),
+    vectors: vectorsOf(config),
     embedder: embedding?.embedder,
     reset: () => {
       for (const breaker of Object.values(embedding?.breakers ?? {})) breaker.reset();
@@ -108,7 +125,7 @@ function openEmbedding(config: Config, metrics: MetricsOf, log: Logger) {
     embedder: { model: model!, client },
     embedQuery: async (tenant_id: string, text: string) => {
       const asked = [model!, ...previous].map(async (each) => ({
-        model: each.name,
+        model: each.key,
         vector: await client.query(each, tenant_id, text),
       }));
       return Promise.all(asked).catch((err: unknown) => unavailable(err, 'EMBEDDINGS_URL', log));
@@ -131,9 +148,11 @@ function openEmbedding(config: Config, metrics: MetricsOf, log: Logger) {
 function modelsOf(config: Config): Model[] {
   const dimension = config.EMBEDDINGS_DIMENSION!;
   const { EMBEDDINGS_PREVIOUS_MODEL: previous, EMBEDDINGS_PREVIOUS_DIMENSION: previousDimension = dimension } = config;
-  const current = { name: config.EMBEDDINGS_MODEL!, dimension };
-  return previous === undefined ? [current] : [current, { name: previous, dimension: previousDimension }];
+  const current = modelOf(config.EMBEDDINGS_MODEL!, dimension);
+  return previous === undefined ? [current] : [current, modelOf(previous, previousDimension)];
 }
+
+const modelOf = (name: string, dimension: number): Model => ({ name, dimension, key: keyOf(name, dimension) });
 
 function openReranking(config: Config, metrics: MetricsOf, log: Logger) {
   const seconds = metrics.histogram('rerank_seconds', 'Duration of a request to RERANK_URL', SECONDS);

@@ -67,9 +67,11 @@ export async function searchPassages(tenant: Tenant, models: Models, question: S
   // the query has only punctuation and stop words
   if (terms.length === 0) return { ...base, pool_size: 0, deduplicated: 0, hits: [] };
   const plan = planSearch(survey, phraseKeys);
-  const { embeddings: model } = models.names;
   // before the vectors are read: those that are written in between only add to the answer
-  const [vectors, pending] = await Promise.all([embedding, model !== undefined && arePassagesPending(tenant, model, as_of_seq)]);
+  const [vectors, pending] = await Promise.all([
+    embedding,
+    models.vectors !== undefined && arePassagesPending(tenant, models.vectors, as_of_seq),
+  ]);
   if (vectors === null) degraded.push('embeddings');
   const closest = await findClosest(tenant, { ...scope, as_of_seq }, vectors ?? [], survey);
   if (closest === undefined || (vectors !== null && pending)) degraded.push('vectors');

@@ -6,7 +6,7 @@ import { type Client, message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
-import { type ModelServer, startModelServer } from './model_server.ts';
+import { type ModelServer, startModelServer, vectorOf } from './model_server.ts';
 import { modelEnv } from './open_models.ts';
 
 describeOnServer('two daemons share a database', () => {
@@ -77,12 +77,12 @@ describeOnServer('two daemons share a database', () => {
     expect(await firstHit(daemon, 'boss')).toBe('Our manager resigned');
     const database = await openDatabase(loadConfig({ ...daemon.env, NODE_ENV: 'test' }), createLogger('silent'));
     const tenant = database.tenants(alice.tenant_id);
-    const sweep = () => sweepReplaced('model-b')(tenant, 4);
+    const sweep = () => sweepReplaced('model-b 64')(tenant, 4);
     // a daemon has used the old model within the hour
     expect(await sweep()).toBe(0);
     await tenant.write((db) =>
       db.run(
-        `update embedding_backlogs set lease_until = now() - interval '2 hours' where tenant_id = $1 and model = 'model-a'`,
+        `update embedding_backlogs set lease_until = now() - interval '2 hours' where tenant_id = $1 and model = 'model-a 64'`,
         [tenant.id],
       ),
     );
@@ -90,6 +90,19 @@ describeOnServer('two daemons share a database', () => {
     expect(await vectors(daemon)).toBe(6);
     expect(await firstHit(daemon, 'boss')).toBe('Our manager resigned');
     await database.close();
+    await daemon.stop();
+  });
+
+  test('the same model with vectors of another length embeds everything again', async () => {
+    server.behave(({ body }, res) => {
+      const data = body.input!.map((text, index) => ({ index, embedding: vectorOf(text.replace(/^\w+: /, '')).slice(0, 32) }));
+      res.setHeader('Content-Type', 'application/json').end(JSON.stringify({ data }));
+      return true;
+    });
+    const before = await vectors(old);
+    const daemon = await startTestDaemon({ ...modelEnv(server.url), RERANK_URL: '', EMBEDDINGS_DIMENSION: '32' }, old.env);
+    await eventually(async () => (await vectors(daemon)) === before + 6, 'the shorter vectors');
+    expect(await firstHit(daemon, 'boss')).toBe('Our manager resigned');
     await daemon.stop();
   });
 });
