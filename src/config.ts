@@ -80,6 +80,7 @@ function contradictions(config: z.output<typeof settings>): string[] {
       faults.push(`${name}: got a placeholder, expected a secret of your own`);
   if (config.NODE_ENV === 'production' && config.BCRYPT_COST < 10)
     faults.push(`BCRYPT_COST: got ${config.BCRYPT_COST}, expected at least 10 in production`);
+  if (config.NODE_ENV === 'production' && config.DEV_MODE) faults.push('DEV_MODE: got true, expected false in production');
   if (config.IDEMPOTENCY_TTL < 86_400) faults.push(`IDEMPOTENCY_TTL: got ${config.IDEMPOTENCY_TTL} s, expected at least 24h`);
   if (config.PGPOOL_MIN > config.PGPOOL_MAX)
     faults.push(`PGPOOL_MIN: got ${config.PGPOOL_MIN}, expected at most PGPOOL_MAX (${config.PGPOOL_MAX})`);

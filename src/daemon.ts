@@ -9,6 +9,7 @@ import type { Route } from './http/route.ts';
 import { send } from './http/send.ts';
 import { createHttpServer, drain, listen, replaceListener, urlOf } from './http/server.ts';
 import { tlsOf } from './http/tls.ts';
+import { generateMissing } from './keys.ts';
 import { createLogger, type Logger } from './log.ts';
 import { createService } from './wiring.ts';
 import type { Workers } from './work/index.ts';
@@ -40,6 +41,7 @@ export async function startDaemon(
   let database: Database | undefined;
   try {
     database = await openDatabase(config, log, { serving: true });
+    sayGenerated(generateMissing(config), config, log);
     const service = createService(config, database, log, workers);
     // With THIN_DOOR=false all routes go through Express, so that a benchmark can measure the difference.
     const routes = config.THIN_DOOR ? service.routes : service.routes.map((route) => ({ ...route, fastPath: false }));
@@ -67,6 +69,14 @@ export async function startDaemon(
     await database?.close();
     throw error;
   }
+}
+
+function sayGenerated(names: string[], { DATA_DIR }: Config, log: Logger): void {
+  if (names.length > 0)
+    log.warn(
+      { settings: names, data_dir: DATA_DIR },
+      'generated the secrets that are not configured; keep the files in DATA_DIR',
+    );
 }
 
 /** The response to every request before the service is ready. It is not logged, because probes would fill the log. */

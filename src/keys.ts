@@ -1,15 +1,28 @@
-import { createHmac, hkdfSync, randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { createHmac, hkdfSync } from 'node:crypto';
 import { type AuditKeys, openKeys } from './audit/index.ts';
 import type { Config } from './config.ts';
+import { type GeneratedSecret, generatedSecret, isGenerated } from './generated_secrets.ts';
 import type { Mac } from './http/idempotency.ts';
 import { openSeal, readKey, type Seal } from './seal.ts';
 
 // Derives the key of each purpose from the settings. No key is ever stored in the database.
 
+/** The secret settings that are generated outside production, and the file of each. */
+const generated = [
+  ['JWT_SECRET', 'jwt-secret'],
+  ['ENCRYPTION_KEY', 'encryption-key'],
+] as const satisfies [keyof Config, GeneratedSecret][];
+
+/** Generates the secrets that are neither configured nor generated yet. Returns the names of their settings; in production, none. */
+export function generateMissing(config: Config): string[] {
+  if (config.NODE_ENV === 'production') return [];
+  const missing = generated.filter(([name, file]) => config[name] === undefined && !isGenerated(config.DATA_DIR, file));
+  for (const [, file] of missing) generatedSecret(config.DATA_DIR, file);
+  return missing.map(([name]) => name);
+}
+
 /** The secret that signs access tokens. */
-export const jwtSecretOf = ({ JWT_SECRET, DATA_DIR }: Config): string => JWT_SECRET ?? developmentSecret(DATA_DIR, 'jwt-secret');
+export const jwtSecretOf = ({ JWT_SECRET, DATA_DIR }: Config): string => JWT_SECRET ?? generatedSecret(DATA_DIR, 'jwt-secret');
 
 /** Returns undefined in production if no key is configured; then nothing can be stored encrypted. */
 export function sealOf(config: Config): Seal | undefined {
@@ -18,7 +31,7 @@ export function sealOf(config: Config): Seal | undefined {
 }
 
 function sealKeysOf({ NODE_ENV, DATA_DIR, ENCRYPTION_KEY, ENCRYPTION_KEY_PREVIOUS }: Config): SealKeys | undefined {
-  const key = ENCRYPTION_KEY ?? (NODE_ENV === 'production' ? undefined : developmentSecret(DATA_DIR, 'encryption-key'));
+  const key = ENCRYPTION_KEY ?? (NODE_ENV === 'production' ? undefined : generatedSecret(DATA_DIR, 'encryption-key'));
   if (key === undefined) return undefined;
   return { key: readKey(key)!, previous: ENCRYPTION_KEY_PREVIOUS === undefined ? [] : [readKey(ENCRYPTION_KEY_PREVIOUS)!] };
 }
@@ -62,19 +75,7 @@ const macWith =
 export function auditKeysOf(config: Config): AuditKeys {
   const { AUDIT_KEY, ENCRYPTION_KEY, JWT_SECRET, ENCRYPTION_KEY_PREVIOUS, JWT_SECRET_PREVIOUS } = config;
   const configured = [AUDIT_KEY, ENCRYPTION_KEY, JWT_SECRET].filter((secret) => secret !== undefined);
-  const own = configured.length > 0 ? configured : [developmentSecret(config.DATA_DIR, 'encryption-key')];
+  const own = configured.length > 0 ? configured : [generatedSecret(config.DATA_DIR, 'encryption-key')];
   const older = [ENCRYPTION_KEY_PREVIOUS, JWT_SECRET_PREVIOUS].filter((secret) => secret !== undefined);
   return openKeys([...own, ...older, ...config.AUDIT_KEY_PREVIOUS]);
-}
-
-/** Returns the secret in a file under DATA_DIR, which is created on first use. Production never calls this for JWT_SECRET. */
-function developmentSecret(dataDir: string, name: 'jwt-secret' | 'encryption-key'): string {
-  const file = join(dataDir, name);
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  try {
-    writeFileSync(file, randomBytes(32).toString('base64'), { flag: 'wx', mode: 0o600 });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  }
-  return readFileSync(file, 'utf8');
 }

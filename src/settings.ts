@@ -3,69 +3,14 @@ import { contextSettings } from './context_settings.ts';
 import { limitSettings } from './limit_settings.ts';
 import { modelSettings } from './model_settings.ts';
 import { readKey } from './seal.ts';
+import { serverSettings } from './server_settings.ts';
 import { duration, flag, list, optional, setting, whole } from './setting_types.ts';
 
 // All settings with their descriptions. `npm run configuration` generates .env.example and docs/configuration.md from them.
 
 export const settings = z.object({
-  NODE_ENV: setting(
-    z.enum(['development', 'test', 'production']),
-    'development',
-    'Server',
-    '`production` rejects weak secrets and never generates secrets',
-  ),
-  PORT: setting(whole(0, 65_535), '3000', 'Server', 'port to listen on; 0 chooses a free port'),
-  HOST: optional(
-    z.string().min(1),
-    'Server',
-    'address to listen on; the default is 0.0.0.0 in production and 127.0.0.1 elsewhere',
-  ),
-  TLS_CERT_FILE: optional(z.string(), 'Server', 'file with the certificate to serve HTTPS with; read at startup'),
-  TLS_KEY_FILE: optional(z.string(), 'Server', 'file with the private key of TLS_CERT_FILE'),
-  TLS_CLIENT_CA_FILE: optional(
-    z.string(),
-    'Server',
-    'file with a certificate authority; only clients with a certificate signed by it are accepted',
-  ),
-  LOG_LEVEL: setting(
-    z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
-    'info',
-    'Server',
-    'minimum level of log lines (JSON on stdout)',
-  ),
-  TRUST_PROXY_HOPS: setting(
-    whole(0, 10),
-    '0',
-    'Server',
-    'number of reverse proxies in front of the daemon; that many entries of X-Forwarded-For, from the right, are trusted',
-  ),
-  CORS_ORIGINS: setting(list, '', 'Server', 'comma-separated origins that browsers may call from; empty allows none'),
-  THIN_DOOR: setting(
-    flag,
-    'true',
-    'Server',
-    'let the busiest routes bypass Express; set to false only to measure the difference',
-  ),
-  REQUEST_TIMEOUT_MS: setting(whole(100, 600_000), '10000', 'Server', 'time in ms after which a request is answered with 503'),
-  SHUTDOWN_TIMEOUT_MS: setting(
-    whole(100, 600_000),
-    '12000',
-    'Server',
-    'time in ms that running requests have to finish after SIGTERM',
-  ),
-  SHUTDOWN_DELAY_MS: setting(
-    whole(0, 60_000),
-    '250',
-    'Server',
-    'time in ms between reporting not ready and closing the port; responses ask clients to close their connections meanwhile. Must exceed the interval at which a load balancer polls readiness',
-  ),
-
-  DATA_DIR: setting(
-    z.string().min(1),
-    './data',
-    'Database',
-    'directory of the embedded database, development secrets and exports',
-  ),
+  ...serverSettings,
+  DATA_DIR: setting(z.string().min(1), './data', 'Database', 'directory of the embedded database, generated secrets and exports'),
   DATABASE_URL: optional(
     z.string().regex(/^postgres(ql)?:\/\//, 'a postgres:// URL'),
     'Database',

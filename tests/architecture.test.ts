@@ -17,9 +17,11 @@ const anyMay = [
   'edges.ts',
   'examples.ts',
   'context_settings.ts',
+  'generated_secrets.ts',
   'guide_settings.ts',
   'limit_settings.ts',
   'model_settings.ts',
+  'server_settings.ts',
   'settings.ts',
   'setting_types.ts',
   'seal.ts',
@@ -80,7 +82,7 @@ function faultOf({ file, target, typeOnly }: Import): string | undefined {
   const [from, to] = [partOf(file), partOf(target)];
   // config.ts reads settings.ts with the settings of each group, which use the types of setting_types.ts and the key format of seal.ts, and the
   // names of other guides.
-  const groups = ['context_settings.ts', 'limit_settings.ts', 'model_settings.ts'];
+  const groups = ['context_settings.ts', 'limit_settings.ts', 'model_settings.ts', 'server_settings.ts'];
   if (
     wiring.includes(from) ||
     from === to ||

@@ -146,3 +146,13 @@ test('the default rate limits are the guide’s in production and higher elsewhe
   expect(limitsOf({})).toEqual([6000, 60_000, 6000]);
   expect(limitsOf({ RATE_LIMIT_MAX_REQUESTS: '100' })).toEqual([100, 60_000, 6000]);
 });
+
+test('REGION and DEV_MODE of the agentstate guide are settings, and production does not start with DEV_MODE=true', () => {
+  expect(loadConfig({ REGION: 'us-west-2', DEV_MODE: 'true' })).toMatchObject({ REGION: 'us-west-2', DEV_MODE: true });
+  expect(loadConfig({})).toMatchObject({ DEV_MODE: false });
+  expect(problemsOf({ REGION: 'us west' })).toMatch(/REGION: got "us west", expected at most 64 letters/);
+  expect(problemsOf({ NODE_ENV: 'production', JWT_SECRET: strong, DEV_MODE: 'false' })).toBe('');
+  expect(problemsOf({ NODE_ENV: 'production', JWT_SECRET: strong, DEV_MODE: 'true' })).toMatch(
+    /DEV_MODE: got true, expected false in production/,
+  );
+});

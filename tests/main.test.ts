@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -74,12 +74,20 @@ describeOnServer('its run starts from a template', () => {
   });
 });
 
-test('in development the daemon generates a JWT secret and prints the URLs; in production it prints only JSON', async () => {
+test('in development the daemon generates secrets once and prints the URLs; in production it generates none and prints only JSON', async () => {
   const DATA_DIR = await cloneDataDir();
   const PORT = String(await freePort());
   const output = await outputOf({ DATA_DIR, PORT, NODE_ENV: 'development', LOG_LEVEL: 'info' }, /=== Ready ===[\s\S]*Database/);
   expect(output).toContain(`http://127.0.0.1:${PORT}/docs`);
-  expect(existsSync(join(DATA_DIR, 'jwt-secret'))).toBe(true);
+  const generated = output.split('\n').filter((line) => line.includes('generated the secrets'));
+  expect(generated.map((line) => JSON.parse(line))).toEqual([
+    expect.objectContaining({ settings: expect.arrayContaining(['JWT_SECRET', 'ENCRYPTION_KEY']), data_dir: DATA_DIR }),
+  ]);
+  const secrets = ['jwt-secret', 'encryption-key'].map((name) => readFileSync(join(DATA_DIR, name), 'utf8'));
+  const again = await outputOf({ DATA_DIR, PORT, NODE_ENV: 'development', LOG_LEVEL: 'info' }, /=== Ready ===/);
+  expect(again).not.toContain('generated the secrets');
+  expect(['jwt-secret', 'encryption-key'].map((name) => readFileSync(join(DATA_DIR, name), 'utf8'))).toEqual(secrets);
+  for (const name of ['jwt-secret', 'encryption-key']) rmSync(join(DATA_DIR, name));
   const lines = (
     await outputOf(
       { DATA_DIR, PORT, NODE_ENV: 'production', LOG_LEVEL: 'info', JWT_SECRET: 'kQ0v1n4y8bq6fC2m9sT3xZ7wL5pR1dHj' },
@@ -89,6 +97,7 @@ test('in development the daemon generates a JWT secret and prints the URLs; in p
     .trim()
     .split('\n');
   expect(lines.map((line) => typeof JSON.parse(line))).toEqual(lines.map(() => 'object'));
+  expect(['jwt-secret', 'encryption-key', 'capability-key'].filter((name) => existsSync(join(DATA_DIR, name)))).toEqual([]);
   rmSync(DATA_DIR, { recursive: true, force: true });
 }, 60_000);
 

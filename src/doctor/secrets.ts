@@ -63,9 +63,9 @@ function checkAbsent({ NODE_ENV, DATA_DIR, ...config }: Config): Finding[] {
   ];
 }
 
-/** Checks the secrets that were generated for development. */
+/** Checks the files of the secrets that were generated. */
 const checkDevelopment = (dir: string): Finding[] =>
-  ['jwt-secret', 'encryption-key'].flatMap((name) => {
+  ['jwt-secret', 'encryption-key', 'capability-key'].flatMap((name) => {
     const file = join(dir, name);
     const mode = statSync(file, { throwIfNoEntry: false })?.mode ?? 0;
     return mode & 0o077 ? [failed('secrets', `${file} is readable by other users`, `chmod 600 ${file}`)] : [];
