@@ -23,6 +23,7 @@ export function gateOf(
     bytesInFlight,
     inFlight,
     identify: auth.identify,
+    capabilityOf: ({ capability }) => capability,
     authorize,
     admit: limits.admit,
     admitBytes: limits.admitBytes,

@@ -8,16 +8,29 @@ import { identifyKey, openKeyStates } from './key_states.ts';
 import { type Caller, type Identity, invalidCredential, type Principal, unauthenticated } from './principal.ts';
 import { looksLikeKey, readSecret } from './secrets.ts';
 import { looksLikeKeyId } from './signature.ts';
-import { keyNamedBy, openSignedKeys } from './signed_keys.ts';
+import { credentialNamedBy, nameCredential, openSignedKeys } from './signed_keys.ts';
 import { readSessionState, type SessionState } from './sql.ts';
 import { openStateCache, type StateCache } from './state_cache.ts';
 import { type Claims, claimedIdentityIn, type Tokens } from './tokens.ts';
+
+/** A kind of bearer credentials that another feature defines. Its form differs from that of access tokens and keys. */
+export interface CredentialKind {
+  hasForm(text: string): boolean;
+  /** Returns the tenant and id that a credential claims, without verifying it. */
+  claimedIn(text: string): { tenant_id: string; id: string } | undefined;
+  /** Returns undefined if the credential is not valid. */
+  identify(text: string): Promise<Identity | undefined>;
+  /** Drops the cached states of a tenant's credentials. */
+  invalidate(tenant_id: string): void;
+}
 
 /** Authenticates requests. Cached states of credentials are at most `ttl_ms` old. */
 export interface Credentials {
   identify(req: IncomingMessage): Promise<Caller>;
   /** Drops the cached states of a tenant's credentials, so that a change takes effect on this daemon at once. */
   invalidate(tenant_id: string): void;
+  /** Adds a kind of credentials. */
+  accept(kind: CredentialKind): void;
 }
 
 /** `onInvalidated` is called with each tenant whose cached credentials were dropped. */
@@ -32,23 +45,32 @@ export function openCredentials(
   const sessions = openStateCache<SessionState>(ttl_ms);
   const keys = openKeyStates(tenants, ttl_ms, guard, seal);
   const identifySigned = openSignedKeys(tenants, keys, guard);
+  const kinds: CredentialKind[] = [];
   const identifyText = async (req: IncomingMessage, text: string): Promise<Identity | undefined> => {
     if (looksLikeKeyId(text)) return identifySigned(req, text);
     if (looksLikeKey(text)) return identifyKey(keys, req, text);
+    const kind = kinds.find(({ hasForm }) => hasForm(text));
+    if (kind) {
+      const claimed = kind.claimedIn(text);
+      if (claimed) nameCredential(req, claimed);
+      return kind.identify(text);
+    }
     const claims = tokens.verify(text);
     return claims && identifySession(tenants, sessions, claims);
   };
   return {
     identify: async (req) => {
-      const { principal, signed } = (await identifyText(req, credentialOf(req))) ?? {};
+      const { principal, signed, capability } = (await identifyText(req, credentialOf(req))) ?? {};
       if (!principal || isExpired(principal.expires_at)) throw invalidCredential();
-      return { principal, tenant: tenants(principal.tenant_id), ...(signed && { signed }) };
+      return { principal, tenant: tenants(principal.tenant_id), ...(signed && { signed }), ...(capability && { capability }) };
     },
     invalidate: (tenant_id) => {
       sessions.invalidate(`${tenant_id}.`);
       keys.invalidate(`${tenant_id}.`);
+      for (const { invalidate } of kinds) invalidate(tenant_id);
       onInvalidated(tenant_id);
     },
+    accept: (kind) => void kinds.push(kind),
   };
 }
 
@@ -85,7 +107,7 @@ async function identifySession(tenants: Tenants, cache: StateCache<SessionState>
 export function claimedIdentityOf(req: IncomingMessage): { tenant_id: string; id: string } | undefined {
   const [header = ''] = req.headersDistinct['x-api-key'] ?? req.headersDistinct.authorization ?? [];
   const text = header.replace(/^bearer +/i, '');
-  return keyNamedBy(req) ?? (looksLikeKey(text) ? readSecret('key', text) : claimedIdentityIn(text));
+  return credentialNamedBy(req) ?? (looksLikeKey(text) ? readSecret('key', text) : claimedIdentityIn(text));
 }
 
 /** Returns the only credential of a request. Throws if there are several, because they could identify two callers. */

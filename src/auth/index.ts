@@ -3,6 +3,7 @@ import type { Tenants } from '../db/tenant.ts';
 import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import type { Seal } from '../seal.ts';
+import type { CredentialKind } from './credentials.ts';
 import { isolation } from './isolation.ts';
 import { openKeyGuard } from './key_guard.ts';
 import { type AuthSettings, type Login, openLogin } from './login.ts';
@@ -24,6 +25,8 @@ export interface Auth {
   identify(req: IncomingMessage): Promise<Caller>;
   /** Drops the cached states of a tenant's credentials. */
   invalidate(tenant_id: string): void;
+  /** Adds a kind of bearer credentials. */
+  accept(kind: CredentialKind): void;
   /** The services that the routes use. */
   login: Login;
 }
@@ -68,6 +71,6 @@ interface AuthNeeds {
 
 export function openAuth(settings: AuthSettings, tenants: Tenants, { addressOf, seal, onInvalidated }: AuthNeeds): Auth {
   const login = openLogin(settings, tenants, addressOf && openKeyGuard(addressOf), seal, onInvalidated);
-  const { identify, invalidate } = login.credentials;
-  return { identify, invalidate, login };
+  const { identify, invalidate, accept } = login.credentials;
+  return { identify, invalidate, accept, login };
 }

@@ -1,4 +1,5 @@
 import type { Tenant } from '../db/tenant.ts';
+import type { Capability } from '../http/capability.ts';
 import { type FieldError, Problem } from '../http/problem.ts';
 import { declareFor } from '../http/route.ts';
 
@@ -14,17 +15,17 @@ export interface RateLimit {
 /** The identity and permissions of a verified credential. */
 export interface Principal {
   tenant_id: string;
-  kind: 'user' | 'key';
-  /** `usr_…` or `key_…`. Rate limits and idempotency keys are counted per id. */
+  kind: 'user' | 'key' | 'capability';
+  /** `usr_…`, `key_…` or, for a capability, `jti_…`. Rate limits and idempotency keys are counted per id. */
   id: string;
-  /** The user that logged in, or that created the key. */
+  /** The user that logged in, or that created the key or capability. */
   user_id: string;
   /** Set for users only. */
   session_id?: string;
   username?: string;
   /** The default actor of its events: the subject of a user; the agent, or else the name, of a key. */
   actor: { type: 'human' | 'agent'; id: string };
-  /** The agent of a key that acts as one agent. */
+  /** The agent of a key or capability that acts as one agent. */
   agent_id?: string;
   role: Role;
   scopes: Scope[];
@@ -38,12 +39,14 @@ export interface Principal {
   channels: Channel[] | null;
   /** Its own rate limit; without one it shares the limit of its user. */
   rate_limit?: RateLimit;
+  /** The key with a rate limit that it shares. Set for capabilities only. */
+  payer?: string;
   /** RFC 3339; null: never. */
   expires_at: string | null;
 }
 
-/** Returns whether the id is that of a user or key, not of the service itself. */
-export const isPrincipalId = (id: string): boolean => /^(?:usr|key)_/.test(id);
+/** Returns whether the id is that of a user, key or capability, not of the service itself. */
+export const isPrincipalId = (id: string): boolean => /^(?:usr|key|jti)_/.test(id);
 
 /** The requirements of a signature beyond the identity of its key. */
 interface SignedRequest {
@@ -57,6 +60,8 @@ interface SignedRequest {
 export interface Identity {
   principal: Principal;
   signed?: SignedRequest;
+  /** The limits of a capability. */
+  capability?: Capability;
 }
 
 /** The credential of a request, and the access to the database within its tenant. */

@@ -14,14 +14,15 @@ const MAX_KNOWN_KEYS = 20_000;
 /** Nonces that this daemon has seen used, here or on another daemon. It remembers them, so that a repeated request neither uses the allowance of the key nor reaches the database. */
 const MAX_REMEMBERED_NONCES = 100_000;
 
-interface KeyName {
+interface CredentialName {
   tenant_id: string;
   id: string;
 }
 
-/** The key that a request names, whether its signature was valid or not. Its tenant is not in the request. */
-const named = new WeakMap<IncomingMessage, KeyName>();
-export const keyNamedBy = (req: IncomingMessage): KeyName | undefined => named.get(req);
+/** The credential that a request names, whether its signature was valid or not. */
+const named = new WeakMap<IncomingMessage, CredentialName>();
+export const credentialNamedBy = (req: IncomingMessage): CredentialName | undefined => named.get(req);
+export const nameCredential = (req: IncomingMessage, name: CredentialName): void => void named.set(req, name);
 
 export type IdentifySigned = (req: IncomingMessage, key_id: string) => Promise<Identity | undefined>;
 
@@ -40,7 +41,7 @@ export function openSignedKeys(tenants: Tenants, keys: KeyStates, guard: KeyGuar
     if (!verified.has(req)) assertFresh(signature);
     const tenant_id = await findTenant(req, key_id);
     if (tenant_id === undefined) return undefined;
-    named.set(req, { tenant_id, id: key_id });
+    nameCredential(req, { tenant_id, id: key_id });
     const state = await keys.get(req, tenant_id, key_id, null);
     if (!state?.secret) return undefined;
     const { nonce, digest } = signature;

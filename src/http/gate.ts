@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../log.ts';
 import type { AuditRecorder } from './audit.ts';
 import type { BytesInFlight } from './body_buffer.ts';
+import type { Capability } from './capability.ts';
 import type { IdempotencyRequest } from './idempotency.ts';
 import type { JsonLimits } from './json.ts';
 import type { ConflictMessages, ProblemType } from './problem.ts';
@@ -18,6 +19,8 @@ export interface CallerIds {
 /** Dependencies of `serve` that src/http may not import. */
 export interface Gate<C> {
   identify(req: IncomingMessage): Promise<C>;
+  /** Returns the limits of a caller that is authenticated by a capability; otherwise undefined. */
+  capabilityOf(caller: C): Capability | undefined;
   /** Throws `forbidden` if the caller may not use routes of this access. */
   authorize(caller: C, access: 'read' | 'write' | 'admin'): void;
   /** Counts the request; sets RateLimit headers; throws `rate-limited`. */

@@ -68,7 +68,8 @@ async function readRequestBody<C>(
   reservation: ByteReservation,
   check: BodyCheck,
 ): Promise<Buffer> {
-  const maxBytes = route.raw?.maxBytes ?? route.maxBytes ?? gate.body.maxBytes;
+  const own = caller ? gate.capabilityOf(caller)?.maxBytes : undefined;
+  const maxBytes = Math.min(route.raw?.maxBytes ?? route.maxBytes ?? gate.body.maxBytes, own ?? Number.POSITIVE_INFINITY);
   assertBodyAcceptable(req, maxBytes, route.raw ? 'raw' : 'json');
   const announced = announcedLength(req);
   const charge = (bytes: number) => (caller && route.limit === 'v1' ? gate.admitBytes(caller, bytes) : undefined);

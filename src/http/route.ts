@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
+import type { Use } from './capability.ts';
 import type { IdempotencyRequest } from './idempotency.ts';
 import { type FieldError, Problem, type ProblemType } from './problem.ts';
 import { validate } from './validate.ts';
@@ -103,6 +104,8 @@ export interface Route<C = unknown> {
   freeText?: string[];
   /** Fields that identify or select (`user_id`, `filter`) and therefore cannot be redacted: a secret in them is rejected. */
   unredactable?: string[];
+  /** The operations of a request that a capability must permit. Without it, requests with a capability are refused. `streams`: the answer is a stream. */
+  capability?(input: { params: unknown; query: unknown; body: unknown; streams: boolean }): Use[];
   /** May be served without Express, for speed (THIN_DOOR). */
   fastPath?: boolean;
   /** Answers `Accept: text/event-stream` with a stream, which has no timeout. */
@@ -126,11 +129,12 @@ type Weight = boolean | 'perhaps';
 
 type RouteDeclaration<C, P extends Shape, Q extends Shape, B extends Shape> = Omit<
   Route<C>,
-  'params' | 'query' | 'body' | 'handle' | 'handleLarge' | 'streams' | 'heavy'
+  'params' | 'query' | 'body' | 'capability' | 'handle' | 'handleLarge' | 'streams' | 'heavy'
 > & {
   params?: P;
   query?: Q;
   body?: B;
+  capability?(input: { params: Output<P>; query: Output<Q>; body: Output<B>; streams: boolean }): Use[];
   handle(input: Input<C, P, Q, B>): Promise<Reply | typeof STREAMED>;
   handleLarge?(input: LargeInput<C, P, Q>): Promise<Reply>;
   streams?(input: Input<C, P, Q, B>): Promise<typeof STREAMED>;

@@ -4,6 +4,7 @@ import { assertSingleHeaders, sendContinue } from './body.ts';
 import { SMALL_BODY_BYTES } from './byte_reservation.ts';
 import type { CallerIds, Gate } from './gate.ts';
 import { serializeLongLists } from './long_lists.ts';
+import { Problem } from './problem.ts';
 import { type Exchange, parseRequestBody, type ReceivedRequest, readRequest } from './read_request.ts';
 import { type Input, parseInput, type Reply, type Route, STREAMED } from './route.ts';
 import { beginResponse, send, sendProblem } from './send.ts';
@@ -49,8 +50,12 @@ async function admit<C>({ gate, route, req, res, streams, audit, releases }: Exc
   if (route.limit === 'auth') await gate.admit(route, null, audit.address, res);
   if (route.access !== 'none') audit.caller = await gate.identify(req);
   const { caller } = audit;
+  const capability = caller && gate.capabilityOf(caller);
+  if (capability && !route.capability) throw new Problem('forbidden', 'Capabilities do not permit this operation.');
   if (caller && route.access !== 'none' && route.access !== 'any') gate.authorize(caller, route.access);
   if (route.limit === 'v1') await gate.admit(route, caller, audit.address, res);
+  const counted = capability?.admit();
+  if (counted) await counted;
   const scope = caller && gate.idsOf(caller);
   if (inFlight && scope) releases.push(reserveTenantSlot(inFlight, scope.tenant));
   const claimed = caller && gate.claimNonce(caller);
@@ -58,8 +63,9 @@ async function admit<C>({ gate, route, req, res, streams, audit, releases }: Exc
   return scope;
 }
 
-const isLarge = <C>({ route, audit }: Exchange<C>, { bytes }: ReceivedRequest): boolean =>
-  Boolean(audit.caller && bytes && route.handleLarge) && bytes!.length > SMALL_BODY_BYTES;
+/** The body of a request with a capability is always parsed here, because the capability must permit what is in it. */
+const isLarge = <C>({ gate, route, audit: { caller } }: Exchange<C>, { bytes }: ReceivedRequest): boolean =>
+  Boolean(caller && bytes && route.handleLarge) && bytes!.length > SMALL_BODY_BYTES && !gate.capabilityOf(caller!);
 
 /** Passes the unparsed body to the route, which gives it to a worker. */
 function answerLarge<C>(
@@ -76,6 +82,7 @@ async function answer<C>(exchange: Exchange<C>, received: ReceivedRequest, tenan
   const { body, idempotency } = await parseRequestBody(exchange, received, tenant);
   const parsed = parseInput(route, { params: received.params, query: received.query, body });
   Object.assign(audit, parsed);
+  if (audit.caller) gate.capabilityOf(audit.caller)?.assertCovers(route.capability!({ ...parsed, streams }));
   const input = { caller: audit.caller as C, address: audit.address, req, res, ...parsed, idempotency };
   if (route.bodyStream) sendContinue(req, res);
   return withTimeout(streams ? 0 : gate.timeoutMs, res, async (signalOf) => {

@@ -14,10 +14,12 @@ export interface LimitedPrincipal {
   id: string;
   user_id: string;
   rate_limit?: { max: number; window_ms: number };
+  /** The principal whose own limit it shares. */
+  payer?: string;
 }
 
 /** Returns the id whose limit applies. */
-export const payerOf = ({ id, user_id, rate_limit }: LimitedPrincipal): string => (rate_limit ? id : user_id);
+export const payerOf = ({ id, user_id, rate_limit, payer }: LimitedPrincipal): string => payer ?? (rate_limit ? id : user_id);
 
 /** Returns a function that counts a request for its principal and its tenant, and throws `rate-limited` if either limit is reached. */
 export function createPrincipalLimit(principalPolicy: Policy, tenantPolicy: Policy, leases: Leases, waitMs: number) {

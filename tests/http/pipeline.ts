@@ -19,6 +19,7 @@ interface Caller {
 export const MAX = 100_000;
 export const gate: Gate<Caller | null> = {
   identify: async () => ({ tenant: 'acme' }),
+  capabilityOf: () => undefined,
   authorize: () => undefined,
   admit: async () => undefined,
   admitBytes: () => undefined,
@@ -60,6 +61,21 @@ const routes = [
     success: ok,
     handle: async ({ params, body, idempotency }) => ({ body: { params, body, idempotency } }),
     idempotent: true,
+  }),
+  route({
+    ...shared,
+    method: 'PUT',
+    path: '/covered/{name}',
+    operation: 'covered',
+    params: z.strictObject({ name: z.string() }),
+    body: z.strictObject({ to: z.string(), text: z.string().optional() }),
+    success: ok,
+    capability: ({ params, body, streams }) => [
+      { op: streams ? 'WATCH' : 'PUT', namespace: params.name },
+      { op: 'ADMIN', namespace: body.to },
+    ],
+    handle: async () => ({ body: { by: 'handle' } }),
+    handleLarge: async () => ({ body: { by: 'handleLarge' } }),
   }),
   route({
     ...shared,

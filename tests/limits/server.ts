@@ -79,6 +79,7 @@ export async function startServer(limits: Limits, hops = 0): Promise<LimitServer
       const [tenant_id = '', id = ''] = String(req.headers['x-caller']).split('/');
       return { principal: { tenant_id, id, user_id: id } };
     },
+    capabilityOf: () => undefined,
     authorize: () => undefined,
     admit: limits.admit,
     admitBytes: limits.admitBytes,
