@@ -12,6 +12,10 @@ export const createGenerator = `
   create unique index if not exists words_rank on words (rank);
 `;
 
+/** Replaces the most frequent words of the generator, from rank 30 on, by these (parameter 1), most frequent first. */
+export const replaceWords =
+  'update words set word = ($1::text[])[rank - 29] where rank - 29 between 1 and cardinality($1::text[])';
+
 /** Appends passages p_from..p_to (parameters 2 and 3) to tenant 1; parameter 4 is the seed of the words. The caller advances the tenant's seq. */
 export const fillTenant = `
   with seeded as materialized (select setseed($4::float8)),

@@ -8,6 +8,7 @@ import { measureMemory } from './memory.ts';
 import { measureMixed } from './mixed.ts';
 import { measureNeighbours } from './neighbours.ts';
 import { measureRead } from './read.ts';
+import { measureRecall } from './recall.ts';
 import { describeMachine, type Figure, renderTable, saveResults } from './report.ts';
 import { measureRetention } from './retention.ts';
 import { measureSearch } from './search.ts';
@@ -29,6 +30,7 @@ const parts: Record<string, (world: World, only?: string) => Promise<Figure[]>> 
   keys: measureKeys,
   isolation: measureIsolation,
   search: measureSearch,
+  recall: measureRecall,
   watch: measureWatch,
   login: measureLogin,
   memory: measureMemory,
@@ -39,8 +41,8 @@ const parts: Record<string, (world: World, only?: string) => Promise<Figure[]>> 
   seq: measureSeq,
   storage: measureStorage,
 };
-/** Parts that run only if named: `seq` compares rejected designs, and the result of `storage` is a separate table. */
-const extra = new Set(['seq', 'storage']);
+/** Parts that run only if named: `seq` compares rejected designs, the result of `storage` is a separate table, and `recall` needs its own passages. */
+const extra = new Set(['seq', 'storage', 'recall']);
 
 const wanted = new Map(process.argv.slice(2).map((given) => [given.split(':')[0]!, given.split(':')[1]]));
 const unknown = [...wanted.keys()].filter((name) => !(name in parts));

@@ -12,9 +12,20 @@ const QUESTIONS = 200;
 type Size = keyof typeof SIZES;
 const sizes = Object.keys(SIZES) as Size[];
 
-/** Measures search and context over HTTP with two clients, for tenants of 10⁴, 10⁵ and 10⁶ passages. */
+/** Upper limits: p95 in ms of search and context, and search p95 at 10⁶ ÷ at 10⁴ passages. */
+interface Goals {
+  search?: number;
+  context: number;
+  growth: number;
+}
+
 export async function measureSearch(world: World): Promise<Figure[]> {
   await loadTenants(world);
+  return measureLatencies(world, 'search', { context: 100, growth: 2 });
+}
+
+/** Measures search and context over HTTP with two clients, for the loaded tenants of 10⁴, 10⁵ and 10⁶ passages. */
+export async function measureLatencies(world: World, part: string, goals: Goals): Promise<Figure[]> {
   const asked = await questions(world, QUESTIONS);
   const search = await measure(world, (headers) =>
     asked.map((query) => request('POST', '/v1/search', headers, { query, limit: 10 })),
@@ -25,27 +36,27 @@ export async function measureSearch(world: World): Promise<Figure[]> {
     ),
   );
   return [
-    ...sizes.map((size) => figureOf('search', size, search[size])),
-    growth(search),
-    ...sizes.map((size) => figureOf('context of 8,000 tokens', size, context[size], size === 't6' ? { max: 100 } : undefined)),
-  ];
+    ...sizes.map((size) => figureOf('search', size, search[size], goals.search)),
+    growth(search, goals.growth),
+    ...sizes.map((size) => figureOf('context of 8,000 tokens', size, context[size], goals.context)),
+  ].map((figure) => ({ part, ...figure }));
 }
 
-const figureOf = (name: string, size: Size, latencies: number[], goal?: Figure['goal']): Figure => ({
-  part: 'search',
+type PartFigure = Omit<Figure, 'part'>;
+
+const figureOf = (name: string, size: Size, latencies: number[], max?: number): PartFigure => ({
   name: `${name} p95, ${SIZES[size].toLocaleString('en')} chunks`,
   value: quantile(latencies, 0.95),
   unit: 'ms',
-  ...(goal && { goal }),
+  ...(max !== undefined && { goal: { max } }),
   note: `p50 ${quantile(latencies, 0.5).toFixed(1)} ms, p99 ${quantile(latencies, 0.99).toFixed(1)} ms, ${latencies.length} requests`,
 });
 
-const growth = (search: Record<Size, number[]>): Figure => ({
-  part: 'search',
+const growth = (search: Record<Size, number[]>, max: number): PartFigure => ({
   name: 'search p95 at 10⁶ ÷ at 10⁴',
   value: quantile(search.t6, 0.95) / quantile(search.t4, 0.95),
   unit: '',
-  goal: { max: 2 },
+  goal: { max },
 });
 
 /** Returns all latencies by size, from rounds that alternate between the sizes. */

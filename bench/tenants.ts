@@ -1,5 +1,5 @@
 import type { Client } from 'pg';
-import { createGenerator, fillTenant } from './corpus.ts';
+import { createGenerator, fillTenant, replaceWords } from './corpus.ts';
 import type { World } from './world.ts';
 
 /** Number of passages of the tenants that are searched. */
@@ -8,15 +8,19 @@ const TENANTS = 100;
 const OTHERS = 1000;
 const STEP = 50_000;
 
-let loaded: Promise<void> | undefined;
+let loaded: { words: string[] | undefined; done: Promise<void> } | undefined;
 
-/** Creates a hundred tenants: three with 10⁴, 10⁵ and 10⁶ passages, and 97 small ones. The smaller tenants get copies of the first texts of the largest. */
-export const loadTenants = (world: World): Promise<void> => {
-  loaded ??= load(world);
-  return loaded;
+/**
+ * Creates a hundred tenants: three with 10⁴, 10⁵ and 10⁶ passages, and 97 small ones. The smaller tenants get copies of the first texts of the largest. The texts
+ * consist of these words, most frequent first, or of invented ones.
+ */
+export const loadTenants = (world: World, words?: string[]): Promise<void> => {
+  loaded ??= { words, done: load(world, words) };
+  if (loaded.words !== words) throw new Error('The tenants have been loaded with other words: run this part alone.');
+  return loaded.done;
 };
 
-async function load(world: World): Promise<void> {
+async function load(world: World, words?: string[]): Promise<void> {
   const started = performance.now();
   await Promise.all(Object.keys(SIZES).map((id) => world.tenant(id)));
   const definition = await world.sql((client) => dropIndex(client));
@@ -27,6 +31,7 @@ async function load(world: World): Promise<void> {
         fill(
           client,
           steps.filter((_, i) => i % 2 === half),
+          words,
         ),
       ),
     ),
@@ -54,9 +59,10 @@ async function dropIndex(client: Client): Promise<string> {
   return rows[0]!.indexdef;
 }
 
-async function fill(client: Client, steps: number[]): Promise<void> {
+async function fill(client: Client, steps: number[], words?: string[]): Promise<void> {
   await client.query("set session_replication_role = 'replica'");
   await client.query(createGenerator);
+  if (words) await client.query(replaceWords, [words]);
   await client.query('analyze words');
   for (const from of steps) await client.query(fillTenant, ['t6', from, from + STEP - 1, from / SIZES.t6]);
   await client.query('update tenant_clocks set last_seq = $2, event_count = $2 where tenant_id = $1', ['t6', SIZES.t6]);
