@@ -80,6 +80,8 @@ function contradictions(config: z.output<typeof settings>): string[] {
       faults.push(`${name}: got a placeholder, expected a secret of your own`);
   if (config.NODE_ENV === 'production' && config.BCRYPT_COST < 10)
     faults.push(`BCRYPT_COST: got ${config.BCRYPT_COST}, expected at least 10 in production`);
+  if (config.ADMIN_PORT === config.PORT && config.PORT !== 0)
+    faults.push(`ADMIN_PORT: got ${config.ADMIN_PORT}, expected another port than PORT`);
   if (config.NODE_ENV === 'production' && config.DEV_MODE) faults.push('DEV_MODE: got true, expected false in production');
   if (config.IDEMPOTENCY_TTL < 86_400) faults.push(`IDEMPOTENCY_TTL: got ${config.IDEMPOTENCY_TTL} s, expected at least 24h`);
   if (config.PGPOOL_MIN > config.PGPOOL_MAX)
@@ -119,6 +121,13 @@ function weakness(name: (typeof jwtSecrets)[number], values: Record<string, stri
 
 /** The address to listen on: HOST, else all interfaces in production and only the loopback interface elsewhere. */
 export const hostOf = ({ HOST, NODE_ENV }: Config): string => HOST ?? (NODE_ENV === 'production' ? '0.0.0.0' : '127.0.0.1');
+
+/** The ports to listen on: PORT, and ADMIN_PORT if it is set. */
+export const portsOf = (config: Config) => {
+  const main = { port: config.PORT, host: hostOf(config), setting: 'PORT' as const };
+  if (config.ADMIN_PORT === undefined) return [main];
+  return [main, { port: config.ADMIN_PORT, host: config.ADMIN_HOST, setting: 'ADMIN_PORT' as const }];
+};
 
 export const ledgerOf = ({ DATA_DIR, ERASURE_LEDGER }: Config): string => ERASURE_LEDGER ?? join(DATA_DIR, 'erasures.ndjson');
 

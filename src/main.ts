@@ -15,7 +15,7 @@ try {
   const log = createLogger(config.LOG_LEVEL, undefined, forPeople ? await prettyStream() : undefined);
   // The tokenizer's tables are loaded during the start, so that the first context request does not wait for them.
   const [daemon] = await Promise.all([startDaemon(config, log), loadTokenCounter(config.TOKENIZER)]);
-  log.info({ url: daemon.url, database: daemon.database }, 'ready');
+  log.info({ url: daemon.url, admin_url: daemon.adminUrl, database: daemon.database }, 'ready');
   if (config.NODE_ENV === 'development') sayReady(daemon);
   stopOnSignals(daemon, log, config.SHUTDOWN_DELAY_MS + config.SHUTDOWN_TIMEOUT_MS + FORCED_EXIT_MS);
 } catch (error) {
@@ -23,14 +23,14 @@ try {
   process.exit(1);
 }
 
-function sayReady({ url, database }: Daemon): void {
+function sayReady({ url, adminUrl = url, database }: Daemon): void {
   console.log(`
 === Ready ===
 API        ${url}
 Docs       ${url}/docs
 OpenAPI    ${url}/openapi.json
 Health     ${url}/health
-Metrics    ${url}/metrics
+Metrics    ${adminUrl}/metrics
 Database   ${database}
 `);
 }

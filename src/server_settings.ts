@@ -16,6 +16,12 @@ export const serverSettings = {
     'Server',
     'address to listen on; the default is 0.0.0.0 in production and 127.0.0.1 elsewhere',
   ),
+  ADMIN_PORT: optional(
+    whole(0, 65_535),
+    'Server',
+    'separate port for the routes that are for operators: /metrics and /metrics/json; 0 chooses a free port. Without it, PORT serves them',
+  ),
+  ADMIN_HOST: setting(z.string().min(1), '127.0.0.1', 'Server', 'address to listen on for ADMIN_PORT'),
   REGION: optional(
     z.string().regex(/^[\w.-]{1,64}$/, 'at most 64 letters, digits, ".", "_" or "-"'),
     'Server',

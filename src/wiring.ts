@@ -33,7 +33,7 @@ import { workersOf } from './workers.ts';
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string };
 
-interface Service {
+export interface Service {
   gate: Gate<Caller>;
   routes: Route<Caller>[];
   document: OpenApi;

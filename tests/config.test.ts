@@ -156,3 +156,9 @@ test('REGION and DEV_MODE of the agentstate guide are settings, and production d
     /DEV_MODE: got true, expected false in production/,
   );
 });
+
+test('ADMIN_PORT must differ from PORT', () => {
+  expect(problemsOf({ ADMIN_PORT: '3000' })).toMatch(/ADMIN_PORT: got 3000, expected another port than PORT/);
+  expect(problemsOf({ PORT: '0', ADMIN_PORT: '0' })).toBe('');
+  expect(loadConfig({ PORT: '8080', ADMIN_PORT: '9090' })).toMatchObject({ ADMIN_PORT: 9090, ADMIN_HOST: '127.0.0.1' });
+});

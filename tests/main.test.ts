@@ -23,15 +23,27 @@ function fails(env: Record<string, string>): { code: number | null; said: string
   return { code: status, said: stderr };
 }
 
-test('a port that is in use stops the start with a message that names the port', async () => {
+test.each(['PORT', 'ADMIN_PORT'])('a %s that is in use stops the start with a message that names the port', async (setting) => {
   const squatter = createServer().listen(0, '0.0.0.0');
   await once(squatter, 'listening');
   const { port } = squatter.address() as { port: number };
-  const { code, said } = fails({ PORT: String(port), DATA_DIR: '/nonexistent-and-not-needed' });
+  const { code, said } = fails({ PORT: '0', [setting]: String(port), DATA_DIR: '/nonexistent-and-not-needed' });
   squatter.close();
   expect(code).toBe(1);
-  expect(said).toMatch(new RegExp(`Port ${port} is in use.*another PORT`, 's'));
+  expect(said).toMatch(new RegExp(`Port ${port} is in use.*another ${setting}\\.`, 's'));
 });
+
+test.each(['HOST', 'ADMIN_HOST'])(
+  'a %s that is no address of this machine stops the start with a message that names it',
+  (setting) => {
+    // 192.0.2.0/24 is for documentation (RFC 5737)
+    const { code, said } = fails({ PORT: '0', ADMIN_PORT: '0', [setting]: '192.0.2.1', DATA_DIR: '/nonexistent-and-not-needed' });
+    expect([code, said]).toEqual([
+      1,
+      expect.stringMatching(new RegExp(`cannot listen on port 0 of 192\\.0\\.2\\.1.*or ${setting}\\.`)),
+    ]);
+  },
+);
 
 test('invalid settings stop the start with one message that lists them all', () => {
   const { code, said } = fails({ PORT: 'x', PGPOOL_MAX: '-1' });

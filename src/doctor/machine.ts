@@ -42,18 +42,29 @@ export function checkSpace(check: string, dir: string, name: string): Finding[] 
 /** Returns the directory, or its nearest existing parent. */
 const nearest = (dir: string): string => (existsSync(dir) ? dir : nearest(dirname(dir)));
 
-/** Checks that the daemon can listen on its port, or that it is the one that does. */
-export async function checkPort({ HOST, PORT, TLS_CERT_FILE }: Config): Promise<Finding[]> {
-  if (PORT === 0) return [skipped('port', 'PORT=0 uses any free port')];
+/** Resolves to `free`, or to the code of the error. */
+async function tryToListen(port: number, host: string | undefined): Promise<string> {
   const server = createServer();
-  const outcome = await new Promise<string>((resolve) => {
+  return new Promise((resolve) => {
     server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code!));
-    server.listen(PORT, HOST, () => resolve('free'));
+    server.listen(port, host, () => server.close(() => resolve('free')));
   });
-  if (outcome === 'free') {
-    server.close();
-    return [ok('port', `${PORT} is free: no daemon runs here`)];
-  }
+}
+
+/** Checks ADMIN_PORT while no daemon runs. */
+async function checkAdminPort(port: number | undefined, host: string): Promise<Finding[]> {
+  const outcome = port ? await tryToListen(port, host) : 'free';
+  if (outcome === 'free') return [];
+  const next = `ss -ltnp 'sport = :${port}'   # stop it, or set another ADMIN_PORT or ADMIN_HOST`;
+  return [failed('port', `the daemon cannot listen on ADMIN_HOST ${host} and ADMIN_PORT ${port} (${outcome})`, next)];
+}
+
+/** Checks that the daemon can listen on its port, or that it is the one that does. */
+export async function checkPort({ HOST, PORT, ADMIN_HOST, ADMIN_PORT, TLS_CERT_FILE }: Config): Promise<Finding[]> {
+  if (PORT === 0) return [skipped('port', 'PORT=0 uses any free port')];
+  const outcome = await tryToListen(PORT, HOST);
+  if (outcome === 'free')
+    return [ok('port', `${PORT} is free: no daemon runs here`), ...(await checkAdminPort(ADMIN_PORT, ADMIN_HOST))];
   if (outcome !== 'EADDRINUSE')
     return [
       failed(

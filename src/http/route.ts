@@ -80,6 +80,8 @@ export interface Route<C = unknown> {
   access: 'none' | 'any' | 'read' | 'write' | 'admin';
   /** Rate limit: by address, by principal and tenant, or none. */
   limit: 'auth' | 'v1' | 'none';
+  /** `admin`: the route is for operators, and is served on ADMIN_PORT instead of PORT if that is set. */
+  listener?: 'admin';
   params?: z.ZodType;
   query?: z.ZodType;
   body?: z.ZodType;

@@ -10,13 +10,22 @@ import type { Tls } from './tls.ts';
 
 // The lifecycle of the HTTP server: it listens at once, answers when the service is ready, and drains before it closes.
 
-class PortInUse extends Error {
-  constructor(port: number, options?: ErrorOptions) {
+/** A port to listen on, with the settings that the operator corrects if that fails. */
+export interface Port {
+  port: number;
+  host: string;
+  setting: 'PORT' | 'ADMIN_PORT';
+}
+
+class PortUnavailable extends Error {
+  constructor({ port, host, setting }: Port, cause: NodeJS.ErrnoException) {
     super(
-      `Port ${port} is in use. Stop the process that listens on it (\`ss -ltnp | grep :${port}\`), or set another PORT.`,
-      options,
+      cause.code === 'EADDRINUSE'
+        ? `Port ${port} is in use. Stop the process that listens on it (\`ss -ltnp | grep :${port}\`), or set another ${setting}.`
+        : `The daemon cannot listen on port ${port} of ${host} (${cause.code}). Correct ${setting} or ${setting === 'PORT' ? 'HOST' : 'ADMIN_HOST'}.`,
+      { cause },
     );
-    this.name = 'PortInUse';
+    this.name = 'PortUnavailable';
   }
 }
 
@@ -78,12 +87,11 @@ export function replaceListener(server: Server, listener: RequestListener): void
   server.on('request', listener);
 }
 
-export function listen(server: Server, port: number, host: string): Promise<void> {
+/** Resolves when the server accepts connections. Rejects with a message for the operator. */
+export function listen(server: Server, at: Port): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(error.code === 'EADDRINUSE' ? new PortInUse(port, { cause: error }) : error),
-    );
-    server.listen(port, host, () => resolve());
+    server.once('error', (error) => reject(new PortUnavailable(at, error)));
+    server.listen(at.port, at.host, () => resolve());
   });
 }
 

@@ -204,6 +204,18 @@ test('missing and late backups are reported; incomplete ones do not count', asyn
   expect(await findings()).toMatch(/^ok: the newest of 2 .* is 3 h old/);
 });
 
+test('an ADMIN_PORT that is in use is reported while no daemon runs', async () => {
+  const squatter = createServer().listen(0, '127.0.0.1');
+  await once(squatter, 'listening');
+  const ADMIN_PORT = String((squatter.address() as { port: number }).port);
+  const PORT = String(await freePort());
+  const taken = about(await look({ PORT, ADMIN_PORT }), 'port');
+  squatter.close();
+  await once(squatter, 'close');
+  expect(taken).toMatch(new RegExp(`^ok: .* is free.*\n^failed: .*ADMIN_PORT ${ADMIN_PORT} \\(EADDRINUSE\\) → ss `, 'm'));
+  expect(about(await look({ PORT, ADMIN_PORT }), 'port')).toMatch(/^ok: .* is free: no daemon runs here$/);
+});
+
 test('an unreachable Redis is reported without its password', async () => {
   const port = await freePort();
   const findings = await look({ REDIS_URL: `redis://:kept-to-itself-9@127.0.0.1:${port}` });

@@ -17,7 +17,7 @@ describeWith(['openssl'], 'the TLS port', () => {
     execFileSync(makeCert, ['localhost'], { env: { ...process.env, SSL_DIR: dir }, stdio: 'ignore' });
     const pem = (name: string) => readFileSync(join(dir, `${name}.pem`));
     const server = createHttpServer(() => undefined, { cert: pem('cert'), key: pem('key') });
-    await listen(server, 0, '127.0.0.1');
+    await listen(server, { port: 0, host: '127.0.0.1', setting: 'PORT' });
     const silent = connect(Number(new URL(urlOf(server)).port), '127.0.0.1');
     silent.on('error', () => undefined);
     await Promise.all([once(silent, 'connect'), once(server, 'connection')]);
