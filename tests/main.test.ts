@@ -34,7 +34,7 @@ test.each(['PORT', 'ADMIN_PORT'])('a %s that is in use stops the start with a me
 });
 
 test.each(['HOST', 'ADMIN_HOST'])(
-  'a %s that is no address of this machine stops the start with a message that names it',
+  'a %s that is not an address of this machine stops the start with a message that names it',
   (setting) => {
     // 192.0.2.0/24 is for documentation (RFC 5737)
     const { code, said } = fails({ PORT: '0', ADMIN_PORT: '0', [setting]: '192.0.2.1', DATA_DIR: '/nonexistent-and-not-needed' });
