@@ -10,6 +10,7 @@ process.env.TEST_ENGINE = 'embedded';
 
 const whole = ['scenarios', 'db', 'events', 'passages', 'search', 'context', 'memories', 'embeddings'];
 const one = [
+  'agents/kill',
   'artifacts/stage',
   'audit/audit',
   'auth/signed_keys',

@@ -367,6 +367,138 @@ begin
   return found;
 end $$;
 
+-- Name: agent_hash(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.agent_hash(p_agent text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN encode(sha256(convert_to(('agent:'::text || p_agent), 'UTF8'::name)), 'hex'::text);
+
+-- Name: agent_states; Type: TABLE; Schema: public
+
+CREATE TABLE public.agent_states (
+    tenant_id text NOT NULL,
+    agent_hash text NOT NULL,
+    agent_id text,
+    state text NOT NULL,
+    reason text,
+    made_by text,
+    killed_at timestamp with time zone,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT agent_states__state CHECK ((state = ANY (ARRAY['active'::text, 'killed'::text])))
+);
+
+ALTER TABLE ONLY public.agent_states FORCE ROW LEVEL SECURITY;
+
+-- Name: agent_is_killed(text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.agent_is_killed(p_tenant text, p_agents text[]) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM public.agent_states s
+           WHERE ((s.tenant_id = agent_is_killed.p_tenant) AND (s.state = 'killed'::text) AND (s.agent_hash = ANY (ARRAY( SELECT public.agent_hash(u.a) AS agent_hash
+                    FROM unnest((agent_is_killed.p_agents || '*'::text)) u(a))))))) AS "exists";
+END;
+
+-- Name: agent_usage(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.agent_usage(p_tenant text, p_agent text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v_noun text;
+  v_total jsonb := '{"mandates": 0, "spent_micros": 0}';
+  v_more jsonb;
+begin
+  for v_noun in select * from hooks('used') loop
+    execute format('select %I($1, $2)', v_noun || '_used') into v_more using p_tenant, case when p_agent <> '*' then array[p_agent] end;
+    v_total := add_counts(v_total, v_more);
+  end loop;
+  return v_total;
+end $_$;
+
+-- Name: agents_apply(text, public.effect[], public.prepared[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.agents_apply(p_tenant text, p_effects public.effect[], p_prepared public.prepared[], p_at timestamp with time zone) RETURNS public.answer[]
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_killed text[];
+  v_noun text;
+begin
+  insert into agent_states as s (tenant_id, agent_hash, agent_id, state, reason, made_by, killed_at, updated_at)
+  -- the last change of a batch wins
+  select distinct on (d.agent_id)
+    p_tenant, agent_hash(d.agent_id), d.agent_id, d.state, d.reason, f.actor_id, case when d.state = 'killed' then p_at end, p_at
+  from unnest(p_effects) f
+  cross join lateral jsonb_to_record(f.doc) d (agent_id text, state text, reason text)
+  order by d.agent_id, f.seq desc
+  on conflict (tenant_id, agent_hash) do update
+  set agent_id = excluded.agent_id, state = excluded.state, reason = excluded.reason, made_by = excluded.made_by, updated_at = excluded.updated_at,
+    -- a repeated kill keeps the time of the first
+    killed_at = case when excluded.state = 'killed' then coalesce(s.killed_at, excluded.killed_at) end;
+  v_killed := array(select f.doc ->> 'agent_id' from unnest(p_effects) f where f.doc ->> 'state' = 'killed');
+  if cardinality(v_killed) > 0 then
+    perform end_holdings(p_tenant, case when '*' = any (v_killed) then null else v_killed end, p_at);
+  end if;
+  return array(select row('agents', f.unit, f.event, state_of_agent(p_tenant, f.doc ->> 'agent_id'), true)::answer from unnest(p_effects) f);
+end $$;
+
+-- Name: agents_forget(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.agents_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_subject text := p_erasure ->> 'subject';
+  v_accounts text[] := array(select jsonb_array_elements_text(p_erasure -> 'users')) || v_subject;
+  v_hashes text[] := array(
+    select s.agent_hash
+    from agent_states s
+    where s.tenant_id = p_tenant and s.agent_hash > p_after and case p_erasure ->> 'kind'
+      when 'agent_id' then s.agent_id = v_subject or s.made_by = v_subject
+      when 'user_id' then s.made_by = any (v_accounts) end
+    order by s.agent_hash
+    limit p_limit);
+begin
+  if not p_erasure ? 'dry_run' then
+    update agent_states s
+    set agent_id = case when p_erasure ->> 'kind' = 'agent_id' then nullif(s.agent_id, v_subject) else s.agent_id end, reason = null,
+      made_by = case when s.made_by = any (v_accounts) then p_erasure ->> 'name' else s.made_by end
+    where s.tenant_id = p_tenant and s.agent_hash = any (v_hashes);
+  end if;
+  last := v_hashes[cardinality(v_hashes)];
+  counts := jsonb_build_object('agent_states', cardinality(v_hashes));
+  return next;
+end $$;
+
+-- Name: agents_guard(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.agents_guard(p_tenant text, p_units jsonb, p_at timestamp with time zone) RETURNS SETOF public.judgement
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_killed text[] := array(
+    select k.agent_id from killed_among(p_tenant, array(select distinct a #>> '{}' from jsonb_path_query(p_units, '$[*].guards.agents.agent_id') g (a))) k);
+begin
+  return query
+  select u.ord::int, killed_refusal(), null::jsonb
+  from jsonb_array_elements(p_units) with ordinality u (doc, ord)
+  where u.doc #>> '{guards,agents,agent_id}' = any (v_killed);
+end $_$;
+
+-- Name: agents_stray(text, bigint, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.agents_stray(p_tenant text, p_first bigint, p_after text, p_limit integer) RETURNS TABLE(last text, fault text)
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return query
+  select max(d.agent_hash), 'The state of the agent ' || min(d.agent_id) filter (where d.agent_hash <> agent_hash(d.agent_id)) || ' has the hash of another agent.'
+  from (
+    select s.agent_hash, s.agent_id from agent_states s where s.tenant_id = p_tenant and s.agent_hash > p_after order by s.agent_hash limit p_limit) d;
+end $$;
+
 -- Name: amended_passages(text, bigint, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.amended_passages(p_tenant text, p_seq bigint, p_base jsonb) RETURNS TABLE(ordinal smallint, doc jsonb, gap text)
@@ -810,6 +942,26 @@ end $$;
 CREATE FUNCTION public.artifacts_stored(p_tenant text) RETURNS bigint
     LANGUAGE sql STABLE
     AS $$ select coalesce(sum(a.byte_count), 0)::bigint from artifacts a where a.tenant_id = p_tenant and a.event_id is not null $$;
+
+-- Name: assert_guards(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.assert_guards(p_tenant text, p_guards jsonb) RETURNS void
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_units jsonb := jsonb_build_array(jsonb_build_object('guards', p_guards, 'events', '[]'::jsonb));
+  v_hook text;
+  v_refusal jsonb;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  foreach v_hook in array guards_in(v_units) loop
+    execute format('select j.refusal from %I($1, $2, $3) j', v_hook) into v_refusal using p_tenant, v_units, clock_timestamp();
+    if v_refusal is not null then
+      raise exception '%', v_refusal ->> 'detail' using errcode = v_refusal ->> 'code', detail = coalesce(v_refusal -> 'members', '{}')::text;
+    end if;
+  end loop;
+end $_$;
 
 -- Name: assign_doing_agents(text); Type: FUNCTION; Schema: public
 
@@ -1606,7 +1758,7 @@ declare
   -- time of the commit, read under the lock so that it increases with seq
   v_now timestamptz;
   v_nouns text[] := nouns_in(p_units);
-  v_noun text;
+  v_hook text;
   v_prepared prepared[];
   v_clock tenant_clocks;
   v_verdicts verdict[];
@@ -1620,9 +1772,9 @@ begin
   end if;
   v_now := clock_timestamp();
   v_verdicts := judge_units(p_tenant, p_units, v_clock);
-  foreach v_noun in array v_nouns loop
-    continue when to_regproc(v_noun || '_judge') is null;
-    select j.units, j.verdicts into p_units, v_verdicts from judge_effects(p_tenant, v_noun, v_now, v_clock, p_units, v_verdicts) j;
+  foreach v_hook in array guards_in(p_units) || array(select n || '_judge' from unnest(v_nouns) with ordinality u (n, place) order by place) loop
+    continue when to_regproc(v_hook) is null;
+    select j.units, j.verdicts into p_units, v_verdicts from judge_with(p_tenant, v_hook, v_now, v_clock, p_units, v_verdicts) j;
   end loop;
   v_effects := write_units(p_tenant, v_nouns, p_units, v_verdicts, v_asked, v_now);
   return query
@@ -2593,6 +2745,19 @@ begin
   where c.tenant_id = p_tenant and c.until_seq is null and c.seq = any (p_seqs);
 end $$;
 
+-- Name: end_holdings(text, text[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.end_holdings(p_tenant text, p_agents text[], p_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_noun text;
+begin
+  for v_noun in select * from hooks('killed') loop
+    execute format('select %I($1, $2, $3)', v_noun || '_killed') using p_tenant, p_agents, p_at;
+  end loop;
+end $_$;
+
 -- Name: end_memory(text, text, text, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.end_memory(p_tenant text, p_memory_id text, p_status text, p_seq bigint) RETURNS void
@@ -3447,6 +3612,24 @@ CREATE FUNCTION public.grounding_memories(p_tenant text, p_refs text[], p_seen t
   LIMIT GREATEST(1, (65 - cardinality(grounding_memories.p_seen)));
 END;
 
+-- Name: guards_in(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.guards_in(p_units jsonb) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v_hooks text[];
+begin
+  if not p_units @? '$[*].guards' then
+    return '{}';
+  end if;
+  v_hooks := array(select distinct k.noun || '_guard' from jsonb_path_query(p_units, '$[*].guards') g (doc) cross join lateral jsonb_object_keys(g.doc) k (noun) order by 1);
+  if exists (select from unnest(v_hooks) h where to_regproc(h) is null) then
+    raise exception 'unknown guard among %', v_hooks;
+  end if;
+  return v_hooks;
+end $_$;
+
 -- Name: hand_over_job(text, text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.hand_over_job(p_tenant text, p_job text, p_input jsonb) RETURNS void
@@ -3789,6 +3972,19 @@ begin
         and (n.repeats >= 256 or has_forgotten(p_memory.tenant_id)))));
 end $$;
 
+-- Name: jobs_killed(text, text[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.jobs_killed(p_tenant text, p_agents text[], p_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update jobs j
+  set state = 'failed', input = '{}', cursor = null, updated_at = p_at, finished_at = p_at, problem = jsonb_build_object(
+    'type', '/docs/problems#forbidden', 'title', 'The credential does not permit the request', 'status', 403,
+    'detail', 'The agent whose key started the job was killed.')
+  where j.tenant_id = p_tenant and j.finished_at is null and j.started_by = any (keys_of_agents(p_tenant, p_agents));
+end $$;
+
 -- Name: jobs_revoke(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.jobs_revoke(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
@@ -3802,44 +3998,6 @@ begin
   counts := '{}';
   return next;
 end $$;
-
--- Name: judge_effects(text, text, timestamp with time zone, public.tenant_clocks, jsonb, public.verdict[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.judge_effects(p_tenant text, p_noun text, p_at timestamp with time zone, p_clock public.tenant_clocks, INOUT units jsonb, INOUT verdicts public.verdict[]) RETURNS record
-    LANGUAGE plpgsql
-    AS $_$
-declare
-  v_view jsonb := units;
-  v_judged judgement;
-  v_refused boolean := false;
-  v_changed int[];
-  v_docs jsonb[];
-begin
-  if exists (select from unnest(verdicts) v where v.status <> 'new') then
-    v_view := (select jsonb_agg(case when v.status = 'new' then units -> (v.unit - 1) else 'null' end order by v.unit) from unnest(verdicts) v);
-  end if;
-  for v_judged in execute format('select * from %I($1, $2, $3)', p_noun || '_judge') using p_tenant, v_view, p_at loop
-    if v_judged.refusal is not null then
-      verdicts[v_judged.unit].status := 'refused';
-      verdicts[v_judged.unit].outcome := jsonb_build_object('seq', 0, 'count', 0, 'refusal', v_judged.refusal);
-      v_refused := true;
-    else
-      v_changed := array_append(v_changed, v_judged.unit);
-      v_docs := array_append(v_docs, v_judged.doc);
-      verdicts[v_judged.unit].bytes := (v_judged.doc ->> 'bytes')::bigint;
-    end if;
-  end loop;
-  -- all changes at once, because each update copies the whole batch
-  if v_changed is not null then
-    units := (
-      select jsonb_agg(coalesce(c.doc, u.doc) order by u.ord)
-      from jsonb_array_elements(units) with ordinality u (doc, ord)
-      left join unnest(v_changed, v_docs) c (unit, doc) on c.unit = u.ord);
-  end if;
-  if v_refused then
-    verdicts := assign_seqs(verdicts, p_clock);
-  end if;
-end $_$;
 
 -- Name: judge_units(text, jsonb, public.tenant_clocks); Type: FUNCTION; Schema: public
 
@@ -3894,6 +4052,44 @@ begin
     order by unit);
 end $$;
 
+-- Name: judge_with(text, text, timestamp with time zone, public.tenant_clocks, jsonb, public.verdict[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.judge_with(p_tenant text, p_hook text, p_at timestamp with time zone, p_clock public.tenant_clocks, INOUT units jsonb, INOUT verdicts public.verdict[]) RETURNS record
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_view jsonb := units;
+  v_judged judgement;
+  v_refused boolean := false;
+  v_changed int[];
+  v_docs jsonb[];
+begin
+  if exists (select from unnest(verdicts) v where v.status <> 'new') then
+    v_view := (select jsonb_agg(case when v.status = 'new' then units -> (v.unit - 1) else 'null' end order by v.unit) from unnest(verdicts) v);
+  end if;
+  for v_judged in execute format('select * from %I($1, $2, $3)', p_hook) using p_tenant, v_view, p_at loop
+    if v_judged.refusal is not null then
+      verdicts[v_judged.unit].status := 'refused';
+      verdicts[v_judged.unit].outcome := jsonb_build_object('seq', 0, 'count', 0, 'refusal', v_judged.refusal);
+      v_refused := true;
+    else
+      v_changed := array_append(v_changed, v_judged.unit);
+      v_docs := array_append(v_docs, v_judged.doc);
+      verdicts[v_judged.unit].bytes := (v_judged.doc ->> 'bytes')::bigint;
+    end if;
+  end loop;
+  -- all changes at once, because each update copies the whole batch
+  if v_changed is not null then
+    units := (
+      select jsonb_agg(coalesce(c.doc, u.doc) order by u.ord)
+      from jsonb_array_elements(units) with ordinality u (doc, ord)
+      left join unnest(v_changed, v_docs) c (unit, doc) on c.unit = u.ord);
+  end if;
+  if v_refused then
+    verdicts := assign_seqs(verdicts, p_clock);
+  end if;
+end $_$;
+
 -- Name: keep_artifact(text, jsonb, bytea); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.keep_artifact(p_tenant text, p_row jsonb, p_bytes bytea) RETURNS void
@@ -3945,6 +4141,29 @@ CREATE FUNCTION public.key_state(p_tenant text, p_key text, p_hash bytea) RETURN
   from api_key_state(p_tenant, p_key, p_hash) s
   where s.sealed_secret is null
 $$;
+
+-- Name: keys_of_agents(text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.keys_of_agents(p_tenant text, p_agents text[]) RETURNS text[]
+    LANGUAGE sql STABLE
+    RETURN ARRAY(SELECT k.key_id FROM public.api_keys k WHERE ((k.tenant_id = keys_of_agents.p_tenant) AND (k.agent_id IS NOT NULL) AND ((keys_of_agents.p_agents IS NULL) OR (k.agent_id = ANY (keys_of_agents.p_agents)))));
+
+-- Name: killed_among(text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.killed_among(p_tenant text, p_agents text[]) RETURNS TABLE(agent_id text)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+begin
+  perform enter_tenant(p_tenant);
+  return query select u.a from unnest(p_agents) u (a) where agent_is_killed(p_tenant, array[u.a]);
+end $$;
+
+-- Name: killed_refusal(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.killed_refusal() RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN '{"code": "AM403", "detail": "the agent of this credential is killed", "members": {"code": "AGENT_KILLED", "hard": true}}'::jsonb;
 
 -- Name: language_marks(); Type: FUNCTION; Schema: public
 
@@ -7900,6 +8119,24 @@ begin
   return query select 'new', p_job;
 end $$;
 
+-- Name: state_of_agent(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_of_agent(p_tenant text, p_agent text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_own agent_states;
+begin
+  select * into v_own
+  from agent_states s
+  where s.tenant_id = p_tenant and s.agent_hash in (agent_hash(p_agent), agent_hash('*'))
+  order by s.state = 'killed' desc, s.agent_hash = agent_hash(p_agent) desc
+  limit 1;
+  return jsonb_strip_nulls(jsonb_build_object(
+    'state', case when v_own.state = 'killed' then 'killed' else 'active' end, 'reason', v_own.reason,
+    'killed_at', to_char(v_own.killed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')));
+end $$;
+
 -- Name: stored_outside_log(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.stored_outside_log(p_tenant text) RETURNS bigint
@@ -8933,6 +9170,11 @@ CREATE TABLE public.webhook_deliveries (
 
 ALTER TABLE ONLY public.webhook_deliveries FORCE ROW LEVEL SECURITY;
 
+-- Name: agent_states agent_states_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.agent_states
+    ADD CONSTRAINT agent_states_pkey PRIMARY KEY (tenant_id, agent_hash);
+
 -- Name: api_keys api_keys_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.api_keys
@@ -9353,6 +9595,11 @@ CREATE INDEX webhooks__due ON public.webhooks USING btree (slow, due_at) WHERE (
 
 CREATE TRIGGER importing BEFORE UPDATE OF last_seq ON public.tenant_clocks FOR EACH ROW WHEN (((old.importing IS NOT NULL) AND (new.importing IS NOT NULL) AND (old.last_seq <> new.last_seq))) EXECUTE FUNCTION public.refuse_while_importing();
 
+-- Name: agent_states agent_states__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.agent_states
+    ADD CONSTRAINT agent_states__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: api_keys api_keys__creator; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.api_keys
@@ -9503,6 +9750,10 @@ ALTER TABLE ONLY public.webhook_deliveries
 ALTER TABLE ONLY public.webhooks
     ADD CONSTRAINT webhooks__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: agent_states; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.agent_states ENABLE ROW LEVEL SECURITY;
+
 -- Name: api_keys; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
@@ -9518,6 +9769,10 @@ ALTER TABLE public.audit_clocks ENABLE ROW LEVEL SECURITY;
 -- Name: audit_entries; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.audit_entries ENABLE ROW LEVEL SECURITY;
+
+-- Name: agent_states backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.agent_states FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: api_keys backup_reads; Type: POLICY; Schema: public
 
@@ -9687,6 +9942,10 @@ ALTER TABLE public.embedding_gaps ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.embeddings ENABLE ROW LEVEL SECURITY;
 
+-- Name: agent_states eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.agent_states FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: api_keys eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.api_keys FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -9806,6 +10065,10 @@ CREATE POLICY eraser_deletes ON public.webhook_deliveries FOR DELETE TO agent_me
 -- Name: webhooks eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.webhooks FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: agent_states eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.agent_states FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: api_keys eraser_finds; Type: POLICY; Schema: public
 
@@ -10043,6 +10306,10 @@ ALTER TABLE public.sessions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.tenant_clocks ENABLE ROW LEVEL SECURITY;
 
+-- Name: agent_states tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.agent_states TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: api_keys tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.api_keys TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -10167,6 +10434,10 @@ CREATE POLICY tenant_wall ON public.webhooks TO agent_memory_app USING ((tenant_
 
 ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
 
+-- Name: agent_states undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.agent_states FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
 -- Name: artifacts undo_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY undo_deletes ON public.artifacts FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
@@ -10202,6 +10473,10 @@ CREATE POLICY undo_deletes ON public.overlays FOR DELETE TO agent_memory_eraser 
 -- Name: retention_policies undo_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY undo_deletes ON public.retention_policies FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: agent_states undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.agent_states FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
 
 -- Name: artifacts undo_finds; Type: POLICY; Schema: public
 
@@ -10368,6 +10643,12 @@ GRANT UPDATE(erased_at) ON TABLE public.events TO agent_memory_blanker;
 -- Name: COLUMN events.carried_at; Type: ACL; Schema: public
 
 GRANT UPDATE(carried_at) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: TABLE agent_states; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_states TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.agent_states TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.agent_states TO agent_memory_backup;
 
 -- Name: TABLE memories; Type: ACL; Schema: public
 

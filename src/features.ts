@@ -1,3 +1,4 @@
+import { feature as agents } from './agents/index.ts';
 import { feature as artifacts } from './artifacts/index.ts';
 import { feature as audit } from './audit/index.ts';
 import { feature as auth } from './auth/index.ts';
@@ -40,6 +41,7 @@ export const features: Feature<unknown>[] = [
   audit,
   erasure,
   retention,
+  agents,
   health,
   metrics,
 ];

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
-import type { Tenants } from '../db/tenant.ts';
+import type { Tenant, Tenants } from '../db/tenant.ts';
+import type { Guards } from '../db/unit.ts';
 import { Problem } from '../http/problem.ts';
 import type { Seal } from '../seal.ts';
 import { scopesWithin } from './grants.ts';
@@ -31,7 +32,15 @@ export interface Credentials {
   invalidate(tenant_id: string): void;
   /** Adds a kind of credentials. */
   accept(kind: CredentialKind): void;
+  /** Adds a condition of every request, checked after its credential. */
+  admit(condition: Admission): void;
 }
+
+/**
+ * Throws if the principal may not act at present. Returns the guard that its writes check again in their transactions, or undefined if the
+ * condition does not concern this principal.
+ */
+export type Admission = (principal: Principal, tenant: Tenant) => Promise<Guards | undefined>;
 
 /** `onInvalidated` is called with each tenant whose cached credentials were dropped. */
 export function openCredentials(
@@ -42,6 +51,7 @@ export function openCredentials(
   seal: Seal | undefined,
   onInvalidated: (tenant_id: string) => void,
 ): Credentials {
+  const admissions: Admission[] = [];
   const sessions = openStateCache<SessionState>(ttl_ms);
   const keys = openKeyStates(tenants, ttl_ms, guard, seal);
   const identifySigned = openSignedKeys(tenants, keys, guard);
@@ -62,8 +72,10 @@ export function openCredentials(
     identify: async (req) => {
       const { principal, signed, capability } = (await identifyText(req, credentialOf(req))) ?? {};
       if (!principal || isExpired(principal.expires_at)) throw invalidCredential();
-      return { principal, tenant: tenants(principal.tenant_id), ...(signed && { signed }), ...(capability && { capability }) };
+      const tenant = await admitted(admissions, principal, tenants(principal.tenant_id));
+      return { principal, tenant, ...(signed && { signed }), ...(capability && { capability }) };
     },
+    admit: (condition) => void admissions.push(condition),
     invalidate: (tenant_id) => {
       sessions.invalidate(`${tenant_id}.`);
       keys.invalidate(`${tenant_id}.`);
@@ -72,6 +84,16 @@ export function openCredentials(
     },
     accept: (kind) => void kinds.push(kind),
   };
+}
+
+/** Checks the conditions and returns the tenant with their guards. */
+async function admitted(conditions: Admission[], principal: Principal, tenant: Tenant): Promise<Tenant> {
+  let guarded = tenant;
+  for (const condition of conditions) {
+    const guards = await condition(principal, tenant);
+    if (guards) guarded = guarded.guarded(guards);
+  }
+  return guarded;
 }
 
 /** A time that cannot be parsed counts as expired. */

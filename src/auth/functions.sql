@@ -308,6 +308,12 @@ as $$
     and may_administer(p_tenant, k.created_by, 'admin')
 $$;
 
+-- Returns the keys that act as one of these agents; null: as any agent.
+create or replace function keys_of_agents(p_tenant text, p_agents text[]) returns text[]
+language sql stable
+return array(
+  select k.key_id from api_keys k where k.tenant_id = p_tenant and k.agent_id is not null and (p_agents is null or k.agent_id = any (p_agents)));
+
 -- Rotates a refresh token. Returns the status 'rotated', 'grace' (a parallel call was first; returns its successor), 'reuse' or 'refused'.
 -- On 'reuse' the session is ended; this persists although the request is rejected, because the statement commits by itself.
 create or replace function rotate_refresh_token(

@@ -3,7 +3,7 @@ import type { Tenants } from '../db/tenant.ts';
 import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import type { Seal } from '../seal.ts';
-import type { CredentialKind } from './credentials.ts';
+import type { Admission, CredentialKind } from './credentials.ts';
 import { isolation } from './isolation.ts';
 import { openKeyGuard } from './key_guard.ts';
 import { type AuthSettings, type Login, openLogin } from './login.ts';
@@ -13,6 +13,7 @@ import { sweepNonces, sweepRefreshTokens, sweepResets, sweepSessions } from './u
 
 export * from './behalf.ts';
 export { claimedIdentityOf } from './credentials.ts';
+export { assertPerson } from './grants.ts';
 export { logOut, openLogin, register } from './login.ts';
 export * from './principal.ts';
 export { isAdminNow } from './sql.ts';
@@ -27,6 +28,8 @@ export interface Auth {
   invalidate(tenant_id: string): void;
   /** Adds a kind of bearer credentials. */
   accept(kind: CredentialKind): void;
+  /** Adds a condition of every request: see Admission. */
+  admit(condition: Admission): void;
   /** The services that the routes use. */
   login: Login;
 }
@@ -71,6 +74,6 @@ interface AuthNeeds {
 
 export function openAuth(settings: AuthSettings, tenants: Tenants, { addressOf, seal, onInvalidated }: AuthNeeds): Auth {
   const login = openLogin(settings, tenants, addressOf && openKeyGuard(addressOf), seal, onInvalidated);
-  const { identify, invalidate, accept } = login.credentials;
-  return { identify, invalidate, accept, login };
+  const { identify, invalidate, accept, admit } = login.credentials;
+  return { identify, invalidate, accept, admit, login };
 }

@@ -13,9 +13,11 @@
 --   edited | p_tenant text, p_edit edits → void | enact_edit | updates its rows for an edit that has just taken effect
 --   expire | p_tenant text, p_job text, p_by bigint, p_dry boolean → jsonb | expire_marked | expires the marked rows, with the event p_by as the cause; returns counts
 --   forget | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | deletes rows that are marked, and removes the subject's name from rows about other events
+--   guard | p_tenant text, p_units jsonb, p_at timestamptz → setof judgement | commit_units, assert_guards | returns the units that the guards of their requests refuse; called before `judge`, for units that name the noun in `guards`
 --   held | p_tenant text, p_seqs bigint[] → table (seq bigint, live boolean, importance numeric) | mark_expired | for each of these events that it has a row for: whether the row is current, and its importance
 --   judge | p_tenant text, p_units jsonb, p_at timestamptz → setof judgement | commit_units | returns the units that it refuses or rewrites; called with the clock locked, before a seq is assigned; each unit sees the effects of earlier ones
 --   kept | p_tenant text, p_job text, p_limit int → jsonb | list_shared | the rows that remain if shared acts are kept: their number, and p_limit ids
+--   killed | p_tenant text, p_agents text[], p_at timestamptz → void | agents_apply | ends what these agents hold or have begun, in the transaction of their kill; null: all agents
 --   lapse | p_tenant text, p_job text, p_seqs bigint[] → void | mark_expired | marks the rows that expire when these events are blanked
 --   mark | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | marks the rows and events that must go with marked events; `found` in counts: how many were newly marked
 --   measure | p_tenant text, p_from bigint, p_to bigint → bigint | measure_log | bytes that it adds to a stretch of the log
@@ -35,6 +37,7 @@
 --   stored | p_tenant text → bigint | read_log_state | bytes that it stores in addition to the log
 --   stray | p_tenant text, p_first bigint, p_after text, p_limit int → table (last text, fault text) | find_stray | the fault of the first row in a page of imported rows that does not match the log, which begins at p_first; `last` is where the next page begins
 --   trim | p_tenant text, p_job text, p_seqs bigint[], p_drop bigint[] → void | trim_step | deletes the rows that end with these events; of them, p_drop leave the log
+--   used | p_tenant text, p_agents text[] → jsonb | agent_usage | what these agents have used: {"mandates", "spent_micros"}; null: all agents
 --   words | p_event events → jsonb | nameable_parts | the data it has about an event that may contain a name
 create or replace function hooks(p_hook text) returns setof text
 language sql stable
@@ -67,13 +70,15 @@ create or replace aggregate sum_fitting(bigint, bigint) (sfunc = add_fitting, st
 -- The group commit: judges and writes units of one tenant in order, in one transaction, and stores their outcomes
 -- (docs/decisions/effects.md).
 --
--- p_units: [{ "key": hex sha256 | null, "body": hex sha256 | null, "bytes": n, "events": [{…, "effects": { "<noun>": {…} } }] }]
--- An event has the columns of `events`. An effect is a change of one noun, in the noun's own form. Returns one row per unit, in order:
+-- p_units: [{ "key": hex sha256 | null, "body": hex sha256 | null, "bytes": n, "guards": { "<noun>": {…} },
+--   "events": [{…, "effects": { "<noun>": {…} } }] }]
+-- An event has the columns of `events`. An effect is a change of one noun, in the noun's own form. A guard is a condition of the request that the
+-- noun checks with its hook `guard`, regardless of what the request writes. Returns one row per unit, in order:
 --   `new`       its events have the seqs from outcome.seq on; outcome.made has the results of its effects
 --   `replay`    an earlier commit had this key and body
 --   `conflict`  the key was used with a different body
 --   `quota`     the unit exceeds the tenant's quota
---   `refused`   a noun refused it; outcome.refusal: { "code", "detail" }
+--   `refused`   a noun refused it; outcome.refusal: { "code", "detail", "members": members of the problem, optional }
 -- Only `new` units wrote anything. The clock is locked before any other row: locking idempotency rows first caused 51 deadlocks in 2.5 s,
 -- locking them afterwards none.
 create or replace function commit_units(p_tenant text, p_units jsonb) returns setof unit_outcome
@@ -86,7 +91,7 @@ declare
   -- time of the commit, read under the lock so that it increases with seq
   v_now timestamptz;
   v_nouns text[] := nouns_in(p_units);
-  v_noun text;
+  v_hook text;
   v_prepared prepared[];
   v_clock tenant_clocks;
   v_verdicts verdict[];
@@ -100,9 +105,9 @@ begin
   end if;
   v_now := clock_timestamp();
   v_verdicts := judge_units(p_tenant, p_units, v_clock);
-  foreach v_noun in array v_nouns loop
-    continue when to_regproc(v_noun || '_judge') is null;
-    select j.units, j.verdicts into p_units, v_verdicts from judge_effects(p_tenant, v_noun, v_now, v_clock, p_units, v_verdicts) j;
+  foreach v_hook in array guards_in(p_units) || array(select n || '_judge' from unnest(v_nouns) with ordinality u (n, place) order by place) loop
+    continue when to_regproc(v_hook) is null;
+    select j.units, j.verdicts into p_units, v_verdicts from judge_with(p_tenant, v_hook, v_now, v_clock, p_units, v_verdicts) j;
   end loop;
   v_effects := write_units(p_tenant, v_nouns, p_units, v_verdicts, v_asked, v_now);
   return query
@@ -129,6 +134,43 @@ begin
     from nouns n
     where n.noun in (select jsonb_object_keys(e.effects) from jsonb_path_query(p_units, '$[*].events[*].effects') e (effects))
     order by n.place);
+end $$;
+
+-- Returns the names of the `guard` hooks for these units. A guard without a hook is a bug, and refuses the batch.
+create or replace function guards_in(p_units jsonb) returns text[]
+language plpgsql stable
+as $$
+declare
+  v_hooks text[];
+begin
+  if not p_units @? '$[*].guards' then
+    return '{}';
+  end if;
+  v_hooks := array(select distinct k.noun || '_guard' from jsonb_path_query(p_units, '$[*].guards') g (doc) cross join lateral jsonb_object_keys(g.doc) k (noun) order by 1);
+  if exists (select from unnest(v_hooks) h where to_regproc(h) is null) then
+    raise exception 'unknown guard among %', v_hooks;
+  end if;
+  return v_hooks;
+end $$;
+
+-- Checks the guards of a request in a transaction that does not begin with commit_units, and raises the refusal. Locks the clock, so that whatever
+-- the guards check changes before or after the whole transaction.
+create or replace function assert_guards(p_tenant text, p_guards jsonb) returns void
+language plpgsql
+as $$
+declare
+  v_units jsonb := jsonb_build_array(jsonb_build_object('guards', p_guards, 'events', '[]'::jsonb));
+  v_hook text;
+  v_refusal jsonb;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  foreach v_hook in array guards_in(v_units) loop
+    execute format('select j.refusal from %I($1, $2, $3) j', v_hook) into v_refusal using p_tenant, v_units, clock_timestamp();
+    if v_refusal is not null then
+      raise exception '%', v_refusal ->> 'detail' using errcode = v_refusal ->> 'code', detail = coalesce(v_refusal -> 'members', '{}')::text;
+    end if;
+  end loop;
 end $$;
 
 -- Calls the `prepare` hooks. This work needs no clock and is done before it is locked, so as not to delay the tenant's other batches.
@@ -201,10 +243,10 @@ begin
     order by unit);
 end $$;
 
--- Calls the `judge` hook of a noun, which may refuse or rewrite new units. Its input is the batch as previous nouns left it, with null for
--- units that are not written.
-create or replace function judge_effects(
-  p_tenant text, p_noun text, p_at timestamptz, p_clock tenant_clocks, inout units jsonb, inout verdicts verdict[])
+-- Calls a hook `guard` or `judge`, which may refuse or rewrite new units. Its input is the batch as previous hooks left it, with null for units
+-- that are not written.
+create or replace function judge_with(
+  p_tenant text, p_hook text, p_at timestamptz, p_clock tenant_clocks, inout units jsonb, inout verdicts verdict[])
 language plpgsql
 as $$
 declare
@@ -217,7 +259,7 @@ begin
   if exists (select from unnest(verdicts) v where v.status <> 'new') then
     v_view := (select jsonb_agg(case when v.status = 'new' then units -> (v.unit - 1) else 'null' end order by v.unit) from unnest(verdicts) v);
   end if;
-  for v_judged in execute format('select * from %I($1, $2, $3)', p_noun || '_judge') using p_tenant, v_view, p_at loop
+  for v_judged in execute format('select * from %I($1, $2, $3)', p_hook) using p_tenant, v_view, p_at loop
     if v_judged.refusal is not null then
       verdicts[v_judged.unit].status := 'refused';
       verdicts[v_judged.unit].outcome := jsonb_build_object('seq', 0, 'count', 0, 'refusal', v_judged.refusal);

@@ -4,7 +4,7 @@ import { type CommitRow, lastWritten, toOutcome } from './commit.ts';
 import { createLookUps } from './look_up.ts';
 import { markRolledBack, type Pool } from './pool.ts';
 import { type Db, dbOf, type OnSkipped, type RowChecker, rowCheckerOf } from './query.ts';
-import type { Outcome, Unit } from './unit.ts';
+import { type Guards, type Outcome, type Unit, withGuards } from './unit.ts';
 
 /** Access to the rows of one tenant. Requests have no other access to the database. */
 export interface Tenant extends RowChecker {
@@ -29,6 +29,8 @@ export interface Tenant extends RowChecker {
    * view. For changes that are rarer than appends. It must return one row with the columns of commit_units.
    */
   change(text: string, values: unknown[]): Promise<Outcome>;
+  /** Returns the tenant with conditions that are checked in the transaction of each `write`, `commit` and `change`. Keeps earlier guards. */
+  guarded(guards: Guards): Tenant;
 }
 
 interface LookUp {
@@ -56,12 +58,17 @@ export function tenantsOf(
   onSkippedRow: (tenant: string, row: SkippedRow) => void,
 ): Tenants {
   const lookUp = createLookUps<unknown>();
-  return (id) => {
+  const tenantOf = (id: string, guards?: Guards): Tenant => {
     const onSkipped: OnSkipped = (row) => onSkippedRow(id, row);
     const call = <Row>(text: string, values: unknown[], name?: string) =>
       pool.using((client) => dbOf(client, pool.named, onSkipped).rows<Row>(text, values, name), id);
     const transaction = <T>(begin: string, work: (db: Db) => Promise<T>) =>
       pool.using((client) => inTransaction(pool, client, { id, begin, onSkipped }, work), id);
+    const write = <T>(work: (db: Db) => Promise<T>) =>
+      transaction<T>('begin', async (db) => {
+        if (guards) await db.row(ASSERT_GUARDS, [id, JSON.stringify(guards)], 'assert_guards');
+        return work(db);
+      });
     return {
       id,
       ...rowCheckerOf(onSkipped),
@@ -73,17 +80,21 @@ export function tenantsOf(
         }) as Promise<Row | undefined>,
       read: (work) => transaction('begin read only', work),
       snapshot: (work) => transaction('begin isolation level repeatable read read only', work),
-      write: (work) => transaction('begin', work),
-      commit: (unit) => commit(id, unit),
+      write,
+      commit: (unit) => commit(id, guards ? withGuards(unit, guards) : unit),
       change: async (text, values) => {
-        const rows = await pool.using((client) => dbOf(client, pool.named).rows<CommitRow>(text, values), id);
+        const rows = guards ? await write((db) => db.rows<CommitRow>(text, values)) : await call<CommitRow>(text, values);
         const last = lastWritten(rows);
         if (last !== undefined) onCommitted(id, last);
         return toOutcome(rows[0]!);
       },
+      guarded: (more) => tenantOf(id, { ...guards, ...more }),
     };
   };
+  return (id) => tenantOf(id);
 }
+
+const ASSERT_GUARDS = 'select assert_guards($1, $2)';
 
 async function inTransaction<T>(
   pool: Pool,

@@ -34,10 +34,15 @@ export const serviceEventOf = (
   row: Pick<EventRow, 'kind' | 'session_id' | 'channel' | 'actor_type' | 'actor_id' | 'content'> & Partial<EventRow>,
 ): EventRow => ({ event_id: newId('evt'), sensitivity: 'none', tags: [], refs: [], metadata: {}, ...row });
 
+/** Conditions that every write of a request must meet, by noun. */
+export type Guards = Record<string, unknown>;
+
 /** The events of one request, written together or not at all. `key` and `body` are the hashes of its Idempotency-Key and body, in hex. */
 export interface Unit {
   key: string | null;
   body: string | null;
+  /** Conditions of the request, by the noun whose hook `guard` checks them in the transaction of the write. */
+  guards?: Guards;
   /** Number of bytes that the unit adds to the storage of the tenant. */
   bytes: number;
   events: EventRow[];
@@ -57,6 +62,15 @@ const JSONB_VERSION = '\u0001';
 /** Encodes a unit for the write queue. */
 export const encodeUnit = (unit: Unit): Buffer => Buffer.from(`${JSONB_VERSION}[${JSON.stringify(unit)}]`);
 
+const OPENING = `${JSONB_VERSION}[{`;
+
+/** Returns the unit with guards added, also inside a unit that a worker has encoded. */
+export function withGuards(unit: Unit, guards: Guards): Unit {
+  if (!unit.encoded) return { ...unit, guards };
+  const opening = Buffer.from(`${OPENING}"guards":${JSON.stringify(guards)},`);
+  return { ...unit, encoded: Buffer.concat([opening, unit.encoded.subarray(OPENING.length)]) };
+}
+
 /** The result of a unit: `count` events starting at `seq`. Only the status `new` wrote anything. */
 export interface Outcome {
   status: 'new' | 'replay' | 'conflict' | 'quota' | 'refused';
@@ -65,6 +79,12 @@ export interface Outcome {
   at: string;
   /** Results of effects, by `<noun>/<index of the event>`. For a replay: only those that cannot be derived again. */
   made?: Record<string, unknown>;
-  /** Why a noun refused the unit: an SQLSTATE that maps to a problem, and a sentence for the client. */
-  refusal?: { code: string; detail: string };
+  refusal?: Refusal;
+}
+
+/** Why a noun refused a unit: an SQLSTATE that maps to a problem, a sentence for the client, and further members of the problem. */
+interface Refusal {
+  code: string;
+  detail: string;
+  members?: Record<string, unknown>;
 }

@@ -156,6 +156,7 @@ async function stream(follow: Follow, at: Stream): Promise<void> {
   const recheck = () => void stillAllowed(follow, at).then((allowed) => allowed || end());
   const unregister = register(follow, at, { end, recheck });
   res.once('close', end);
+  const isStoppable = caller.principal.agent_id !== undefined;
   const heartbeat = setInterval(() => res.write(`: alive\nid: ${at.cursor}\n\n`), HEARTBEAT_MS);
   const rechecks = setInterval(recheck, RECHECK_MS);
   try {
@@ -163,6 +164,8 @@ async function stream(follow: Follow, at: Stream): Promise<void> {
     // the credential may have expired since the request was authenticated
     recheck();
     while (!over) {
+      // a kill is an event itself, so it wakes the streams of the tenant on every daemon
+      if (isStoppable && at.head > at.cursor && !(await stillAllowed(follow, at))) break;
       if (at.head > at.cursor && !(await advance(follow, at))) return endWithFilterError(at);
       if (res.writableLength > MAX_BUFFERED_BYTES && !(await waitForDrain(res))) return endSlowFollower(follow, at);
       if (at.head > at.cursor || over) continue;

@@ -4,14 +4,15 @@ import { Problem, toProblem } from './problem.ts';
 
 interface Outcome {
   status: 'new' | 'replay' | 'conflict' | 'quota' | 'refused';
-  refusal?: { code: string; detail: string };
+  refusal?: { code: string; detail: string; members?: Record<string, unknown> };
 }
 
 /** Throws the problem for a unit that was not written. */
 export function assertWritten({ status, refusal }: Outcome): void {
   if (status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with a different body.');
   if (status === 'quota') throw new Problem('quota-exceeded', 'The storage quota of the tenant is exhausted.');
-  if (status === 'refused') throw toProblem({ code: refusal?.code, message: refusal?.detail });
+  if (status === 'refused')
+    throw toProblem({ code: refusal?.code, message: refusal?.detail, detail: JSON.stringify(refusal?.members ?? {}) });
 }
 
 /** Returns the header that marks an idempotent replay. */

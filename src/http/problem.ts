@@ -121,14 +121,16 @@ const retryLater = { headers: { 'Retry-After': '1' } };
 const unavailable = (detail: string) => (cause: unknown) => new Problem('unavailable', detail, { ...retryLater, cause });
 const sentence = (cause: unknown) =>
   (cause as Error).message.replace(/^./, (first) => first.toUpperCase()).replace(/[^.]$/, '$&.');
+/** The members of the problem, which the functions of this service pass as JSON in DETAIL. */
+const membersOf = (cause: unknown): Record<string, unknown> => JSON.parse((cause as { detail?: string }).detail ?? '{}');
 
 // SQLSTATE, or its class → problem. Any other code is a bug: 500, without its text.
 const bySqlState: Record<string, (cause: unknown, conflicts: ConflictMessages) => Problem> = {
   // raised by the functions of this service; their messages are written for clients
-  AM403: (cause) => new Problem('forbidden', sentence(cause), { cause }),
-  AM404: (cause) => new Problem('not-found', sentence(cause), { cause }),
-  AM409: (cause) => new Problem('conflict', sentence(cause), { cause }),
-  AM412: (cause) => new Problem('precondition-failed', sentence(cause), { cause }),
+  AM403: (cause) => new Problem('forbidden', sentence(cause), { cause, members: membersOf(cause) }),
+  AM404: (cause) => new Problem('not-found', sentence(cause), { cause, members: membersOf(cause) }),
+  AM409: (cause) => new Problem('conflict', sentence(cause), { cause, members: membersOf(cause) }),
+  AM412: (cause) => new Problem('precondition-failed', sentence(cause), { cause, members: membersOf(cause) }),
   23505: (cause, conflicts) =>
     new Problem('conflict', conflicts[String((cause as { constraint?: unknown }).constraint)] ?? 'The resource already exists.', {
       cause,

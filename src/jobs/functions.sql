@@ -167,3 +167,15 @@ begin
   counts := '{}';
   return next;
 end $$;
+
+-- Fails the unfinished jobs that keys of killed agents started. A daemon that runs one stops at its next step, which renews the lease.
+create or replace function jobs_killed(p_tenant text, p_agents text[], p_at timestamptz) returns void
+language plpgsql
+as $$
+begin
+  update jobs j
+  set state = 'failed', input = '{}', cursor = null, updated_at = p_at, finished_at = p_at, problem = jsonb_build_object(
+    'type', '/docs/problems#forbidden', 'title', 'The credential does not permit the request', 'status', 403,
+    'detail', 'The agent whose key started the job was killed.')
+  where j.tenant_id = p_tenant and j.finished_at is null and j.started_by = any (keys_of_agents(p_tenant, p_agents));
+end $$;

@@ -29,7 +29,7 @@ const toView = ({ done, total, result, problem, finished_at, ...row }: JobRow): 
   ...(finished_at && { finished_at }),
 });
 
-/** Queues a job in one round trip. A retry with the same Idempotency-Key returns the first job. */
+/** Queues a job. A retry with the same Idempotency-Key returns the first job. */
 export async function startJob(
   tenant: Tenant,
   kind: string,
@@ -37,7 +37,7 @@ export async function startJob(
   started_by: string,
   idempotency: Idempotency | null = null,
 ): Promise<{ job_id: string; replay: boolean }> {
-  const [row] = await tenant.call<{ status: string; job_id: string }>('select * from start_job($1, $2, $3, $4, $5, $6, $7, $8)', [
+  const values = [
     tenant.id,
     newId('job'),
     kind,
@@ -46,7 +46,10 @@ export async function startJob(
     MAX_OPEN_JOBS,
     idempotency?.key,
     idempotency?.body,
-  ]);
+  ];
+  const row = await tenant.write((db) =>
+    db.row<{ status: string; job_id: string }>('select * from start_job($1, $2, $3, $4, $5, $6, $7, $8)', values),
+  );
   return { job_id: row!.job_id, replay: row!.status === 'replay' };
 }
 

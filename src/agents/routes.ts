@@ -1,0 +1,127 @@
+import { actorOf, agentOf, assertPerson, type Caller, route } from '../auth/index.ts';
+import { serviceEventOf, unitOf } from '../db/unit.ts';
+import { assertWritten, replayHeaders } from '../http/outcome.ts';
+import type { ProblemType } from '../http/problem.ts';
+import type { Idempotency } from '../http/route.ts';
+import { agentParams, agentState, reasonBody, tenantState, WHOLE_TENANT } from './schemas.ts';
+import { commitAlone, readState, readUsage, type Stored } from './sql.ts';
+
+const tagged = { tag: 'Agents', limit: 'v1' } as const;
+const change = {
+  ...tagged,
+  method: 'POST' as const,
+  idempotent: true,
+  body: reasonBody,
+  freeText: ['reason'],
+  problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'conflict'] satisfies ProblemType[],
+};
+
+export const agentRoutes = [
+  route({
+    ...tagged,
+    method: 'GET',
+    path: '/v1/agents/{agent_id}',
+    operation: 'readAgent',
+    summary: 'Get the state of an agent',
+    description: 'An agent that was never killed is active, whether or not it has done anything.',
+    access: 'read',
+    params: agentParams,
+    success: { status: 200, description: 'The state', schema: agentState },
+    problems: ['validation'],
+    handle: async ({ caller: { tenant }, params: { agent_id } }) => ({
+      body: { agent_id, ...(await tenant.read((db) => readState(db, tenant.id, agent_id))) },
+    }),
+  }),
+  route({
+    ...change,
+    path: '/v1/agents/{agent_id}/kill',
+    operation: 'killAgent',
+    summary: 'Kill an agent',
+    description:
+      'Stops every key and capability that is bound to the agent, ends its leases and jobs, and seals its open actions. Members may kill; a key that is bound to an agent may kill only that agent.',
+    access: 'write',
+    params: agentParams,
+    audit: 'agent.killed',
+    success: { status: 200, description: 'The agent is killed', schema: agentState },
+    handle: async ({ caller, params: { agent_id }, body, idempotency }) => {
+      agentOf(caller.principal, agent_id);
+      return answer(await changeState(caller, agent_id, 'killed', body.reason, idempotency), { agent_id });
+    },
+  }),
+  route({
+    ...change,
+    path: '/v1/agents/{agent_id}/resurrect',
+    operation: 'resurrectAgent',
+    summary: 'Resurrect a killed agent',
+    description: 'Only a logged-in admin can do this. Leases, jobs and actions that the kill ended stay ended.',
+    access: 'admin',
+    params: agentParams,
+    audit: 'agent.resurrected',
+    success: { status: 200, description: 'The state: an agent of a killed tenant remains killed', schema: agentState },
+    handle: async ({ caller, params: { agent_id }, body, idempotency }) => {
+      assertPerson(caller.principal);
+      return answer(await changeState(caller, agent_id, 'active', body.reason, idempotency), { agent_id });
+    },
+  }),
+  route({
+    ...change,
+    path: '/v1/tenant/kill',
+    operation: 'killTenant',
+    summary: 'Kill all agents of the tenant',
+    description: 'Stops every agent, including agents that appear later. Users and keys without an agent are not stopped.',
+    access: 'admin',
+    audit: 'tenant.killed',
+    success: { status: 200, description: 'All agents are killed', schema: tenantState },
+    handle: async ({ caller, body, idempotency }) =>
+      answer(await changeState(caller, WHOLE_TENANT, 'killed', body.reason, idempotency)),
+  }),
+  route({
+    ...change,
+    path: '/v1/tenant/resurrect',
+    operation: 'resurrectTenant',
+    summary: 'Resurrect the agents of a killed tenant',
+    description: 'Only a logged-in admin can do this. Agents that were killed by themselves remain killed.',
+    access: 'admin',
+    audit: 'tenant.resurrected',
+    success: { status: 200, description: 'The state', schema: tenantState },
+    handle: async ({ caller, body, idempotency }) => {
+      assertPerson(caller.principal);
+      return answer(await changeState(caller, WHOLE_TENANT, 'active', body.reason, idempotency));
+    },
+  }),
+];
+
+interface Changed {
+  state: object;
+  replay: boolean;
+}
+
+const answer = ({ state, replay }: Changed, more: object = {}) => ({
+  body: { ...more, ...state },
+  headers: replayHeaders(replay),
+});
+
+async function changeState(
+  { tenant, principal }: Caller,
+  agent_id: string,
+  state: 'killed' | 'active',
+  reason: string | undefined,
+  idempotency: Idempotency | null,
+): Promise<Changed> {
+  const actor = actorOf(principal);
+  const event = serviceEventOf({
+    kind: state === 'killed' ? 'agent.killed' : 'agent.resurrected',
+    session_id: agent_id,
+    channel: 'team',
+    actor_type: actor.type,
+    actor_id: actor.id,
+    ...(agent_id !== WHOLE_TENANT && { agent_id }),
+    content: { agent_id, ...(reason !== undefined && { reason }) },
+    effects: { agents: { agent_id, state, reason: reason ?? null } },
+  });
+  // counts no bytes, because a full quota must not prevent a kill
+  const outcome = await commitAlone(tenant, unitOf(idempotency, [event], 0));
+  assertWritten(outcome);
+  const usage = await tenant.read((db) => readUsage(db, tenant.id, agent_id));
+  return { state: { ...(outcome.made!['agents/0'] as Stored), ...usage }, replay: outcome.status === 'replay' };
+}

@@ -1,0 +1,32 @@
+import type { Db } from '../db/query.ts';
+import type { Tenant } from '../db/tenant.ts';
+import type { Outcome, Unit } from '../db/unit.ts';
+import type { AgentState } from './schemas.ts';
+
+type Usage = Pick<AgentState, 'mandates' | 'spent_micros'>;
+export type Stored = Omit<AgentState, 'agent_id' | keyof Usage>;
+
+/** Returns whether the agent is killed, by itself or with the tenant. Concurrent look-ups share a round trip. */
+export const isKilled = async (tenant: Tenant, agent_id: string): Promise<boolean> =>
+  (await tenant.lookUp(
+    { text: 'select agent_id from killed_among($1, $2)', name: 'killed_among', id: 'agent_id' },
+    agent_id,
+    [],
+  )) !== undefined;
+
+/** Returns the state of an agent, or of the whole tenant, and what it has used. */
+export async function readState(db: Db, tenant_id: string, agent_id: string): Promise<Stored & Usage> {
+  const row = await db.row<{ state: Stored; usage: Usage }>(
+    'select state_of_agent($1, $2) as state, agent_usage($1, $2) as usage',
+    [tenant_id, agent_id],
+  );
+  return { ...row!.state, ...row!.usage };
+}
+
+export async function readUsage(db: Db, tenant_id: string, agent_id: string): Promise<Usage> {
+  return (await db.row<{ usage: Usage }>('select agent_usage($1, $2) as usage', [tenant_id, agent_id]))!.usage;
+}
+
+/** Commits a change of state alone: in a batch with other writes, some of them could follow the kill in the log. */
+export const commitAlone = (tenant: Tenant, unit: Unit): Promise<Outcome> =>
+  tenant.change('select status, outcome, at from commit_units($1, $2::jsonb)', [tenant.id, JSON.stringify([unit])]);
