@@ -27,6 +27,7 @@ const one = [
   'metrics/figures',
   'noun/noun',
   'retention/retention',
+  'snapshots/snapshots',
   'tenants/tenant',
   'webhooks/webhooks',
   'main',

@@ -2208,6 +2208,36 @@ begin
   return v_result;
 end $$;
 
+-- Name: create_snapshot(text, text, integer, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.create_snapshot(p_tenant text, p_name text, p_lasting integer, p_key text, p_body text) RETURNS TABLE(name text, seq bigint, created_at timestamp with time zone, expires_at timestamp with time zone, replay boolean)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_clock tenant_clocks;
+  v_known jsonb;
+  v_new snapshots;
+begin
+  select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
+  v_known := recall_key(p_tenant, p_key, p_body);
+  if v_known is not null then
+    v_new := jsonb_populate_record(null::snapshots, v_known);
+  elsif v_clock.importing is not null then
+    raise exception 'the tenant is being imported' using errcode = 'AM409';
+  else
+    delete from snapshots s where s.tenant_id = p_tenant and s.expires_at <= clock_timestamp();
+    if (select count(*) from snapshots s where s.tenant_id = p_tenant) >= 100 then
+      raise exception 'a tenant can have at most 100 snapshots; delete one first' using errcode = 'AM409';
+    end if;
+    v_new := row(p_tenant, p_name, v_clock.last_seq, clock_timestamp(), clock_timestamp() + p_lasting * interval '1 second')::snapshots;
+    insert into snapshots values (v_new.*);
+    if p_key is not null then
+      perform remember_key(p_tenant, p_key, p_body, to_jsonb(v_new) - 'tenant_id');
+    end if;
+  end if;
+  return query select v_new.name, v_new.seq, v_new.created_at, v_new.expires_at, v_known is not null;
+end $$;
+
 -- Name: current_memories(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.current_memories(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS TABLE(memory public.memories, content_seq bigint)
@@ -7408,6 +7438,8 @@ CREATE FUNCTION public.retain_bound(p_tenant text, p_cursor jsonb, p_input jsonb
     LANGUAGE plpgsql
     AS $$
 begin
+  -- a snapshot that is being created is committed afterwards at the end of this log, or before and seen
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
   return (
     select jsonb_build_object(
       'phase', 'need', 'trim_to', greatest(trim_bound(p_tenant, p_input -> 'trim', (p_cursor ->> 'now')::timestamptz), c.oldest_seq - 1),
@@ -8063,6 +8095,117 @@ begin
   return v_behind;
 end $_$;
 
+-- Name: snapshots; Type: TABLE; Schema: public
+
+CREATE TABLE public.snapshots (
+    tenant_id text NOT NULL,
+    name text NOT NULL,
+    seq bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.snapshots FORCE ROW LEVEL SECURITY;
+
+-- Name: snapshots_awaits(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.snapshots_awaits(p_tenant text, p_floor bigint) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT jsonb_build_object('reason', 'snapshot', 'seq', (s.seq + 1), 'snapshot', s.name) AS jsonb_build_object
+    FROM public.snapshots s
+   WHERE ((s.tenant_id = snapshots_awaits.p_tenant) AND (s.expires_at > now()))
+   ORDER BY s.seq, s.name
+  LIMIT 1;
+END;
+
+-- Name: sample_of(jsonb); Type: AGGREGATE; Schema: public
+
+CREATE AGGREGATE public.sample_of(jsonb) (
+    SFUNC = public.append_sample,
+    STYPE = jsonb,
+    INITCOND = '[]'
+);
+
+-- Name: snapshots_check_rows(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.snapshots_check_rows(p_tenant text, p_after text, p_limit integer) RETURNS TABLE(name text, checked bigint, wrong bigint, sample jsonb, vital boolean, last text)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT 'snapshots'::text,
+     count(*) AS count,
+     count(*) FILTER (WHERE w.wrong) AS count,
+     public.sample_of(jsonb_build_object('snapshot', s.name) ORDER BY s.name) FILTER (WHERE w.wrong) AS sample_of,
+     false,
+     NULL::text
+    FROM ((public.snapshots s
+      JOIN public.tenant_clocks c ON ((c.tenant_id = s.tenant_id)))
+      CROSS JOIN LATERAL ( SELECT ((s.seq > c.last_seq) OR ((s.seq < (c.oldest_seq - 1)) AND (s.expires_at > now()))) AS "?column?") w(wrong))
+   WHERE (s.tenant_id = snapshots_check_rows.p_tenant);
+END;
+
+-- Name: snapshots_forget(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.snapshots_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_form text := '(^|[._-])' || regexp_replace(p_erasure ->> 'subject', '(\W)', '\\\1', 'g') || '(?=$|[._-])';
+  v_names text[] := array(select s.name from snapshots s where s.tenant_id = p_tenant and s.name ~ v_form);
+begin
+  if not p_erasure ? 'dry_run' then
+    with gone as (
+      delete from snapshots s where s.tenant_id = p_tenant and s.name = any (v_names) returning s.name, s.seq, s.created_at, s.expires_at
+    )
+    insert into snapshots (tenant_id, name, seq, created_at, expires_at)
+    select p_tenant, left(regexp_replace(g.name, v_form, '\1' || (p_erasure ->> 'name'), 'g'), 128), g.seq, g.created_at, g.expires_at
+    from gone g
+    on conflict do nothing;
+  end if;
+  counts := jsonb_build_object('snapshots', cardinality(v_names));
+  return next;
+end $_$;
+
+-- Name: snapshots_held(text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.snapshots_held(p_tenant text, p_seqs bigint[]) RETURNS TABLE(seq bigint, live boolean, importance numeric)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT e.seq,
+     true,
+     'Infinity'::numeric AS "numeric"
+    FROM public.events e
+   WHERE ((e.tenant_id = snapshots_held.p_tenant) AND (e.seq = ANY (snapshots_held.p_seqs)) AND (e.kind = 'state.put'::text) AND (e.seq <= ( SELECT max(s.seq) AS max
+            FROM public.snapshots s
+           WHERE ((s.tenant_id = snapshots_held.p_tenant) AND (s.expires_at > now())))));
+END;
+
+-- Name: snapshots_moment(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.snapshots_moment(p_tenant text, p_name text) RETURNS TABLE(seq bigint, at timestamp with time zone)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT s.seq,
+     s.created_at
+    FROM public.snapshots s
+   WHERE ((s.tenant_id = snapshots_moment.p_tenant) AND (s.name = snapshots_moment.p_name) AND (s.expires_at > now()));
+END;
+
+-- Name: snapshots_stray(text, bigint, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.snapshots_stray(p_tenant text, p_first bigint, p_after text, p_limit integer) RETURNS TABLE(last text, fault text)
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return query
+  select
+    max(s.name),
+    case when count(*) > 100 then 'A tenant can have at most 100 snapshots.'
+    else 'The snapshot ' || min(s.name) filter (where s.seq < p_first - 1 and s.expires_at > now()) || ' is outside the log.' end
+  from snapshots s
+  where s.tenant_id = p_tenant and s.name > p_after;
+end $$;
+
 -- Name: sortable_time(timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.sortable_time(p_at timestamp with time zone) RETURNS text
@@ -8542,6 +8685,8 @@ CREATE FUNCTION public.trim_target(p_tenant text, p_trim jsonb, p_now timestamp 
 begin
   return case
     when p_trim ? 'keep_events' then (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant) - (p_trim ->> 'keep_events')::bigint
+    when p_trim ? 'before_seq' then (
+      select least(c.last_seq, (p_trim ->> 'before_seq')::bigint - 1) from tenant_clocks c where c.tenant_id = p_tenant)
     when p_trim ? 'keep_days' then seq_before(p_tenant, p_now - interval '1 day' * (p_trim ->> 'keep_days')::float8)
     else 0 end;
 end $$;
@@ -8942,14 +9087,6 @@ begin
   end if;
   return v_effects;
 end $$;
-
--- Name: sample_of(jsonb); Type: AGGREGATE; Schema: public
-
-CREATE AGGREGATE public.sample_of(jsonb) (
-    SFUNC = public.append_sample,
-    STYPE = jsonb,
-    INITCOND = '[]'
-);
 
 -- Name: sum_fitting(bigint, bigint); Type: AGGREGATE; Schema: public
 
@@ -9360,6 +9497,11 @@ ALTER TABLE ONLY public.schema_migrations
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_pkey PRIMARY KEY (tenant_id, session_id);
 
+-- Name: snapshots snapshots_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.snapshots
+    ADD CONSTRAINT snapshots_pkey PRIMARY KEY (tenant_id, name);
+
 -- Name: sweep_walks sweep_walks_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.sweep_walks
@@ -9730,6 +9872,11 @@ ALTER TABLE ONLY public.retention_policies
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions__user FOREIGN KEY (tenant_id, user_id) REFERENCES public.users(tenant_id, user_id) ON DELETE CASCADE;
 
+-- Name: snapshots snapshots__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.snapshots
+    ADD CONSTRAINT snapshots__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: tenant_clocks tenant_clocks__tenant; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.tenant_clocks
@@ -9873,6 +10020,10 @@ CREATE POLICY backup_reads ON public.retention_policies FOR SELECT TO agent_memo
 -- Name: sessions backup_reads; Type: POLICY; Schema: public
 
 CREATE POLICY backup_reads ON public.sessions FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
+
+-- Name: snapshots backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.snapshots FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: tenant_clocks backup_reads; Type: POLICY; Schema: public
 
@@ -10046,6 +10197,10 @@ CREATE POLICY eraser_deletes ON public.retention_policies FOR DELETE TO agent_me
 
 CREATE POLICY eraser_deletes ON public.sessions FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: snapshots eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.snapshots FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: tenant_clocks eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.tenant_clocks FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -10169,6 +10324,10 @@ CREATE POLICY eraser_finds ON public.retention_policies FOR SELECT TO agent_memo
 -- Name: sessions eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.sessions FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: snapshots eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.snapshots FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: tenant_clocks eraser_finds; Type: POLICY; Schema: public
 
@@ -10302,6 +10461,10 @@ CREATE POLICY searcher_reads ON public.overlays FOR SELECT TO agent_memory_searc
 
 ALTER TABLE public.sessions ENABLE ROW LEVEL SECURITY;
 
+-- Name: snapshots; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.snapshots ENABLE ROW LEVEL SECURITY;
+
 -- Name: tenant_clocks; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.tenant_clocks ENABLE ROW LEVEL SECURITY;
@@ -10410,6 +10573,10 @@ CREATE POLICY tenant_wall ON public.retention_policies TO agent_memory_app USING
 
 CREATE POLICY tenant_wall ON public.sessions TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: snapshots tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.snapshots TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: tenant_clocks tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.tenant_clocks TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -10474,6 +10641,10 @@ CREATE POLICY undo_deletes ON public.overlays FOR DELETE TO agent_memory_eraser 
 
 CREATE POLICY undo_deletes ON public.retention_policies FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
 
+-- Name: snapshots undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.snapshots FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
 -- Name: agent_states undo_finds; Type: POLICY; Schema: public
 
 CREATE POLICY undo_finds ON public.agent_states FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
@@ -10513,6 +10684,10 @@ CREATE POLICY undo_finds ON public.overlays FOR SELECT TO agent_memory_eraser US
 -- Name: retention_policies undo_finds; Type: POLICY; Schema: public
 
 CREATE POLICY undo_finds ON public.retention_policies FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: snapshots undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.snapshots FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
 
 -- Name: users; Type: ROW SECURITY; Schema: public
 
@@ -10952,6 +11127,12 @@ GRANT ALL ON FUNCTION public.scope_words(p_scope jsonb, p_seqs bigint[], p_short
 
 REVOKE ALL ON FUNCTION public.search_pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.search_pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb) TO agent_memory_app;
+
+-- Name: TABLE snapshots; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.snapshots TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.snapshots TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.snapshots TO agent_memory_backup;
 
 -- Name: FUNCTION survey_chunks(p_scope jsonb, p_terms integer[]); Type: ACL; Schema: public
 

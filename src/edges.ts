@@ -27,6 +27,7 @@ export const edges: Record<string, readonly string[]> = {
   retention: ['auth', 'erasure', 'jobs'],
   search: ['auth', 'edits', 'embeddings', 'filter', 'memories', 'passages'],
   secrets: [],
+  snapshots: ['auth'],
   tenants: ['auth', 'erasure', 'secrets'],
   webhooks: ['auth', 'events', 'filter'],
   work: [],

@@ -18,6 +18,7 @@ import { feature as metrics } from './metrics/index.ts';
 import { feature as passages } from './passages/index.ts';
 import { feature as retention } from './retention/index.ts';
 import { feature as search } from './search/index.ts';
+import { feature as snapshots } from './snapshots/index.ts';
 import { feature as tenants } from './tenants/index.ts';
 import { feature as webhooks } from './webhooks/index.ts';
 
@@ -34,6 +35,7 @@ export const features: Feature<unknown>[] = [
   capsules,
   edits,
   context,
+  snapshots,
   webhooks,
   exporting,
   consistency,

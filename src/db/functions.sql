@@ -6,7 +6,7 @@
 --
 --   hook | arguments and result | called by | what it does
 --   apply | p_tenant text, p_effects effect[], p_prepared prepared[], p_at timestamptz → answer[] | commit_units | applies the effects to its tables; returns what only the noun knows of each, or null
---   awaits | p_tenant text, p_floor bigint → jsonb | slowest_reader | the first event after p_floor that is not yet delivered to a reader: {"reason", "seq", …}
+--   awaits | p_tenant text, p_floor bigint → jsonb | slowest_reader | the first event that a trim must keep, because it is not yet delivered to a reader (events up to p_floor are not waited for) or a snapshot ends before it: {"reason", "seq", …}
 --   check | p_tenant text, p_from bigint, p_to bigint → setof finding | check_log | compares a stretch of the log with what is derived from it
 --   check_rows | p_tenant text, p_after text, p_limit int → table (name, checked, wrong, sample, vital, last) | check_rows | compares a page of its rows with the log; `last` is where the next page begins, null after the last
 --   clear | p_tenant text, p_seqs bigint[], p_dry boolean → jsonb | clear_events | deletes its data about events that are blanked or dropped; returns counts by table and the `bytes` freed
@@ -22,6 +22,7 @@
 --   mark | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | marks the rows and events that must go with marked events; `found` in counts: how many were newly marked
 --   measure | p_tenant text, p_from bigint, p_to bigint → bigint | measure_log | bytes that it adds to a stretch of the log
 --   missing | p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean → table (id text, gone boolean) | missing_ids | the p_ids, all with its prefix, that do not exist; `gone`: legitimately, because they predate the log or were erased
+--   moment | p_tenant text, p_name text → table (seq bigint, at timestamptz) | state_moment | the position and time that a name stands for; no row if there is no such name
 --   needs | p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit int → bigint | mark_needs | marks the events up to p_upto that its next rows need, in the order of seq; returns the last seq examined, null at the end
 --   pin | p_tenant text → setof bigint | retain_pins | events that are exempt from every retention rule
 --   prepare | p_tenant text, p_units jsonb, p_asked timestamptz → prepared[] | commit_units | work that needs no clock, done before it is locked

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { createComponents, type Ref } from './openapi_components.ts';
 import { type ProblemType, problems, problemType } from './problem.ts';
-import type { Answer, Route } from './route.ts';
+import { type Answer, type Route, requiresBody } from './route.ts';
 
 // Generates the OpenAPI 3.1 document from the route values that `serve` validates with, so that the two cannot disagree.
 
@@ -176,7 +176,9 @@ function requestBody(route: Route<never>, ref: Ref): Json {
   if (route.bodyStream)
     return { requestBody: { required: true, content: { [route.bodyStream]: { schema: { type: 'string' } } } } };
   if (!route.body) return {};
-  return { requestBody: { required: true, content: { 'application/json': { schema: ref(route.body, 'input') } } } };
+  return {
+    requestBody: { required: requiresBody(route), content: { 'application/json': { schema: ref(route.body, 'input') } } },
+  };
 }
 
 /** Returns the responses by status. Success and problems with the same status differ in media type. */

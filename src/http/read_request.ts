@@ -9,7 +9,7 @@ import { type IdempotencyRequest, idempotencyOf, idempotencyRequestOf } from './
 import { type JsonLimits, parseJson } from './json.ts';
 import { assertOwnTenant } from './own_tenant.ts';
 import { Problem } from './problem.ts';
-import type { Route } from './route.ts';
+import { type Route, requiresBody } from './route.ts';
 import { withTimeout } from './timeout.ts';
 import { announcedLength, hasBody } from './unread_body.ts';
 import { matchPath, urlOf } from './url.ts';
@@ -98,8 +98,8 @@ export async function parseRequestBody<C>(
   return { body, idempotency: idempotencyOf(idempotencyRequest, body, gate.mac) };
 }
 
-function jsonOf(route: { body?: unknown }, bytes: Buffer, limits: JsonLimits): unknown {
-  if (bytes.length === 0 && !route.body) return undefined;
+function jsonOf(route: Pick<Route, 'body'>, bytes: Buffer, limits: JsonLimits): unknown {
+  if (bytes.length === 0 && !requiresBody(route)) return undefined;
   if (bytes.length === 0)
     throw new Problem('malformed-json', 'A JSON body is required.', { errors: [{ pointer: '#', detail: 'required' }] });
   return parseJson(bytes, limits);

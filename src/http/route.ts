@@ -151,6 +151,9 @@ export const declareFor =
   ): Route<C> =>
     route as unknown as Route<C>;
 
+/** Returns whether a request must have a JSON body. It may be absent if the schema has a default. */
+export const requiresBody = ({ body }: Pick<Route, 'body'>): boolean => body !== undefined && !body.safeParse(undefined).success;
+
 export interface RawInput {
   params: unknown;
   query: unknown;

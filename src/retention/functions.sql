@@ -1,10 +1,12 @@
--- Returns the seq up to which the policy requests the log to be trimmed.
+-- Returns the seq up to which a policy or a run requests the log to be trimmed.
 create or replace function trim_target(p_tenant text, p_trim jsonb, p_now timestamptz) returns bigint
 language plpgsql stable
 as $$
 begin
   return case
     when p_trim ? 'keep_events' then (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant) - (p_trim ->> 'keep_events')::bigint
+    when p_trim ? 'before_seq' then (
+      select least(c.last_seq, (p_trim ->> 'before_seq')::bigint - 1) from tenant_clocks c where c.tenant_id = p_tenant)
     when p_trim ? 'keep_days' then seq_before(p_tenant, p_now - interval '1 day' * (p_trim ->> 'keep_days')::float8)
     else 0 end;
 end $$;
@@ -83,7 +85,7 @@ begin
   return v_counts;
 end $$;
 
--- Returns the reader that is furthest behind in the last week: {"reason", "seq", …}, with the first event that it has yet to read. Null: none.
+-- Returns the reader or snapshot that holds the most of the log: {"reason", "seq", …}, with the first event that it holds. Null: none.
 create or replace function slowest_reader(p_tenant text, p_now timestamptz) returns jsonb
 language plpgsql stable
 as $$
@@ -102,8 +104,8 @@ begin
   return v_behind;
 end $$;
 
--- Returns the seq up to which the log may be trimmed: events that a reader has yet to read are kept. Events that current memories and capsules need
--- do not limit it, because they are carried (mark_needs).
+-- Returns the seq up to which the log may be trimmed: events that a reader has yet to read, or that follow a snapshot, are kept. Events that current
+-- memories and capsules need do not limit it, because they are carried (mark_needs).
 create or replace function trim_bound(p_tenant text, p_trim jsonb, p_now timestamptz) returns bigint
 language plpgsql stable
 as $$
@@ -111,7 +113,7 @@ begin
   return least(trim_target(p_tenant, p_trim, p_now), (slowest_reader(p_tenant, p_now) ->> 'seq')::bigint - 1);
 end $$;
 
--- Returns the reader that limits the trim to less than the policy requests. Null: none.
+-- Returns the reader or snapshot that limits the trim to less than the policy requests. Null: none.
 create or replace function trim_blocker(p_tenant text, p_trim jsonb, p_now timestamptz) returns jsonb
 language plpgsql stable
 as $$
@@ -273,6 +275,8 @@ create or replace function retain_bound(p_tenant text, p_cursor jsonb, p_input j
 language plpgsql
 as $$
 begin
+  -- a snapshot that is being created is committed afterwards at the end of this log, or before and seen
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
   return (
     select jsonb_build_object(
       'phase', 'need', 'trim_to', greatest(trim_bound(p_tenant, p_input -> 'trim', (p_cursor ->> 'now')::timestamptz), c.oldest_seq - 1),

@@ -1,10 +1,20 @@
 import { type Caller, route } from '../auth/index.ts';
 import { recallKey, rememberKey } from '../db/idempotency.ts';
+import type { Tenant } from '../db/tenant.ts';
 import { assertVersion, etagOf, type IfMatch, ifMatchOf } from '../http/etag.ts';
 import { replayHeaders } from '../http/outcome.ts';
 import type { Idempotency } from '../http/route.ts';
 import { acceptedReply, type Jobs, startAndWait, startedJob } from '../jobs/index.ts';
-import { type Policy, type PolicyBody, type Preview, policyBodyOf, policyOf, preview } from './schemas.ts';
+import {
+  type Policy,
+  type PolicyBody,
+  type Preview,
+  policyBodyOf,
+  policyOf,
+  preview,
+  type RunInput,
+  runBody,
+} from './schemas.ts';
 import { lockPolicy, readPolicy, writePolicy } from './sql.ts';
 
 const tagged = { tag: 'Retention', limit: 'v1', access: 'admin' } as const;
@@ -66,18 +76,24 @@ export function retentionRoutes(jobs: Jobs, kinds: string[]) {
       operation: 'runRetention',
       audit: 'retention.begun',
       summary: 'Apply the retention policy now',
-      description: 'Starts a job.',
+      description: 'Starts a job. With `trim_before_seq` it only trims the log.',
       idempotent: true,
+      body: runBody,
       success: { status: 202, description: 'The job was queued', schema: startedJob },
-      problems: ['forbidden', 'conflict'],
-      handle: async ({ caller: { tenant, principal }, idempotency }) => {
-        const { rules, trim } = await tenant.read((db) => readPolicy(db, tenant.id));
-        const { job_id, replay } = await jobs.start(tenant, 'retention', { rules, trim }, principal.id, idempotency);
+      problems: ['malformed-json', 'validation', 'forbidden', 'conflict'],
+      handle: async ({ caller: { tenant, principal }, body: { trim_before_seq: before_seq }, idempotency }) => {
+        const input: RunInput = before_seq === undefined ? await readRun(tenant) : { rules: [], trim: { before_seq } };
+        const { job_id, replay } = await jobs.start(tenant, 'retention', input, principal.id, idempotency);
         return acceptedReply(job_id, replay);
       },
     }),
   ];
 }
+
+const readRun = async (tenant: Tenant): Promise<RunInput> => {
+  const { rules, trim } = await tenant.read((db) => readPolicy(db, tenant.id));
+  return { rules, trim };
+};
 
 const answer = (body: Policy, replay = false) => ({
   body,

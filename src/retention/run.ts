@@ -3,7 +3,7 @@ import type { Sweep } from '../db/sweep.ts';
 import { serviceEventOf } from '../db/unit.ts';
 import { adaptiveStepLimit, dropMarks } from '../erasure/index.ts';
 import { type Job, JobStopped, type Jobs } from '../jobs/index.ts';
-import type { PolicyBody } from './schemas.ts';
+import type { RunInput } from './schemas.ts';
 import { type Cursor, claimDuePolicy, readOldest, readTrimBlocker, retainStep } from './sql.ts';
 
 // A retention run applies the policy as it was when the run started, in steps like those of an erasure.
@@ -25,7 +25,7 @@ export type Count = (labels: { what: 'trimmed' | 'carried' }, by: number) => voi
 /** Returns the handler of jobs of kind `retention`. */
 export const retentionHandler =
   ({ record, count }: RetentionNeeds) =>
-  async (job: Job<PolicyBody, Cursor>) => {
+  async (job: Job<RunInput, Cursor>) => {
     const cursor = await runSteps(job);
     const { tenant, id, input } = job;
     const held_by = await readTrimBlocker(tenant, input, cursor.now);
@@ -42,7 +42,7 @@ export const retentionHandler =
     return { counts, oldest_seq, ...(held_by && { held_by }) };
   };
 
-async function runSteps(job: Job<PolicyBody, Cursor>): Promise<Cursor> {
+async function runSteps(job: Job<RunInput, Cursor>): Promise<Cursor> {
   let cursor: Cursor = job.cursor ?? { phase: 'pins', after: '', now: new Date().toISOString(), counts: {} };
   const step = adaptiveStepLimit();
   while (cursor.phase !== 'over') {
@@ -56,7 +56,7 @@ async function runSteps(job: Job<PolicyBody, Cursor>): Promise<Cursor> {
   return cursor;
 }
 
-const reportEvent = ({ id, input }: Job<PolicyBody>, { counts, first_seq, last_seq }: Cursor) =>
+const reportEvent = ({ id, input }: Job<RunInput>, { counts, first_seq, last_seq }: Cursor) =>
   serviceEventOf({
     session_id: id,
     channel: 'team',

@@ -56,13 +56,29 @@ export const policyOf = (kinds: string[]) =>
     .meta({ id: 'RetentionPolicy' });
 export type Policy = z.output<ReturnType<typeof policyOf>>;
 
+export const runBody = z
+  .strictObject({
+    trim_before_seq: z
+      .int()
+      .min(1)
+      .max(1e15)
+      .optional()
+      .describe('Only trims: removes the log before this position, but nothing after the oldest snapshot, and applies no rule.'),
+  })
+  .default({})
+  .meta({ id: 'RetentionRun' });
+
+/** The input of a run: the policy, or a trim before a position. */
+export type RunInput = Pick<PolicyBody, 'rules'> & { trim: PolicyBody['trim'] | { before_seq: number } };
+
 const trimBlocker = z
   .object({
-    reason: z.literal('webhook'),
-    seq: z.int().describe('Position of the first event that is not yet delivered.'),
-    webhook_id: z.string().describe('The webhook that has not received the event.'),
+    reason: z.enum(['webhook', 'snapshot']).describe('A webhook holds for at most one week, a snapshot until it expires.'),
+    seq: z.int().describe('Position of the first event that it holds.'),
+    webhook_id: z.string().optional().describe('The webhook that has not received the event.'),
+    snapshot: z.string().optional().describe('The name of the oldest snapshot.'),
   })
-  .describe('What prevents the trim from removing as much as the policy allows, for at most one week.');
+  .describe('What prevents the trim from removing as much as the policy allows.');
 export type TrimBlocker = z.output<typeof trimBlocker>;
 
 export const preview = z

@@ -1,7 +1,7 @@
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Job } from '../jobs/index.ts';
-import type { Policy, PolicyBody, Preview, TrimBlocker } from './schemas.ts';
+import type { Policy, PolicyBody, Preview, RunInput, TrimBlocker } from './schemas.ts';
 
 const columns = 'rules, trim, version, updated_at, last_run_at';
 
@@ -54,7 +54,7 @@ export const estimateRun = (tenant: Tenant, job_id: string, { trim }: PolicyBody
   one(tenant, 'select estimate_retention($1, $2, $3, $4) as value', [tenant.id, job_id, trim && JSON.stringify(trim), now]);
 
 /** Returns what prevented the trim from dropping as much as the policy requests. */
-export const readTrimBlocker = (tenant: Tenant, { trim }: PolicyBody, now: string): Promise<TrimBlocker | null> =>
+export const readTrimBlocker = (tenant: Tenant, { trim }: RunInput, now: string): Promise<TrimBlocker | null> =>
   one(tenant, 'select trim_blocker($1, $2, $3) as value', [tenant.id, trim && JSON.stringify(trim), now]);
 
 export interface Cursor {
@@ -68,7 +68,7 @@ export interface Cursor {
 
 /** Runs one step in a short transaction. Returns null if another daemon has the job. */
 export const retainStep = (
-  { tenant, id, token, lease_ms, input }: Job<PolicyBody>,
+  { tenant, id, token, lease_ms, input }: Job<RunInput>,
   cursor: Cursor,
   limit: number,
   event: unknown,

@@ -72,6 +72,7 @@ test('an undamaged tenant is consistent, and a repair changes nothing', async ()
     'passages',
     'refs',
     'seq',
+    'snapshots',
     'stored_bytes',
     'superseded_by',
     'unlinked_artifacts',

@@ -1,0 +1,17 @@
+import { readExamples } from '../examples.ts';
+import type { Feature } from '../feature.ts';
+import { isolation } from './isolation.ts';
+import { portable } from './portable.ts';
+import { snapshotRoutes } from './routes.ts';
+import { sweepSnapshots } from './sql.ts';
+
+export const feature: Feature = {
+  routes: () => snapshotRoutes,
+  sweeps: () => [sweepSnapshots],
+  conflicts: { snapshots_pkey: 'A snapshot with this name exists.' },
+  audit: ['snapshot.created', 'snapshot.deleted'],
+  isolation,
+  tags: { Snapshots: 'Names of positions in the log, whose state stays readable.' },
+  examples: () => readExamples(import.meta.dirname),
+  portable: () => portable,
+};
