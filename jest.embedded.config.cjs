@@ -28,6 +28,7 @@ const one = [
   'noun/noun',
   'retention/retention',
   'snapshots/snapshots',
+  'state/state',
   'tenants/tenant',
   'webhooks/webhooks',
   'main',

@@ -111,6 +111,22 @@ CREATE TYPE public.prepared AS (
 	doc jsonb
 );
 
+-- Name: state_slot; Type: TYPE; Schema: public
+
+CREATE TYPE public.state_slot AS (
+	namespace text,
+	key text,
+	channel text,
+	user_id text,
+	agent_id text,
+	session_id text,
+	project_id text,
+	life text,
+	version integer,
+	created_at timestamp with time zone,
+	expires_at timestamp with time zone
+);
+
 -- Name: unit_outcome; Type: TYPE; Schema: public
 
 CREATE TYPE public.unit_outcome AS (
@@ -1445,6 +1461,37 @@ begin
     raise exception 'an edit hides a part of the memory; an admin must replace the text or revert the edit' using errcode = 'AM409';
   end if;
   perform carry_edits(p_tenant, p_from, p_to, array['retract', 'quarantine', 'attenuate', 'block']);
+end $$;
+
+-- Name: changed_slot(public.state_slot, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.changed_slot(p_slot public.state_slot, p_effect jsonb, p_at timestamp with time zone) RETURNS public.state_slot
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+declare
+  v_audience jsonb := p_effect -> 'audience';
+begin
+  if p_slot.life is null then
+    p_slot.channel := v_audience ->> 'channel';
+    p_slot.user_id := v_audience ->> 'user_id';
+    p_slot.agent_id := v_audience ->> 'agent_id';
+    p_slot.session_id := v_audience ->> 'session_id';
+    p_slot.project_id := v_audience ->> 'project_id';
+  end if;
+  p_slot.version := p_slot.version + 1;
+  if p_effect ->> 'op' = 'delete' then
+    p_slot.life := 'deleted';
+    p_slot.expires_at := null;
+  else
+    if p_slot.life is distinct from 'live' then
+      p_slot.created_at := p_at;
+    end if;
+    p_slot.life := 'live';
+    if not p_effect ? 'keep_expiry' then
+      p_slot.expires_at := p_at + interval '1 second' * (p_effect ->> 'ttl_seconds')::float8;
+    end if;
+  end if;
+  return p_slot;
 end $$;
 
 -- Name: check_log(text, bigint, bigint); Type: FUNCTION; Schema: public
@@ -2882,6 +2929,36 @@ CREATE FUNCTION public.epoch_ms(p_at timestamp with time zone) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN public.is_readable_time(p_at) THEN (EXTRACT(epoch FROM p_at) * (1000)::numeric) ELSE NULL::numeric END;
 
+-- Name: erasable_objects(text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.erasable_objects(p_tenant text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(namespace text, key text, own boolean, named boolean, cursor text)
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_after jsonb := coalesce(nullif(p_after, ''), '["", ""]')::jsonb;
+  v_subject text := p_erasure ->> 'subject';
+begin
+  return query
+  select n.namespace, n.key, n.own, n.named, jsonb_build_array(n.namespace, n.key)::text
+  from (
+    select p.*, coalesce(sum(case when p.own or p.named then p.version end) over (
+      order by p.namespace, p.key rows between unbounded preceding and 1 preceding), 0) as before
+    from (
+      select o.namespace, o.key, o.version,
+        coalesce(case p_erasure ->> 'kind'
+          when 'user_id' then o.user_id when 'agent_id' then o.agent_id when 'session_id' then o.session_id else o.project_id end = v_subject, false)
+          and case when p_erasure ? 'dry_run' then o.seq <= (p_erasure ->> 'upto')::bigint else o.life = 'erased' end as own,
+        o.namespace ~ segment_pattern(v_subject) or o.key ~ segment_pattern(v_subject) as named
+      from state_objects o
+      where o.tenant_id = p_tenant and (o.namespace, o.key) > (v_after ->> 0, v_after ->> 1)
+      order by o.namespace, o.key
+      limit p_limit * 20
+    ) p
+  ) n
+  where n.before < 2000
+  order by n.namespace, n.key;
+end $$;
+
 -- Name: erase_rows(integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.erase_rows(p_ms integer) RETURNS boolean
@@ -3254,6 +3331,18 @@ begin
   end if;
 end $$;
 
+-- Name: expired_slot(public.state_slot); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.expired_slot(p_slot public.state_slot) RETURNS public.state_slot
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+begin
+  p_slot.version := p_slot.version + 1;
+  p_slot.life := 'expired';
+  p_slot.expires_at := null;
+  return p_slot;
+end $$;
+
 -- Name: export_page(text, text, jsonb, bigint, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.export_page(p_tenant text, p_part text, p_after jsonb, p_upto bigint, p_limit integer) RETURNS TABLE(lines text, n integer, last jsonb)
@@ -3416,6 +3505,30 @@ begin
   order by e.seq desc
   limit 1;
 end $$;
+
+-- Name: find_moment(text, bigint, timestamp with time zone, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.find_moment(p_tenant text, p_seq bigint, p_time timestamp with time zone, p_name text) RETURNS TABLE(seq bigint, at timestamp with time zone, oldest_seq bigint, last_seq bigint)
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v_noun text;
+begin
+  select c.oldest_seq, c.last_seq into oldest_seq, last_seq from tenant_clocks c where c.tenant_id = p_tenant;
+  seq := p_seq;
+  if p_time is not null then
+    at := p_time;
+    seq := seq_before(p_tenant, p_time + interval '1 microsecond');
+  elsif p_name is not null then
+    for v_noun in select * from hooks('moment') loop
+      execute format('select seq, at from %I($1, $2)', v_noun || '_moment') into seq, at using p_tenant, p_name;
+      exit when seq is not null;
+    end loop;
+  end if;
+  -- the time of a seq is that of its event; a trim may have dropped it
+  at := coalesce(at, (select e.created_at from events e where e.tenant_id = p_tenant and e.seq <= find_moment.seq order by e.seq desc limit 1));
+  return next;
+end $_$;
 
 -- Name: find_signed_key(text); Type: FUNCTION; Schema: public
 
@@ -3936,6 +4049,12 @@ CREATE FUNCTION public.is_last_owner(p_tenant text, p_users text[]) RETURNS bool
     LANGUAGE sql STABLE
     RETURN ((EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.user_id = ANY (is_last_owner.p_users)) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))) AND (1 = (SELECT count(*) AS count FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))));
 
+-- Name: is_live(text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_live(p_life text, p_expires_at timestamp with time zone, p_at timestamp with time zone) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN COALESCE(((p_life = 'live'::text) AND ((p_expires_at IS NULL) OR (p_expires_at > p_at))), false);
+
 -- Name: is_of_deleted_memory(text, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_of_deleted_memory(p_tenant text, p_seq bigint) RETURNS boolean
@@ -4029,6 +4148,44 @@ begin
   return next;
 end $$;
 
+-- Name: judge_changes(jsonb, jsonb, timestamp with time zone, public.state_slot[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.judge_changes(p_events jsonb, p_positions jsonb, p_at timestamp with time zone, INOUT slots public.state_slot[], OUT refusal jsonb, OUT events jsonb) RETURNS record
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_event record;
+  v_effect jsonb;
+  v_place int;
+  v_slot state_slot;
+  v_events jsonb[] := '{}';
+begin
+  for v_event in select e.doc, e.ord from jsonb_array_elements(p_events) with ordinality e (doc, ord) order by e.ord loop
+    v_effect := v_event.doc #> '{effects,state}';
+    if v_effect is null then
+      v_events := array_append(v_events, v_event.doc);
+      continue;
+    end if;
+    v_place := p_positions ->> jsonb_build_array(v_effect ->> 'namespace', v_effect ->> 'key')::text;
+    v_slot := slots[v_place];
+    refusal := refuse_change(v_slot, v_effect, p_at) || jsonb_build_object('event', v_event.ord - 1);
+    exit when refusal is not null;
+    -- the write that finds an expired object first also records its end
+    if v_slot.life = 'live' and v_slot.expires_at <= p_at then
+      v_slot := expired_slot(v_slot);
+      v_events := array_append(v_events, state_event((v_event.doc - '{occurred_at,redactions}'::text[]) || jsonb_build_object(
+        'event_id', v_effect -> 'expiry_event_id', 'kind', 'state.expired', 'actor_type', 'agent', 'actor_id', 'agent-memory'), v_slot, '{}'));
+    end if;
+    if v_effect ->> 'op' <> 'expire' then
+      v_effect := v_effect || jsonb_build_object('is_new', v_slot.life is distinct from 'live');
+      v_slot := changed_slot(v_slot, v_effect, p_at);
+      v_events := array_append(v_events, state_event(v_event.doc, v_slot, v_effect));
+    end if;
+    slots[v_place] := v_slot;
+  end loop;
+  events := to_jsonb(v_events);
+end $$;
+
 -- Name: judge_units(text, jsonb, public.tenant_clocks); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.judge_units(p_tenant text, p_units jsonb, p_clock public.tenant_clocks) RETURNS public.verdict[]
@@ -4090,7 +4247,8 @@ CREATE FUNCTION public.judge_with(p_tenant text, p_hook text, p_at timestamp wit
 declare
   v_view jsonb := units;
   v_judged judgement;
-  v_refused boolean := false;
+  v_count int;
+  v_moved boolean := false;
   v_changed int[];
   v_docs jsonb[];
 begin
@@ -4101,11 +4259,14 @@ begin
     if v_judged.refusal is not null then
       verdicts[v_judged.unit].status := 'refused';
       verdicts[v_judged.unit].outcome := jsonb_build_object('seq', 0, 'count', 0, 'refusal', v_judged.refusal);
-      v_refused := true;
+      v_moved := true;
     else
       v_changed := array_append(v_changed, v_judged.unit);
       v_docs := array_append(v_docs, v_judged.doc);
       verdicts[v_judged.unit].bytes := (v_judged.doc ->> 'bytes')::bigint;
+      v_count := jsonb_array_length(v_judged.doc -> 'events');
+      v_moved := v_moved or v_count <> verdicts[v_judged.unit].count;
+      verdicts[v_judged.unit].count := v_count;
     end if;
   end loop;
   -- all changes at once, because each update copies the whole batch
@@ -4115,7 +4276,7 @@ begin
       from jsonb_array_elements(units) with ordinality u (doc, ord)
       left join unnest(v_changed, v_docs) c (unit, doc) on c.unit = u.ord);
   end if;
-  if v_refused then
+  if v_moved then
     verdicts := assign_seqs(verdicts, p_clock);
   end if;
 end $_$;
@@ -4337,6 +4498,24 @@ CREATE FUNCTION public.list_embedding_backlogs(p_model text, p_limit integer) RE
 $$;
 
 ALTER FUNCTION public.list_embedding_backlogs(p_model text, p_limit integer) OWNER TO agent_memory_overseer;
+
+-- Name: list_expired_state(text[], integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.list_expired_state(p_except text[], p_limit integer) RETURNS SETOF text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+  select distinct d.tenant_id
+  from (
+    select o.tenant_id
+    from public.state_objects o
+    where o.life = 'live' and o.expires_at <= now() and o.tenant_id <> all (p_except)
+    order by o.expires_at
+    limit p_limit
+  ) d
+$$;
+
+ALTER FUNCTION public.list_expired_state(p_except text[], p_limit integer) OWNER TO agent_memory_overseer;
 
 -- Name: list_lagging_webhooks(text[]); Type: FUNCTION; Schema: public
 
@@ -7018,6 +7197,42 @@ CREATE FUNCTION public.refs_of_memories(p_tenant text, p_memory_ids text[], p_la
           LIMIT 256) g);
 END;
 
+-- Name: refuse_change(public.state_slot, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.refuse_change(p_slot public.state_slot, p_effect jsonb, p_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_is_live boolean := is_live(p_slot.life, p_slot.expires_at, p_at);
+  v_may jsonb := p_effect -> 'may';
+  v_channel text := coalesce(p_slot.channel, p_effect #>> '{audience,channel}');
+  v_match jsonb := p_effect -> 'if_match';
+  v_audience jsonb := to_jsonb(p_slot);
+begin
+  if p_effect ->> 'op' = 'expire' then
+    return case when p_slot.life is distinct from 'live' or v_is_live then '{"code": "AM412", "detail": "the object has not expired"}'::jsonb end;
+  end if;
+  if (p_slot.life is not null
+      and not visible(p_slot.channel, p_slot.user_id, 'none', texts_of(v_may -> 'channels'), texts_of(v_may -> 'subjects'), '{none}'))
+    or (not v_is_live and (p_effect ->> 'op' = 'delete' or p_effect ? 'expected')) then
+    return '{"code": "AM404", "detail": "there is no object with this key"}';
+  elsif not v_channel = any (coalesce(texts_of(v_may -> 'writable'), array[v_channel])) then
+    return jsonb_build_object('code', 'AM403', 'detail', format('the credential cannot use the channel "%s"', v_channel));
+  elsif (p_effect ->> 'if_none_match')::boolean and v_is_live then
+    return jsonb_build_object('code', 'AM412', 'detail', format('the object exists and has version %s', p_slot.version));
+  elsif v_match is not null and not (v_is_live and (v_match = '"any"' or v_match @> to_jsonb(p_slot.version))) then
+    return jsonb_build_object('code', 'AM412', 'detail', case when v_is_live
+      then format('the object has version %s, which does not match If-Match', p_slot.version) else 'the object does not exist' end);
+  elsif p_slot.life is not null and exists (
+    select from jsonb_array_elements_text(p_effect -> 'given') g (field)
+    where v_audience ->> g.field is distinct from p_effect -> 'audience' ->> g.field) then
+    return '{"code": "AM409", "detail": "the audience of an object is fixed by its first write"}';
+  elsif (p_effect ->> 'expected')::int <> p_slot.version then
+    return '{"code": "AM409", "detail": "concurrent requests are changing the object; try again", "stale": true}';
+  end if;
+  return null;
+end $$;
+
 -- Name: refuse_while_importing(); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.refuse_while_importing() RETURNS trigger
@@ -7182,6 +7397,32 @@ $$;
 
 ALTER FUNCTION public.rename_event(p_seq bigint, p_parts jsonb) OWNER TO agent_memory_blanker;
 
+-- Name: rename_object(text, text, text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.rename_object(p_tenant text, p_namespace text, p_key text, p_subject text, p_name text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_namespace text := renamed_segment(p_namespace, p_subject, p_name);
+  v_key text := renamed_segment(p_key, p_subject, p_name);
+begin
+  if exists (select from state_objects o where o.tenant_id = p_tenant and o.namespace = v_namespace and o.key = v_key) then
+    v_key := renamed_segment(p_key, p_subject, p_name, true);
+  end if;
+  perform rename_event(e.seq, jsonb_build_object(
+    'fields', jsonb_build_object(
+      'session_id', e.session_id, 'user_id', e.user_id, 'agent_id', e.agent_id, 'project_id', e.project_id, 'actor_id', e.actor_id,
+      'tags', e.tags, 'refs', e.refs),
+    'content', e.content || jsonb_build_object('namespace', v_namespace, 'key', v_key),
+    'metadata', e.metadata))
+  from state_versions v join events e on e.tenant_id = p_tenant and e.seq = v.seq and e.erased_at is null
+  where v.tenant_id = p_tenant and v.namespace = p_namespace and v.key = p_key;
+  update state_versions v set namespace = v_namespace, key = v_key
+  where v.tenant_id = p_tenant and v.namespace = p_namespace and v.key = p_key;
+  update state_objects o set namespace = v_namespace, key = v_key
+  where o.tenant_id = p_tenant and o.namespace = p_namespace and o.key = p_key;
+end $$;
+
 -- Name: rename_parts(text, bigint, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.rename_parts(p_tenant text, p_seq bigint, p_parts jsonb) RETURNS void
@@ -7246,6 +7487,18 @@ begin
   return next;
 end $$;
 
+-- Name: segment_pattern(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.segment_pattern(p_subject text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (('(^|[/:])'::text || regexp_replace(p_subject, '(\W)'::text, '\\\1'::text, 'g'::text)) || '(?=$|[/:])'::text);
+
+-- Name: renamed_segment(text, text, text, boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.renamed_segment(p_text text, p_subject text, p_name text, p_is_taken boolean DEFAULT false) RETURNS text
+    LANGUAGE sql
+    RETURN (SELECT CASE WHEN (renamed_segment.p_is_taken OR (length(r.text) > 255)) THEN ((renamed_segment.p_name || '/'::text) || gen_random_uuid()) ELSE r.text END AS text FROM (SELECT regexp_replace(renamed_segment.p_text, public.segment_pattern(renamed_segment.p_subject), ('\1'::text || renamed_segment.p_name), 'g'::text) AS regexp_replace) r(text));
+
 -- Name: renew_import(text, text, bigint, bigint, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.renew_import(p_tenant text, p_import text, p_events bigint, p_total bigint, p_lease_ms integer) RETURNS void
@@ -7298,6 +7551,31 @@ begin
   end loop;
   return v_sum;
 end $_$;
+
+-- Name: repair_objects(text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.repair_objects(p_tenant text, p_seqs bigint[]) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count bigint;
+begin
+  insert into state_objects (
+    tenant_id, namespace, key, channel, user_id, agent_id, session_id, project_id, life, version, seq, body, tags, created_at, updated_at, expires_at)
+  select
+    p_tenant, v.namespace, v.key, e.channel, e.user_id, e.agent_id, nullif(e.session_id, 'state'), e.project_id,
+    case v.change when 'put' then 'live' else v.change end, v.version, v.seq, case when v.change = 'put' then nullif(e.content -> 'body', 'null') end,
+    case when v.change = 'put' then object_of(e.content -> 'tags') else '{}' end,
+    coalesce(time_of(e.content ->> 'created_at'), e.created_at), e.created_at, v.expires_at
+  from state_versions v join events e on e.tenant_id = p_tenant and e.seq = v.seq
+  where v.tenant_id = p_tenant and v.seq = any (p_seqs)
+  on conflict (tenant_id, namespace, key) do update
+  set channel = excluded.channel, user_id = excluded.user_id, agent_id = excluded.agent_id, session_id = excluded.session_id,
+    project_id = excluded.project_id, life = excluded.life, version = excluded.version, seq = excluded.seq, body = excluded.body,
+    tags = excluded.tags, updated_at = excluded.updated_at, expires_at = excluded.expires_at;
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
 
 -- Name: repair_rows(text, text, text, integer); Type: FUNCTION; Schema: public
 
@@ -8262,6 +8540,342 @@ begin
   return query select 'new', p_job;
 end $$;
 
+-- Name: state_apply(text, public.effect[], public.prepared[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_apply(p_tenant text, p_effects public.effect[], p_prepared public.prepared[], p_at timestamp with time zone) RETURNS public.answer[]
+    LANGUAGE plpgsql
+    AS $$
+begin
+  with change as materialized (
+    select f.seq, nullif(f.doc -> 'body', 'null') as body, d.*
+    from unnest(p_effects) f
+    cross join lateral jsonb_to_record(f.doc) d (
+      namespace text, key text, channel text, user_id text, agent_id text, session_id text, project_id text, life text, version int,
+      created_at timestamptz, expires_at timestamptz, tags jsonb)
+  ),
+  recorded as (
+    insert into state_versions (tenant_id, namespace, key, version, seq, change, expires_at)
+    select p_tenant, c.namespace, c.key, c.version, c.seq, case c.life when 'live' then 'put' else c.life end, c.expires_at from change c
+  )
+  insert into state_objects (
+    tenant_id, namespace, key, channel, user_id, agent_id, session_id, project_id, life, version, seq, body, tags, created_at, updated_at, expires_at)
+  -- the last change of a batch wins
+  select distinct on (c.namespace, c.key)
+    p_tenant, c.namespace, c.key, c.channel, c.user_id, c.agent_id, c.session_id, c.project_id, c.life, c.version, c.seq, c.body, c.tags, c.created_at,
+    p_at, c.expires_at
+  from change c
+  order by c.namespace, c.key, c.seq desc
+  on conflict (tenant_id, namespace, key) do update
+  set life = excluded.life, version = excluded.version, seq = excluded.seq, body = excluded.body, tags = excluded.tags,
+    created_at = excluded.created_at, updated_at = excluded.updated_at, expires_at = excluded.expires_at;
+  return array(
+    select row('state', f.unit, f.event, (f.doc - '{body,tags}'::text[]) || jsonb_build_object('seq', f.seq), false)::answer
+    from unnest(p_effects) f
+    where f.doc -> 'n' <> 'null');
+end $$;
+
+-- Name: state_tag_keys(text, text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_tag_keys(p_tenant text, p_namespace text, p_tags jsonb) RETURNS bigint[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (SELECT array_agg(hashtextextended(((((((state_tag_keys.p_tenant || '/'::text) || state_tag_keys.p_namespace) || '/'::text) || t.key) || '='::text) || t.value), (0)::bigint)) AS array_agg FROM jsonb_each_text(state_tag_keys.p_tags) t(key, value));
+
+-- Name: time_of(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.time_of(p_text text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE STRICT
+    AS $$
+begin
+  return p_text::timestamptz;
+exception when data_exception then
+  return null;
+end $$;
+
+-- Name: state_objects; Type: TABLE; Schema: public
+
+CREATE TABLE public.state_objects (
+    tenant_id text NOT NULL,
+    namespace text NOT NULL COLLATE pg_catalog."C",
+    key text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL,
+    user_id text,
+    agent_id text,
+    session_id text,
+    project_id text,
+    sensitivity text DEFAULT 'none'::text NOT NULL,
+    life text NOT NULL,
+    version integer NOT NULL,
+    seq bigint NOT NULL,
+    body jsonb,
+    tags jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    tag_keys bigint[] GENERATED ALWAYS AS (public.state_tag_keys(tenant_id, namespace, tags)) STORED,
+    CONSTRAINT state_objects__body CHECK (((life = 'live'::text) OR (body IS NULL))),
+    CONSTRAINT state_objects__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT state_objects__life CHECK ((life = ANY (ARRAY['live'::text, 'deleted'::text, 'expired'::text, 'erased'::text]))),
+    CONSTRAINT state_objects__private_subject CHECK (((channel <> 'private'::text) OR (user_id IS NOT NULL)))
+);
+
+ALTER TABLE ONLY public.state_objects FORCE ROW LEVEL SECURITY;
+
+-- Name: state_versions; Type: TABLE; Schema: public
+
+CREATE TABLE public.state_versions (
+    tenant_id text NOT NULL,
+    namespace text NOT NULL COLLATE pg_catalog."C",
+    key text NOT NULL COLLATE pg_catalog."C",
+    version integer NOT NULL,
+    seq bigint NOT NULL,
+    change text NOT NULL,
+    expires_at timestamp with time zone,
+    CONSTRAINT state_versions__change CHECK ((change = ANY (ARRAY['put'::text, 'deleted'::text, 'expired'::text, 'erased'::text])))
+);
+
+ALTER TABLE ONLY public.state_versions FORCE ROW LEVEL SECURITY;
+
+-- Name: state_at(text, text, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_at(p_tenant text, p_namespace text, p_seq bigint, p_at timestamp with time zone) RETURNS TABLE(namespace text, key text, version integer, seq bigint, body jsonb, tags jsonb, created_at timestamp with time zone, updated_at timestamp with time zone, expires_at timestamp with time zone, channel text, user_id text, agent_id text, session_id text, project_id text, sensitivity text)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT v.namespace,
+     v.key,
+     v.version,
+     v.seq,
+     (e.content -> 'body'::text),
+     (e.content -> 'tags'::text),
+     public.time_of((e.content ->> 'created_at'::text)) AS time_of,
+     e.created_at,
+     v.expires_at,
+     o.channel,
+     o.user_id,
+     o.agent_id,
+     o.session_id,
+     o.project_id,
+     o.sensitivity
+    FROM ((( SELECT DISTINCT ON (w.namespace, w.key) w.namespace,
+             w.key,
+             w.version,
+             w.seq,
+             w.change,
+             w.expires_at
+            FROM public.state_versions w
+           WHERE ((w.tenant_id = state_at.p_tenant) AND ((state_at.p_namespace IS NULL) OR (w.namespace = state_at.p_namespace)) AND (w.seq <= state_at.p_seq))
+           ORDER BY w.namespace DESC, w.key DESC, w.version DESC) v
+      JOIN public.state_objects o ON (((o.tenant_id = state_at.p_tenant) AND (o.namespace = v.namespace) AND (o.key = v.key))))
+      JOIN public.events e ON (((e.tenant_id = state_at.p_tenant) AND (e.seq = v.seq))))
+   WHERE ((v.change = 'put'::text) AND ((v.expires_at IS NULL) OR (v.expires_at > state_at.p_at)));
+END;
+
+-- Name: state_check(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_check(p_tenant text, p_from bigint, p_to bigint) RETURNS SETOF public.finding
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  return query
+  select 'state_versions', count(*), count(*) filter (where f.is_wrong),
+    sample_of(jsonb_build_object('seq', f.seq) order by f.seq) filter (where f.is_wrong), true
+  from state_version_faults(p_tenant, p_from, p_to) f;
+  return query
+  select 'state_objects', count(*), count(*) filter (where f.is_wrong),
+    sample_of(jsonb_build_object('seq', f.seq) order by f.seq) filter (where f.is_wrong), true
+  from state_object_faults(p_tenant, p_from, p_to) f;
+end $$;
+
+-- Name: state_clear(text, bigint[], boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_clear(p_tenant text, p_seqs bigint[], p_dry boolean) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_seqs bigint[] := array(
+    select v.seq
+    from unnest(p_seqs) s (seq)
+    cross join lateral (select w.seq from state_versions w where w.tenant_id = p_tenant and w.seq = s.seq and w.change <> 'erased' offset 0) v);
+  v_objects bigint := (
+    select count(*)
+    from unnest(v_seqs) s (seq)
+    cross join lateral (select * from state_versions w where w.tenant_id = p_tenant and w.seq = s.seq offset 0) v
+    join state_objects o on o.tenant_id = p_tenant and o.namespace = v.namespace and o.key = v.key and o.seq = v.seq and o.life = 'live');
+begin
+  if not p_dry then
+    update state_objects o set life = 'erased', body = null, tags = '{}', expires_at = null
+    from unnest(v_seqs) s (seq)
+    cross join lateral (select * from state_versions w where w.tenant_id = p_tenant and w.seq = s.seq offset 0) v
+    where o.tenant_id = p_tenant and o.namespace = v.namespace and o.key = v.key and o.seq = v.seq;
+    update state_versions v set change = 'erased', expires_at = null where v.tenant_id = p_tenant and v.seq = any (v_seqs);
+  end if;
+  return jsonb_build_object('state_objects', v_objects, 'state_versions', cardinality(v_seqs));
+end $$;
+
+-- Name: state_event(jsonb, public.state_slot, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_event(p_event jsonb, p_slot public.state_slot, p_effect jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    RETURN (p_event || jsonb_build_object('session_id', COALESCE((p_slot).session_id, 'state'::text), 'channel', (p_slot).channel, 'user_id', (p_slot).user_id, 'agent_id', (p_slot).agent_id, 'project_id', (p_slot).project_id, 'content', (jsonb_build_object('namespace', (p_slot).namespace, 'key', (p_slot).key, 'version', (p_slot).version) || CASE WHEN ((p_slot).life = 'live'::text) THEN ((jsonb_build_object('body', (p_effect -> 'body'::text), 'tags', (p_effect -> 'tags'::text), 'created_at', public.sortable_time((p_slot).created_at)) || CASE WHEN ((p_slot).expires_at IS NULL) THEN '{}'::jsonb ELSE jsonb_build_object('expires_at', public.sortable_time((p_slot).expires_at)) END) || CASE WHEN (p_effect ? 'sealed'::text) THEN jsonb_build_object('sealed', (p_effect -> 'sealed'::text)) ELSE '{}'::jsonb END) ELSE '{}'::jsonb END), 'effects', ((p_event -> 'effects'::text) || jsonb_build_object('state', ((to_jsonb(p_slot) || jsonb_build_object('n', (p_effect -> 'n'::text), 'is_new', (p_effect -> 'is_new'::text), 'tags', '{}'::jsonb)) || CASE WHEN ((p_slot).life = 'live'::text) THEN jsonb_build_object('body', (p_effect -> 'body'::text), 'tags', (p_effect -> 'tags'::text)) ELSE '{}'::jsonb END)))));
+
+-- Name: state_forget(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_object record;
+  v_deleted bigint := 0;
+  v_renamed bigint := 0;
+begin
+  if not p_erasure ? 'dry_run' then
+    perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  end if;
+  for v_object in select * from erasable_objects(p_tenant, p_erasure, p_after, p_limit) loop
+    last := v_object.cursor;
+    v_deleted := v_deleted + v_object.own::int;
+    v_renamed := v_renamed + (v_object.named and not v_object.own)::int;
+    if v_object.own and not p_erasure ? 'dry_run' then
+      delete from state_versions v where v.tenant_id = p_tenant and v.namespace = v_object.namespace and v.key = v_object.key;
+      delete from state_objects o where o.tenant_id = p_tenant and o.namespace = v_object.namespace and o.key = v_object.key;
+    elsif v_object.named and not p_erasure ? 'dry_run' then
+      perform rename_object(p_tenant, v_object.namespace, v_object.key, p_erasure ->> 'subject', p_erasure ->> 'name');
+    end if;
+  end loop;
+  counts := jsonb_build_object('state_keys', v_deleted, 'state_keys_renamed', v_renamed);
+  return next;
+end $$;
+
+-- Name: state_held(text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_held(p_tenant text, p_seqs bigint[]) RETURNS TABLE(seq bigint, live boolean, importance numeric)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT v.seq,
+     ((v.seq = o.seq) AND public.is_live(o.life, o.expires_at, now())),
+     (1)::numeric AS "numeric"
+    FROM ((unnest(state_held.p_seqs) s(seq)
+      CROSS JOIN LATERAL ( SELECT w.tenant_id,
+             w.namespace,
+             w.key,
+             w.version,
+             w.seq,
+             w.change,
+             w.expires_at
+            FROM public.state_versions w
+           WHERE ((w.tenant_id = state_held.p_tenant) AND (w.seq = s.seq))
+          OFFSET 0) v)
+      JOIN public.state_objects o ON (((o.tenant_id = state_held.p_tenant) AND (o.namespace = v.namespace) AND (o.key = v.key))));
+END;
+
+-- Name: state_judge(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_judge(p_tenant text, p_units jsonb, p_at timestamp with time zone) RETURNS SETOF public.judgement
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_slots state_slot[];
+  v_positions jsonb;
+  v_unit record;
+  v_judged record;
+begin
+  select s.slots, s.positions into v_slots, v_positions from state_slots(p_tenant, p_units) s;
+  for v_unit in
+    select u.doc, u.ord
+    from jsonb_array_elements(p_units) with ordinality u (doc, ord)
+    where jsonb_path_exists(u.doc, '$.events[*].effects.state')
+    order by u.ord
+  loop
+    select * into v_judged from judge_changes(v_unit.doc -> 'events', v_positions, p_at, v_slots);
+    if v_judged.refusal is not null then
+      return next row(v_unit.ord, v_judged.refusal, null)::judgement;
+    else
+      v_slots := v_judged.slots;
+      return next row(v_unit.ord, null, v_unit.doc || jsonb_build_object('events', v_judged.events))::judgement;
+    end if;
+  end loop;
+end $_$;
+
+-- Name: state_needs(text, text, bigint, bigint, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_needs(p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_seqs bigint[] := array(
+    select v.seq from state_versions v where v.tenant_id = p_tenant and v.seq > p_after and v.seq <= p_upto order by v.seq limit p_limit);
+  v_at timestamptz := (select e.created_at from events e where e.tenant_id = p_tenant and e.seq <= p_upto order by e.seq desc limit 1);
+begin
+  perform mark_seqs(p_tenant, p_job, 'carry', array(
+    select v.seq
+    from unnest(v_seqs) s (seq)
+    cross join lateral (select * from state_versions w where w.tenant_id = p_tenant and w.seq = s.seq offset 0) v
+    join state_objects o on o.tenant_id = p_tenant and o.namespace = v.namespace and o.key = v.key
+    where v.change = 'put' and (v.expires_at is null or v.expires_at > v_at or (o.seq = v.seq and o.life = 'live'))
+      and not exists (
+        select from state_versions n
+        where n.tenant_id = p_tenant and n.namespace = v.namespace and n.key = v.key and n.version > v.version and n.seq <= p_upto)), p_upto);
+  return v_seqs[cardinality(v_seqs)];
+end $$;
+
+-- Name: state_object_at(text, text, text, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_object_at(p_tenant text, p_namespace text, p_key text, p_seq bigint, p_at timestamp with time zone) RETURNS TABLE(namespace text, key text, version integer, seq bigint, body jsonb, tags jsonb, created_at timestamp with time zone, updated_at timestamp with time zone, expires_at timestamp with time zone, channel text, user_id text, agent_id text, session_id text, project_id text, sensitivity text)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT v.namespace,
+     v.key,
+     v.version,
+     v.seq,
+     (e.content -> 'body'::text),
+     (e.content -> 'tags'::text),
+     public.time_of((e.content ->> 'created_at'::text)) AS time_of,
+     e.created_at,
+     v.expires_at,
+     o.channel,
+     o.user_id,
+     o.agent_id,
+     o.session_id,
+     o.project_id,
+     o.sensitivity
+    FROM ((( SELECT w.tenant_id,
+             w.namespace,
+             w.key,
+             w.version,
+             w.seq,
+             w.change,
+             w.expires_at
+            FROM public.state_versions w
+           WHERE ((w.tenant_id = state_object_at.p_tenant) AND (w.namespace = state_object_at.p_namespace) AND (w.key = state_object_at.p_key) AND (w.seq <= state_object_at.p_seq))
+           ORDER BY w.version DESC
+          LIMIT 1) v
+      JOIN public.state_objects o ON (((o.tenant_id = state_object_at.p_tenant) AND (o.namespace = v.namespace) AND (o.key = v.key))))
+      JOIN public.events e ON (((e.tenant_id = state_object_at.p_tenant) AND (e.seq = v.seq))))
+   WHERE ((v.change = 'put'::text) AND ((v.expires_at IS NULL) OR (v.expires_at > state_object_at.p_at)));
+END;
+
+-- Name: state_object_faults(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_object_faults(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(seq bigint, namespace text, key text, is_wrong boolean)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT v.seq,
+     v.namespace,
+     v.key,
+     (((o.version IS DISTINCT FROM v.version) OR (o.seq IS DISTINCT FROM v.seq)) OR (o.life <>
+         CASE v.change
+             WHEN 'put'::text THEN 'live'::text
+             ELSE v.change
+         END) OR (o.expires_at IS DISTINCT FROM v.expires_at) OR ((v.change = 'put'::text) AND (((o.body IS DISTINCT FROM NULLIF((e.content -> 'body'::text), 'null'::jsonb)) OR (o.tags IS DISTINCT FROM (e.content -> 'tags'::text))) OR (((((o.channel IS DISTINCT FROM e.channel) OR (o.user_id IS DISTINCT FROM e.user_id)) OR (o.agent_id IS DISTINCT FROM e.agent_id)) OR (COALESCE(o.session_id, 'state'::text) IS DISTINCT FROM e.session_id)) OR (o.project_id IS DISTINCT FROM e.project_id)))))
+    FROM ((public.state_versions v
+      JOIN public.events e ON (((e.tenant_id = state_object_faults.p_tenant) AND (e.seq = v.seq))))
+      LEFT JOIN public.state_objects o ON (((o.tenant_id = state_object_faults.p_tenant) AND (o.namespace = v.namespace) AND (o.key = v.key))))
+   WHERE ((v.tenant_id = state_object_faults.p_tenant) AND ((v.seq >= state_object_faults.p_from) AND (v.seq <= state_object_faults.p_to)) AND (NOT (EXISTS ( SELECT
+            FROM public.state_versions n
+           WHERE ((n.tenant_id = state_object_faults.p_tenant) AND (n.namespace = v.namespace) AND (n.key = v.key) AND (n.version > v.version))))));
+END;
+
 -- Name: state_of_agent(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.state_of_agent(p_tenant text, p_agent text) RETURNS jsonb
@@ -8279,6 +8893,133 @@ begin
     'state', case when v_own.state = 'killed' then 'killed' else 'active' end, 'reason', v_own.reason,
     'killed_at', to_char(v_own.killed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')));
 end $$;
+
+-- Name: state_repair(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_repair(p_tenant text, p_from bigint, p_to bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_wrong bigint[] := array(select f.seq from state_version_faults(p_tenant, p_from, p_to) f where f.is_wrong);
+  v_objects bigint;
+begin
+  update state_versions v set change = 'erased', expires_at = null
+  from versions_in_log(p_tenant, p_from, p_to) l
+  where v.tenant_id = p_tenant and v.seq = l.seq and v.seq = any (v_wrong) and l.change = 'erased';
+  delete from state_versions v where v.tenant_id = p_tenant and v.seq = any (v_wrong) and v.change <> 'erased';
+  insert into state_versions (tenant_id, namespace, key, version, seq, change, expires_at)
+  select p_tenant, l.namespace, l.key, l.version, l.seq, l.change, l.expires_at
+  from versions_in_log(p_tenant, p_from, p_to) l
+  where l.seq = any (v_wrong) and l.change <> 'erased' and l.namespace is not null and l.key is not null and l.version is not null
+  on conflict (tenant_id, namespace, key, version) do update set seq = excluded.seq, change = excluded.change, expires_at = excluded.expires_at;
+  v_objects := repair_objects(p_tenant, array(select f.seq from state_object_faults(p_tenant, p_from, p_to) f where f.is_wrong));
+  return cardinality(v_wrong) + v_objects;
+end $$;
+
+-- Name: state_slots(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_slots(p_tenant text, p_units jsonb, OUT slots public.state_slot[], OUT positions jsonb) RETURNS record
+    LANGUAGE plpgsql
+    AS $_$
+begin
+  -- materialized: under row-level security, a name that is extracted from JSON within the condition would not use the index
+  with named as materialized (
+    select distinct d.doc ->> 'namespace' as namespace, d.doc ->> 'key' as key
+    from jsonb_path_query(p_units, '$[*].events[*].effects.state') d (doc)
+  ),
+  found as materialized (
+    select row_number() over () as place, n.namespace, n.key, o.channel, o.user_id, o.agent_id, o.session_id, o.project_id, o.life,
+      coalesce(o.version, 0) as version, o.created_at, o.expires_at
+    from named n
+    -- `limit` forces an index look-up per key
+    left join lateral (
+      select * from state_objects x where x.tenant_id = p_tenant and x.namespace = n.namespace and x.key = n.key limit 1
+    ) o on true
+  )
+  select
+    array_agg(row(
+      f.namespace, f.key, f.channel, f.user_id, f.agent_id, f.session_id, f.project_id, f.life, f.version, f.created_at,
+      f.expires_at)::state_slot order by f.place),
+    jsonb_object_agg(jsonb_build_array(f.namespace, f.key)::text, f.place)
+  into slots, positions
+  from found f;
+end $_$;
+
+-- Name: state_stray(text, bigint, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_stray(p_tenant text, p_first bigint, p_after text, p_limit integer) RETURNS TABLE(last text, fault text)
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_after jsonb := coalesce(nullif(p_after, ''), '["", ""]')::jsonb;
+begin
+  return query
+  select (array_agg(jsonb_build_array(d.namespace, d.key)::text order by d.namespace desc, d.key desc))[1],
+    'The object ' || min(d.key) filter (where d.is_wrong) || ' does not match the log.'
+  from (
+    select o.namespace, o.key, (o.life = 'live' or o.seq >= p_first) and not exists (
+      select from state_versions v
+      where v.tenant_id = p_tenant and v.namespace = o.namespace and v.key = o.key and v.version = o.version and v.seq = o.seq) as is_wrong
+    from state_objects o
+    where o.tenant_id = p_tenant and (o.namespace, o.key) > (v_after ->> 0, v_after ->> 1)
+    order by o.namespace, o.key
+    limit p_limit
+  ) d;
+end $$;
+
+-- Name: state_trim(text, text, bigint[], bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_trim(p_tenant text, p_job text, p_seqs bigint[], p_drop bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  delete from state_versions v where v.tenant_id = p_tenant and v.seq = any (p_drop);
+end $$;
+
+-- Name: versions_in_log(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.versions_in_log(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(seq bigint, namespace text, key text, version integer, change text, expires_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT e.seq,
+     (e.content ->> 'namespace'::text),
+     (e.content ->> 'key'::text),
+     (public.member_of(e.content, 'version'::text, 'number'::text))::integer AS member_of,
+         CASE
+             WHEN (e.erased_at IS NULL) THEN substr(e.kind, 7)
+             ELSE 'erased'::text
+         END AS "case",
+     public.time_of((e.content ->> 'expires_at'::text)) AS time_of
+    FROM public.events e
+   WHERE ((e.tenant_id = versions_in_log.p_tenant) AND ((e.seq >= versions_in_log.p_from) AND (e.seq <= versions_in_log.p_to)) AND (e.kind = ANY (ARRAY['state.put'::text, 'state.deleted'::text, 'state.expired'::text])));
+END;
+
+-- Name: state_version_faults(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_version_faults(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(seq bigint, is_wrong boolean)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT COALESCE(l.seq, v.seq) AS "coalesce",
+     (((v.seq IS NULL) AND (l.change <> 'erased'::text)) OR (l.seq IS NULL) OR (v.change <> l.change) OR ((l.change <> 'erased'::text) AND (((v.namespace <> l.namespace) OR (v.key <> l.key) OR (v.version <> l.version)) OR (v.expires_at IS DISTINCT FROM l.expires_at))) OR (EXISTS ( SELECT
+            FROM public.state_versions n
+           WHERE ((n.tenant_id = state_version_faults.p_tenant) AND (n.namespace = v.namespace) AND (n.key = v.key) AND (n.version < v.version) AND (n.seq > v.seq)))))
+    FROM (( SELECT versions_in_log.seq,
+             versions_in_log.namespace,
+             versions_in_log.key,
+             versions_in_log.version,
+             versions_in_log.change,
+             versions_in_log.expires_at
+            FROM public.versions_in_log(state_version_faults.p_tenant, state_version_faults.p_from, state_version_faults.p_to) versions_in_log(seq, namespace, key, version, change, expires_at)) l
+      FULL JOIN ( SELECT w.tenant_id,
+             w.namespace,
+             w.key,
+             w.version,
+             w.seq,
+             w.change,
+             w.expires_at
+            FROM public.state_versions w
+           WHERE ((w.tenant_id = state_version_faults.p_tenant) AND ((w.seq >= state_version_faults.p_from) AND (w.seq <= state_version_faults.p_to)))) v ON ((v.seq = l.seq)));
+END;
 
 -- Name: stored_outside_log(text); Type: FUNCTION; Schema: public
 
@@ -8565,16 +9306,11 @@ begin
   return add_language(v_lexemes, v_other, v_spaced);
 end $$;
 
--- Name: time_of(text); Type: FUNCTION; Schema: public
+-- Name: texts_of(jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.time_of(p_text text) RETURNS timestamp with time zone
-    LANGUAGE plpgsql STABLE STRICT
-    AS $$
-begin
-  return p_text::timestamptz;
-exception when data_exception then
-  return null;
-end $$;
+CREATE FUNCTION public.texts_of(p_list jsonb) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (jsonb_typeof(p_list) = 'array'::text) THEN ARRAY(SELECT jsonb_array_elements_text(p_list) AS jsonb_array_elements_text) ELSE NULL::text[] END;
 
 -- Name: tool_events(bigint[], bigint); Type: FUNCTION; Schema: public
 
@@ -9502,6 +10238,16 @@ ALTER TABLE ONLY public.sessions
 ALTER TABLE ONLY public.snapshots
     ADD CONSTRAINT snapshots_pkey PRIMARY KEY (tenant_id, name);
 
+-- Name: state_objects state_objects_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.state_objects
+    ADD CONSTRAINT state_objects_pkey PRIMARY KEY (tenant_id, namespace, key);
+
+-- Name: state_versions state_versions_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.state_versions
+    ADD CONSTRAINT state_versions_pkey PRIMARY KEY (tenant_id, namespace, key, version);
+
 -- Name: sweep_walks sweep_walks_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.sweep_walks
@@ -9713,6 +10459,22 @@ CREATE INDEX request_nonces__used_at ON public.request_nonces USING btree (tenan
 
 CREATE INDEX sessions__user ON public.sessions USING btree (tenant_id, user_id, used_at);
 
+-- Name: state_objects__expires; Type: INDEX; Schema: public
+
+CREATE INDEX state_objects__expires ON public.state_objects USING btree (expires_at) WHERE ((life = 'live'::text) AND (expires_at IS NOT NULL));
+
+-- Name: state_objects__seq; Type: INDEX; Schema: public
+
+CREATE INDEX state_objects__seq ON public.state_objects USING btree (tenant_id, namespace, seq) WHERE (life = 'live'::text);
+
+-- Name: state_objects__tags; Type: INDEX; Schema: public
+
+CREATE INDEX state_objects__tags ON public.state_objects USING gin (tag_keys) WITH (fastupdate=off) WHERE (tag_keys IS NOT NULL);
+
+-- Name: state_versions__seq; Type: INDEX; Schema: public
+
+CREATE UNIQUE INDEX state_versions__seq ON public.state_versions USING btree (tenant_id, seq);
+
 -- Name: tenants__lower_tenant_id; Type: INDEX; Schema: public
 
 CREATE UNIQUE INDEX tenants__lower_tenant_id ON public.tenants USING btree (lower(tenant_id));
@@ -9877,6 +10639,16 @@ ALTER TABLE ONLY public.sessions
 ALTER TABLE ONLY public.snapshots
     ADD CONSTRAINT snapshots__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: state_objects state_objects__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.state_objects
+    ADD CONSTRAINT state_objects__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: state_versions state_versions__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.state_versions
+    ADD CONSTRAINT state_versions__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: tenant_clocks tenant_clocks__tenant; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.tenant_clocks
@@ -10024,6 +10796,14 @@ CREATE POLICY backup_reads ON public.sessions FOR SELECT TO agent_memory_backup 
 -- Name: snapshots backup_reads; Type: POLICY; Schema: public
 
 CREATE POLICY backup_reads ON public.snapshots FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
+
+-- Name: state_objects backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.state_objects FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
+
+-- Name: state_versions backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.state_versions FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: tenant_clocks backup_reads; Type: POLICY; Schema: public
 
@@ -10201,6 +10981,14 @@ CREATE POLICY eraser_deletes ON public.sessions FOR DELETE TO agent_memory_erase
 
 CREATE POLICY eraser_deletes ON public.snapshots FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: state_objects eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.state_objects FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: state_versions eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.state_versions FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: tenant_clocks eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.tenant_clocks FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -10329,6 +11117,14 @@ CREATE POLICY eraser_finds ON public.sessions FOR SELECT TO agent_memory_eraser 
 
 CREATE POLICY eraser_finds ON public.snapshots FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: state_objects eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.state_objects FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: state_versions eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.state_versions FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: tenant_clocks eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.tenant_clocks FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -10405,6 +11201,10 @@ CREATE POLICY overseer_reads ON public.embedding_gaps FOR SELECT TO agent_memory
 
 CREATE POLICY overseer_reads ON public.jobs FOR SELECT TO agent_memory_overseer USING (true);
 
+-- Name: state_objects overseer_reads; Type: POLICY; Schema: public
+
+CREATE POLICY overseer_reads ON public.state_objects FOR SELECT TO agent_memory_overseer USING (true);
+
 -- Name: tenant_clocks overseer_reads; Type: POLICY; Schema: public
 
 CREATE POLICY overseer_reads ON public.tenant_clocks FOR SELECT TO agent_memory_overseer USING (true);
@@ -10457,6 +11257,10 @@ CREATE POLICY searcher_reads ON public.memory_versions FOR SELECT TO agent_memor
 
 CREATE POLICY searcher_reads ON public.overlays FOR SELECT TO agent_memory_searcher USING (true);
 
+-- Name: state_objects searcher_reads; Type: POLICY; Schema: public
+
+CREATE POLICY searcher_reads ON public.state_objects FOR SELECT TO agent_memory_searcher USING (true);
+
 -- Name: sessions; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.sessions ENABLE ROW LEVEL SECURITY;
@@ -10464,6 +11268,14 @@ ALTER TABLE public.sessions ENABLE ROW LEVEL SECURITY;
 -- Name: snapshots; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.snapshots ENABLE ROW LEVEL SECURITY;
+
+-- Name: state_objects; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.state_objects ENABLE ROW LEVEL SECURITY;
+
+-- Name: state_versions; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.state_versions ENABLE ROW LEVEL SECURITY;
 
 -- Name: tenant_clocks; Type: ROW SECURITY; Schema: public
 
@@ -10577,6 +11389,14 @@ CREATE POLICY tenant_wall ON public.sessions TO agent_memory_app USING ((tenant_
 
 CREATE POLICY tenant_wall ON public.snapshots TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: state_objects tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.state_objects TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: state_versions tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.state_versions TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: tenant_clocks tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.tenant_clocks TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -10645,6 +11465,14 @@ CREATE POLICY undo_deletes ON public.retention_policies FOR DELETE TO agent_memo
 
 CREATE POLICY undo_deletes ON public.snapshots FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
 
+-- Name: state_objects undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.state_objects FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: state_versions undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.state_versions FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
 -- Name: agent_states undo_finds; Type: POLICY; Schema: public
 
 CREATE POLICY undo_finds ON public.agent_states FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
@@ -10688,6 +11516,14 @@ CREATE POLICY undo_finds ON public.retention_policies FOR SELECT TO agent_memory
 -- Name: snapshots undo_finds; Type: POLICY; Schema: public
 
 CREATE POLICY undo_finds ON public.snapshots FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: state_objects undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.state_objects FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: state_versions undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.state_versions FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
 
 -- Name: users; Type: ROW SECURITY; Schema: public
 
@@ -11053,6 +11889,11 @@ GRANT ALL ON FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit int
 REVOKE ALL ON FUNCTION public.list_embedding_backlogs(p_model text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_embedding_backlogs(p_model text, p_limit integer) TO agent_memory_app;
 
+-- Name: FUNCTION list_expired_state(p_except text[], p_limit integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.list_expired_state(p_except text[], p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_expired_state(p_except text[], p_limit integer) TO agent_memory_app;
+
 -- Name: FUNCTION list_lagging_webhooks(p_tenants text[]); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.list_lagging_webhooks(p_tenants text[]) FROM PUBLIC;
@@ -11133,6 +11974,31 @@ GRANT ALL ON FUNCTION public.search_pool_chunks(p_scope jsonb, p_terms integer[]
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.snapshots TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.snapshots TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.snapshots TO agent_memory_backup;
+
+-- Name: TABLE state_objects; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.state_objects TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.state_objects TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.state_objects TO agent_memory_backup;
+GRANT SELECT ON TABLE public.state_objects TO agent_memory_searcher;
+
+-- Name: COLUMN state_objects.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.state_objects TO agent_memory_overseer;
+
+-- Name: COLUMN state_objects.life; Type: ACL; Schema: public
+
+GRANT SELECT(life) ON TABLE public.state_objects TO agent_memory_overseer;
+
+-- Name: COLUMN state_objects.expires_at; Type: ACL; Schema: public
+
+GRANT SELECT(expires_at) ON TABLE public.state_objects TO agent_memory_overseer;
+
+-- Name: TABLE state_versions; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.state_versions TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.state_versions TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.state_versions TO agent_memory_backup;
 
 -- Name: FUNCTION survey_chunks(p_scope jsonb, p_terms integer[]); Type: ACL; Schema: public
 

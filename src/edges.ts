@@ -2,7 +2,7 @@
 // and each `functions.sql` is applied after those of the folders that it uses (src/db/functions.ts).
 
 export const edges: Record<string, readonly string[]> = {
-  agents: ['auth', 'erasure'],
+  agents: ['auth'],
   artifacts: ['auth', 'secrets', 'work'],
   audit: ['auth'],
   auth: [],
@@ -28,6 +28,7 @@ export const edges: Record<string, readonly string[]> = {
   search: ['auth', 'edits', 'embeddings', 'filter', 'memories', 'passages'],
   secrets: [],
   snapshots: ['auth'],
+  state: ['auth', 'secrets'],
   tenants: ['auth', 'erasure', 'secrets'],
   webhooks: ['auth', 'events', 'filter'],
   work: [],

@@ -19,6 +19,7 @@ import { feature as passages } from './passages/index.ts';
 import { feature as retention } from './retention/index.ts';
 import { feature as search } from './search/index.ts';
 import { feature as snapshots } from './snapshots/index.ts';
+import { feature as state } from './state/index.ts';
 import { feature as tenants } from './tenants/index.ts';
 import { feature as webhooks } from './webhooks/index.ts';
 
@@ -35,6 +36,7 @@ export const features: Feature<unknown>[] = [
   capsules,
   edits,
   context,
+  state,
   snapshots,
   webhooks,
   exporting,

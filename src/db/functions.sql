@@ -22,7 +22,7 @@
 --   mark | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | marks the rows and events that must go with marked events; `found` in counts: how many were newly marked
 --   measure | p_tenant text, p_from bigint, p_to bigint → bigint | measure_log | bytes that it adds to a stretch of the log
 --   missing | p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean → table (id text, gone boolean) | missing_ids | the p_ids, all with its prefix, that do not exist; `gone`: legitimately, because they predate the log or were erased
---   moment | p_tenant text, p_name text → table (seq bigint, at timestamptz) | state_moment | the position and time that a name stands for; no row if there is no such name
+--   moment | p_tenant text, p_name text → table (seq bigint, at timestamptz) | find_moment | the seq and the time that a name stands for in `at`; no row if it has no such name
 --   needs | p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit int → bigint | mark_needs | marks the events up to p_upto that its next rows need, in the order of seq; returns the last seq examined, null at the end
 --   pin | p_tenant text → setof bigint | retain_pins | events that are exempt from every retention rule
 --   prepare | p_tenant text, p_units jsonb, p_asked timestamptz → prepared[] | commit_units | work that needs no clock, done before it is locked
@@ -253,7 +253,8 @@ as $$
 declare
   v_view jsonb := units;
   v_judged judgement;
-  v_refused boolean := false;
+  v_count int;
+  v_moved boolean := false;
   v_changed int[];
   v_docs jsonb[];
 begin
@@ -264,11 +265,14 @@ begin
     if v_judged.refusal is not null then
       verdicts[v_judged.unit].status := 'refused';
       verdicts[v_judged.unit].outcome := jsonb_build_object('seq', 0, 'count', 0, 'refusal', v_judged.refusal);
-      v_refused := true;
+      v_moved := true;
     else
       v_changed := array_append(v_changed, v_judged.unit);
       v_docs := array_append(v_docs, v_judged.doc);
       verdicts[v_judged.unit].bytes := (v_judged.doc ->> 'bytes')::bigint;
+      v_count := jsonb_array_length(v_judged.doc -> 'events');
+      v_moved := v_moved or v_count <> verdicts[v_judged.unit].count;
+      verdicts[v_judged.unit].count := v_count;
     end if;
   end loop;
   -- all changes at once, because each update copies the whole batch
@@ -278,12 +282,12 @@ begin
       from jsonb_array_elements(units) with ordinality u (doc, ord)
       left join unnest(v_changed, v_docs) c (unit, doc) on c.unit = u.ord);
   end if;
-  if v_refused then
+  if v_moved then
     verdicts := assign_seqs(verdicts, p_clock);
   end if;
 end $$;
 
--- Assigns the seqs again, without the refused units.
+-- Assigns the seqs again, without the refused units and with the events that a rewritten unit gained.
 create or replace function assign_seqs(p_verdicts verdict[], p_clock tenant_clocks) returns verdict[]
 language plpgsql stable
 as $$

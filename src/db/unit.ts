@@ -87,4 +87,8 @@ interface Refusal {
   code: string;
   detail: string;
   members?: Record<string, unknown>;
+  /** Index of the event that it refused. */
+  event?: number;
+  /** The change was made from a version that is no longer current, so the caller repeats it. */
+  stale?: boolean;
 }

@@ -73,6 +73,8 @@ test('an undamaged tenant is consistent, and a repair changes nothing', async ()
     'refs',
     'seq',
     'snapshots',
+    'state_objects',
+    'state_versions',
     'stored_bytes',
     'superseded_by',
     'unlinked_artifacts',

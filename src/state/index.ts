@@ -1,0 +1,18 @@
+import { readExamples } from '../examples.ts';
+import type { Feature } from '../feature.ts';
+import { type Expiry, openExpiry } from './expiry.ts';
+import { isolation } from './isolation.ts';
+import { portable } from './portable.ts';
+import { limitsOf, listRoutes, objectRoutes } from './routes.ts';
+
+export const feature: Feature<Expiry> = {
+  open: ({ tenants, log }) => openExpiry(tenants, log),
+  start: (expiry) => expiry.start(),
+  stop: (expiry) => expiry.stop(),
+  routes: ({ bounds, secrets }) => [...objectRoutes(limitsOf(bounds.events.maxEventBytes, secrets)), ...listRoutes],
+  kinds: ['state.put', 'state.deleted', 'state.expired'],
+  isolation,
+  tags: { State: 'Values of agents under a namespace and a key, with versions, tags and expiry.' },
+  examples: () => readExamples(import.meta.dirname),
+  portable: () => portable,
+};

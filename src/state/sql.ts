@@ -1,0 +1,172 @@
+import { type Visibility, visibilityValues, visible } from '../auth/index.ts';
+import type { Db } from '../db/query.ts';
+import type { Tenant } from '../db/tenant.ts';
+import { Problem } from '../http/problem.ts';
+import type { At, StateObject } from './schemas.ts';
+
+/** An object as the database returns it. */
+export interface ObjectRow extends Record<string, unknown> {
+  namespace: string;
+  key: string;
+  body: unknown;
+  tags: Record<string, string>;
+  version: number;
+  seq: number;
+  created_at: string;
+  updated_at: string;
+  expires_at: string | null;
+  channel: StateObject['channel'];
+  user_id: string | null;
+  agent_id: string | null;
+  session_id: string | null;
+  project_id: string | null;
+}
+
+const columns = `o.namespace, o.key, o.body, o.tags, o.version, o.seq, o.created_at, o.updated_at, o.expires_at, o.channel, o.user_id, o.agent_id,
+  o.session_id, o.project_id`;
+const LIVE = `o.life = 'live' and (o.expires_at is null or o.expires_at > now())`;
+
+const optional = ['user_id', 'agent_id', 'session_id', 'project_id', 'expires_at'] as const;
+
+export const objectOf = (row: ObjectRow): StateObject => {
+  const { namespace, key, body, tags, version, seq: commit_seq, created_at, updated_at, channel } = row;
+  const object: StateObject = { namespace, key, body, tags, version, commit_seq, created_at, updated_at, channel };
+  for (const field of optional) if (row[field] !== null && row[field] !== undefined) object[field] = row[field];
+  return object;
+};
+
+export const findObject = (db: Db, tenant: string, namespace: string, key: string, visibility: Visibility) =>
+  db.row<ObjectRow>(
+    `select ${columns} from state_objects o
+     where o.tenant_id = $1 and o.namespace = $5 and o.key = $6 and ${visible(2, 'o.')} and ${LIVE}`,
+    [tenant, ...visibilityValues(visibility), namespace, key],
+    'find_state',
+  );
+
+export const findObjectAt = (db: Db, tenant: string, namespace: string, key: string, moment: Moment, visibility: Visibility) =>
+  db.row<ObjectRow>(`select ${columns} from state_object_at($1, $5, $6, $7, $8) o where ${visible(2, 'o.')}`, [
+    tenant,
+    ...visibilityValues(visibility),
+    namespace,
+    key,
+    moment.seq,
+    moment.at,
+  ]);
+
+/** A resolved `at`: the seq, and the time at which expiry is judged. */
+export interface Moment {
+  seq: number;
+  at: string | null;
+}
+
+/** Resolves `at`. Throws `not-found` for an unknown name, `gone` for a moment before the beginning of the log, and `validation` for the future. */
+export async function momentOf(db: Db, tenant: string, { seq, time, name }: At): Promise<Moment> {
+  const found = await db.row<{ seq: number | null; at: string | null; oldest_seq: number; last_seq: number }>(
+    'select * from find_moment($1, $2, $3, $4)',
+    [tenant, seq, time, name],
+  );
+  if (!found || found.seq === null) throw new Problem('not-found', 'There is no snapshot with this name.');
+  if (found.seq > found.last_seq)
+    throw new Problem('validation', `The log ends at seq ${found.last_seq}.`, {
+      errors: [{ parameter: 'at', detail: 'must not be after the end of the log' }],
+    });
+  // a trim keeps what is current at its end, so the state just before the first event can still be read by its seq
+  const first = time === undefined ? found.oldest_seq - 1 : found.oldest_seq;
+  if (found.oldest_seq > 1 && found.seq < first)
+    throw new Problem('gone', `The log begins at seq ${found.oldest_seq}.`, { members: { oldest_seq: found.oldest_seq } });
+  return { seq: found.seq, at: found.at };
+}
+
+const SIZE = 'coalesce(pg_column_size(o.body), 0)';
+
+/** A range of a list in the order of the keys. */
+export interface KeyRange {
+  namespace: string;
+  prefix: string | undefined;
+  after: string | undefined;
+  tags: Record<string, string> | undefined;
+  limit: number;
+}
+
+/** Maximum size of a page in bytes, so that a thousand bodies of a megabyte are not read at once. */
+const PAGE_BYTES = 4 * 1024 * 1024;
+
+/** Lists live objects in the order of their keys. `more`: the page ended because of its size. */
+export async function listObjects(db: Db, tenant: string, range: KeyRange, visibility: Visibility) {
+  const rows = await db.rows<ObjectRow & { listed: number }>(
+    `select ${columns}, o.listed
+     from (
+       select o.*, sum(${SIZE}) over (order by o.key) - ${SIZE} as before, count(*) over () as listed
+       from (
+         select o.* from state_objects o
+         where o.tenant_id = $1 and o.namespace = $5 and ($6::text is null or o.key > $6) and ($7::text is null or o.key >= $7)
+           and ($8::text is null or o.key < $8) and ${visible(2, 'o.')} and ${LIVE} and ($9::jsonb is null or o.tags @> $9)
+         order by o.key
+         limit $10
+       ) o
+     ) o
+     where o.before < $11
+     order by o.key`,
+    [
+      tenant,
+      ...visibilityValues(visibility),
+      range.namespace,
+      range.after,
+      range.prefix,
+      range.prefix === undefined ? undefined : successorOf(range.prefix),
+      range.tags && JSON.stringify(range.tags),
+      range.limit,
+      PAGE_BYTES,
+    ],
+  );
+  return { rows, more: rows.length > 0 && rows.length < rows[0]!.listed };
+}
+
+const LAST_CODE_POINT = 0x10ffff;
+
+/** Returns the first text, in the order of code points, after all texts that begin with the prefix; undefined if there is none. */
+function successorOf(prefix: string): string | undefined {
+  const points = [...prefix].map((one) => one.codePointAt(0)!);
+  while (points.at(-1) === LAST_CODE_POINT) points.pop();
+  const last = points.pop();
+  if (last === undefined) return undefined;
+  // no text contains half of a surrogate pair
+  return String.fromCodePoint(...points, last === 0xd7ff ? 0xe000 : last + 1);
+}
+
+/** An event of a unit that was committed before, for a retry. `object` is null if the event deleted the object. */
+export interface WrittenRow extends ObjectRow {
+  kind: string;
+  erased: boolean;
+  was_live: boolean;
+}
+
+/** Reads what the changes of a committed unit wrote, as far as the caller may see it now. */
+export const readWritten = (db: Db, tenant: string, seq: number, count: number, visibility: Visibility): Promise<WrittenRow[]> =>
+  db.rows(
+    `select e.kind, e.seq, e.erased_at is not null as erased, e.content ->> 'namespace' as namespace, e.content ->> 'key' as key,
+       e.content -> 'body' as body, e.content -> 'tags' as tags, (e.content ->> 'version')::int as version,
+       time_of(e.content ->> 'created_at') as created_at, e.created_at as updated_at, time_of(e.content ->> 'expires_at') as expires_at,
+       e.channel, e.user_id, e.agent_id, nullif(e.session_id, 'state') as session_id, e.project_id, e.redactions,
+       exists (
+         select from state_versions v join state_versions p
+           on p.tenant_id = $1 and p.namespace = v.namespace and p.key = v.key and p.version = v.version - 1 and p.change = 'put'
+         where v.tenant_id = $1 and v.seq = e.seq) as was_live
+     from events e
+     where e.tenant_id = $1 and e.seq >= $5 and e.seq < $5 + $6::bigint and e.kind in ('state.put', 'state.deleted') and ${visible(2, 'e.')}
+     order by e.seq`,
+    [tenant, ...visibilityValues(visibility), seq, count],
+  );
+
+export const listExpired = (db: Db, tenant: string, limit: number) =>
+  db.rows<{ namespace: string; key: string }>(
+    `select o.namespace, o.key from state_objects o
+     where o.tenant_id = $1 and o.life = 'live' and o.expires_at <= now() order by o.expires_at limit $2`,
+    [tenant, limit],
+  );
+
+/** Returns tenants with objects that have expired and whose end is not recorded yet, except those in `except`. */
+export const listTenantsWithExpired = async (any: Tenant, except: string[], limit: number): Promise<string[]> =>
+  (await any.call<{ tenant_id: string }>('select list_expired_state($1, $2) as tenant_id', [except, limit])).map(
+    ({ tenant_id }) => tenant_id,
+  );
