@@ -32,11 +32,12 @@ COPY LICENSE package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY migrations migrations
 COPY --from=build /app/dist dist
-ENV NODE_ENV=production DATA_DIR=/data
+# Not NODE_ENV=production, so that a single container starts without any setting and generates its secrets in the volume. Production sets it.
+ENV DATA_DIR=/data HOST=0.0.0.0 PORT=8080
 VOLUME /data
 # a numeric user, so that Kubernetes can verify that it is not root
 USER 1000:1000
-EXPOSE 3000
+EXPOSE 8080
 # bash, because starting node would take more time on a busy machine than the request. With TLS it only checks that the port is open.
 HEALTHCHECK --interval=5s --timeout=10s --start-period=60s --retries=3 \
   CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/${PORT:-3000} && { [ -z \"$TLS_CERT_FILE\" ] || exit 0; } && printf 'GET /ready HTTP/1.0\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && [ \"$status\" = 200 ]"]

@@ -2,9 +2,11 @@
 # Runs next to nginx: maintains its list of ready daemons, and reloads nginx when the list or the certificate has changed. Until the first
 # round, nginx responds 503.
 #   UPSTREAMS         host:port of the daemons; a name may have many addresses
+#   ADMIN_PORT        the port of the daemons that serves /metrics, if they have one
 #   NGINX_CONF        the configuration of the nginx that is reloaded
 #   NGINX_PID         the pid file of nginx
 #   SERVERS_FILE      the list, included by upstream.conf
+#   METRICS_FILE      the list with ADMIN_PORT, included by upstream.conf
 #   REPLACED_DIR      where nginx.conf looks for the workers that a reload has replaced
 #   SSL_DIR           where cert.pem and key.pem are
 #   MTLS_DIR          where ca.pem, nginx.pem and nginx.key are, if the daemons require client certificates
@@ -17,6 +19,7 @@ upstreams=${UPSTREAMS:-memory-daemon:3000 memory-daemon-2:3000}
 conf=${NGINX_CONF:-/etc/nginx/nginx.conf}
 pid_file=${NGINX_PID:-/run/nginx.pid}
 file=${SERVERS_FILE:-/run/agent-memory-servers.conf}
+metrics=${METRICS_FILE:-/run/agent-memory-metrics.conf}
 replaced=${REPLACED_DIR:-/run/agent-memory-replaced}
 ssl=${SSL_DIR:-/etc/nginx/ssl}
 mtls=${MTLS_DIR:-/etc/nginx/agent-memory/mtls}
@@ -71,11 +74,12 @@ while :; do
   # workers.
   if [ -n "$members" ] && [ "$members" != "$listed" ] && { one_left "$listed" "$members" || [ "$(date +%s)" -ge "$may_join" ]; }; then
     # nginx must not count failures itself, because it would count requests that are only slow.
+    for address in $members; do echo "server ${address%:*}:${ADMIN_PORT:-${address##*:}} max_fails=0;"; done >"$metrics"
     for address in $members; do echo "server $address max_fails=0;"; done >"$file.new"
     mv "$file.new" "$file"
     listed=$members may_join=$(($(date +%s) + 3))
   fi
-  state=$(cat "$file" "$ssl/cert.pem" "$ssl/key.pem" "$mtls/ca.pem" "$mtls/nginx.pem" "$mtls/nginx.key" 2>/dev/null | cksum)
+  state=$(cat "$file" "$metrics" "$ssl/cert.pem" "$ssl/key.pem" "$mtls/ca.pem" "$mtls/nginx.pem" "$mtls/nginx.key" 2>/dev/null | cksum)
   # A state that nginx rejects (the new certificate without its key) is not tried again; a failed reload is.
   if [ "$state" != "$applied" ] && [ "$state" != "$refused" ]; then
     before=$(workers)

@@ -4,16 +4,17 @@ import { ledgerOf, loadConfig } from '../src/config.ts';
 import { openDatabase } from '../src/db/index.ts';
 import { confirmRestore } from '../src/db/restore.ts';
 import type { Tenant } from '../src/db/tenant.ts';
-import { erasureHandler, type LedgerEntry, readLedger, replayErasures } from '../src/erasure/index.ts';
+import { erasureHandler, type LedgerEntry, readLedger, replayControls, replayErasures } from '../src/erasure/index.ts';
 import { openJobs } from '../src/jobs/index.ts';
 import { auditKeysOf, sealOf } from '../src/keys.ts';
 import { createLogger } from '../src/log.ts';
+import { registry } from '../src/registry.ts';
 import { startupMessage } from '../src/startup_error.ts';
 import { deleteTenant, eraseNow } from '../src/tenants/index.ts';
 
 const program = new Command('npm run erasures:replay --')
   .description(
-    'Repeats, from the ledger of erasures, the erasures that a restored backup has undone. Run it before you start the daemon.',
+    'Repeats, from the ledger, the erasures, kills and revocations that a restored backup has undone. Run it before you start the daemon.',
   )
   .option('--ledger <file...>', 'ledgers to replay; by default ERASURE_LEDGER')
   .option('--no-ledger', 'assert that nothing was ever erased; only lets daemons start on the restored database')
@@ -73,6 +74,9 @@ async function replay(files: string[] | undefined, only: string | undefined): Pr
         console.log(`${entry.tenant_id}  ${entry.job_id}  ${outcome}`);
       }
     }
+    const controls = ledgers.flatMap((one) => one.controls).filter(({ tenant_id }) => only === undefined || tenant_id === only);
+    for (const one of await replayControls(database.tenants, seal, registry.replays, controls))
+      console.log(`${one.tenant_id}  ${one.control_id}  ${one.failed ? failed(one.outcome) : one.outcome}`);
     if (only === undefined && !process.exitCode) await confirmRestore(database.pool);
   } finally {
     await jobs.stop();

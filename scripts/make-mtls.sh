@@ -42,5 +42,5 @@ CONF
 chmod 644 "$new"/*.pem "$new/proxy.conf"
 # The authority signs only these two certificates, so its key is not kept.
 for file in ca.pem daemon.pem daemon.key nginx.pem nginx.key proxy.conf; do mv "$new/$file" "$dir/"; done
-sed -i 's#http://memory;#https://memory;#' "$nginx/nginx.conf"
+sed -i -E 's#http://(memory|metrics);#https://\1;#' "$nginx/nginx.conf"
 echo "$dir: give daemon.pem, daemon.key and ca.pem to the daemons; valid until $(openssl x509 -in "$dir/nginx.pem" -noout -enddate | cut -d= -f2)"

@@ -2,7 +2,7 @@
 // and each `functions.sql` is applied after those of the folders that it uses (src/db/functions.ts).
 
 export const edges: Record<string, readonly string[]> = {
-  agents: ['auth'],
+  agents: ['auth', 'erasure'],
   artifacts: ['auth', 'secrets', 'work'],
   audit: ['auth'],
   auth: [],

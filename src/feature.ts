@@ -9,6 +9,7 @@ import type { Tenants } from './db/tenant.ts';
 import type { EventRow, Outcome } from './db/unit.ts';
 import type { Watch } from './db/watch.ts';
 import type { OpenModels } from './embeddings/index.ts';
+import type { ReplayChange } from './erasure/index.ts';
 import type { Examples } from './examples.ts';
 import type { Health } from './health/index.ts';
 import type { BytesInFlight } from './http/body_buffer.ts';
@@ -62,6 +63,8 @@ export interface Registry {
   /** Schemas of the rows of an export, by the type of the line. */
   portable: Record<string, Portable>;
   reports: Record<string, z.ZodType>;
+  /** Repeats changes after a restore, by kind. */
+  replays: Record<string, ReplayChange>;
   conflicts: ConflictMessages;
   effects: [noun: string, effect: EffectHandler][];
   unreadable: FindUnreadable[];
@@ -110,6 +113,8 @@ export interface Feature<Own = undefined> {
   portable?(kinds: string[]): Record<string, Portable>;
   /** Schemas of the events that report an erasure or a trim, by kind. These events are never erased. */
   reports?(kinds: string[]): Record<string, z.ZodType>;
+  /** Repeats, after a restore, the changes that it recorded in the ledger (`controlRecorder` of src/erasure), by their kind. */
+  replays?: Record<string, ReplayChange>;
   /** Finds rows of its tables, outside the log, that cannot be read. The consistency check reports them. */
   unreadable?: FindUnreadable;
 }

@@ -10,6 +10,7 @@ export const registry: Registry = {
   portable: Object.assign({}, ...features.map(({ portable }) => portable?.(kinds))),
   conflicts: Object.assign({}, ...features.map(({ conflicts }) => conflicts)),
   effects: features.flatMap(({ effects = {} }) => Object.entries(effects)),
+  replays: Object.assign({}, ...features.map(({ replays }) => replays)),
   unreadable: features.flatMap(({ unreadable }) => unreadable ?? []),
   reports: Object.assign({}, ...features.map(({ reports }) => reports?.(kinds))),
 };

@@ -67,3 +67,10 @@ test('every mounted path of the repository exists', () => {
   const missing = mounted.filter((path) => path.startsWith('./') && !created.includes(path) && !existsSync(join(root, path)));
   expect(missing).toEqual([]);
 });
+
+test('ADMIN_PORT of the shell reaches the daemons, nginx and Prometheus, and the daemons are in production', () => {
+  for (const name of ['memory-daemon', 'memory-daemon-2', 'nginx', 'prometheus'])
+    expect([name, services[name]!.environment!.ADMIN_PORT]).toEqual([name, expect.stringMatching(/^\$\{ADMIN_PORT:-\}$/)]);
+  for (const name of ['migrate', 'memory-daemon', 'memory-daemon-2'])
+    expect(services[name]!.environment).toMatchObject({ NODE_ENV: 'production', ADMIN_HOST: '0.0.0.0' });
+});

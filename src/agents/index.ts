@@ -1,9 +1,11 @@
+import { ledgerOf } from '../config.ts';
+import { controlRecorder } from '../erasure/index.ts';
 import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { Problem } from '../http/problem.ts';
 import { isolation } from './isolation.ts';
 import { portable } from './portable.ts';
-import { agentRoutes } from './routes.ts';
+import { agentRoutes, replayState, tenantStateRoutes } from './routes.ts';
 import { isKilled } from './sql.ts';
 
 export const feature: Feature = {
@@ -16,7 +18,11 @@ export const feature: Feature = {
       return { agents: { agent_id } };
     });
   },
-  routes: () => agentRoutes,
+  routes: ({ config, seal, log }) => {
+    const record = controlRecorder({ seal, ledger: ledgerOf(config), warn: log.warn.bind(log) });
+    return [...agentRoutes(record), ...tenantStateRoutes(record)];
+  },
+  replays: { agent: replayState },
   kinds: ['agent.killed', 'agent.resurrected'],
   audit: ['agent.killed', 'agent.resurrected', 'tenant.killed', 'tenant.resurrected'],
   isolation,

@@ -1,10 +1,12 @@
+import { z } from 'zod';
 import { actorOf, agentOf, assertPerson, type Caller, route } from '../auth/index.ts';
 import { serviceEventOf, unitOf } from '../db/unit.ts';
+import type { controlRecorder, ReplayChange } from '../erasure/index.ts';
 import { assertWritten, replayHeaders } from '../http/outcome.ts';
 import type { ProblemType } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { agentParams, agentState, reasonBody, tenantState, WHOLE_TENANT } from './schemas.ts';
-import { commitAlone, readState, readUsage, type Stored } from './sql.ts';
+import { commitAlone, readOwnState, readState, readUsage, type Stored } from './sql.ts';
 
 const tagged = { tag: 'Agents', limit: 'v1' } as const;
 const change = {
@@ -16,7 +18,8 @@ const change = {
   problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'conflict'] satisfies ProblemType[],
 };
 
-export const agentRoutes = [
+/** `record` writes a change to the ledger. */
+export const agentRoutes = (record: Recorder) => [
   route({
     ...tagged,
     method: 'GET',
@@ -45,7 +48,7 @@ export const agentRoutes = [
     success: { status: 200, description: 'The agent is killed', schema: agentState },
     handle: async ({ caller, params: { agent_id }, body, idempotency }) => {
       agentOf(caller.principal, agent_id);
-      return answer(await changeState(caller, agent_id, 'killed', body.reason, idempotency), { agent_id });
+      return answer(await changeState(record, caller, agent_id, 'killed', body.reason, idempotency), { agent_id });
     },
   }),
   route({
@@ -60,9 +63,12 @@ export const agentRoutes = [
     success: { status: 200, description: 'The state: an agent of a killed tenant remains killed', schema: agentState },
     handle: async ({ caller, params: { agent_id }, body, idempotency }) => {
       assertPerson(caller.principal);
-      return answer(await changeState(caller, agent_id, 'active', body.reason, idempotency), { agent_id });
+      return answer(await changeState(record, caller, agent_id, 'active', body.reason, idempotency), { agent_id });
     },
   }),
+];
+
+export const tenantStateRoutes = (record: Recorder) => [
   route({
     ...change,
     path: '/v1/tenant/kill',
@@ -73,7 +79,7 @@ export const agentRoutes = [
     audit: 'tenant.killed',
     success: { status: 200, description: 'All agents are killed', schema: tenantState },
     handle: async ({ caller, body, idempotency }) =>
-      answer(await changeState(caller, WHOLE_TENANT, 'killed', body.reason, idempotency)),
+      answer(await changeState(record, caller, WHOLE_TENANT, 'killed', body.reason, idempotency)),
   }),
   route({
     ...change,
@@ -86,7 +92,7 @@ export const agentRoutes = [
     success: { status: 200, description: 'The state', schema: tenantState },
     handle: async ({ caller, body, idempotency }) => {
       assertPerson(caller.principal);
-      return answer(await changeState(caller, WHOLE_TENANT, 'active', body.reason, idempotency));
+      return answer(await changeState(record, caller, WHOLE_TENANT, 'active', body.reason, idempotency));
     },
   }),
 ];
@@ -101,15 +107,34 @@ const answer = ({ state, replay }: Changed, more: object = {}) => ({
   headers: replayHeaders(replay),
 });
 
+type Recorder = ReturnType<typeof controlRecorder>;
+
 async function changeState(
+  record: Recorder,
   { tenant, principal }: Caller,
   agent_id: string,
   state: 'killed' | 'active',
   reason: string | undefined,
   idempotency: Idempotency | null,
 ): Promise<Changed> {
-  const actor = actorOf(principal);
-  const event = serviceEventOf({
+  const event = eventOf(actorOf(principal), { agent_id, state, ...(reason !== undefined && { reason }) });
+  // counts no bytes, because a full quota must not prevent a kill
+  const outcome = await commitAlone(tenant, unitOf(idempotency, [event], 0));
+  assertWritten(outcome);
+  // also for a retry, whose first attempt may have failed here
+  record(tenant.id, outcome.at, { kind: 'agent', id: agent_id, state, reason });
+  const usage = await tenant.read((db) => readUsage(db, tenant.id, agent_id));
+  return { state: { ...(outcome.made!['agents/0'] as Stored), ...usage }, replay: outcome.status === 'replay' };
+}
+
+interface StateChange {
+  agent_id: string;
+  state: 'killed' | 'active';
+  reason?: string;
+}
+
+const eventOf = (actor: { type: string; id: string }, { agent_id, state, reason }: StateChange) =>
+  serviceEventOf({
     kind: state === 'killed' ? 'agent.killed' : 'agent.resurrected',
     session_id: agent_id,
     channel: 'team',
@@ -119,9 +144,14 @@ async function changeState(
     content: { agent_id, ...(reason !== undefined && { reason }) },
     effects: { agents: { agent_id, state, reason: reason ?? null } },
   });
-  // counts no bytes, because a full quota must not prevent a kill
-  const outcome = await commitAlone(tenant, unitOf(idempotency, [event], 0));
-  assertWritten(outcome);
-  const usage = await tenant.read((db) => readUsage(db, tenant.id, agent_id));
-  return { state: { ...(outcome.made!['agents/0'] as Stored), ...usage }, replay: outcome.status === 'replay' };
-}
+
+const recorded = z.object({ id: z.string(), state: z.enum(['killed', 'active']), reason: z.string().optional() });
+
+/** After a restore, sets the state of an agent that the ledger records. */
+export const replayState: ReplayChange = async (tenant, change) => {
+  const { id, state, reason } = recorded.parse(change);
+  const current = await tenant.read((db) => readOwnState(db, tenant.id, id));
+  if (current === state) return;
+  const event = eventOf({ type: 'agent', id: 'agent-memory' }, { agent_id: id, state, ...(reason !== undefined && { reason }) });
+  assertWritten(await commitAlone(tenant, unitOf(null, [event], 0)));
+};

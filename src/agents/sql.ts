@@ -27,6 +27,15 @@ export async function readUsage(db: Db, tenant_id: string, agent_id: string): Pr
   return (await db.row<{ usage: Usage }>('select agent_usage($1, $2) as usage', [tenant_id, agent_id]))!.usage;
 }
 
+/** Returns the state of the agent itself, regardless of its tenant's. */
+export async function readOwnState(db: Db, tenant_id: string, agent_id: string): Promise<'killed' | 'active'> {
+  const row = await db.row<{ state: 'killed' | 'active' }>(
+    'select state from agent_states where tenant_id = $1 and agent_hash = agent_hash($2)',
+    [tenant_id, agent_id],
+  );
+  return row?.state ?? 'active';
+}
+
 /** Commits a change of state alone: in a batch with other writes, some of them could follow the kill in the log. */
 export const commitAlone = (tenant: Tenant, unit: Unit): Promise<Outcome> =>
   tenant.change('select status, outcome, at from commit_units($1, $2::jsonb)', [tenant.id, JSON.stringify([unit])]);

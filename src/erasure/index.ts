@@ -6,6 +6,7 @@ import { reports } from './portable.ts';
 import { erasesItsCreator, erasureHandler, erasureRoutes, previewHandler } from './routes.ts';
 import { sweepMarks } from './sql.ts';
 
+export { controlRecorder, type ReplayChange, replayControls } from './controls.ts';
 export { announceDeletion } from './deletion.ts';
 export { type LedgerEntry, readLedger } from './ledger.ts';
 export { replayErasures } from './replay.ts';

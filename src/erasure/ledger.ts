@@ -8,6 +8,8 @@ import { subjectKinds } from './schemas.ts';
 // The ledger of erasures: a file outside the database and its backups that lists what to erase again after a restore. The subjects are
 // encrypted.
 
+const sealed = z.custom<Sealed>((value) => typeof value === 'object' && value !== null);
+
 const entryLine = z.object({
   at: z.string(),
   state: z.enum(['started', 'completed', 'refused']),
@@ -16,13 +18,23 @@ const entryLine = z.object({
   kind: z.enum([...subjectKinds, 'tenant']),
   upto_seq: z.int(),
   keep_shared: z.boolean().optional(),
-  subject: z.custom<Sealed>((value) => typeof value === 'object' && value !== null),
+  subject: sealed,
 });
 export type LedgerEntry = z.output<typeof entryLine>;
 
+const controlLine = z.object({
+  at: z.string(),
+  kind: z.literal('control'),
+  control_id: z.string(),
+  tenant_id: z.string(),
+  subject: sealed,
+});
+/** A change that a restore must not undo (controls.ts). */
+export type ControlEntry = z.output<typeof controlLine>;
+
 export interface Ledger {
   /** Appends an entry durably: it is synced to disk when the function returns. */
-  append(entry: LedgerEntry): void;
+  append(entry: LedgerEntry | ControlEntry): void;
 }
 
 export const openLedger = (file: string): Ledger => ({
@@ -58,34 +70,37 @@ function endsMidLine(ledger: number): boolean {
 
 export interface LedgerRead {
   entries: LedgerEntry[];
+  controls: ControlEntry[];
   /** Numbers of lines that cannot be parsed, for example after a crash. Their subjects are unknown. */
   unreadable: number[];
 }
 
 /**
- * Returns one entry per job, without refused erasures: for an erasure its latest `started` entry, for the deletion of a tenant its latest
- * entry.
+ * Returns all controls, and of the erasures one entry per job, without refused ones: for an erasure its latest `started` entry, for the
+ * deletion of a tenant its latest entry.
  */
 export function readLedger(file: string): LedgerRead {
   if (!existsSync(file)) throw new Error(`There is no ledger ${file}. Set --ledger, ERASURE_LEDGER or DATA_DIR.`);
   const unreadable: number[] = [];
-  const entries = readFileSync(file, 'utf8')
+  const lines = readFileSync(file, 'utf8')
     .split('\n')
     .flatMap((line, i) => {
       const entry = line === '' ? undefined : parseLine(line);
       if (line !== '' && !entry) unreadable.push(i + 1);
       return entry ?? [];
     });
+  const controls = lines.filter((line) => line.kind === 'control');
+  const entries = lines.filter((line) => line.kind !== 'control');
   const refused = new Set(entries.filter(({ state }) => state === 'refused').map(({ job_id }) => job_id));
   const latest = new Map<string, LedgerEntry>();
   for (const entry of entries)
     if (entry.state === 'started' || entry.kind === 'tenant' || !latest.has(entry.job_id)) latest.set(entry.job_id, entry);
-  return { entries: [...latest.values()].filter(({ job_id }) => !refused.has(job_id)), unreadable };
+  return { entries: [...latest.values()].filter(({ job_id }) => !refused.has(job_id)), controls, unreadable };
 }
 
-function parseLine(line: string): LedgerEntry | undefined {
+function parseLine(line: string): LedgerEntry | ControlEntry | undefined {
   try {
-    return entryLine.parse(JSON.parse(line));
+    return z.union([entryLine, controlLine]).parse(JSON.parse(line));
   } catch {
     return undefined;
   }

@@ -45,7 +45,8 @@ export async function replayErasures({ tenants, jobs, seal, remove }: ReplayNeed
   return { job_id: (await jobs.start(tenant, 'erasure', input, 'operator')).job_id };
 }
 
-const findTenant = (tenant: Tenant, at: string): Promise<{ state: string; is_same: boolean } | undefined> =>
+/** Returns the state of a tenant, and whether it existed at a time: another one may have taken its name since. */
+export const findTenant = (tenant: Tenant, at: string): Promise<{ state: string; is_same: boolean } | undefined> =>
   tenant.read((db) =>
     db.row('select state, created_at <= $2::timestamptz as is_same from tenants where tenant_id = $1', [tenant.id, at]),
   );

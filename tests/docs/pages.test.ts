@@ -23,6 +23,7 @@ const executedElsewhere: Record<string, string> = {
   'docs/how-to/back-up-and-restore.md': 'need PostgreSQL’s client programs: tests/operations/backup',
   'docs/how-to/move-to-postgresql.md': 'start a daemon on a PostgreSQL server; the test starts a second daemon instead',
   'docs/how-to/run-behind-nginx.md': 'need nginx: tests/operations/nginx',
+  'docs/how-to/run-one-container.md': 'need docker: scripts/check-compose.sh',
   'docs/how-to/upgrade.md': 'need docker and an earlier release: tests/operations/upgrade',
   'docs/kubernetes.md': 'need a cluster: scripts/check-kubernetes.sh, tests/operations/kubernetes',
   'docs/load.md': 'need k6: tests/operations/load',

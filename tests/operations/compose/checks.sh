@@ -1,6 +1,8 @@
 # shellcheck shell=bash disable=SC2154
 # The checks of scripts/check-compose.sh, in the order of the deployment guide. They run in a copy of the project.
 
+. "$project/tests/operations/compose/container.sh"
+
 fails_with() { # fails_with TEXT COMMAND…: expects the command to fail with this text
   if "${@:2}" >"$work/message" 2>&1; then echo 'it did not fail'; return 1; fi
   cat "$work/message"
@@ -173,6 +175,18 @@ scraped() {
   done
   cat "$work/targets"; return 1
 }
+moved_metrics() {
+  curl -fsS http://localhost:3000/metrics | has '^agent_memory_total_requests'
+  echo ADMIN_PORT=9464 >>.env
+  compose up -d --no-deps memory-daemon memory-daemon-2 && healthy memory-daemon memory-daemon-2
+  compose up -d --no-deps nginx && healthy nginx
+  for _ in $(seq 30); do ! curl -fs http://localhost:3000/metrics >"$work/metrics" || break; sleep 1; done
+  has '^agent_memory_total_requests' <"$work/metrics"
+  compose exec -T memory-daemon node -e 'fetch("http://memory-daemon-2:3000/metrics").then(({ status }) => process.exit(status === 404 ? 0 : 1))'
+  scraped && has 'memory-daemon:9464' <"$work/targets"
+  sed -i /^ADMIN_PORT/d .env
+  compose up -d --no-deps memory-daemon memory-daemon-2 nginx && healthy memory-daemon memory-daemon-2 nginx
+}
 in_backup() { compose run -T --rm backup "$@"; }
 backed_up() {
   in_backup scripts/backup.sh
@@ -275,6 +289,12 @@ check 'no privileges, no capabilities, resource limits, limited logs' hardened p
 check 'only nginx is published, port 3000 only on the loopback interface' published
 check 'the image has labels and no npm, is read-only, and does not run as root' image
 check 'curl http://localhost:3000/health' health
+check 'the docker run of the AgentState guide starts the embedded service as an ordinary user, with its secrets in the volume' single_container
+check 'another container on that volume has the same data and secrets, also with a read-only root file system' volume_keeps_all
+check 'the volume of a container is copied' volume_copied
+check 'ADMIN_PORT moves the metrics of the container' container_admin_port
+check 'a volume that the user of the image cannot write is reported' unwritable_volume
+check 'in production a container makes no secret' nothing_made_in_production
 check 'register and log in over https' enter
 check 'record and recall over https' record_and_recall
 check 'the commands of the operator in the image' operators_commands
@@ -305,4 +325,5 @@ if command -v docker-registry >/dev/null; then
 else echo 'skipped: scripts/pin-images.sh (docker-registry is not installed)'; fi
 check 'with --profile redis the rate limits are counted in Redis' with_redis
 check 'with --profile monitoring every target of Prometheus is up' scraped
+check 'ADMIN_PORT in .env moves the metrics of the daemons, and nginx and Prometheus follow' moved_metrics
 check 'mutual TLS between nginx and the daemons' encrypted_inside

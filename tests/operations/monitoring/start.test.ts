@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 
-// The start scripts of Grafana and Alertmanager, with the programs replaced by one that prints its arguments.
+// The start scripts of Grafana, Alertmanager and Prometheus, with the programs replaced by one that prints its arguments.
 
 const monitoring = join(import.meta.dirname, '../../../monitoring');
 const dir = mkdtempSync(join(tmpdir(), 'start-'));
@@ -51,5 +51,26 @@ describe('alertmanager.sh', () => {
 
   test.each(['hooks.example.com', 'file:///etc/passwd', "https://a'\n  - name: b", 'https://a b'])('refuses %j', (url) => {
     expect(alertmanager(url)).toMatchObject({ status: 1, stderr: expect.stringMatching(/^ALERT_WEBHOOK_URL: expected/) });
+  });
+});
+
+describe('prometheus.sh', () => {
+  const config = join(dir, 'prometheus.yml');
+  const shipped = parse(readFileSync(join(monitoring, 'prometheus.yml'), 'utf8'));
+  const prometheus = (port: string) => start('prometheus.sh', { ADMIN_PORT: port, PROMETHEUS_CONFIG: config }, 'echo');
+
+  test.each([
+    ['', 3000],
+    ['9091', 9091],
+  ])('with ADMIN_PORT=%s it scrapes port %i of the daemons, with everything else as shipped', (given, port) => {
+    expect(prometheus(given)).toMatchObject({ status: 0, stdout: `--config.file=${config}\n`, stderr: '' });
+    const wanted = structuredClone(shipped);
+    wanted.scrape_configs[0].static_configs = [{ targets: [`memory-daemon:${port}`, `memory-daemon-2:${port}`] }];
+    wanted.rule_files = [`${monitoring}/rules/*.yml`];
+    expect(parse(readFileSync(config, 'utf8'))).toEqual(wanted);
+  });
+
+  test('refuses a port that is not a number', () => {
+    expect(prometheus('9091|s')).toMatchObject({ status: 1, stderr: 'ADMIN_PORT: expected a number\n' });
   });
 });

@@ -85,7 +85,7 @@ export async function startEdge({
   const running = await Promise.all(Array.from({ length: daemons }, () => spawnDaemon(database.env, overrides)));
   // Writes what reload-on-change.sh writes; if the test runs that script, it finds these files.
   const servers = running.map(({ url }) => `server ${new URL(url).host} max_fails=0;\n`);
-  if (!watch) writeFileSync(join(dir, 'agent-memory-servers.conf'), servers.join(''));
+  if (!watch) for (const name of ['servers', 'metrics']) writeFileSync(join(dir, `agent-memory-${name}.conf`), servers.join(''));
 
   symlinkSync(findTool(program)!, join(dir, 'nginx'));
   const nginx = [join(dir, 'nginx'), '-c', join(dir, 'nginx.conf')];
@@ -145,6 +145,8 @@ function startWatch(edge: Edge): void {
       NGINX_CONF: join(edge.dir, 'nginx.conf'),
       NGINX_PID: join(edge.dir, 'nginx.pid'),
       SERVERS_FILE: join(edge.dir, 'agent-memory-servers.conf'),
+      METRICS_FILE: join(edge.dir, 'agent-memory-metrics.conf'),
+      ADMIN_PORT: edge.env.ADMIN_PORT ?? '',
       REPLACED_DIR: join(edge.dir, 'agent-memory-replaced'),
       SSL_DIR: join(edge.dir, 'ssl'),
       MTLS_DIR: join(edge.dir, 'mtls'),

@@ -14,7 +14,7 @@ labels:
 {{ .Values.secret.name | default (printf "%s-secrets" .Values.name) }}
 {{- end -}}
 
-{{/* The claim of the ledger of erasures: one that is there, or the chart's own, or none. */}}
+{{/* The claim of the ledger of erasures: one that is there, or the chart's own, or none. With persistence, the ledger is in the volume of the data. */}}
 {{- define "ledgerClaim" -}}
-{{ .Values.erasureLedger.claim | default (ternary (printf "%s-ledger" .Values.name) "" .Values.erasureLedger.create) }}
+{{ .Values.erasureLedger.claim | default (ternary (printf "%s-ledger" .Values.name) "" (and .Values.erasureLedger.create (not .Values.persistence.enabled))) }}
 {{- end -}}

@@ -1,0 +1,114 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { controlRecorder } from '../../src/erasure/index.ts';
+import { readLedger } from '../../src/erasure/ledger.ts';
+import { type Client, newTenant } from '../support/client.ts';
+import { withClient } from '../support/cluster.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { daemonDatabase, describeOnServer, serverConnection } from '../support/database.ts';
+
+// A restored backup brings back the agents that were killed since. The ledger kills them again.
+
+const TEST_KEY = Buffer.alloc(32, 'only-for-tests').toString('base64');
+const dir = mkdtempSync(join(tmpdir(), 'kills-'));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+describeOnServer('a test cannot open a second connection', () => {
+  let [given, restored]: Awaited<ReturnType<typeof daemonDatabase>>[] = [];
+  let [daemon, again]: TestDaemon[] = [];
+  const ledger = join(dir, 'one.ndjson');
+  beforeAll(async () => {
+    [given, restored] = [await daemonDatabase(), await daemonDatabase()];
+    daemon = await startTestDaemon({ ERASURE_LEDGER: ledger }, given.env);
+    again = await startTestDaemon({}, restored.env);
+  });
+  afterAll(async () => {
+    await Promise.all([daemon!.stop(), again!.stop()]);
+    await Promise.all([given!.release(), restored!.release()]);
+  });
+
+  const ask = (client: Client, path: string, reason?: string) => client.request('POST', path, { body: { reason } });
+  const stateOf = async (client: Client, agent: string) => {
+    const { state, reason } = (await client.request('GET', `/v1/agents/${agent}`)).body;
+    return [state, reason];
+  };
+  /** Creates the tenant as a backup from before the entries of the ledger would contain it. */
+  async function restore(owner: Client): Promise<Client> {
+    const client = await newTenant(again!.url, owner.tenant_id);
+    await withClient({ ...serverConnection(), database: restored!.env.PGDATABASE! }, (pg) =>
+      pg.query(`update tenants set created_at = created_at - interval '1 year' where tenant_id = $1`, [owner.tenant_id]),
+    );
+    return client;
+  }
+  async function replay(file: string, { tenant_id }: Client) {
+    const child = spawn('npx', ['tsx', 'scripts/erasures.ts', '--ledger', file, '--tenant', tenant_id], {
+      env: { ...process.env, ...restored!.env, NODE_ENV: 'test', ENCRYPTION_KEY: TEST_KEY, ERASURE_LEDGER: ledger },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    let out = '';
+    child.stdout.on('data', (part) => {
+      out += part;
+    });
+    const [code] = await once(child, 'close');
+    return { code, out };
+  }
+
+  test('a replay repeats the last change of each agent, and running it again changes nothing', async () => {
+    const owner = await newTenant(daemon!.url);
+    await ask(owner, '/v1/agents/planner/kill', 'it loops');
+    await ask(owner, '/v1/agents/writer/kill');
+    await ask(owner, '/v1/agents/writer/resurrect');
+    expect(readFileSync(ledger, 'utf8')).not.toMatch(/planner|it loops/);
+    const client = await restore(owner);
+    expect(await stateOf(client, 'planner')).toEqual(['active', undefined]);
+    const line = `${owner.tenant_id}  del_\\w+  agent repeated\\n`;
+    expect(await replay(ledger, owner)).toEqual({ code: 0, out: expect.stringMatching(new RegExp(`^(${line}){2}$`)) });
+    expect([await stateOf(client, 'planner'), await stateOf(client, 'writer')]).toEqual([
+      ['killed', 'it loops'],
+      ['active', undefined],
+    ]);
+    await replay(ledger, owner);
+    const { data } = (await client.request('GET', '/v1/events?channel=team')).body;
+    expect(data.map(({ kind, actor }: any) => [kind, actor.id])).toEqual([['agent.killed', 'agent-memory']]);
+  }, 90_000);
+
+  test('a kill of the tenant is repeated too, but not in a newer tenant of the same name', async () => {
+    const owner = await newTenant(daemon!.url);
+    await ask(owner, '/v1/tenant/kill', 'all');
+    const newer = await newTenant(again!.url, owner.tenant_id);
+    const skipped = await replay(ledger, owner);
+    expect([skipped.code, skipped.out]).toEqual([0, expect.stringContaining('the tenant of this name was registered later')]);
+    expect(await stateOf(newer, 'anyone')).toEqual(['active', undefined]);
+    await withClient({ ...serverConnection(), database: restored!.env.PGDATABASE! }, (pg) =>
+      pg.query(`update tenants set created_at = created_at - interval '1 year' where tenant_id = $1`, [owner.tenant_id]),
+    );
+    await replay(ledger, owner);
+    expect(await stateOf(newer, 'anyone')).toEqual(['killed', 'all']);
+  }, 90_000);
+
+  test('while the ledger cannot be written, a kill is in force and returns 503, and its retry writes the entry', async () => {
+    const owner = await newTenant(daemon!.url);
+    const kill = () => owner.request('POST', '/v1/agents/planner/kill', { body: {}, headers: { 'Idempotency-Key': 'once' } });
+    renameSync(ledger, join(dir, 'aside'));
+    symlinkSync('/dev/full', ledger);
+    expect((await kill()).status).toBe(503);
+    expect(await stateOf(owner, 'planner')).toEqual(['killed', undefined]);
+    rmSync(ledger);
+    renameSync(join(dir, 'aside'), ledger);
+    const before = readLedger(ledger).controls.length;
+    expect((await kill()).headers.get('idempotent-replay')).toBe('true');
+    expect(readLedger(ledger).controls).toHaveLength(before + 1);
+  });
+});
+
+test('without an encryption key, a change is not recorded, with a warning', () => {
+  const messages: string[] = [];
+  const file = join(dir, 'none.ndjson');
+  const record = controlRecorder({ seal: undefined, ledger: file, warn: (_fault, text) => messages.push(text) });
+  record('acme', '2026-01-01T00:00:00.000Z', { kind: 'agent', id: 'planner' });
+  expect(messages).toEqual([expect.stringContaining('ENCRYPTION_KEY is not set')]);
+  expect(() => readLedger(file)).toThrow('There is no ledger');
+});
