@@ -14,9 +14,10 @@ export const edges: Record<string, readonly string[]> = {
   edits: ['auth', 'passages'],
   embeddings: ['metrics', 'passages'],
   erasure: ['auth', 'jobs'],
-  events: ['artifacts', 'auth', 'filter', 'passages', 'refs', 'secrets', 'work'],
-  export: ['artifacts', 'auth', 'consistency', 'events', 'jobs', 'passages', 'secrets', 'tenants'],
+  events: ['artifacts', 'auth', 'filter', 'follow', 'passages', 'refs', 'secrets', 'work'],
+  export: ['artifacts', 'auth', 'consistency', 'events', 'follow', 'jobs', 'passages', 'secrets', 'tenants'],
   filter: [],
+  follow: ['auth', 'metrics'],
   health: ['auth'],
   jobs: ['auth'],
   limits: [],
@@ -30,7 +31,7 @@ export const edges: Record<string, readonly string[]> = {
   snapshots: ['auth'],
   state: ['auth', 'secrets'],
   tenants: ['auth', 'erasure', 'secrets'],
-  webhooks: ['auth', 'events', 'filter'],
+  webhooks: ['auth', 'events', 'filter', 'follow'],
   work: [],
 };
 

@@ -11,6 +11,7 @@ import type { Watch } from './db/watch.ts';
 import type { OpenModels } from './embeddings/index.ts';
 import type { ReplayChange } from './erasure/index.ts';
 import type { Examples } from './examples.ts';
+import type { Follow } from './follow/index.ts';
 import type { Health } from './health/index.ts';
 import type { BytesInFlight } from './http/body_buffer.ts';
 import type { ConflictMessages } from './http/problem.ts';
@@ -42,6 +43,8 @@ export interface Parts extends Store {
   secrets: Secrets;
   audit: Audit;
   jobs: Jobs;
+  /** The streams of this daemon that follow a log. */
+  follow: Follow;
   /** The models that the operator has configured. */
   models: OpenModels;
   /** Memory reserved for request bodies. */

@@ -127,6 +127,18 @@ export const limitSettings = {
     'Limits',
     'maximum number of followers of a tenant on this daemon; further ones are answered with 429',
   ),
+  WATCH_BUFFER_SIZE: setting(
+    whole(1, 1_000_000),
+    '10000',
+    'Limits',
+    'maximum number of events that are buffered for a follower that reads slowly; one that takes nothing while its buffer is full is disconnected',
+  ),
+  WATCH_BUFFER_BYTES: setting(
+    whole(64 * 1024, 1024 * MIB),
+    String(10 * MIB),
+    'Limits',
+    'maximum size of these events in bytes; all followers of a daemon together have 128 MiB',
+  ),
   MAX_TENANT_BYTES: setting(
     whole(0, Number.MAX_SAFE_INTEGER),
     '0',

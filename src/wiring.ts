@@ -10,6 +10,7 @@ import { startSweeper, sweepIdempotency } from './db/sweep.ts';
 import { modelServices, openModels } from './embeddings/index.ts';
 import type { Parts, Store } from './feature.ts';
 import { features } from './features.ts';
+import { openFollow } from './follow/index.ts';
 import { gateOf } from './gate.ts';
 import { isReady, openHealth } from './health/index.ts';
 import { addressOf } from './http/address.ts';
@@ -69,6 +70,7 @@ export function createService(config: Config, database: Database, log: Logger, w
     workers: workers.figures,
     sweeps: sweeper.figures,
     limitStore: limits.store,
+    operationOf: operationsOf(routes),
   });
   return {
     gate,
@@ -77,6 +79,7 @@ export function createService(config: Config, database: Database, log: Logger, w
     health,
     resetBreakers: parts.models.reset,
     drain: () => {
+      parts.follow.end();
       for (const { drain } of opened) drain();
     },
     stop: async () => {
@@ -121,13 +124,46 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, by
     isStillAuthorized: async (tenant, started_by) => !isPrincipalId(started_by) || isAdminNow(tenant, started_by),
     onEnded: metrics.counter('jobs_total', 'Finished attempts of jobs', ['kind', 'outcome']),
   });
+  const follow = openFollow({
+    watch: store.watch,
+    recheck: auth.identify,
+    maxPerTenant: config.MAX_SSE_CLIENTS,
+    buffer: { events: config.WATCH_BUFFER_SIZE, bytes: config.WATCH_BUFFER_BYTES },
+    metrics,
+    log,
+  });
+  restricted.on(follow.recheck);
   const models = openModels(config, metrics, log);
   workers.answer(modelServices(models));
-  const made = { bounds, seal, metrics, health, workers, auth, secrets, audit, jobs, models, bytesInFlight, restricted, changed };
+  const made = {
+    bounds,
+    seal,
+    metrics,
+    health,
+    workers,
+    auth,
+    secrets,
+    audit,
+    jobs,
+    follow,
+    models,
+    bytesInFlight,
+    restricted,
+    changed,
+  };
   return { ...store, ...made, registry, config, log };
 }
 
 const clientOf = (config: Config) => (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);
+
+/** Returns a function that finds the operation of a route by its method and path; undefined if the rate limits do not count it. */
+function operationsOf(routes: Route<Caller>[]): (method: string, path: string) => string | undefined {
+  const named = routes
+    .filter(({ limit }) => limit === 'v1')
+    .map(({ method, path, operation }) => [`${method} ${path}`, operation] as const);
+  const operations = new Map<string, string>(named);
+  return (method, path) => operations.get(`${method} ${path}`);
+}
 
 function documentOf(routes: Route<Caller>[]): OpenApi {
   const tags = Object.assign({}, ...features.map(({ tags }) => tags));

@@ -1,7 +1,5 @@
 import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
-import { countDeliveries, readFollowers } from './figures.ts';
-import { createFollow, endFollowers, type Follow, recheckFollowers } from './follow.ts';
 import { isolation } from './isolation.ts';
 import { portable } from './portable.ts';
 import { eventRoutes } from './routes.ts';
@@ -9,26 +7,16 @@ import { kinds } from './schemas.ts';
 
 export { draftLarge, type LargeRequest } from './draft.ts';
 export { eventReads } from './routes.ts';
-export { type Entry, listEvents, readLogBounds } from './sql.ts';
+export { type Entry, listEvents } from './sql.ts';
 export { findUnreadable } from './unreadable.ts';
 
-export const feature: Feature<Follow> = {
-  open: ({ config, watch, auth, metrics, log, restricted }) => {
-    const counters = countDeliveries(metrics);
-    const follow = createFollow({ watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, ...counters, log });
-    restricted.on((tenant_id) => recheckFollowers(follow, tenant_id));
-    return follow;
-  },
-  routes: ({ config, registry, bounds, secrets, workers }, follow) => {
+export const feature: Feature = {
+  routes: ({ config, registry, bounds, secrets, workers, follow }) => {
     const sizes = { maxBatchBytes: config.MAX_BATCH_BYTES, maxSingle: config.MAX_BODY_BYTES };
     const limits = { ...bounds.events, ...sizes, citedPrefixes: registry.citedPrefixes, json: bounds.json, workers };
     return eventRoutes(follow, { ...limits, handlers: registry.effects }, secrets);
   },
-  figures: ({ metrics }, follow) => {
-    metrics.countProblem('/v1/events', 'storage-full', 0);
-    readFollowers(metrics, follow);
-  },
-  drain: endFollowers,
+  figures: ({ metrics }) => metrics.countProblem('/v1/events', 'storage-full', 0),
   kinds,
   prefixes: { evt: 'cited' },
   audit: ['secret.revealed'],

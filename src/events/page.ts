@@ -1,10 +1,9 @@
 import type { Visibility } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
+import { assertRetainedAfter, initialScan, isStatementTimeout, nextScan, scanAfterTimeout } from '../follow/index.ts';
 import { encodeCursor, type Page } from '../http/page.ts';
-import { assertRetainedAfter } from './retained.ts';
 import type { Event } from './schemas.ts';
 import { type Entry, eventsOf, type ListFilter, type ListResult, type LogRange, listEvents } from './sql.ts';
-import { initialScan, isStatementTimeout, nextScan, scanAfterTimeout } from './throttle.ts';
 
 // Reads a page of the log. The number of scanned events is bounded: a filter that matches very little ends the page with a cursor.
 

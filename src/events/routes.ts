@@ -13,6 +13,7 @@ import {
   visibilityIn,
 } from '../auth/index.ts';
 import type { Outcome } from '../db/unit.ts';
+import type { Follow } from '../follow/index.ts';
 import type { JsonLimits } from '../http/json.ts';
 import { nameOf } from '../http/name.ts';
 import { assertWritten, replayHeaders } from '../http/outcome.ts';
@@ -23,7 +24,7 @@ import { refuseDangling } from '../refs/index.ts';
 import type { Secrets } from '../secrets/index.ts';
 import type { Workers } from '../work/index.ts';
 import { type Draft, draftOf, type EventSummary, type LargeRequest, receiveDraft } from './draft.ts';
-import { type Follow, followEvents } from './follow.ts';
+import { eventFeed } from './feed.ts';
 import { readPage } from './page.ts';
 import type { EffectHandlers, EventLimits } from './prepare.ts';
 import { reveal } from './reveal.ts';
@@ -126,7 +127,11 @@ const listRoute = route({
 export const eventReads = [listRoute];
 
 const readRoutes = (follow: Follow) => [
-  { ...listRoute, streams: (input: Input<Caller, undefined, typeof listQuery, undefined>) => followEvents(follow, input) },
+  {
+    ...listRoute,
+    streams: ({ query, ...input }: Input<Caller, undefined, typeof listQuery, undefined>) =>
+      follow.stream({ ...input, feed: eventFeed(query), after: query.after }),
+  },
   route({
     method: 'GET',
     path: '/v1/events/{event_id}',

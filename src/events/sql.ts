@@ -149,6 +149,8 @@ export interface LogRange {
   limit: number;
   /** Maximum number of events to scan, counting only those of the requested session or project; by default the whole range. */
   scan_limit?: number;
+  /** Maximum size of the events to return, in bytes; by default PAGE_BYTES. The first event is always returned. */
+  page_bytes?: number;
 }
 
 /** Maximum size of a page in bytes, so that a thousand events of a megabyte are not read at once. */
@@ -210,7 +212,7 @@ export async function listEvents(
   query: ListFilter,
   range: LogRange,
 ): Promise<ListResult> {
-  const values = { ...valuesOf(query), scan_limit: undefined, ...range, page_bytes: PAGE_BYTES };
+  const values = { ...valuesOf(query), scan_limit: undefined, page_bytes: PAGE_BYTES, ...range };
   const { order } = range;
   const rows = await db.rows<EventRecord & { listed: number }>(
     ...bindNamed(
@@ -277,13 +279,4 @@ export async function readRecorded(db: Db, tenant: string, { seq, count }: Outco
     ...(row.unindexed_bytes !== null && { unindexed_bytes: row.unindexed_bytes }),
     created_at: row.created_at,
   }));
-}
-
-export interface LogBounds {
-  last_seq: number;
-  oldest_seq: number;
-}
-
-export async function readLogBounds(db: Db, tenant: string): Promise<LogBounds | undefined> {
-  return db.row<LogBounds>('select last_seq, oldest_seq from tenant_clocks where tenant_id = $1', [tenant], 'read_log_bounds');
 }

@@ -1,6 +1,7 @@
 import type { Channel, Visibility } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
-import { type Entry, listEvents, readLogBounds } from '../events/index.ts';
+import { type Entry, listEvents } from '../events/index.ts';
+import { readLogBounds } from '../follow/index.ts';
 import { Problem } from '../http/problem.ts';
 import { FORMAT_VERSION, line } from './full.ts';
 import type { Output } from './output.ts';

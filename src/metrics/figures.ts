@@ -1,5 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { addAgentStateMetrics, type OperationOf } from './agentstate_names.ts';
 import { addGuideMetrics } from './guide_names.ts';
 import { type Meter, openMeter } from './meter.ts';
 
@@ -29,6 +30,7 @@ interface Readings {
   workers(): { waiting: number; running: number };
   sweeps(): { last_success_s: number | undefined; failed: number | undefined };
   limitStore(): { kind: string; answers: boolean };
+  operationOf: OperationOf;
 }
 
 export interface Metrics extends Meter {
@@ -63,7 +65,10 @@ export function createMetrics(build: Build): Metrics {
     ...meter,
     ...requestMetrics(registry),
     ...commitMetrics(meter),
-    read: (readings) => addScrapedGauges(registry, meter, readings),
+    read: (readings) => {
+      addScrapedGauges(registry, meter, readings);
+      addAgentStateMetrics(registry, readings.operationOf);
+    },
     text: () => registry.metrics(),
     contentType: registry.contentType,
     json: () => registry.getMetricsAsJSON(),

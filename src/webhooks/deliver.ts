@@ -1,6 +1,7 @@
 import type { Visibility } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
-import { type Entry, listEvents, readLogBounds } from '../events/index.ts';
+import { type Entry, listEvents } from '../events/index.ts';
+import { readLogBounds } from '../follow/index.ts';
 import { SealBroken, type Sealed } from '../seal.ts';
 import type { DispatchNeeds } from './dispatch.ts';
 import { type Attempt, post } from './send.ts';

@@ -93,6 +93,7 @@ const away = (): Metrics => {
     workers: () => ({ running: 1, waiting: 5 }),
     sweeps: () => ({ last_success_s: undefined, failed: undefined }),
     limitStore: () => ({ kind: 'redis', answers: false }),
+    operationOf: () => undefined,
   });
   return metrics;
 };

@@ -3,7 +3,8 @@ import { Problem } from '../http/problem.ts';
 
 // The wire format of server-sent events.
 
-const MAX_DRAIN_MS = 5_000;
+/** Interval of the comments of a stream that has nothing to send. */
+export const HEARTBEAT_MS = 15_000;
 
 export function lastIdOf(req: IncomingMessage): number | undefined {
   const last = req.headers['last-event-id'];
@@ -24,19 +25,4 @@ export function openStream(res: ServerResponse, cursor: number): void {
     'X-Content-Type-Options': 'nosniff',
   });
   res.write(`retry: 1000\nid: ${cursor}\n\n`);
-}
-
-/** Waits until the client has read the buffered data. Resolves to false if it does not do so in time. */
-export function waitForDrain(res: ServerResponse): Promise<boolean> {
-  return new Promise((resolve) => {
-    const done = (taken: boolean) => {
-      clearTimeout(timer);
-      res.off('drain', onDrain).off('close', onClose);
-      resolve(taken);
-    };
-    const onDrain = () => done(true);
-    const onClose = () => done(true);
-    const timer = setTimeout(() => done(false), MAX_DRAIN_MS);
-    res.once('drain', onDrain).once('close', onClose);
-  });
 }
