@@ -124,14 +124,7 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, by
     isStillAuthorized: async (tenant, started_by) => !isPrincipalId(started_by) || isAdminNow(tenant, started_by),
     onEnded: metrics.counter('jobs_total', 'Finished attempts of jobs', ['kind', 'outcome']),
   });
-  const follow = openFollow({
-    watch: store.watch,
-    recheck: auth.identify,
-    maxPerTenant: config.MAX_SSE_CLIENTS,
-    buffer: { events: config.WATCH_BUFFER_SIZE, bytes: config.WATCH_BUFFER_BYTES },
-    metrics,
-    log,
-  });
+  const follow = openFollow({ ...followLimitsOf(config), watch: store.watch, recheck: auth.identify, metrics, log });
   restricted.on(follow.recheck);
   const models = openModels(config, metrics, log);
   workers.answer(modelServices(models));
@@ -153,6 +146,11 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, by
   };
   return { ...store, ...made, registry, config, log };
 }
+
+const followLimitsOf = (config: Config) => ({
+  maxPerTenant: config.MAX_SSE_CLIENTS,
+  buffer: { events: config.WATCH_BUFFER_SIZE, bytes: config.WATCH_BUFFER_BYTES },
+});
 
 const clientOf = (config: Config) => (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);
 
