@@ -16,6 +16,7 @@ const one = [
   'auth/signed_keys',
   'auth/users',
   'backup/rows',
+  'capabilities/capabilities',
   'capsules/private',
   'consistency/consistency',
   'edits/effects',

@@ -99,8 +99,26 @@ function contradictions(config: z.output<typeof settings>): string[] {
   const keys = [config.JWT_SECRET, config.JWT_SECRET_NEXT, config.JWT_SECRET_PREVIOUS].filter((key) => key !== undefined);
   if (new Set(keys).size < keys.length)
     faults.push('JWT_SECRET, JWT_SECRET_NEXT, JWT_SECRET_PREVIOUS: got equal values, expected different ones');
+  return [...faults, ...capabilityKeyFaults(config)];
+}
+
+/** The two keys may be equal if their ids are, too: in a rotation, NEXT becomes ACTIVE before there is a new NEXT. */
+function capabilityKeyFaults(config: z.output<typeof settings>): string[] {
+  const { NODE_ENV, CAP_KEY_ACTIVE: active, CAP_KEY_NEXT: next, CAP_KEY_ACTIVE_ID, CAP_KEY_NEXT_ID } = config;
+  const faults = (['CAP_KEY_ACTIVE', 'CAP_KEY_NEXT'] as const).flatMap((name) =>
+    NODE_ENV === 'production' && isExampleKey(config[name] ?? '')
+      ? [`${name}: got an example value, expected the output of \`openssl rand -base64 32\``]
+      : [],
+  );
+  if (next !== undefined && active === undefined && NODE_ENV === 'production')
+    faults.push('CAP_KEY_ACTIVE: got nothing, expected a value, because CAP_KEY_NEXT is set');
+  if (next !== undefined && (CAP_KEY_ACTIVE_ID === CAP_KEY_NEXT_ID) !== (active === next))
+    faults.push('CAP_KEY_NEXT_ID: expected an id of its own for each key: neither one id for two keys nor two ids for one key');
   return faults;
 }
+
+/** Whether a key in base64 is a readable text, such as the key in a guide. */
+const isExampleKey = (key: string): boolean => /^[\x20-\x7e]{16,}$/.test(Buffer.from(key, 'base64').toString('latin1'));
 
 const jwtSecrets = ['JWT_SECRET', 'JWT_SECRET_NEXT', 'JWT_SECRET_PREVIOUS'] as const;
 

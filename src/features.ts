@@ -2,6 +2,7 @@ import { feature as agents } from './agents/index.ts';
 import { feature as artifacts } from './artifacts/index.ts';
 import { feature as audit } from './audit/index.ts';
 import { feature as auth } from './auth/index.ts';
+import { feature as capabilities } from './capabilities/index.ts';
 import { feature as capsules } from './capsules/index.ts';
 import { feature as consistency } from './consistency/index.ts';
 import { feature as context } from './context/index.ts';
@@ -26,6 +27,7 @@ import { feature as webhooks } from './webhooks/index.ts';
 /** All features, in the order of the API documentation. */
 export const features: Feature<unknown>[] = [
   auth,
+  capabilities,
   tenants,
   events,
   artifacts,

@@ -11,6 +11,7 @@ import { openSeal, readKey, type Seal } from './seal.ts';
 const generated = [
   ['JWT_SECRET', 'jwt-secret'],
   ['ENCRYPTION_KEY', 'encryption-key'],
+  ['CAP_KEY_ACTIVE', 'capability-key'],
 ] as const satisfies [keyof Config, GeneratedSecret][];
 
 /** Generates the secrets that are neither configured nor generated yet. Returns the names of their settings; in production, none. */

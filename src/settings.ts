@@ -8,6 +8,15 @@ import { duration, flag, list, optional, setting, whole } from './setting_types.
 
 // All settings with their descriptions. `npm run configuration` generates .env.example and docs/configuration.md from them.
 
+const keyId = z.string().regex(/^[a-z0-9-]{1,32}$/, '1 to 32 characters of a-z, 0-9 and "-"');
+const MIN_CAPABILITY_KEY_BYTES = 32;
+const capabilityKey = z
+  .string()
+  .refine(
+    (text) => /^[A-Za-z0-9+/]+={0,2}$/.test(text) && Buffer.from(text, 'base64').length >= MIN_CAPABILITY_KEY_BYTES,
+    `at least ${MIN_CAPABILITY_KEY_BYTES} bytes in base64 (\`openssl rand -base64 32\`)`,
+  );
+
 export const settings = z.object({
   ...serverSettings,
   DATA_DIR: setting(z.string().min(1), './data', 'Database', 'directory of the embedded database, generated secrets and exports'),
@@ -145,6 +154,23 @@ export const settings = z.object({
     'Limits',
     'time in ms over which repeated refusals are counted before the count is written to the audit; if the daemon is killed, the counts of this time are lost',
   ),
+  CAP_KEY_ACTIVE_ID: setting(
+    keyId,
+    'active',
+    'Authentication',
+    'id of CAP_KEY_ACTIVE, the first part of the capabilities that it signs',
+  ),
+  CAP_KEY_ACTIVE: optional(
+    capabilityKey,
+    'Authentication',
+    'key that signs capabilities: at least 32 bytes in base64 (`openssl rand -base64 32`), the same for all daemons. Outside production a key is generated under DATA_DIR. Without a key in production, there are no capabilities',
+  ),
+  CAP_KEY_NEXT_ID: setting(keyId, 'next', 'Authentication', 'id of CAP_KEY_NEXT'),
+  CAP_KEY_NEXT: optional(
+    capabilityKey,
+    'Authentication',
+    'next CAP_KEY_ACTIVE, already accepted. While it is set, it signs new capabilities, so that they stay valid when it becomes CAP_KEY_ACTIVE',
+  ),
   CREDENTIAL_TTL_MS: setting(
     whole(0, 60_000),
     '20000',
@@ -199,6 +225,8 @@ export const secretSettings = [
   'ENCRYPTION_KEY_PREVIOUS',
   'AUDIT_KEY',
   'AUDIT_KEY_PREVIOUS',
+  'CAP_KEY_ACTIVE',
+  'CAP_KEY_NEXT',
   'PGPASSWORD',
   'POSTGRES_PASSWORD',
   'DATABASE_URL',

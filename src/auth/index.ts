@@ -12,11 +12,12 @@ import { authRoutes } from './routes.ts';
 import { sweepNonces, sweepRefreshTokens, sweepResets, sweepSessions } from './users_sql.ts';
 
 export * from './behalf.ts';
-export { claimedIdentityOf } from './credentials.ts';
+export { type CredentialKind, claimedIdentityOf } from './credentials.ts';
 export { assertPerson } from './grants.ts';
 export { logOut, openLogin, register } from './login.ts';
 export * from './principal.ts';
 export { isAdminNow } from './sql.ts';
+export { openStateCache } from './state_cache.ts';
 export { networkOf } from './throttle.ts';
 export { makeOperatorReset } from './users.ts';
 export * from './visibility.ts';

@@ -1,6 +1,6 @@
 /** The operations that a capability can permit. */
-const capabilityOps = ['PUT', 'GET', 'DELETE', 'WATCH', 'LEASE', 'ADMIN'] as const;
-type CapabilityOp = (typeof capabilityOps)[number];
+export const capabilityOps = ['PUT', 'GET', 'DELETE', 'WATCH', 'LEASE', 'ADMIN'] as const;
+export type CapabilityOp = (typeof capabilityOps)[number];
 
 /** An operation of a request, which a capability must permit. */
 export interface Use {

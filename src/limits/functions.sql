@@ -39,3 +39,25 @@ begin
   where w.key = l.key
   returning w.key, w.granted, greatest(l.max - w.used, 0)::int, (extract(epoch from w.ends_at - v_now) * 1000)::float8;
 end $$;
+
+-- Takes a token from a bucket that is refilled with p_rate tokens per second and holds those of p_burst_s seconds. Returns 0, or the seconds until
+-- the next token. `ends_at` is the time at which the bucket will be full again (generic cell rate algorithm, ITU-T I.371).
+create or replace function spend_token(p_tenant text, p_key text, p_rate int, p_burst_s int) returns float8
+language plpgsql
+as $$
+declare
+  v_token interval := interval '1 second' / p_rate;
+  v_burst interval := interval '1 second' * p_burst_s;
+  v_wait float8;
+begin
+  perform enter_tenant(p_tenant);
+  insert into rate_windows as w (key, used, granted, ends_at)
+  values (p_key, 0, 0, clock_timestamp() + v_token)
+  on conflict (key) do update set ends_at = greatest(w.ends_at, clock_timestamp()) + v_token
+  where greatest(w.ends_at, clock_timestamp()) + v_token <= clock_timestamp() + v_burst;
+  if found then
+    return 0;
+  end if;
+  select extract(epoch from w.ends_at + v_token - v_burst - clock_timestamp()) into v_wait from rate_windows w where w.key = p_key;
+  return greatest(coalesce(v_wait, 0), 0.001);
+end $$;

@@ -9,6 +9,7 @@ const omitted: Record<string, string> = {
   api_keys: 'a credential',
   audit_clocks: 'like audit_entries',
   audit_entries: 'operations on this service, chained with its key',
+  capabilities: 'a credential',
   chunk_rebuilds: 'work of this service',
   chunks: 'derived from the log',
   embedding_backlogs: 'progress of the models of this service',

@@ -25,6 +25,7 @@ const settings = {
   SWEEP_DELAY_MS: '3600000',
   JWT_SECRET: 'only-for-tests-0123456789abcdefghijklmnop',
   ERASURE_LEDGER: join(tmpdir(), `erasures-of-tests-${process.pid}.ndjson`),
+  CAP_KEY_ACTIVE: Buffer.alloc(32, 0xca).toString('base64'),
   ENCRYPTION_KEY: Buffer.alloc(32, 'only-for-tests').toString('base64'),
 };
 
