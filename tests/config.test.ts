@@ -162,3 +162,26 @@ test('ADMIN_PORT must differ from PORT', () => {
   expect(problemsOf({ PORT: '0', ADMIN_PORT: '0' })).toBe('');
   expect(loadConfig({ PORT: '8080', ADMIN_PORT: '9090' })).toMatchObject({ ADMIN_PORT: 9090, ADMIN_HOST: '127.0.0.1' });
 });
+
+test('the keys of capabilities are at least 32 bytes in base64, with an id for each key', () => {
+  const [active, next] = [0xca, 0xcb].map((byte) => Buffer.alloc(32, byte).toString('base64')) as [string, string];
+  const ofGuide = Buffer.from('this is the sample key of a guide!').toString('base64');
+  const production = { NODE_ENV: 'production', JWT_SECRET: strong };
+  const ids = { CAP_KEY_ACTIVE_ID: 'prod-2024-01', CAP_KEY_NEXT_ID: 'prod-2024-02' };
+  expect(problemsOf({ ...production, ...ids, CAP_KEY_ACTIVE: active, CAP_KEY_NEXT: next })).toBe('');
+  expect(problemsOf({ CAP_KEY_ACTIVE: ofGuide })).toBe('');
+  expect(problemsOf({ ...production, CAP_KEY_ACTIVE: ofGuide })).toMatch(/CAP_KEY_ACTIVE: got an example value/);
+  expect(problemsOf({ CAP_KEY_ACTIVE: active.slice(4) })).toMatch(
+    /CAP_KEY_ACTIVE: got a value that is not shown, expected at least 32 bytes/,
+  );
+  expect(problemsOf({ CAP_KEY_ACTIVE: `${active.slice(1)}!` })).toMatch(/CAP_KEY_ACTIVE/);
+  expect(problemsOf({ CAP_KEY_ACTIVE_ID: 'Prod_1' })).toMatch(/CAP_KEY_ACTIVE_ID: got "Prod_1"/);
+  expect(problemsOf({ ...production, CAP_KEY_NEXT: next })).toMatch(/CAP_KEY_ACTIVE: got nothing/);
+  // the third step of a rotation: NEXT has become ACTIVE
+  const same = { CAP_KEY_ACTIVE: next, CAP_KEY_NEXT: next };
+  expect(problemsOf({ ...same, CAP_KEY_ACTIVE_ID: 'k2', CAP_KEY_NEXT_ID: 'k2' })).toBe('');
+  expect(problemsOf(same)).toMatch(/CAP_KEY_NEXT_ID: expected an id of its own/);
+  expect(problemsOf({ CAP_KEY_ACTIVE: active, CAP_KEY_NEXT: next, CAP_KEY_ACTIVE_ID: 'k', CAP_KEY_NEXT_ID: 'k' })).toMatch(
+    /CAP_KEY_NEXT_ID/,
+  );
+});

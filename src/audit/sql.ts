@@ -75,14 +75,15 @@ export async function existingTenants(any: Tenant, tenant_ids: string[]): Promis
   return new Set(rows.map(({ tenant_id }) => tenant_id));
 }
 
-/** Returns the ids that belong to no account or key. */
+/** Returns the ids that belong to no account or key. Ids of capabilities (`jti_…`) identify nobody and are left out. */
 export async function deletedIds(tenant: Tenant, ids: string[]): Promise<Set<string>> {
   if (ids.length === 0) return new Set();
   const rows = await tenant.read((db) =>
     db.rows<{ id: string }>(
       `select a.id
        from unnest($2::text[]) a (id)
-       where not exists (select from users u where u.tenant_id = $1 and u.user_id = a.id)
+       where a.id not like 'jti\\_%'
+         and not exists (select from users u where u.tenant_id = $1 and u.user_id = a.id)
          and not exists (select from api_keys k where k.tenant_id = $1 and k.key_id = a.id)`,
       [tenant.id, ids],
     ),

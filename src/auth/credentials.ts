@@ -7,6 +7,7 @@ import { scopesWithin } from './grants.ts';
 import type { KeyGuard } from './key_guard.ts';
 import { identifyKey, openKeyStates } from './key_states.ts';
 import { type Caller, type Identity, invalidCredential, type Principal, unauthenticated } from './principal.ts';
+import type { User } from './schemas.ts';
 import { looksLikeKey, readSecret } from './secrets.ts';
 import { looksLikeKeyId } from './signature.ts';
 import { credentialNamedBy, nameCredential, openSignedKeys } from './signed_keys.ts';
@@ -106,24 +107,28 @@ async function identifySession(tenants: Tenants, cache: StateCache<SessionState>
   // a token with a newer generation than the cached one was issued by another daemon moments ago
   if (state && state.generation < claims.ver) state = await cache.reload(`${tenant_id}.${sid}`, load);
   if (!state || state.generation !== claims.ver || state.user_id !== claims.sub) return undefined;
-  const principal: Principal = {
-    tenant_id,
-    kind: 'user',
-    id: state.user_id,
-    user_id: state.user_id,
-    session_id: sid,
-    username: state.username,
-    actor: { type: 'human', id: state.subject },
-    // the current role, not the one at the time of signing
-    role: state.role,
-    scopes: scopesWithin(state.role),
-    subject: state.subject,
-    subjects: [state.subject],
-    channels: null,
-    expires_at: new Date(Math.min(claims.exp * 1000, Date.parse(state.expires_at))).toISOString(),
-  };
-  return { principal };
+  const expires_at = new Date(Math.min(claims.exp * 1000, Date.parse(state.expires_at))).toISOString();
+  // with the current role, not the one at the time of signing
+  return { principal: { ...principalOfUser(tenant_id, state), session_id: sid, expires_at } };
 }
+
+export const principalOfUser = (
+  tenant_id: string,
+  { user_id, username, role, subject }: Pick<User, 'user_id' | 'username' | 'role' | 'subject'>,
+): Principal => ({
+  tenant_id,
+  kind: 'user',
+  id: user_id,
+  user_id,
+  username,
+  actor: { type: 'human', id: subject },
+  role,
+  scopes: scopesWithin(role),
+  subject,
+  subjects: [subject],
+  channels: null,
+  expires_at: null,
+});
 
 /** Returns the tenant and id that a credential claims, without verifying it. */
 export function claimedIdentityOf(req: IncomingMessage): { tenant_id: string; id: string } | undefined {

@@ -19,7 +19,7 @@ export * from './principal.ts';
 export { isAdminNow } from './sql.ts';
 export { openStateCache } from './state_cache.ts';
 export { networkOf } from './throttle.ts';
-export { makeOperatorReset } from './users.ts';
+export { findPrincipal, makeOperatorReset } from './users.ts';
 export * from './visibility.ts';
 
 export interface Auth {

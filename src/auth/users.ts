@@ -1,9 +1,10 @@
 import type { Tenant } from '../db/tenant.ts';
 import { pageById } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
+import { principalOfUser } from './credentials.ts';
 import { assertNotAbove, assertPerson } from './grants.ts';
 import type { Login } from './login.ts';
-import { type Caller, type Role, route } from './principal.ts';
+import { type Caller, type Principal, type Role, route } from './principal.ts';
 import { listQuery, reset, type User, user, userPage, userParams, userPatch } from './schemas.ts';
 import { makeSecret } from './secrets.ts';
 import { endSessions, findEnabledUser, insertReset, listUsers, lockUser, updateUser } from './users_sql.ts';
@@ -108,6 +109,12 @@ export function makeOperatorReset(tenant: Tenant, username: string) {
     const expires_at = await insertReset(db, tenant.id, secret, user.user_id, 'operator', RESET_TTL_S);
     return { token: secret.text, user_id: user.user_id, expires_at };
   });
+}
+
+/** Returns the principal of an enabled user, for a command of the operator that acts for the user. */
+export async function findPrincipal(tenant: Tenant, username: string): Promise<Principal | undefined> {
+  const user = await tenant.read((db) => findEnabledUser(db, tenant.id, username));
+  return user && principalOfUser(tenant.id, user);
 }
 
 function assertEnabled(user: User): void {

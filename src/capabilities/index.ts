@@ -7,6 +7,10 @@ import { type CapabilityKeys, capabilityKeysOf } from './keys.ts';
 import { capabilityRoutes } from './routes.ts';
 import { sweepCapabilities } from './sql.ts';
 
+export { capabilityKeysOf } from './keys.ts';
+export { mint } from './mint.ts';
+export { capabilityBody } from './schemas.ts';
+
 interface Capabilities {
   /** Undefined in production if no key is configured. */
   keys: CapabilityKeys | undefined;

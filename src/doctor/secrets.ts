@@ -10,7 +10,7 @@ const MAKE = 'openssl rand -base64 32';
 const MIN_BITS = 110;
 const MIN_PASSWORD_CHARACTERS = 12;
 
-const keyNames = ['JWT_SECRET', 'JWT_SECRET_NEXT', 'ENCRYPTION_KEY', 'AUDIT_KEY'] as const;
+const keyNames = ['JWT_SECRET', 'JWT_SECRET_NEXT', 'ENCRYPTION_KEY', 'AUDIT_KEY', 'CAP_KEY_ACTIVE', 'CAP_KEY_NEXT'] as const;
 
 export function checkSecrets(config: Config): Finding[] {
   const findings = [
@@ -51,6 +51,9 @@ function checkAbsent({ NODE_ENV, DATA_DIR, ...config }: Config): Finding[] {
             `${MAKE}   # ENCRYPTION_KEY`,
           ),
         ]),
+    ...(config.CAP_KEY_ACTIVE
+      ? []
+      : [warning('secrets', 'no CAP_KEY_ACTIVE: there are no capabilities', `${MAKE}   # CAP_KEY_ACTIVE`)]),
     ...(config.AUDIT_KEY
       ? []
       : [
@@ -71,11 +74,11 @@ const checkDevelopment = (dir: string): Finding[] =>
     return mode & 0o077 ? [failed('secrets', `${file} is readable by other users`, `chmod 600 ${file}`)] : [];
   });
 
-/** Checks that no two secrets are equal: a shared secret cannot be rotated for one purpose only. */
+/** Checks that no two secrets are equal: a shared secret cannot be rotated for one purpose only. In a rotation, CAP_KEY_NEXT becomes CAP_KEY_ACTIVE. */
 function checkDuplicates(config: Config): Finding[] {
   const pairs = keyNames.flatMap((a, i) => keyNames.slice(i + 1).map((b) => [a, b] as const));
   return pairs
-    .filter(([a, b]) => config[a] !== undefined && config[a] === config[b])
+    .filter(([a, b]) => config[a] !== undefined && config[a] === config[b] && !(a === 'CAP_KEY_ACTIVE' && b === 'CAP_KEY_NEXT'))
     .map(([a, b]) => failed('secrets', `${a} and ${b} are equal`, `${MAKE}   # a different value for ${b}`));
 }
 

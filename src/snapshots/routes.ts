@@ -26,6 +26,7 @@ export const snapshotRoutes = [
     idempotent: true,
     body: snapshotBody,
     unredactable: ['name'],
+    capability: () => [{ op: 'ADMIN', namespace: null }],
     success: { status: 201, description: 'The snapshot', schema: snapshot },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'conflict'],
     handle: async ({ caller: { tenant }, body, idempotency }) => {
@@ -41,6 +42,7 @@ export const snapshotRoutes = [
     summary: 'List snapshots by name',
     access: 'read',
     query: snapshotList,
+    capability: () => [{ op: 'ADMIN', namespace: null }],
     success: { status: 200, description: 'A page of snapshots', schema: snapshotPage },
     problems: ['validation'],
     handle: async ({ caller: { tenant }, query }) => {
@@ -59,6 +61,7 @@ export const snapshotRoutes = [
     access: 'admin',
     idempotent: true,
     params: snapshotParams,
+    capability: () => [{ op: 'ADMIN', namespace: null }],
     success: { status: 204, description: 'The snapshot was deleted' },
     problems: ['validation', 'forbidden', 'not-found', 'conflict'],
     handle: ({ caller: { tenant }, params, idempotency }) =>

@@ -14,6 +14,7 @@ const uuid = /\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g;
 const ulid = /(?<=\b[a-z]{3}_)[0-9a-hjkmnp-tv-z]{26}/g;
 const secrets: [pattern: RegExp, replacement: string][] = [
   [/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, 'eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.EXAMPLE.EXAMPLE'],
+  [/\.eyJ[\w-]+\.[\w-]{43}/g, '.EXAMPLE.EXAMPLE'],
   [/(?<=\bam[krip]\.[\w-]+\.\w+\.)[\w-]{43}/g, 'EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXA'],
   [/\bwhsec_[\w+/=-]+/g, 'whsec_EXAMPLEEXAMPLEEXAMPLEEXAMPLEEXAMPLE='],
 ];
