@@ -1327,6 +1327,48 @@ CREATE FUNCTION public.blocked_by(p_op text, p_patch jsonb) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE p_op WHEN 'block'::text THEN ARRAY[(p_patch ->> 'channel'::text)] WHEN 'quarantine'::text THEN public.every_channel() ELSE NULL::text[] END;
 
+-- Name: capabilities_revoke(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.capabilities_revoke(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_subject text := p_erasure ->> 'subject';
+  v_users text[] := array(select jsonb_array_elements_text(p_erasure -> 'users'));
+  v_ids text[] := array(
+    select c.jti
+    from capabilities c
+    where c.tenant_id = p_tenant and c.jti > p_after and not c.created_by = any (v_users)
+      and ((p_erasure ->> 'kind' = 'agent_id' and c.agent = v_subject)
+        or exists (select from unnest(c.ns) n (pattern) where v_subject = any (string_to_array(n.pattern, '/'))))
+    order by c.jti
+    limit p_limit);
+begin
+  if not p_erasure ? 'dry_run' then
+    delete from capabilities c where c.tenant_id = p_tenant and c.jti = any (v_ids);
+  end if;
+  last := v_ids[cardinality(v_ids)];
+  counts := jsonb_build_object('capabilities', cardinality(v_ids));
+  return next;
+end $$;
+
+-- Name: capability_state(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.capability_state(p_tenant text, p_jti text) RETURNS TABLE(digest bytea, created_by text, created_with text, role text, scopes text[], subject text, channels text[], agent_id text, name text, rate_limit jsonb)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select
+    c.digest, c.created_by, c.created_with, m.role, m.scopes, m.subject, m.channels, coalesce(c.agent, m.agent_id), m.name, m.rate_limit
+  from capabilities c
+  cross join lateral minter_rights(p_tenant, c.created_by, c.created_with) m
+  where c.tenant_id = p_tenant and c.jti = p_jti and c.revoked_at is null and c.expires_at > now()
+    and role_rank(m.role) >= role_rank(case when 'ADMIN' = any (c.ops) then 'admin' else 'member' end);
+end $$;
+
 -- Name: capsules_clear(text, bigint[], boolean); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.capsules_clear(p_tenant text, p_seqs bigint[], p_dry boolean) RETURNS jsonb
@@ -5927,6 +5969,24 @@ CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.e
     || jsonb_build_object('metadata', p_event.metadata),
   (p_filter ->> 'path')::jsonpath, p_filter -> 'vars', true), false) $$;
 
+-- Name: minter_rights(text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.minter_rights(p_tenant text, p_user text, p_key text) RETURNS TABLE(role text, scopes text[], subject text, channels text[], agent_id text, name text, rate_limit jsonb)
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if p_key is null then
+    return query
+    select active_role(p_tenant, p_user), null::text[], u.subject, null::text[], null::text, null::text, null::jsonb
+    from users u
+    where u.tenant_id = p_tenant and u.user_id = p_user;
+  else
+    return query
+    select k.role, k.scopes, k.subject, k.channels, k.agent_id, k.name, k.rate_limit
+    from api_key_state(p_tenant, p_key, null) k;
+  end if;
+end $$;
+
 -- Name: missing_ids(text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.missing_ids(p_tenant text, p_ids text[]) RETURNS TABLE(id text, gone boolean)
@@ -8510,6 +8570,28 @@ begin
   return next;
 end $$;
 
+-- Name: spend_token(text, text, integer, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.spend_token(p_tenant text, p_key text, p_rate integer, p_burst_s integer) RETURNS double precision
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_token interval := interval '1 second' / p_rate;
+  v_burst interval := interval '1 second' * p_burst_s;
+  v_wait float8;
+begin
+  perform enter_tenant(p_tenant);
+  insert into rate_windows as w (key, used, granted, ends_at)
+  values (p_key, 0, 0, clock_timestamp() + v_token)
+  on conflict (key) do update set ends_at = greatest(w.ends_at, clock_timestamp()) + v_token
+  where greatest(w.ends_at, clock_timestamp()) + v_token <= clock_timestamp() + v_burst;
+  if found then
+    return 0;
+  end if;
+  select extract(epoch from w.ends_at + v_token - v_burst - clock_timestamp()) into v_wait from rate_windows w where w.key = p_key;
+  return greatest(coalesce(v_wait, 0), 0.001);
+end $$;
+
 -- Name: start_job(text, text, text, jsonb, text, integer, text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.start_job(p_tenant text, p_job text, p_kind text, p_input jsonb, p_by text, p_max_open integer, p_key text, p_body text) RETURNS TABLE(status text, job_id text)
@@ -9865,6 +9947,28 @@ CREATE TABLE public.audit_entries (
 
 ALTER TABLE ONLY public.audit_entries FORCE ROW LEVEL SECURITY;
 
+-- Name: capabilities; Type: TABLE; Schema: public
+
+CREATE TABLE public.capabilities (
+    tenant_id text NOT NULL,
+    jti text NOT NULL,
+    kid text NOT NULL,
+    digest bytea NOT NULL,
+    ns text[] NOT NULL,
+    ops text[] NOT NULL,
+    regions text[],
+    max_bytes bigint,
+    max_qps integer,
+    agent text,
+    created_by text NOT NULL,
+    created_with text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone
+);
+
+ALTER TABLE ONLY public.capabilities FORCE ROW LEVEL SECURITY;
+
 -- Name: capsules; Type: TABLE; Schema: public
 
 CREATE TABLE public.capsules (
@@ -10067,6 +10171,11 @@ ALTER TABLE ONLY public.audit_clocks
 
 ALTER TABLE ONLY public.audit_entries
     ADD CONSTRAINT audit_entries_pkey PRIMARY KEY (tenant_id, seq);
+
+-- Name: capabilities capabilities_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.capabilities
+    ADD CONSTRAINT capabilities_pkey PRIMARY KEY (tenant_id, jti);
 
 -- Name: capsules capsules_pkey; Type: CONSTRAINT; Schema: public
 
@@ -10307,6 +10416,18 @@ CREATE INDEX audit_entries__at ON public.audit_entries USING btree (tenant_id, a
 
 CREATE INDEX audit_entries__principal ON public.audit_entries USING btree (tenant_id, principal_id, seq);
 
+-- Name: capabilities__creator; Type: INDEX; Schema: public
+
+CREATE INDEX capabilities__creator ON public.capabilities USING btree (tenant_id, created_by);
+
+-- Name: capabilities__expires; Type: INDEX; Schema: public
+
+CREATE INDEX capabilities__expires ON public.capabilities USING btree (tenant_id, expires_at);
+
+-- Name: capabilities__key; Type: INDEX; Schema: public
+
+CREATE INDEX capabilities__key ON public.capabilities USING btree (tenant_id, created_with) WHERE (created_with IS NOT NULL);
+
 -- Name: capsules__expires; Type: INDEX; Schema: public
 
 CREATE INDEX capsules__expires ON public.capsules USING btree (tenant_id, expires_at);
@@ -10529,6 +10650,21 @@ ALTER TABLE ONLY public.audit_clocks
 ALTER TABLE ONLY public.audit_entries
     ADD CONSTRAINT audit_entries__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: capabilities capabilities__creator; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.capabilities
+    ADD CONSTRAINT capabilities__creator FOREIGN KEY (tenant_id, created_by) REFERENCES public.users(tenant_id, user_id) ON DELETE CASCADE;
+
+-- Name: capabilities capabilities__key; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.capabilities
+    ADD CONSTRAINT capabilities__key FOREIGN KEY (tenant_id, created_with) REFERENCES public.api_keys(tenant_id, key_id) ON DELETE CASCADE;
+
+-- Name: capabilities capabilities__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.capabilities
+    ADD CONSTRAINT capabilities__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: capsules capsules__tenant; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.capsules
@@ -10709,6 +10845,10 @@ CREATE POLICY backup_reads ON public.audit_clocks FOR SELECT TO agent_memory_bac
 
 CREATE POLICY backup_reads ON public.audit_entries FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
+-- Name: capabilities backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.capabilities FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
+
 -- Name: capsules backup_reads; Type: POLICY; Schema: public
 
 CREATE POLICY backup_reads ON public.capsules FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
@@ -10841,6 +10981,10 @@ CREATE POLICY blanker_reads ON public.jobs FOR SELECT TO agent_memory_blanker US
 
 CREATE POLICY blanker_trims ON public.events FOR DELETE TO agent_memory_blanker USING ((tenant_id = ( SELECT public.tenant_forgetting() AS tenant_forgetting)));
 
+-- Name: capabilities; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.capabilities ENABLE ROW LEVEL SECURITY;
+
 -- Name: capsules; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.capsules ENABLE ROW LEVEL SECURITY;
@@ -10892,6 +11036,10 @@ CREATE POLICY eraser_deletes ON public.audit_clocks FOR DELETE TO agent_memory_e
 -- Name: audit_entries eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.audit_entries FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: capabilities eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.capabilities FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: capsules eraser_deletes; Type: POLICY; Schema: public
 
@@ -11028,6 +11176,10 @@ CREATE POLICY eraser_finds ON public.audit_clocks FOR SELECT TO agent_memory_era
 -- Name: audit_entries eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.audit_entries FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: capabilities eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.capabilities FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: capsules eraser_finds; Type: POLICY; Schema: public
 
@@ -11300,6 +11452,10 @@ CREATE POLICY tenant_wall ON public.audit_clocks TO agent_memory_app USING ((ten
 -- Name: audit_entries tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.audit_entries TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: capabilities tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.capabilities TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 -- Name: capsules tenant_wall; Type: POLICY; Schema: public
 
@@ -12084,6 +12240,12 @@ GRANT UPDATE(payload) ON TABLE public.audit_entries TO agent_memory_audit_eraser
 -- Name: COLUMN audit_entries.salt; Type: ACL; Schema: public
 
 GRANT UPDATE(salt) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
+
+-- Name: TABLE capabilities; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.capabilities TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.capabilities TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.capabilities TO agent_memory_backup;
 
 -- Name: TABLE capsules; Type: ACL; Schema: public
 
