@@ -1,7 +1,7 @@
 import type { Config } from '../config.ts';
 import { generatedSecret } from '../generated_secrets.ts';
 
-export interface CapabilityKey {
+interface CapabilityKey {
   kid: string;
   key: Buffer;
 }

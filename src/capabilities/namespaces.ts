@@ -5,7 +5,7 @@ import { oneLine } from '../http/name.ts';
 // without `**` whose last segment is not `*` also covers everything under it: `agent://demo` covers `agent://demo/x`.
 
 const MAX_PATTERN_LENGTH = 255;
-export const MAX_PATTERNS = 16;
+const MAX_PATTERNS = 16;
 
 const segmentsOf = (text: string): string[] => text.split('/');
 const isWildcard = (segment: string): boolean => segment === '*' || segment === '**';

@@ -19,7 +19,7 @@ export const mintedCapability = z
   })
   .meta({ id: 'MintedCapability' });
 
-export const capability = z
+const capability = z
   .object({
     jti: z.string(),
     kid: z.string().describe('Id of the key that signed it.'),

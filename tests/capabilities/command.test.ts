@@ -4,7 +4,7 @@ import { clientOf, makeOwner, makeUser } from '../auth/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer } from '../support/database.ts';
 
-// The command that mints capabilities, beside a running daemon.
+// The command that mints capabilities, while a daemon is running.
 
 const root = join(import.meta.dirname, '..', '..');
 const KEY = Buffer.alloc(32, 0x5c).toString('base64');

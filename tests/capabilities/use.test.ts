@@ -119,7 +119,7 @@ test('a killed agent stops its capabilities until it is resurrected, and no othe
   expect(await statuses()).toEqual([200, 200]);
 });
 
-test('retries with an Idempotency-Key are told apart by capability', async () => {
+test('an Idempotency-Key belongs to one capability', async () => {
   const owner = await makeOwner(call);
   const [one, two] = [await mint(owner), await mint(owner)];
   const create = (by: { token: string }, name: string) =>
