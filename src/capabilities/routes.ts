@@ -1,4 +1,6 @@
 import { type Auth, isAdmin, type Principal, route } from '../auth/index.ts';
+import { recallKey, rememberKey } from '../db/idempotency.ts';
+import { replayHeaders } from '../http/outcome.ts';
 import { pageById } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { CapabilityKeys } from './keys.ts';
@@ -61,16 +63,22 @@ export const capabilityRoutes = (keys: CapabilityKeys | undefined, { invalidate 
     operation: 'revokeCapability',
     summary: 'Revoke a capability',
     access: 'write',
+    idempotent: true,
     params: capabilityParams,
     audit: 'capability.revoked',
     success: { status: 204, description: 'The capability was revoked. Every daemon rejects it within 60 seconds' },
-    problems: ['validation', 'forbidden', 'not-found', 'unavailable'],
-    handle: async ({ caller: { tenant, principal }, params }) => {
+    problems: ['validation', 'forbidden', 'not-found', 'conflict', 'unavailable'],
+    handle: async ({ caller: { tenant, principal }, params, idempotency }) => {
       required(keys);
-      const revoked = await tenant.write((db) => revokeCapability(db, tenant.id, filterOf(principal), params.jti));
-      if (revoked === 0) throw new Problem('not-found', 'There is no valid capability with this id.');
+      const replay = await tenant.write(async (db) => {
+        if (idempotency && (await recallKey(db, tenant.id, idempotency))) return true;
+        if ((await revokeCapability(db, tenant.id, filterOf(principal), params.jti)) === 0)
+          throw new Problem('not-found', 'There is no valid capability with this id.');
+        if (idempotency) await rememberKey(db, tenant.id, idempotency);
+        return false;
+      });
       invalidate(tenant.id);
-      return {};
+      return { headers: replayHeaders(replay) };
     },
   }),
 ];
