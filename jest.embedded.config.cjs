@@ -25,6 +25,7 @@ const one = [
   'filter/filter',
   'jobs/jobs',
   'limits/limits',
+  'mandates/authorise',
   'metrics/figures',
   'noun/noun',
   'retention/retention',

@@ -22,6 +22,7 @@ export const edges: Record<string, readonly string[]> = {
   health: ['auth'],
   jobs: ['auth'],
   limits: [],
+  mandates: ['agents', 'auth', 'secrets'],
   memories: ['auth', 'edits', 'filter', 'passages', 'refs', 'secrets'],
   metrics: ['auth'],
   passages: [],

@@ -14,6 +14,7 @@ import type { Examples } from './examples.ts';
 import type { Follow } from './follow/index.ts';
 import type { Health } from './health/index.ts';
 import type { BytesInFlight } from './http/body_buffer.ts';
+import type { Mac } from './http/idempotency.ts';
 import type { ConflictMessages } from './http/problem.ts';
 import type { Route } from './http/route.ts';
 import type { Handlers, Jobs } from './jobs/index.ts';
@@ -34,6 +35,8 @@ export interface Parts extends Store {
   log: Logger;
   /** Limits of requests, from the settings. */
   bounds: Bounds;
+  /** Keyed hash of requests, the same on all daemons. */
+  mac: Mac;
   /** Undefined in production if no key is configured; features that encrypt then reject requests. */
   seal: Seal | undefined;
   metrics: Metrics;

@@ -19,7 +19,7 @@ import { type OpenApi, openapi } from './http/openapi.ts';
 import { withExamples } from './http/openapi_examples.ts';
 import type { Route } from './http/route.ts';
 import { openJobs } from './jobs/index.ts';
-import { auditKeysOf, jwtSecretOf, sealOf } from './keys.ts';
+import { auditKeysOf, jwtSecretOf, macOf, sealOf } from './keys.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
 import { createMetrics } from './metrics/index.ts';
@@ -128,9 +128,11 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, by
   restricted.on(follow.recheck);
   const models = openModels(config, metrics, log);
   workers.answer(modelServices(models));
+  const mac = macOf(config);
   const made = {
     bounds,
     seal,
+    mac,
     metrics,
     health,
     workers,

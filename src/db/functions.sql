@@ -10,6 +10,7 @@
 --   check | p_tenant text, p_from bigint, p_to bigint → setof finding | check_log | compares a stretch of the log with what is derived from it
 --   check_rows | p_tenant text, p_after text, p_limit int → table (name, checked, wrong, sample, vital, last) | check_rows | compares a page of its rows with the log; `last` is where the next page begins, null after the last
 --   clear | p_tenant text, p_seqs bigint[], p_dry boolean → jsonb | clear_events | deletes its data about events that are blanked or dropped; returns counts by table and the `bytes` freed
+--   confirmed | p_tenant text → void | the confirmation of a restore | ends what a restore or an import suspended
 --   edited | p_tenant text, p_edit edits → void | enact_edit | updates its rows for an edit that has just taken effect
 --   expire | p_tenant text, p_job text, p_by bigint, p_dry boolean → jsonb | expire_marked | expires the marked rows, with the event p_by as the cause; returns counts
 --   forget | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | deletes rows that are marked, and removes the subject's name from rows about other events

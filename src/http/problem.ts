@@ -131,6 +131,12 @@ const bySqlState: Record<string, (cause: unknown, conflicts: ConflictMessages) =
   AM404: (cause) => new Problem('not-found', sentence(cause), { cause, members: membersOf(cause) }),
   AM409: (cause) => new Problem('conflict', sentence(cause), { cause, members: membersOf(cause) }),
   AM412: (cause) => new Problem('precondition-failed', sentence(cause), { cause, members: membersOf(cause) }),
+  AM422: (cause) => new Problem('validation', sentence(cause), { cause, members: membersOf(cause) }),
+  AM429: (cause) => {
+    const members = membersOf(cause);
+    const seconds = Math.ceil(Number(members.retry_after_ms) / 1000);
+    return new Problem('rate-limited', sentence(cause), { cause, members, headers: { 'Retry-After': String(seconds) } });
+  },
   23505: (cause, conflicts) =>
     new Problem('conflict', conflicts[String((cause as { constraint?: unknown }).constraint)] ?? 'The resource already exists.', {
       cause,

@@ -64,6 +64,8 @@ test('an undamaged tenant is consistent, and a repair changes nothing', async ()
     'embeddings',
     'event_count',
     'last_seq',
+    'mandate_reservations',
+    'mandates',
     'memories',
     'memory_versions',
     'oldest_seq',

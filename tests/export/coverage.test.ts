@@ -7,6 +7,7 @@ import { workerDatabase } from '../support/database.ts';
 /** Tenant tables that are not exported, and why. */
 const omitted: Record<string, string> = {
   api_keys: 'a credential',
+  actions: 'reservations of this service; the sums of their mandates are exported',
   audit_clocks: 'like audit_entries',
   audit_entries: 'operations on this service, chained with its key',
   capabilities: 'a credential',
@@ -19,6 +20,7 @@ const omitted: Record<string, string> = {
   idempotency_keys: 'responses of this service',
   invites: 'a credential',
   jobs: 'work of this service',
+  mandate_calls: 'the windows of rate limits of this service',
   password_resets: 'a credential',
   refresh_tokens: 'a credential',
   request_nonces: 'requests to this service',

@@ -1,0 +1,109 @@
+import { route } from '../auth/index.ts';
+import { replayHeaders } from '../http/outcome.ts';
+import { Problem } from '../http/problem.ts';
+import { type ActionNeeds, authorise, decide, settle, statusOf } from './actions.ts';
+import { termsFor } from './rights.ts';
+import { action, actionBody, actionParams, authorisation, decideBody, mandateParams, settleBody, settlement } from './schemas.ts';
+import { findAction } from './sql.ts';
+
+const tagged = { tag: 'Mandates', limit: 'v1' } as const;
+/** The arguments are hashed, and their schema is evaluated, on the event loop. */
+const MAX_ACTION_BYTES = 131_072;
+const WRITE_PROBLEMS = ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'not-found', 'conflict'] as const;
+
+const authoriseAction = (needs: ActionNeeds) =>
+  route({
+    ...tagged,
+    method: 'POST',
+    path: '/v1/mandates/{mandate_id}/actions',
+    operation: 'authoriseAction',
+    summary: 'Authorise an action',
+    description:
+      'Checks the action against the mandate and those that it was delegated from, and reserves its cost. A refusal has a `code`, and `hard` unless a later attempt can succeed; it writes nothing.',
+    access: 'write',
+    idempotent: true,
+    maxBytes: MAX_ACTION_BYTES,
+    params: mandateParams,
+    body: actionBody,
+    unredactable: ['action_id', 'tool', 'model'],
+    success: { status: 201, description: 'The action is allowed', schema: authorisation },
+    otherAnswers: [{ status: 202, description: 'The action waits for the decision of an admin', schema: authorisation }],
+    problems: [...WRITE_PROBLEMS, 'rate-limited', 'quota-exceeded'],
+    handle: async ({ caller, params, body, idempotency }) => {
+      const { answer, replay } = await authorise(needs, caller, params.mandate_id, body, idempotency);
+      return { status: statusOf(answer), body: answer, headers: replayHeaders(replay) };
+    },
+  });
+
+const readAction = (needs: ActionNeeds) =>
+  route({
+    ...tagged,
+    method: 'GET',
+    path: '/v1/mandates/{mandate_id}/actions/{action_id}',
+    operation: 'readAction',
+    summary: 'Get an action',
+    access: 'read',
+    params: actionParams,
+    success: { status: 200, description: 'The action', schema: action },
+    problems: ['validation', 'forbidden', 'not-found'],
+    handle: async ({ caller, params }) => {
+      const { mandate_id } = await termsFor(needs.cache, caller, params.mandate_id);
+      const { tenant } = caller;
+      const row = await tenant.read((db) => findAction(db, tenant.id, mandate_id, params.action_id));
+      if (!row) throw new Problem('not-found', 'The mandate has no action with this id.');
+      const { args, outcome, code, ...rest } = row;
+      return { body: { ...rest, ...(args && { args }), ...(outcome && { outcome }), ...(code && { code }) } };
+    },
+  });
+
+const settleAction = (needs: ActionNeeds) =>
+  route({
+    ...tagged,
+    method: 'POST',
+    path: '/v1/mandates/{mandate_id}/actions/{action_id}/settle',
+    operation: 'settleAction',
+    summary: 'Settle an action',
+    description:
+      'Ends the reservation and charges the action by the rule of the mandate. A settlement is never refused for its amount or because it is late.',
+    access: 'write',
+    idempotent: true,
+    params: actionParams,
+    body: settleBody,
+    success: { status: 200, description: 'The charge', schema: settlement },
+    problems: [...WRITE_PROBLEMS],
+    handle: async ({ caller, params, body, idempotency }) => {
+      const { answer, replay } = await settle(needs, caller, params, body, idempotency);
+      return { body: answer, headers: replayHeaders(replay) };
+    },
+  });
+
+const decideAction = (needs: ActionNeeds) =>
+  route({
+    ...tagged,
+    method: 'POST',
+    path: '/v1/mandates/{mandate_id}/actions/{action_id}/decide',
+    operation: 'decideAction',
+    summary: 'Decide a deferred action',
+    description:
+      'Allows or denies an action, once. Who asked for the action cannot decide it; an admin can decide what a key of theirs asked for.',
+    access: 'admin',
+    audit: 'action.decided',
+    idempotent: true,
+    params: actionParams,
+    body: decideBody,
+    freeText: ['note'],
+    success: { status: 201, description: 'The action is allowed', schema: authorisation },
+    otherAnswers: [{ status: 200, description: 'The action is denied', schema: authorisation }],
+    problems: [...WRITE_PROBLEMS],
+    handle: async ({ caller, params, body, idempotency }) => {
+      const { answer, replay } = await decide(needs, caller, params, body, idempotency);
+      return { status: answer.decision === 'deny' ? 200 : 201, body: answer, headers: replayHeaders(replay) };
+    },
+  });
+
+export const actionRoutes = (needs: ActionNeeds) => [
+  authoriseAction(needs),
+  readAction(needs),
+  settleAction(needs),
+  decideAction(needs),
+];

@@ -1,0 +1,22 @@
+import { readExamples } from '../examples.ts';
+import type { Feature } from '../feature.ts';
+import { actionRoutes } from './action_routes.ts';
+import type { ActionNeeds } from './actions.ts';
+import { isolation } from './isolation.ts';
+import { portable } from './portable.ts';
+import { mandateRoutes } from './routes.ts';
+import { sweepCalls, sweepEnded, sweepExpired } from './sql.ts';
+import { createTermsCache } from './terms.ts';
+
+export const feature: Feature<ActionNeeds> = {
+  open: ({ mac, secrets }) => ({ cache: createTermsCache(), mac, secrets }),
+  routes: (_, needs) => [...mandateRoutes(needs), ...actionRoutes(needs)],
+  sweeps: () => [sweepExpired, sweepEnded, sweepCalls],
+  kinds: ['mandate.created', 'mandate.revoked', 'action.allowed', 'action.deferred', 'action.settled', 'action.decided'],
+  prefixes: { man: 'free' },
+  audit: ['mandate.created', 'mandate.revoked', 'mandate.delegated', 'action.decided'],
+  isolation,
+  tags: { Mandates: 'Limits of the spending and the tools of an agent, and its actions.' },
+  examples: () => readExamples(import.meta.dirname),
+  portable: () => portable,
+};

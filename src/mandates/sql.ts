@@ -1,0 +1,151 @@
+import type { Db } from '../db/query.ts';
+import type { Tenant } from '../db/tenant.ts';
+import type { Definition } from './schemas.ts';
+
+export interface MandateRow {
+  mandate_id: string;
+  seq: number;
+  chain: string[];
+  agent_id: string;
+  principal: string | null;
+  status: 'active' | 'revoked' | 'expired' | 'suspended';
+  definition: Definition;
+  created_at: string;
+  expires_at: string | null;
+  revoked_at: string | null;
+  spent_micros: number;
+  reserved_micros: number;
+  remaining_micros: number | null;
+  calls: number;
+  overdrawn_micros: number;
+}
+
+// A mandate ends with any of its ancestors. The reader: $2 is true for those who may read all mandates, $3 a subject.
+const STATUS = `(
+  select case
+    when bool_or(a.revoked_at is not null) then 'revoked'
+    when bool_or(a.expires_at <= now()) then 'expired'
+    when bool_or(a.suspended) then 'suspended'
+    else 'active' end
+  from mandates a
+  where a.tenant_id = m.tenant_id and a.mandate_id = any (m.chain))`;
+const columns = `m.mandate_id, m.seq, m.chain, m.agent_id, m.principal, ${STATUS} as status, m.definition, m.created_at, m.expires_at, m.revoked_at,
+  u.spent_micros, u.reserved_micros, u.remaining_micros, u.calls, u.overdrawn_micros`;
+const READABLE = '($2::boolean or m.principal = $3)';
+
+export interface Reader {
+  all: boolean;
+  subject: string;
+}
+
+export const findMandate = (
+  db: Db,
+  tenant: string,
+  { all, subject }: Reader,
+  mandate_id: string,
+): Promise<MandateRow | undefined> =>
+  db.row(
+    `select ${columns}
+     from mandates m cross join lateral mandate_usage($1, array[m.mandate_id]) u
+     where m.tenant_id = $1 and ${READABLE} and m.mandate_id = $4`,
+    [tenant, all, subject, mandate_id],
+  );
+
+export interface MandateFilter {
+  agent_id?: string | undefined;
+  status?: MandateRow['status'] | undefined;
+  after: string;
+  count: number;
+}
+
+export const listMandates = (
+  db: Db,
+  tenant: string,
+  { all, subject }: Reader,
+  { agent_id, status, after, count }: MandateFilter,
+): Promise<MandateRow[]> =>
+  db.rows(
+    `select ${columns}
+     from (
+       select * from mandates m
+       where m.tenant_id = $1 and ${READABLE} and m.mandate_id > $4 and ($5::text is null or m.agent_id = $5) and ($6::text is null or ${STATUS} = $6)
+       order by m.mandate_id
+       limit $7
+     ) m
+     cross join lateral mandate_usage($1, array[m.mandate_id]) u
+     order by m.mandate_id`,
+    [tenant, all, subject, after, agent_id, status, count],
+  );
+
+/** The immutable part of a mandate and of its ancestors. */
+export interface TermsRow {
+  mandate_id: string;
+  revision: string;
+  chain: string[];
+  agent_id: string;
+  principal: string | null;
+  expires_at: string | null;
+  /** In the order of `chain`. */
+  definitions: Definition[];
+}
+
+export const findTerms = (db: Db, tenant: string, mandate_id: string): Promise<TermsRow | undefined> =>
+  db.row(
+    `select
+       m.mandate_id, m.revision, m.chain, m.agent_id, m.principal, m.expires_at,
+       (select jsonb_agg(a.definition order by cardinality(a.chain)) from mandates a where a.tenant_id = $1 and a.mandate_id = any (m.chain)) as definitions
+     from mandates m
+     where m.tenant_id = $1 and m.mandate_id = $2`,
+    [tenant, mandate_id],
+  );
+
+export interface ActionRow {
+  mandate_id: string;
+  action_id: string;
+  type: 'tool_call' | 'llm_call';
+  tool: string | null;
+  model: string | null;
+  decision: 'allow' | 'defer' | 'deny';
+  state: 'open' | 'settled' | 'expired' | 'denied';
+  args: Record<string, unknown> | null;
+  args_hash: string | null;
+  estimate_micros: number;
+  reserved_micros: number;
+  charged_micros: number | null;
+  outcome: 'success' | 'failure' | null;
+  code: string | null;
+  created_at: string;
+  expires_at: string;
+  ended_at: string | null;
+}
+
+// An action that is open after its expires_at has ended, whether a sweep has written that or not.
+const LAPSED = `(a.state = 'lapsed' or (a.state = 'open' and a.expires_at <= now()))`;
+
+export const findAction = (db: Db, tenant: string, mandate_id: string, action_id: string): Promise<ActionRow | undefined> =>
+  db.row(
+    `select
+       a.mandate_id, a.action_id, a.type, a.tool, a.model, a.decision, case when ${LAPSED} then 'expired' else a.state end as state,
+       case when not ${LAPSED} then a.args end as args, a.args_hash, a.estimate_micros,
+       case when a.state = 'open' and not ${LAPSED} then a.reserved_micros else 0 end as reserved_micros,
+       case when ${LAPSED} then a.lapse_micros else a.charged_micros end as charged_micros,
+       a.settlement ->> 'outcome' as outcome,
+       case when ${LAPSED} and a.decision = 'allow' then 'EXECUTION_TIMEOUT' else a.settlement #>> '{answer,code}' end as code,
+       a.created_at, a.expires_at, case when ${LAPSED} then a.expires_at else a.ended_at end as ended_at
+     from actions a
+     where a.tenant_id = $1 and a.mandate_id = $2 and a.action_id = $3`,
+    [tenant, mandate_id, action_id],
+  );
+
+/** A sweep calls a function that locks the clock, because the group commit locks it before any mandate. */
+const sweep =
+  (statement: string) =>
+  async (tenant: Tenant, limit: number): Promise<number> =>
+    (await tenant.call<{ count: number }>(statement, [tenant.id, limit]))[0]!.count;
+
+/** Charges and ends expired actions; what they reserved counts as free without it. */
+export const sweepExpired = sweep('select sweep_expired_actions($1, $2) as count');
+/** Deletes actions that ended more than 30 days ago. */
+export const sweepEnded = sweep('select sweep_ended_actions($1, $2) as count');
+/** Deletes calls that no window reaches. */
+export const sweepCalls = sweep('select sweep_mandate_calls($1, $2) as count');
