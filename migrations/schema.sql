@@ -50,6 +50,18 @@ CREATE TYPE public.judgement AS (
 	doc jsonb
 );
 
+-- Name: mandate_state; Type: TYPE; Schema: public
+
+CREATE TYPE public.mandate_state AS (
+	mandate_id text,
+	chain text[],
+	revision text,
+	limit_micros bigint,
+	spent_micros bigint,
+	reserved_micros bigint,
+	block jsonb
+);
+
 -- Name: memory_effect; Type: TYPE; Schema: public
 
 CREATE TYPE public.memory_effect AS (
@@ -149,6 +161,18 @@ CREATE TYPE public.verdict AS (
 	outcome jsonb,
 	at timestamp with time zone
 );
+
+-- Name: action_key(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.action_key(p_effect jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (((p_effect ->> 'mandate_id'::text) || chr(10)) || (p_effect ->> 'action_id'::text));
+
+-- Name: action_of(jsonb, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.action_of(p_effect jsonb, p_answer jsonb, p_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    RETURN jsonb_build_object('mandate_id', (p_effect -> 'mandate_id'::text), 'action_id', (p_effect -> 'action_id'::text), 'root_id', (p_effect #> '{chain,0}'::text[]), 'decision', (p_effect -> 'decision'::text), 'state', 'open', 'type', (p_effect -> 'type'::text), 'tool', (p_effect -> 'tool'::text), 'model', (p_effect -> 'model'::text), 'request_hash', (p_effect -> 'request_hash'::text), 'args_hash', (p_effect -> 'args_hash'::text), 'args', (p_effect -> 'args'::text), 'asked_by', (p_effect -> 'asked_by'::text), 'asked_user', (p_effect -> 'asked_user'::text), 'terms', (p_effect -> 'terms'::text), 'estimate_micros', (p_effect -> 'estimate_micros'::text), 'reserved_micros', (p_effect -> 'reserve'::text), 'lapse_micros', CASE (p_effect ->> 'decision'::text) WHEN 'allow'::text THEN (p_effect #> '{terms,lapse_micros}'::text[]) ELSE '0'::jsonb END, 'answer', p_answer, 'created_at', p_at, 'expires_at', (p_answer -> 'expires_at'::text));
 
 -- Name: edit_events; Type: TABLE; Schema: public
 
@@ -381,6 +405,31 @@ begin
     due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
   where j.tenant_id = p_tenant and j.job_id = p_job and j.state = 'running' and j.token = 0;
   return found;
+end $$;
+
+-- Name: after_verdict(public.mandate_state[], jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.after_verdict(p_mandates public.mandate_state[], p_verdict jsonb) RETURNS public.mandate_state[]
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+declare
+  v_chain text[] := array(select jsonb_array_elements_text(p_verdict -> 'chain'));
+  v_id text := v_chain[cardinality(v_chain)];
+begin
+  if p_verdict ->> 'op' = 'create' then
+    return p_mandates || row(v_id, v_chain, p_verdict ->> 'revision', (p_verdict #>> '{definition,max_cost_total_micros}')::bigint, 0, 0, null)::mandate_state;
+  end if;
+  for i in 1 .. cardinality(p_mandates) loop
+    if p_verdict ->> 'op' = 'revoke' then
+      if v_id = any (p_mandates[i].chain) then
+        p_mandates[i].block := coalesce(p_mandates[i].block, mandate_refusal('MANDATE_EXPIRED', 'the mandate, or one that it was delegated from, is revoked'));
+      end if;
+    elsif p_mandates[i].mandate_id = any (v_chain) then
+      p_mandates[i].spent_micros := least(p_mandates[i].spent_micros + (p_verdict ->> 'spent')::bigint, most_micros());
+      p_mandates[i].reserved_micros := p_mandates[i].reserved_micros + (p_verdict ->> 'reserved')::bigint;
+    end if;
+  end loop;
+  return p_mandates;
 end $$;
 
 -- Name: agent_hash(text); Type: FUNCTION; Schema: public
@@ -710,6 +759,43 @@ CREATE FUNCTION public.applies_to(p_memory public.memories, p_scope jsonb, p_req
     else true end
   else not p_scope ? 'project_id' or p_memory.project_id = p_scope ->> 'project_id'
     or (p_memory.scope = 'policy' and p_memory.project_id is null) end $$;
+
+-- Name: apply_actions(text, public.effect[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.apply_actions(p_tenant text, p_effects public.effect[], p_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update mandates m
+  set spent_micros = greatest(0, least(m.spent_micros + s.spent, most_micros())), reserved_micros = m.reserved_micros + s.reserved, calls = m.calls + s.calls
+  from (
+    select i.id, sum((f.doc ->> 'spent')::bigint) as spent, sum((f.doc ->> 'reserved')::bigint) as reserved, sum((f.doc ->> 'calls')::bigint) as calls
+    from unnest(p_effects) f cross join lateral jsonb_array_elements_text(f.doc -> 'chain') i (id)
+    where f.doc ? 'action'
+    group by i.id
+  ) s
+  where m.tenant_id = p_tenant and m.mandate_id = s.id;
+  insert into actions (
+    tenant_id, mandate_id, action_id, seq, root_id, decision, state, type, tool, model, request_hash, args_hash, args, asked_by, asked_user, terms,
+    estimate_micros, reserved_micros, lapse_micros, charged_micros, answer, settlement, created_at, expires_at, ended_at)
+  -- the last of several effects on an action has its final state
+  select distinct on (a.mandate_id, a.action_id)
+    p_tenant, a.mandate_id, a.action_id, f.seq, a.root_id, a.decision, a.state, a.type, a.tool, a.model, a.request_hash, a.args_hash, a.args,
+    a.asked_by, a.asked_user, a.terms, a.estimate_micros, a.reserved_micros, a.lapse_micros, a.charged_micros, a.answer, a.settlement, a.created_at,
+    a.expires_at, a.ended_at
+  from unnest(p_effects) f cross join lateral jsonb_populate_record(null::actions, f.doc -> 'action') a
+  where f.doc ? 'action'
+  order by a.mandate_id, a.action_id, f.seq desc
+  on conflict (tenant_id, mandate_id, action_id) do update set
+    seq = excluded.seq, decision = excluded.decision, state = excluded.state, args = excluded.args, asked_by = excluded.asked_by,
+    asked_user = excluded.asked_user, terms = excluded.terms, lapse_micros = excluded.lapse_micros, charged_micros = excluded.charged_micros,
+    answer = excluded.answer, settlement = excluded.settlement, created_at = excluded.created_at, expires_at = excluded.expires_at,
+    ended_at = excluded.ended_at;
+  insert into mandate_calls (tenant_id, mandate_id, entry, ordinal, called_at)
+  select p_tenant, split_part(c.key, chr(10), 1), split_part(c.key, chr(10), 2), (c.value ->> 'ordinal')::bigint, p_at
+  from unnest(p_effects) f cross join lateral jsonb_each(f.doc -> 'counts') c
+  where f.doc ? 'counts';
+end $$;
 
 -- Name: apply_edits(text, bigint); Type: FUNCTION; Schema: public
 
@@ -1536,6 +1622,33 @@ begin
   return p_slot;
 end $$;
 
+-- Name: charge_of(jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.charge_of(p_action jsonb, p_settle jsonb) RETURNS bigint
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+declare
+  v_charging jsonb := p_action #> '{terms,charging}';
+  v_tiered jsonb := v_charging -> 'tiered';
+  v_price jsonb := p_action #> '{terms,price}';
+  v_success boolean := p_settle ->> 'outcome' = 'success';
+  v_verified boolean := (p_settle ->> 'verified')::boolean;
+  v_cost bigint := coalesce(
+    (p_settle ->> 'actual_micros')::bigint,
+    ceil(((p_settle #>> '{tokens,input}')::numeric * (v_price ->> 'input_micros_per_million')::numeric
+      + (p_settle #>> '{tokens,output}')::numeric * (v_price ->> 'output_micros_per_million')::numeric) / 1000000)::bigint,
+    (p_action ->> 'estimate_micros')::bigint);
+begin
+  if v_tiered is not null then
+    return (v_tiered ->> 'attempt_micros')::bigint
+      + case when v_success then (v_tiered ->> 'success_micros')::bigint else 0 end
+      + case when v_verified then coalesce((v_tiered ->> 'verification_micros')::bigint, 0) else 0 end;
+  elsif v_charging = '"SUCCESS"' and not (v_success and coalesce(v_verified, not coalesce((p_action #>> '{terms,verify}')::boolean, false))) then
+    return 0;
+  end if;
+  return v_cost;
+end $$;
+
 -- Name: check_log(text, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.check_log(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(noun text, name text, checked bigint, wrong bigint, sample jsonb, vital boolean)
@@ -2190,6 +2303,47 @@ CREATE FUNCTION public.count_accounts(p_tenant text, p_subject text, p_users tex
             FROM public.invites i
            WHERE ((i.tenant_id = count_accounts.p_tenant) AND (i.created_by = ANY (count_accounts.p_users))))) AS jsonb_build_object;
 END;
+
+-- Name: count_calls(text, jsonb, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.count_calls(p_tenant text, p_rates jsonb, p_calls jsonb, p_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_counts jsonb := '{}';
+  v_rate record;
+  v_key text;
+  v_last bigint;
+  v_used bigint;
+  v_free_at timestamptz;
+begin
+  for v_rate in
+    select r.*, interval '1 millisecond' * r.window_ms as span
+    from jsonb_to_recordset(p_rates) r (mandate_id text, entry text, max_calls bigint, window_ms bigint)
+  loop
+    v_key := v_rate.mandate_id || chr(10) || v_rate.entry;
+    v_last := (p_calls -> v_key ->> 'ordinal')::bigint;
+    v_used := (p_calls -> v_key ->> 'used')::bigint;
+    if v_last is null then
+      v_last := coalesce((
+        select max(c.ordinal) from mandate_calls c
+        where c.tenant_id = p_tenant and c.mandate_id = v_rate.mandate_id and c.entry = v_rate.entry), 0);
+      v_used := coalesce(v_last + 1 - (
+        select c.ordinal from mandate_calls c
+        where c.tenant_id = p_tenant and c.mandate_id = v_rate.mandate_id and c.entry = v_rate.entry and c.called_at > p_at - v_rate.span
+        order by c.called_at, c.ordinal limit 1), 0);
+    end if;
+    if v_used >= v_rate.max_calls then
+      v_free_at := (
+        select c.called_at + v_rate.span from mandate_calls c
+        where c.tenant_id = p_tenant and c.mandate_id = v_rate.mandate_id and c.entry = v_rate.entry and c.ordinal = v_last + 1 - v_rate.max_calls);
+      return jsonb_build_object('refusal', mandate_refusal('RATE_LIMIT_EXCEEDED', 'the limit of calls in the window is used up', 'AM429', jsonb_build_object(
+        'hard', false, 'retry_after_ms', greatest(1, ceil(1000 * extract(epoch from coalesce(v_free_at - p_at, v_rate.span)))::bigint))));
+    end if;
+    v_counts := v_counts || jsonb_build_object(v_key, jsonb_build_object('ordinal', v_last + 1, 'used', v_used + 1, 'left', v_rate.max_calls - v_used - 1));
+  end loop;
+  return v_counts;
+end $$;
 
 -- Name: count_failure(bytea, integer); Type: FUNCTION; Schema: public
 
@@ -3848,6 +4002,73 @@ CREATE FUNCTION public.has_passage(p_id text, p_chunk_count integer) RETURNS boo
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (p_id !~ '^chk_'::text) THEN true WHEN (p_id !~ '^chk_[^_]+_[0-9]{1,5}$'::text) THEN false ELSE ((split_part(p_id, '_'::text, 3))::integer < p_chunk_count) END;
 
+-- Name: actions; Type: TABLE; Schema: public
+
+CREATE TABLE public.actions (
+    tenant_id text NOT NULL,
+    mandate_id text NOT NULL,
+    action_id text NOT NULL,
+    seq bigint NOT NULL,
+    root_id text NOT NULL,
+    decision text NOT NULL,
+    state text NOT NULL,
+    type text NOT NULL,
+    tool text,
+    model text,
+    request_hash text NOT NULL,
+    args_hash text,
+    args jsonb,
+    asked_by text NOT NULL,
+    asked_user text NOT NULL,
+    terms jsonb NOT NULL,
+    estimate_micros bigint NOT NULL,
+    reserved_micros bigint NOT NULL,
+    lapse_micros bigint NOT NULL,
+    charged_micros bigint,
+    answer jsonb NOT NULL,
+    settlement jsonb,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT actions__decision CHECK ((decision = ANY (ARRAY['allow'::text, 'defer'::text, 'deny'::text]))),
+    CONSTRAINT actions__ended CHECK (((state = 'open'::text) = (ended_at IS NULL))),
+    CONSTRAINT actions__state CHECK ((state = ANY (ARRAY['open'::text, 'settled'::text, 'lapsed'::text, 'denied'::text])))
+)
+WITH (fillfactor='70');
+
+ALTER TABLE ONLY public.actions FORCE ROW LEVEL SECURITY;
+
+-- Name: hash_actions(text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.hash_actions(p_tenant text, p_seqs bigint[]) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ UPDATE public.actions AS a SET action_id = ('erased_'::text || replace((gen_random_uuid())::text, '-'::text, ''::text)), tool = NULL::text, model = NULL::text, args = NULL::jsonb, args_hash = NULL::text, request_hash = ''::text, answer = '{}'::jsonb, asked_by = 'erased'::text, asked_user = 'erased'::text
+   WHERE ((a.tenant_id = hash_actions.p_tenant) AND (a.seq = ANY (hash_actions.p_seqs)));
+END;
+
+-- Name: hash_mandate(text, text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.hash_mandate(p_tenant text, p_id text, p_erasure jsonb) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_id text := (select coalesce(m.id_hash, m.mandate_id) from mandates m where m.tenant_id = p_tenant and m.mandate_id = p_id);
+begin
+  perform hash_actions(p_tenant, array(select a.seq from actions a where a.tenant_id = p_tenant and a.mandate_id = p_id and a.action_id not like 'erased\_%'));
+  delete from mandate_calls c where c.tenant_id = p_tenant and c.mandate_id = p_id;
+  update actions a
+  set mandate_id = case a.mandate_id when p_id then v_id else a.mandate_id end, root_id = case a.root_id when p_id then v_id else a.root_id end
+  where a.tenant_id = p_tenant and p_id in (a.mandate_id, a.root_id);
+  update mandates m
+  set mandate_id = v_id, chain = array_replace(m.chain, p_id, v_id),
+    agent_id = case when p_erasure ->> 'kind' = 'agent_id' then p_erasure ->> 'name' else m.agent_id end,
+    principal = case when p_erasure ->> 'kind' = 'user_id' then p_erasure ->> 'name' else m.principal end,
+    definition = jsonb_strip_nulls(jsonb_build_object('max_cost_total_micros', m.definition -> 'max_cost_total_micros'))
+  where m.tenant_id = p_tenant and m.mandate_id = p_id;
+  update mandates m set chain = array_replace(m.chain, p_id, v_id) where m.tenant_id = p_tenant and p_id = any (m.chain);
+end $$;
+
 -- Name: held_among(text, bigint[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.held_among(p_tenant text, p_seqs bigint[]) RETURNS TABLE(seq bigint, live boolean, importance numeric)
@@ -4190,6 +4411,44 @@ begin
   return next;
 end $$;
 
+-- Name: judge_authorisation(text, jsonb, public.mandate_state[], jsonb, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.judge_authorisation(p_tenant text, p_effect jsonb, p_chain public.mandate_state[], p_action jsonb, p_calls jsonb, p_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_leaf mandate_state := p_chain[cardinality(p_chain)];
+  v_reserve bigint := (p_effect ->> 'reserve')::bigint;
+  v_refusal jsonb := judge_repetition(p_effect, p_action);
+  v_tools jsonb;
+  v_agents jsonb;
+  v_answer jsonb;
+begin
+  if v_refusal is null and v_leaf.revision <> p_effect ->> 'revision' then
+    v_refusal := '{"code": "stale", "detail": "the mandate is another one by now"}';
+  end if;
+  v_refusal := coalesce(v_refusal, v_leaf.block, p_effect -> 'early');
+  if v_refusal is null then
+    v_tools := count_calls(p_tenant, p_effect -> 'tool_rates', p_calls, p_at);
+    v_refusal := coalesce(v_tools -> 'refusal', p_effect -> 'per_call', judge_total(p_chain, v_reserve));
+  end if;
+  if v_refusal is null then
+    v_agents := count_calls(p_tenant, p_effect -> 'agent_rates', p_calls, p_at);
+    v_refusal := v_agents -> 'refusal';
+  end if;
+  if v_refusal is not null then
+    return jsonb_build_object('refusal', v_refusal);
+  end if;
+  v_answer := jsonb_build_object(
+    'action_id', p_effect -> 'action_id', 'decision', p_effect -> 'decision', 'reserved_micros', v_reserve,
+    'remaining_micros', shown_room(room_in(p_chain, v_reserve)),
+    'expires_at', p_at + interval '1 millisecond' * (p_effect ->> 'ttl_ms')::bigint)
+    || coalesce((select jsonb_build_object('remaining_calls', min((c.value ->> 'left')::bigint)) from jsonb_each(v_agents) c having count(*) > 0), '{}');
+  return jsonb_build_object(
+    'op', 'authorise', 'chain', p_effect -> 'chain', 'spent', 0, 'reserved', v_reserve, 'calls', 1, 'counts', v_tools || v_agents, 'answer', v_answer,
+    'action', action_of(p_effect, v_answer, p_at));
+end $$;
+
 -- Name: judge_changes(jsonb, jsonb, timestamp with time zone, public.state_slot[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.judge_changes(p_events jsonb, p_positions jsonb, p_at timestamp with time zone, INOUT slots public.state_slot[], OUT refusal jsonb, OUT events jsonb) RETURNS record
@@ -4227,6 +4486,146 @@ begin
   end loop;
   events := to_jsonb(v_events);
 end $$;
+
+-- Name: judge_creation(text, jsonb, public.mandate_state[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.judge_creation(p_tenant text, p_effect jsonb, p_chain public.mandate_state[]) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_parents int := jsonb_array_length(p_effect -> 'chain') - 1;
+  v_last mandate_state := p_chain[cardinality(p_chain)];
+begin
+  if v_last.mandate_id = p_effect ->> 'mandate_id'
+    or exists (select from mandates m where m.tenant_id = p_tenant and m.mandate_id = p_effect ->> 'id_hash') then
+    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM409', 'detail', 'a mandate with this id exists or existed'));
+  elsif cardinality(p_chain) <> v_parents then
+    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM404', 'detail', 'there is no mandate with this id'));
+  elsif v_last.block is not null then
+    return jsonb_build_object('refusal', v_last.block);
+  end if;
+  return p_effect || jsonb_build_object('answer', jsonb_build_object('mandate_id', p_effect -> 'mandate_id'));
+end $$;
+
+-- Name: judge_decision(jsonb, public.mandate_state[], jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.judge_decision(p_effect jsonb, p_chain public.mandate_state[], p_action jsonb, p_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_leaf mandate_state := p_chain[cardinality(p_chain)];
+  v_reserved bigint := (p_action ->> 'reserved_micros')::bigint;
+  v_denied boolean := p_effect ->> 'decision' = 'deny';
+  v_answer jsonb;
+begin
+  if p_action ->> 'asked_by' = p_effect ->> 'decider'
+    or (p_effect -> 'is_login' = 'false' and p_action ->> 'asked_user' = p_effect ->> 'decider_user') then
+    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM403', 'detail', 'who asked for an action cannot decide it'));
+  elsif p_action ->> 'decision' <> 'defer' or p_action ->> 'state' <> 'open' then
+    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM409', 'detail', 'the action is decided, or no longer waits for a decision'));
+  elsif v_leaf.block is not null and not v_denied then
+    return jsonb_build_object('refusal', v_leaf.block);
+  end if;
+  v_answer := (p_action -> 'answer') || jsonb_build_object(
+    'decision', p_effect -> 'decision', 'reserved_micros', case when v_denied then 0 else v_reserved end,
+    'remaining_micros', shown_room(room_in(p_chain, case when v_denied then -v_reserved else 0 end)),
+    'expires_at', case when v_denied then p_at else p_at + interval '1 millisecond' * (p_action #>> '{terms,lease_ms}')::bigint end);
+  return jsonb_build_object(
+    'op', 'decide', 'chain', p_effect -> 'chain', 'spent', 0, 'reserved', case when v_denied then -v_reserved else 0 end, 'calls', 0, 'answer', v_answer,
+    'action', p_action || jsonb_build_object('decision', p_effect -> 'decision', 'args', null, 'answer', v_answer) || case
+      when v_denied then jsonb_build_object('state', 'denied', 'ended_at', p_at, 'charged_micros', 0)
+      else jsonb_build_object('lapse_micros', p_action #> '{terms,lapse_micros}', 'expires_at', v_answer -> 'expires_at') end);
+end $$;
+
+-- Name: judge_mandate_effect(text, jsonb, public.mandate_state[], jsonb, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.judge_mandate_effect(p_tenant text, p_effect jsonb, p_mandates public.mandate_state[], p_action jsonb, p_calls jsonb, p_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_chain mandate_state[] := array(
+    select m from unnest(p_mandates) m where p_effect -> 'chain' ? m.mandate_id order by cardinality(m.chain));
+  v_leaf mandate_state := v_chain[cardinality(v_chain)];
+  v_op text := p_effect ->> 'op';
+begin
+  if v_op = 'create' then
+    return judge_creation(p_tenant, p_effect, v_chain);
+  elsif v_leaf.mandate_id is distinct from p_effect ->> 'mandate_id' then
+    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM404', 'detail', 'there is no mandate with this id'));
+  elsif v_op = 'revoke' then
+    return jsonb_build_object('op', v_op, 'chain', p_effect -> 'chain', 'answer', jsonb_build_object('mandate_id', v_leaf.mandate_id));
+  elsif v_op = 'authorise' then
+    return judge_authorisation(p_tenant, p_effect, v_chain, p_action, p_calls, p_at);
+  elsif p_action is null then
+    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM404', 'detail', 'the mandate has no action with this id'));
+  elsif v_op = 'settle' then
+    return judge_settlement(p_effect, v_chain, p_action, p_at);
+  end if;
+  return judge_decision(p_effect, v_chain, p_action, p_at);
+end $$;
+
+-- Name: mandate_refusal(text, text, text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandate_refusal(p_code text, p_detail text, p_status text DEFAULT 'AM403'::text, p_members jsonb DEFAULT '{"hard": true}'::jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN jsonb_build_object('code', p_status, 'detail', p_detail, 'members', (jsonb_build_object('code', p_code) || p_members));
+
+-- Name: judge_repetition(jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.judge_repetition(p_effect jsonb, p_action jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE WHEN (p_action IS NULL) THEN NULL::jsonb WHEN ((p_action ->> 'request_hash'::text) <> (p_effect ->> 'request_hash'::text)) THEN public.mandate_refusal('DUPLICATE_ACTION'::text, 'the action id was used with a different request'::text, 'AM409'::text) WHEN (((p_action ->> 'state'::text) = 'settled'::text) AND ((p_action #>> '{settlement,outcome}'::text[]) = 'failure'::text) AND (((p_action ->> 'charged_micros'::text))::bigint = 0)) THEN NULL::jsonb WHEN ((p_action ->> 'state'::text) = 'denied'::text) THEN public.mandate_refusal('TOOL_DENIED'::text, 'the action was denied'::text) ELSE jsonb_build_object('code', 'replay', 'detail', 'the action was authorised before', 'members', (p_action -> 'answer'::text)) END;
+
+-- Name: judge_settlement(jsonb, public.mandate_state[], jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.judge_settlement(p_effect jsonb, p_chain public.mandate_state[], p_action jsonb, p_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_refusal jsonb := settle_refusal(p_effect, p_action);
+  v_late boolean := p_action ->> 'state' = 'lapsed';
+  v_charge bigint;
+  v_spent bigint;
+  v_reserved bigint;
+  v_room bigint;
+  v_answer jsonb;
+begin
+  if v_refusal is not null then
+    return jsonb_build_object('refusal', v_refusal);
+  end if;
+  v_charge := charge_of(p_action, p_effect);
+  -- an action that expired has been charged already
+  v_spent := v_charge - case when v_late then (p_action ->> 'charged_micros')::bigint else 0 end;
+  v_reserved := case when v_late then 0 else -(p_action ->> 'reserved_micros')::bigint end;
+  v_room := room_in(p_chain, v_spent + v_reserved);
+  v_answer := jsonb_strip_nulls(jsonb_build_object(
+    'action_id', p_action -> 'action_id', 'charged_micros', v_charge, 'late', case when v_late then true end,
+    'overdrawn_micros', case when v_room < 0 then -v_room end, 'code', settle_code(p_effect, p_action)))
+    || jsonb_build_object('remaining_micros', shown_room(v_room));
+  return jsonb_build_object(
+    'op', 'settle', 'chain', p_effect -> 'chain', 'spent', v_spent, 'reserved', v_reserved, 'calls', 0, 'answer', v_answer,
+    'action', p_action || jsonb_build_object(
+      'state', 'settled', 'charged_micros', v_charge, 'ended_at', p_at,
+      'settlement', jsonb_build_object('outcome', p_effect -> 'outcome', 'hash', p_effect -> 'settle_hash', 'answer', v_answer)));
+end $$;
+
+-- Name: most_micros(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.most_micros() RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN '9007199254740991'::bigint;
+
+-- Name: room_in(public.mandate_state[], bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.room_in(p_chain public.mandate_state[], p_change bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    RETURN (SELECT (min(((m.limit_micros - m.spent_micros) - m.reserved_micros)) - room_in.p_change) FROM unnest(room_in.p_chain) m(mandate_id, chain, revision, limit_micros, spent_micros, reserved_micros, block));
+
+-- Name: judge_total(public.mandate_state[], bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.judge_total(p_chain public.mandate_state[], p_reserve bigint) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE WHEN (public.room_in(p_chain, p_reserve) < 0) THEN public.mandate_refusal('COST_LIMIT_EXCEEDED'::text, 'the total of the mandate, or of one that it was delegated from, would be exceeded'::text) WHEN (((SELECT max((m.spent_micros + m.reserved_micros)) AS max FROM unnest(judge_total.p_chain) m(mandate_id, chain, revision, limit_micros, spent_micros, reserved_micros, block)) + p_reserve) > public.most_micros()) THEN public.mandate_refusal('COST_LIMIT_EXCEEDED'::text, 'the sums of the mandate have reached their maximum'::text) ELSE NULL::jsonb END;
 
 -- Name: judge_units(text, jsonb, public.tenant_clocks); Type: FUNCTION; Schema: public
 
@@ -4403,6 +4802,37 @@ CREATE FUNCTION public.killed_refusal() RETURNS jsonb
 CREATE FUNCTION public.language_marks() RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (WITH words AS (SELECT l.language, w.word, count(*) OVER (PARTITION BY w.word) AS languages FROM (jsonb_each_text(public.language_words()) l(language, list) CROSS JOIN LATERAL string_to_table(l.list, ' '::text) w(word))) SELECT jsonb_build_object('marks', (SELECT jsonb_object_agg(m.language, m.mark) AS jsonb_object_agg FROM (SELECT w.language, (('\m(?:'::text || string_agg(w.word, '|'::text)) || ')\M'::text) AS mark FROM words w WHERE (w.languages = 1) GROUP BY w.language) m), 'languages', (SELECT jsonb_object_agg(l.word, l.languages) AS jsonb_object_agg FROM (SELECT w.word, jsonb_agg(w.language) AS languages FROM words w GROUP BY w.word) l)) AS jsonb_build_object);
+
+-- Name: lapse_actions(text, text[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.lapse_actions(p_tenant text, p_roots text[], p_at timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count bigint;
+begin
+  with lapsed as (
+    update actions a
+    set state = 'lapsed', charged_micros = a.lapse_micros, ended_at = a.expires_at, args = null
+    where a.tenant_id = p_tenant and a.root_id = any (p_roots) and a.state = 'open' and a.expires_at <= p_at
+    returning a.mandate_id, a.lapse_micros, a.reserved_micros
+  ),
+  sums as (
+    select i.id, sum(l.lapse_micros) as spent, sum(l.reserved_micros) as reserved
+    from lapsed l
+    join mandates o on o.tenant_id = p_tenant and o.mandate_id = l.mandate_id
+    cross join lateral unnest(o.chain) i (id)
+    group by i.id
+  ),
+  charged as (
+    update mandates m
+    set spent_micros = least(m.spent_micros + s.spent, most_micros()), reserved_micros = m.reserved_micros - s.reserved
+    from sums s
+    where m.tenant_id = p_tenant and m.mandate_id = s.id
+  )
+  select count(*) into v_count from lapsed;
+  return v_count;
+end $$;
 
 -- Name: lease_embeddings(text, text, integer); Type: FUNCTION; Schema: public
 
@@ -4676,6 +5106,26 @@ CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE
 
 ALTER FUNCTION public.list_tenants(p_after text, p_limit integer) OWNER TO agent_memory_overseer;
 
+-- Name: lock_mandates(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.lock_mandates(p_tenant text, p_units jsonb, p_at timestamp with time zone) RETURNS public.mandate_state[]
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_ids text[] := array(select distinct i.id #>> '{}' from jsonb_path_query(p_units, '$[*].events[*].effects.mandates.chain[*]') i (id));
+  v_roots text[] := array(select distinct i.id #>> '{}' from jsonb_path_query(p_units, '$[*].events[*].effects.mandates.chain[0]') i (id));
+begin
+  perform lapse_actions(p_tenant, v_roots, p_at);
+  return array(
+    select row(
+      m.mandate_id, m.chain, m.revision, m.limit_micros, m.spent_micros, m.reserved_micros,
+      mandate_block(p_tenant, m.chain, p_at))::mandate_state
+    from mandates m
+    where m.tenant_id = p_tenant and m.mandate_id = any (v_ids)
+    order by m.mandate_id
+    for update);
+end $_$;
+
 -- Name: lock_memory(text, text, integer, text[], jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.lock_memory(p_tenant text, p_memory_id text, p_version integer, p_statuses text[], p_unit jsonb) RETURNS boolean
@@ -4772,6 +5222,370 @@ begin
   end if;
   insert into tenant_clocks (tenant_id, max_bytes) values (p_tenant, p_max_bytes);
   return true;
+end $$;
+
+-- Name: mandate_block(text, text[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandate_block(p_tenant text, p_chain text[], p_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_agents text[];
+  v_revoked boolean;
+  v_expired boolean;
+  v_suspended boolean;
+begin
+  select array_agg(m.agent_id), bool_or(m.revoked_at is not null), bool_or(m.expires_at <= p_at),
+    bool_or(m.suspended)
+  into v_agents, v_revoked, v_expired, v_suspended
+  from mandates m
+  where m.tenant_id = p_tenant and m.mandate_id = any (p_chain);
+  return case
+    when agent_is_killed(p_tenant, v_agents) then mandate_refusal('AGENT_KILLED', 'the agent is killed')
+    when v_revoked then mandate_refusal('MANDATE_EXPIRED', 'the mandate, or one that it was delegated from, is revoked')
+    when v_expired then mandate_refusal('MANDATE_EXPIRED', 'the mandate, or one that it was delegated from, has expired')
+    when v_suspended then
+      mandate_refusal('MANDATE_SUSPENDED', 'the mandate comes from a backup or an import; an admin must call POST /v1/tenant/confirm-restore')
+  end;
+end $$;
+
+-- Name: mandate_usage(text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandate_usage(p_tenant text, p_ids text[]) RETURNS TABLE(mandate_id text, spent_micros bigint, reserved_micros bigint, remaining_micros bigint, calls bigint, overdrawn_micros bigint)
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return query
+  with wanted as (
+    select m.mandate_id, m.chain, m.calls from mandates m where m.tenant_id = p_tenant and m.mandate_id = any (p_ids)
+  ),
+  lapsed as (
+    select i.id, sum(a.lapse_micros) as spent, sum(a.reserved_micros) as reserved
+    from actions a
+    join mandates o on o.tenant_id = p_tenant and o.mandate_id = a.mandate_id
+    cross join lateral unnest(o.chain) i (id)
+    where a.tenant_id = p_tenant and a.root_id in (select w.chain[1] from wanted w) and a.state = 'open' and a.expires_at <= now()
+    group by i.id
+  ),
+  used as (
+    select m.mandate_id, m.limit_micros,
+      least(m.spent_micros + coalesce(l.spent, 0), most_micros())::bigint as spent, (m.reserved_micros - coalesce(l.reserved, 0))::bigint as reserved
+    from mandates m left join lapsed l on l.id = m.mandate_id
+    where m.tenant_id = p_tenant and m.mandate_id in (select unnest(w.chain) from wanted w)
+  )
+  select w.mandate_id, u.spent, u.reserved, shown_room(r.room), w.calls, greatest(0, coalesce(-r.room, 0))
+  from wanted w
+  join used u on u.mandate_id = w.mandate_id
+  cross join lateral (select min(c.limit_micros - c.spent - c.reserved) as room from used c where c.mandate_id = any (w.chain)) r;
+end $$;
+
+-- Name: mandates_apply(text, public.effect[], public.prepared[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandates_apply(p_tenant text, p_effects public.effect[], p_prepared public.prepared[], p_at timestamp with time zone) RETURNS public.answer[]
+    LANGUAGE plpgsql
+    AS $$
+begin
+  insert into mandates (
+    tenant_id, mandate_id, seq, revision, id_hash, chain, agent_id, principal, definition, created_at, expires_at)
+  select p_tenant, d.mandate_id, f.seq, d.revision, d.id_hash, d.chain, d.agent_id, d.principal, d.definition, p_at, d.expires_at
+  from unnest(p_effects) f
+  cross join lateral jsonb_to_record(f.doc) d (
+    mandate_id text, revision text, id_hash text, chain text[], agent_id text, principal text, definition jsonb, expires_at timestamptz)
+  where f.doc ->> 'op' = 'create';
+  update mandates m
+  set revoked_at = coalesce(m.revoked_at, p_at), seq = f.seq
+  from unnest(p_effects) f
+  where f.doc ->> 'op' = 'revoke' and m.tenant_id = p_tenant and m.mandate_id = f.doc #>> '{chain,-1}';
+  perform apply_actions(p_tenant, p_effects, p_at);
+  return array(
+    select row('mandates', f.unit, f.event, f.doc -> 'answer', true)::answer
+    from unnest(p_effects) f);
+end $$;
+
+-- Name: mandates_check(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandates_check(p_tenant text, p_from bigint, p_to bigint) RETURNS SETOF public.finding
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return query
+  select 'mandates', count(*), count(*) filter (where w.wrong),
+    sample_of(jsonb_build_object('seq', r.seq, 'mandate_id', r.mandate_id) order by r.seq) filter (where w.wrong), true
+  from (
+    select m.seq, m.mandate_id, null as action_id from mandates m where m.tenant_id = p_tenant and m.seq between p_from and p_to
+    union all
+    select a.seq, a.mandate_id, a.action_id from actions a where a.tenant_id = p_tenant and a.seq between p_from and p_to and a.action_id not like 'erased\_%'
+  ) r
+  left join events e on e.tenant_id = p_tenant and e.seq = r.seq
+  cross join lateral (
+    select e.seq is null or (e.erased_at is null and (
+      e.content ->> 'mandate_id' is distinct from r.mandate_id or e.content ->> 'action_id' is distinct from r.action_id))) w (wrong);
+end $$;
+
+-- Name: mandates_check_rows(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandates_check_rows(p_tenant text, p_after text, p_limit integer) RETURNS TABLE(name text, checked bigint, wrong bigint, sample jsonb, vital boolean, last text)
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return query
+  select 'mandate_reservations', count(*), count(*) filter (where r.reserved_micros <> r.expected),
+    sample_of(jsonb_build_object('mandate_id', r.mandate_id, 'reserved_micros', r.reserved_micros, 'expected', r.expected) order by r.mandate_id)
+      filter (where r.reserved_micros <> r.expected),
+    true, case when count(*) = p_limit then max(r.mandate_id) end
+  from (
+    select m.mandate_id, m.reserved_micros, open_reservations(p_tenant, m.chain[1], m.mandate_id) as expected
+    from mandates m
+    where m.tenant_id = p_tenant and m.mandate_id > p_after
+    order by m.mandate_id
+    limit p_limit
+  ) r;
+end $$;
+
+-- Name: mandates_clear(text, bigint[], boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandates_clear(p_tenant text, p_seqs bigint[], p_dry boolean) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count bigint := (select count(*) from actions a where a.tenant_id = p_tenant and a.seq = any (p_seqs));
+begin
+  if not p_dry then
+    delete from actions a where a.tenant_id = p_tenant and a.seq = any (p_seqs) and a.state <> 'open';
+    perform hash_actions(p_tenant, array(
+      select a.seq from actions a where a.tenant_id = p_tenant and a.seq = any (p_seqs) and a.action_id not like 'erased\_%'));
+  end if;
+  return jsonb_build_object('actions', v_count);
+end $$;
+
+-- Name: mandates; Type: TABLE; Schema: public
+
+CREATE TABLE public.mandates (
+    tenant_id text NOT NULL,
+    mandate_id text NOT NULL,
+    seq bigint NOT NULL,
+    revision text NOT NULL,
+    id_hash text,
+    chain text[] NOT NULL,
+    agent_id text NOT NULL,
+    principal text,
+    definition jsonb NOT NULL,
+    limit_micros bigint GENERATED ALWAYS AS (((definition ->> 'max_cost_total_micros'::text))::bigint) STORED,
+    spent_micros bigint DEFAULT 0 NOT NULL,
+    reserved_micros bigint DEFAULT 0 NOT NULL,
+    calls bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    suspended boolean DEFAULT false NOT NULL,
+    CONSTRAINT mandates__chain CHECK ((chain[cardinality(chain)] = mandate_id)),
+    CONSTRAINT mandates__sums CHECK (((spent_micros >= 0) AND (reserved_micros >= 0) AND (calls >= 0)))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.mandates FORCE ROW LEVEL SECURITY;
+
+-- Name: mandates_confirmed(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandates_confirmed(p_tenant text) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ UPDATE public.mandates AS m SET suspended = false
+   WHERE ((m.tenant_id = mandates_confirmed.p_tenant) AND m.suspended);
+END;
+
+-- Name: mandates_forget(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandates_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_ids text[] := mandates_of_subject(p_tenant, p_erasure, p_after, p_limit);
+  v_users text[] := array(select jsonb_array_elements_text(p_erasure -> 'users'));
+begin
+  if not p_erasure ? 'dry_run' then
+    perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+    perform hash_mandate(p_tenant, i.id, p_erasure) from unnest(v_ids) i (id);
+    if p_after = '' then
+      update actions a
+      set asked_by = p_erasure ->> 'name', asked_user = p_erasure ->> 'name'
+      where a.tenant_id = p_tenant and a.asked_user = any (v_users);
+      update actions a
+      set args = null
+      where a.tenant_id = p_tenant and a.args is not null and strpos(a.args::text, p_erasure ->> 'subject') > 0;
+    end if;
+  end if;
+  last := v_ids[cardinality(v_ids)];
+  counts := jsonb_build_object('mandates', cardinality(v_ids));
+  return next;
+end $$;
+
+-- Name: mandates_held(text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandates_held(p_tenant text, p_seqs bigint[]) RETURNS TABLE(seq bigint, live boolean, importance numeric)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT m.seq,
+     true,
+     'Infinity'::numeric AS "numeric"
+    FROM public.mandates m
+   WHERE ((m.tenant_id = mandates_held.p_tenant) AND (m.seq = ANY (mandates_held.p_seqs)))
+ UNION ALL
+  SELECT a.seq,
+     (a.state = 'open'::text),
+         CASE a.state
+             WHEN 'open'::text THEN 'Infinity'::numeric
+             ELSE (0)::numeric
+         END AS "case"
+    FROM public.actions a
+   WHERE ((a.tenant_id = mandates_held.p_tenant) AND (a.seq = ANY (mandates_held.p_seqs)));
+END;
+
+-- Name: mandates_judge(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandates_judge(p_tenant text, p_units jsonb, p_at timestamp with time zone) RETURNS SETOF public.judgement
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_mandates mandate_state[] := lock_mandates(p_tenant, p_units, p_at);
+  v_actions jsonb := named_actions(p_tenant, p_units);
+  v_calls jsonb := '{}';
+  v_unit record;
+  v_verdict jsonb;
+begin
+  for v_unit in
+    select u.ord, u.doc, e.ord - 1 as event, e.doc #> '{effects,mandates}' as effect,
+      count(*) over (partition by action_key(e.doc #> '{effects,mandates}')) > 1 as repeated
+    from jsonb_array_elements(p_units) with ordinality u (doc, ord)
+    cross join lateral jsonb_array_elements(case when jsonb_typeof(u.doc) = 'object' then u.doc -> 'events' else '[]' end) with ordinality e (doc, ord)
+    where e.doc #> '{effects,mandates}' is not null
+    order by u.ord, e.ord
+  loop
+    v_verdict := judge_mandate_effect(p_tenant, v_unit.effect, v_mandates, v_actions -> action_key(v_unit.effect), v_calls, p_at);
+    if v_verdict ? 'refusal' then
+      return next row(v_unit.ord, v_verdict -> 'refusal', null)::judgement;
+    else
+      v_mandates := after_verdict(v_mandates, v_verdict);
+      v_calls := v_calls || coalesce(v_verdict -> 'counts', '{}');
+      if v_unit.repeated and v_verdict ? 'action' then
+        v_actions := v_actions || jsonb_build_object(action_key(v_unit.effect), v_verdict -> 'action');
+      end if;
+      return next row(
+        v_unit.ord, null, jsonb_set(v_unit.doc, array['events', v_unit.event::text, 'effects', 'mandates'], v_verdict))::judgement;
+    end if;
+  end loop;
+end $$;
+
+-- Name: mandates_killed(text, text[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandates_killed(p_tenant text, p_agents text[], p_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update actions a
+  set expires_at = p_at
+  where a.tenant_id = p_tenant and a.state = 'open' and a.expires_at > p_at and (p_agents is null or exists (
+    select
+    from mandates m join mandates o on o.tenant_id = m.tenant_id and o.mandate_id = any (m.chain)
+    where m.tenant_id = p_tenant and m.mandate_id = a.mandate_id and o.agent_id = any (p_agents)));
+end $$;
+
+-- Name: mandates_needs(text, text, bigint, bigint, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandates_needs(p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_seqs bigint[] := array(
+    select s.seq
+    from (
+      (select m.seq from mandates m where m.tenant_id = p_tenant and m.seq > p_after order by m.seq limit p_limit)
+      union all
+      (select a.seq from actions a where a.tenant_id = p_tenant and a.seq > p_after and a.state = 'open' order by a.seq limit p_limit)
+    ) s
+    order by s.seq
+    limit p_limit);
+begin
+  perform mark_seqs(p_tenant, p_job, 'carry', v_seqs, p_upto);
+  return v_seqs[cardinality(v_seqs)];
+end $$;
+
+-- Name: mandates_of_subject(text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandates_of_subject(p_tenant text, p_erasure jsonb, p_after text, p_limit integer) RETURNS text[]
+    LANGUAGE sql STABLE
+    RETURN ARRAY(SELECT m.mandate_id FROM public.mandates m WHERE ((m.tenant_id = mandates_of_subject.p_tenant) AND (m.mandate_id > mandates_of_subject.p_after) AND CASE (mandates_of_subject.p_erasure ->> 'kind'::text) WHEN 'agent_id'::text THEN (m.agent_id = (mandates_of_subject.p_erasure ->> 'subject'::text)) WHEN 'user_id'::text THEN (m.principal = (mandates_of_subject.p_erasure ->> 'subject'::text)) ELSE NULL::boolean END) ORDER BY m.mandate_id LIMIT mandates_of_subject.p_limit);
+
+-- Name: mandates_repair_rows(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandates_repair_rows(p_tenant text, p_after text, p_limit integer) RETURNS TABLE(changed bigint, last text)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_ids text[] := array(select m.mandate_id from mandates m where m.tenant_id = p_tenant and m.mandate_id > p_after order by m.mandate_id limit p_limit);
+begin
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  update mandates m
+  set reserved_micros = open_reservations(p_tenant, m.chain[1], m.mandate_id)
+  where m.tenant_id = p_tenant and m.mandate_id = any (v_ids) and m.reserved_micros <> open_reservations(p_tenant, m.chain[1], m.mandate_id);
+  get diagnostics changed = row_count;
+  last := case when cardinality(v_ids) = p_limit then v_ids[p_limit] end;
+  return next;
+end $$;
+
+-- Name: mandates_revoke(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandates_revoke(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_ids text[] := mandates_of_subject(p_tenant, p_erasure, p_after, p_limit);
+begin
+  if not p_erasure ? 'dry_run' then
+    perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+    update mandates m set revoked_at = clock_timestamp() where m.tenant_id = p_tenant and m.mandate_id = any (v_ids) and m.revoked_at is null;
+  end if;
+  last := v_ids[cardinality(v_ids)];
+  counts := jsonb_build_object('mandates_revoked', cardinality(v_ids));
+  return next;
+end $$;
+
+-- Name: mandates_stray(text, bigint, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandates_stray(p_tenant text, p_first bigint, p_after text, p_limit integer) RETURNS TABLE(last text, fault text)
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return query
+  select max(d.mandate_id), 'The mandate ' || min(d.mandate_id) filter (where not d.fits) || ' does not match its event or its parent.'
+  from (
+    select m.mandate_id, m.chain[cardinality(m.chain)] = m.mandate_id
+      and exists (
+        select from events e
+        where e.tenant_id = p_tenant and e.seq = m.seq and e.kind like 'mandate.%'
+          and (e.erased_at is not null or e.content ->> 'mandate_id' = m.mandate_id))
+      and (cardinality(m.chain) = 1 or exists (
+        select from mandates p
+        where p.tenant_id = p_tenant and p.mandate_id = m.chain[cardinality(m.chain) - 1] and p.chain || m.mandate_id = m.chain)) as fits
+    from mandates m
+    where m.tenant_id = p_tenant and m.mandate_id > p_after
+    order by m.mandate_id
+    limit p_limit) d;
+end $$;
+
+-- Name: mandates_used(text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandates_used(p_tenant text, p_agents text[]) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_ids text[] := array(
+    select m.mandate_id from mandates m where m.tenant_id = p_tenant and (p_agents is null or m.agent_id = any (p_agents)));
+begin
+  return (
+    select jsonb_build_object('mandates', count(*), 'spent_micros', coalesce(sum(u.spent_micros) filter (where not exists (
+      select from mandates m where m.tenant_id = p_tenant and m.mandate_id = u.mandate_id and m.chain[:cardinality(m.chain) - 1] && v_ids)), 0))
+    from mandate_usage(p_tenant, v_ids) u);
 end $$;
 
 -- Name: mark_carried(text, text, bigint[], bigint); Type: FUNCTION; Schema: public
@@ -6110,6 +6924,22 @@ begin
   return v_parts;
 end $_$;
 
+-- Name: named_actions(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.named_actions(p_tenant text, p_units jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $_$
+begin
+  return (
+    select coalesce(jsonb_object_agg(action_key(to_jsonb(a)), to_jsonb(a)), '{}')
+    from jsonb_path_query(p_units, '$[*].events[*].effects.mandates ? (exists (@.action_id))') e (effect)
+    cross join lateral (
+      select * from actions x
+      where x.tenant_id = p_tenant and x.mandate_id = e.effect ->> 'mandate_id' and x.action_id = e.effect ->> 'action_id'
+      limit 1
+    ) a);
+end $_$;
+
 -- Name: named_lexemes(regconfig, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.named_lexemes(p_language regconfig, p_text text) RETURNS tsvector
@@ -6349,6 +7179,12 @@ end $_$;
 CREATE FUNCTION public.object_of(p_content jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (jsonb_typeof(p_content) = 'object'::text) THEN p_content ELSE '{}'::jsonb END;
+
+-- Name: open_reservations(text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.open_reservations(p_tenant text, p_root text, p_id text) RETURNS bigint
+    LANGUAGE sql STABLE
+    RETURN (SELECT (COALESCE(sum(a.reserved_micros), (0)::numeric))::bigint AS "coalesce" FROM (public.actions a JOIN public.mandates o ON (((o.tenant_id = open_reservations.p_tenant) AND (o.mandate_id = a.mandate_id)))) WHERE ((a.tenant_id = open_reservations.p_tenant) AND (a.root_id = open_reservations.p_root) AND (a.state = 'open'::text) AND (open_reservations.p_id = ANY (o.chain))));
 
 -- Name: open_session(text, text, jsonb); Type: FUNCTION; Schema: public
 
@@ -8369,6 +9205,18 @@ begin
   return v_count;
 end $$;
 
+-- Name: settle_code(jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.settle_code(p_effect jsonb, p_action jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE WHEN ((p_action ->> 'state'::text) = 'lapsed'::text) THEN 'EXECUTION_TIMEOUT'::text WHEN ((p_effect ->> 'outcome'::text) <> 'success'::text) THEN NULL::text WHEN ((p_effect ->> 'verified'::text) = 'false'::text) THEN 'VERIFICATION_FAILED'::text WHEN (((p_action #>> '{terms,verify}'::text[]) = 'true'::text) AND (NOT (p_effect ? 'verified'::text))) THEN 'VERIFICATION_TIMEOUT'::text ELSE NULL::text END;
+
+-- Name: settle_refusal(jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.settle_refusal(p_effect jsonb, p_action jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE WHEN (((p_action ->> 'state'::text) = 'settled'::text) AND ((p_action #>> '{settlement,hash}'::text[]) = (p_effect ->> 'settle_hash'::text))) THEN jsonb_build_object('code', 'replay', 'detail', 'the action was settled before', 'members', (p_action #> '{settlement,answer}'::text[])) WHEN ((p_action ->> 'state'::text) = 'settled'::text) THEN public.mandate_refusal('DUPLICATE_ACTION'::text, 'the action was settled with a different outcome'::text, 'AM409'::text) WHEN ((p_action ->> 'decision'::text) <> 'allow'::text) THEN jsonb_build_object('code', 'AM409', 'detail', 'the action was not allowed') WHEN (p_effect ? 'actual_micros'::text) THEN NULL::jsonb WHEN ((p_effect ? 'tokens'::text) AND ((p_action #> '{terms,price}'::text[]) IS NULL)) THEN jsonb_build_object('code', 'AM422', 'detail', 'the mandate has no price for this model; send actual_micros') WHEN (((p_action #> '{terms,charging,custom}'::text[]) IS NOT NULL) AND (NOT (p_effect ? 'tokens'::text))) THEN jsonb_build_object('code', 'AM422', 'detail', 'the charge of this action is actual_micros, which is missing') ELSE NULL::jsonb END;
+
 -- Name: settle_webhook(text, text, bigint, integer, bigint, double precision, jsonb, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.settle_webhook(p_tenant text, p_webhook_id text, p_lease_id bigint, p_lease_ms integer, p_cursor bigint, p_retry_ms double precision, p_delivery jsonb, p_disable text) RETURNS boolean
@@ -8403,6 +9251,12 @@ begin
   end if;
   return true;
 end $$;
+
+-- Name: shown_room(bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.shown_room(p_room bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (p_room < 0) THEN (0)::bigint ELSE p_room END;
 
 -- Name: shrink_log(text, bigint, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -9268,6 +10122,57 @@ begin
   limit 1);
 end $$;
 
+-- Name: sweep_ended_actions(text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.sweep_ended_actions(p_tenant text, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count bigint;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  delete from actions a
+  where a.ctid = any (array(
+    select o.ctid from actions o where o.tenant_id = p_tenant and o.ended_at < now() - interval '30 days' limit p_limit));
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+-- Name: sweep_expired_actions(text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.sweep_expired_actions(p_tenant text, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_roots text[];
+begin
+  perform enter_tenant(p_tenant);
+  v_roots := array(select distinct a.root_id from actions a where a.tenant_id = p_tenant and a.state = 'open' and a.expires_at <= now() limit p_limit);
+  if cardinality(v_roots) = 0 then
+    return 0;
+  end if;
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  return lapse_actions(p_tenant, v_roots, clock_timestamp());
+end $$;
+
+-- Name: sweep_mandate_calls(text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.sweep_mandate_calls(p_tenant text, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count bigint;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  delete from mandate_calls c
+  where c.ctid = any (array(
+    select o.ctid from mandate_calls o where o.tenant_id = p_tenant and o.called_at < now() - interval '31 days' limit p_limit));
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
 -- Name: take_job(text, text, integer, integer, integer, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.take_job(p_tenant text, p_job text, p_per_tenant integer, p_lease_ms integer, p_max_tries integer, p_spent jsonb) RETURNS TABLE(kind text, input jsonb, cursor jsonb, done bigint, total bigint, token integer, tries integer, started_by text)
@@ -10021,6 +10926,18 @@ CREATE TABLE public.login_failures (
 )
 WITH (fillfactor='70');
 
+-- Name: mandate_calls; Type: TABLE; Schema: public
+
+CREATE TABLE public.mandate_calls (
+    tenant_id text NOT NULL,
+    mandate_id text NOT NULL,
+    entry text NOT NULL,
+    ordinal bigint NOT NULL,
+    called_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.mandate_calls FORCE ROW LEVEL SECURITY;
+
 -- Name: password_resets; Type: TABLE; Schema: public
 
 CREATE TABLE public.password_resets (
@@ -10147,6 +11064,11 @@ CREATE TABLE public.webhook_deliveries (
 
 ALTER TABLE ONLY public.webhook_deliveries FORCE ROW LEVEL SECURITY;
 
+-- Name: actions actions_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.actions
+    ADD CONSTRAINT actions_pkey PRIMARY KEY (tenant_id, mandate_id, action_id);
+
 -- Name: agent_states agent_states_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.agent_states
@@ -10251,6 +11173,16 @@ ALTER TABLE ONLY public.jobs
 
 ALTER TABLE ONLY public.login_failures
     ADD CONSTRAINT login_failures_pkey PRIMARY KEY (key_hash);
+
+-- Name: mandate_calls mandate_calls_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.mandate_calls
+    ADD CONSTRAINT mandate_calls_pkey PRIMARY KEY (tenant_id, mandate_id, entry, ordinal);
+
+-- Name: mandates mandates_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.mandates
+    ADD CONSTRAINT mandates_pkey PRIMARY KEY (tenant_id, mandate_id);
 
 -- Name: memories memories_pkey; Type: CONSTRAINT; Schema: public
 
@@ -10392,6 +11324,18 @@ ALTER TABLE ONLY public.webhook_deliveries
 ALTER TABLE ONLY public.webhooks
     ADD CONSTRAINT webhooks_pkey PRIMARY KEY (tenant_id, webhook_id);
 
+-- Name: actions__ended; Type: INDEX; Schema: public
+
+CREATE INDEX actions__ended ON public.actions USING btree (tenant_id, ended_at) WHERE (ended_at IS NOT NULL);
+
+-- Name: actions__open; Type: INDEX; Schema: public
+
+CREATE INDEX actions__open ON public.actions USING btree (tenant_id, root_id, expires_at) WHERE (state = 'open'::text);
+
+-- Name: actions__seq; Type: INDEX; Schema: public
+
+CREATE INDEX actions__seq ON public.actions USING btree (tenant_id, seq);
+
 -- Name: api_keys__parent; Type: INDEX; Schema: public
 
 CREATE INDEX api_keys__parent ON public.api_keys USING btree (tenant_id, created_with) WHERE (created_with IS NOT NULL);
@@ -10499,6 +11443,26 @@ CREATE INDEX jobs__finished ON public.jobs USING btree (tenant_id, finished_at) 
 -- Name: login_failures__expires_at; Type: INDEX; Schema: public
 
 CREATE INDEX login_failures__expires_at ON public.login_failures USING btree (expires_at);
+
+-- Name: mandate_calls__called; Type: INDEX; Schema: public
+
+CREATE INDEX mandate_calls__called ON public.mandate_calls USING btree (tenant_id, mandate_id, entry, called_at, ordinal);
+
+-- Name: mandate_calls__swept; Type: INDEX; Schema: public
+
+CREATE INDEX mandate_calls__swept ON public.mandate_calls USING btree (tenant_id, called_at);
+
+-- Name: mandates__agent; Type: INDEX; Schema: public
+
+CREATE INDEX mandates__agent ON public.mandates USING btree (tenant_id, agent_id, mandate_id);
+
+-- Name: mandates__principal; Type: INDEX; Schema: public
+
+CREATE INDEX mandates__principal ON public.mandates USING btree (tenant_id, principal, mandate_id) WHERE (principal IS NOT NULL);
+
+-- Name: mandates__seq; Type: INDEX; Schema: public
+
+CREATE INDEX mandates__seq ON public.mandates USING btree (tenant_id, seq);
 
 -- Name: memories__agent; Type: INDEX; Schema: public
 
@@ -10620,6 +11584,11 @@ CREATE INDEX webhooks__due ON public.webhooks USING btree (slow, due_at) WHERE (
 
 CREATE TRIGGER importing BEFORE UPDATE OF last_seq ON public.tenant_clocks FOR EACH ROW WHEN (((old.importing IS NOT NULL) AND (new.importing IS NOT NULL) AND (old.last_seq <> new.last_seq))) EXECUTE FUNCTION public.refuse_while_importing();
 
+-- Name: actions actions__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.actions
+    ADD CONSTRAINT actions__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: agent_states agent_states__tenant; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.agent_states
@@ -10730,6 +11699,16 @@ ALTER TABLE ONLY public.invites
 ALTER TABLE ONLY public.jobs
     ADD CONSTRAINT jobs__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: mandate_calls mandate_calls__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.mandate_calls
+    ADD CONSTRAINT mandate_calls__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: mandates mandates__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.mandates
+    ADD CONSTRAINT mandates__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: memories memories__tenant; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.memories
@@ -10805,6 +11784,10 @@ ALTER TABLE ONLY public.webhook_deliveries
 ALTER TABLE ONLY public.webhooks
     ADD CONSTRAINT webhooks__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: actions; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.actions ENABLE ROW LEVEL SECURITY;
+
 -- Name: agent_states; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.agent_states ENABLE ROW LEVEL SECURITY;
@@ -10824,6 +11807,10 @@ ALTER TABLE public.audit_clocks ENABLE ROW LEVEL SECURITY;
 -- Name: audit_entries; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.audit_entries ENABLE ROW LEVEL SECURITY;
+
+-- Name: actions backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.actions FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: agent_states backup_reads; Type: POLICY; Schema: public
 
@@ -10900,6 +11887,14 @@ CREATE POLICY backup_reads ON public.invites FOR SELECT TO agent_memory_backup U
 -- Name: jobs backup_reads; Type: POLICY; Schema: public
 
 CREATE POLICY backup_reads ON public.jobs FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
+
+-- Name: mandate_calls backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.mandate_calls FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
+
+-- Name: mandates backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.mandates FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: memories backup_reads; Type: POLICY; Schema: public
 
@@ -11017,6 +12012,10 @@ ALTER TABLE public.embedding_gaps ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.embeddings ENABLE ROW LEVEL SECURITY;
 
+-- Name: actions eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.actions FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: agent_states eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.agent_states FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -11093,6 +12092,14 @@ CREATE POLICY eraser_deletes ON public.invites FOR DELETE TO agent_memory_eraser
 
 CREATE POLICY eraser_deletes ON public.jobs FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: mandate_calls eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.mandate_calls FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: mandates eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.mandates FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: memories eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.memories FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -11156,6 +12163,10 @@ CREATE POLICY eraser_deletes ON public.webhook_deliveries FOR DELETE TO agent_me
 -- Name: webhooks eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.webhooks FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: actions eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.actions FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: agent_states eraser_finds; Type: POLICY; Schema: public
 
@@ -11232,6 +12243,14 @@ CREATE POLICY eraser_finds ON public.invites FOR SELECT TO agent_memory_eraser U
 -- Name: jobs eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.jobs FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: mandate_calls eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.mandate_calls FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: mandates eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.mandates FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: memories eraser_finds; Type: POLICY; Schema: public
 
@@ -11324,6 +12343,14 @@ ALTER TABLE public.invites ENABLE ROW LEVEL SECURITY;
 -- Name: jobs; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.jobs ENABLE ROW LEVEL SECURITY;
+
+-- Name: mandate_calls; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.mandate_calls ENABLE ROW LEVEL SECURITY;
+
+-- Name: mandates; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.mandates ENABLE ROW LEVEL SECURITY;
 
 -- Name: memories; Type: ROW SECURITY; Schema: public
 
@@ -11433,6 +12460,10 @@ ALTER TABLE public.state_versions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.tenant_clocks ENABLE ROW LEVEL SECURITY;
 
+-- Name: actions tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.actions TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: agent_states tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.agent_states TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -11508,6 +12539,14 @@ CREATE POLICY tenant_wall ON public.invites TO agent_memory_app USING ((tenant_i
 -- Name: jobs tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.jobs TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: mandate_calls tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.mandate_calls TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: mandates tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.mandates TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 -- Name: memories tenant_wall; Type: POLICY; Schema: public
 
@@ -11601,6 +12640,10 @@ CREATE POLICY undo_deletes ON public.edits FOR DELETE TO agent_memory_eraser USI
 
 CREATE POLICY undo_deletes ON public.events FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
 
+-- Name: mandates undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.mandates FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
 -- Name: memories undo_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY undo_deletes ON public.memories FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
@@ -11652,6 +12695,10 @@ CREATE POLICY undo_finds ON public.edits FOR SELECT TO agent_memory_eraser USING
 -- Name: events undo_finds; Type: POLICY; Schema: public
 
 CREATE POLICY undo_finds ON public.events FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: mandates undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.mandates FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
 
 -- Name: memories undo_finds; Type: POLICY; Schema: public
 
@@ -12013,6 +13060,12 @@ GRANT ALL ON FUNCTION public.fingerprint_tables() TO agent_memory_backup;
 REVOKE ALL ON FUNCTION public.fingerprint_tenants() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fingerprint_tenants() TO agent_memory_backup;
 
+-- Name: TABLE actions; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.actions TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.actions TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.actions TO agent_memory_backup;
+
 -- Name: TABLE nouns; Type: ACL; Schema: public
 
 GRANT SELECT ON TABLE public.nouns TO PUBLIC;
@@ -12064,6 +13117,12 @@ GRANT SELECT ON TABLE public.portable_tables TO agent_memory_backup;
 
 REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
+
+-- Name: TABLE mandates; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.mandates TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.mandates TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.mandates TO agent_memory_backup;
 
 -- Name: TABLE erasure_marks; Type: ACL; Schema: public
 
@@ -12264,6 +13323,12 @@ GRANT SELECT ON TABLE public.embeddings TO agent_memory_searcher;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.login_failures TO agent_memory_app;
 GRANT SELECT ON TABLE public.login_failures TO agent_memory_backup;
+
+-- Name: TABLE mandate_calls; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.mandate_calls TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.mandate_calls TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.mandate_calls TO agent_memory_backup;
 
 -- Name: TABLE password_resets; Type: ACL; Schema: public
 
