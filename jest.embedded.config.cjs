@@ -24,6 +24,8 @@ const one = [
   'export/roundtrip',
   'filter/filter',
   'jobs/jobs',
+  'leases/leases',
+  'leases/queue',
   'limits/limits',
   'mandates/authorise',
   'metrics/figures',

@@ -82,7 +82,7 @@ function allowOrigins(origins: string[]): RequestHandler {
     origin: (origin, done) => done(null, isListed(origin)),
     methods: 'GET, POST, PUT, PATCH, DELETE',
     allowedHeaders:
-      'Authorization, Content-Digest, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-API-Key, X-Request-Id, X-Signature',
+      'Authorization, Content-Digest, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Lease, X-API-Key, X-Request-Id, X-Signature',
     exposedHeaders: 'ETag, Location, Idempotent-Replay, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id',
     maxAge: 600,
   });

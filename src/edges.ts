@@ -21,6 +21,7 @@ export const edges: Record<string, readonly string[]> = {
   follow: ['auth', 'metrics'],
   health: ['auth'],
   jobs: ['auth'],
+  leases: ['auth', 'secrets'],
   limits: [],
   mandates: ['agents', 'auth', 'secrets'],
   memories: ['auth', 'edits', 'filter', 'passages', 'refs', 'secrets'],

@@ -14,6 +14,7 @@ import { feature as exporting } from './export/index.ts';
 import type { Feature } from './feature.ts';
 import { feature as health } from './health/index.ts';
 import { feature as jobs } from './jobs/index.ts';
+import { feature as leases } from './leases/index.ts';
 import { feature as mandates } from './mandates/index.ts';
 import { feature as memories } from './memories/index.ts';
 import { feature as metrics } from './metrics/index.ts';
@@ -41,6 +42,7 @@ export const features: Feature<unknown>[] = [
   context,
   state,
   snapshots,
+  leases,
   webhooks,
   exporting,
   mandates,

@@ -29,6 +29,11 @@ export function gateOf(
     admitBytes: limits.admitBytes,
     claimNonce: ({ signed }) => signed?.claim(),
     idsOf: ({ principal, signed }) => ({ principal: principal.id, tenant: principal.tenant_id, digest: signed?.digest }),
+    fence: async (caller, fence, key) => {
+      const tenant = caller.tenant.guarded({ leases: fence }, key);
+      await tenant.check();
+      return { ...caller, tenant };
+    },
     addressOf,
     observeRequest: metrics.observeRequest,
     countProblem: metrics.countProblem,

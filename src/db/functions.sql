@@ -155,9 +155,8 @@ begin
   return v_hooks;
 end $$;
 
--- Checks the guards of a request in a transaction that does not begin with commit_units, and raises the refusal. Locks the clock, so that whatever
--- the guards check changes before or after the whole transaction.
-create or replace function assert_guards(p_tenant text, p_guards jsonb) returns void
+-- Raises the refusal of the guards of a request. p_key: hash in hex of its Idempotency-Key; a retry of a stored outcome passes.
+create or replace function refuse_by_guards(p_tenant text, p_guards jsonb, p_key text) returns void
 language plpgsql
 as $$
 declare
@@ -165,14 +164,35 @@ declare
   v_hook text;
   v_refusal jsonb;
 begin
-  perform enter_tenant(p_tenant);
-  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  if exists (select from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_key, 'hex')) then
+    return;
+  end if;
   foreach v_hook in array guards_in(v_units) loop
     execute format('select j.refusal from %I($1, $2, $3) j', v_hook) into v_refusal using p_tenant, v_units, clock_timestamp();
     if v_refusal is not null then
       raise exception '%', v_refusal ->> 'detail' using errcode = v_refusal ->> 'code', detail = coalesce(v_refusal -> 'members', '{}')::text;
     end if;
   end loop;
+end $$;
+
+-- Checks the guards of a request before it is served.
+create or replace function check_guards(p_tenant text, p_guards jsonb, p_key text) returns void
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  perform refuse_by_guards(p_tenant, p_guards, p_key);
+end $$;
+
+-- Checks the guards of a request in a transaction that does not begin with commit_units. Locks the clock, so that whatever the guards check changes before or after the
+-- whole transaction.
+create or replace function assert_guards(p_tenant text, p_guards jsonb, p_key text) returns void
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  perform refuse_by_guards(p_tenant, p_guards, p_key);
 end $$;
 
 -- Calls the `prepare` hooks. This work needs no clock and is done before it is locked, so as not to delay the tenant's other batches.
@@ -575,6 +595,24 @@ begin atomic
   insert into installation (place, restored) values (database_identity(), restore_marker())
   on conflict (only_row) do update
   set place = excluded.place, restored = excluded.restored, written = excluded.written, confirmed_at = clock_timestamp();
+end;
+
+-- Returns the time before which everything made came back with a restore that no admin of the tenant has confirmed: leases from before it are void.
+-- Null if there was no restore since the last confirmation.
+create or replace function void_before(p_tenant text) returns timestamptz
+language sql stable
+begin atomic
+  select i.confirmed_at
+  from installation i
+  left join tenants t on t.tenant_id = p_tenant
+  where t.restore_confirmed_at is null or t.restore_confirmed_at < i.confirmed_at;
+end;
+
+-- An admin confirms that what came back with the last restore may be used again.
+create or replace function confirm_tenant_restore(p_tenant text) returns void
+language sql
+begin atomic
+  update tenants t set restore_confirmed_at = clock_timestamp() where t.tenant_id = p_tenant;
 end;
 
 -- Requires a confirmation. scripts/restore.sh calls it, because dumps of older releases do not identify their database.

@@ -29,8 +29,13 @@ export interface Tenant extends RowChecker {
    * view. For changes that are rarer than appends. It must return one row with the columns of commit_units.
    */
   change(text: string, values: unknown[]): Promise<Outcome>;
-  /** Returns the tenant with conditions that are checked in the transaction of each `write`, `commit` and `change`. Keeps earlier guards. */
-  guarded(guards: Guards): Tenant;
+  /**
+   * Returns the tenant with conditions that are checked in the transaction of each `write`, `commit` and `change`. Keeps earlier guards. `key`: hash of
+   * the Idempotency-Key; a request whose outcome is stored under it passes.
+   */
+  guarded(guards: Guards, key?: string | null): Tenant;
+  /** Checks the guards at once. Throws their refusal. */
+  check(): Promise<void>;
 }
 
 interface LookUp {
@@ -58,7 +63,7 @@ export function tenantsOf(
   onSkippedRow: (tenant: string, row: SkippedRow) => void,
 ): Tenants {
   const lookUp = createLookUps<unknown>();
-  const tenantOf = (id: string, guards?: Guards): Tenant => {
+  const tenantOf = (id: string, guards?: Guards, key: string | null = null): Tenant => {
     const onSkipped: OnSkipped = (row) => onSkippedRow(id, row);
     const call = <Row>(text: string, values: unknown[], name?: string) =>
       pool.using((client) => dbOf(client, pool.named, onSkipped).rows<Row>(text, values, name), id);
@@ -66,7 +71,7 @@ export function tenantsOf(
       pool.using((client) => inTransaction(pool, client, { id, begin, onSkipped }, work), id);
     const write = <T>(work: (db: Db) => Promise<T>) =>
       transaction<T>('begin', async (db) => {
-        if (guards) await db.row(ASSERT_GUARDS, [id, JSON.stringify(guards)], 'assert_guards');
+        if (guards) await db.row(ASSERT_GUARDS, [id, JSON.stringify(guards), key], 'assert_guards');
         return work(db);
       });
     return {
@@ -88,13 +93,17 @@ export function tenantsOf(
         if (last !== undefined) onCommitted(id, last);
         return toOutcome(rows[0]!);
       },
-      guarded: (more) => tenantOf(id, { ...guards, ...more }),
+      guarded: (more, hash = key) => tenantOf(id, { ...guards, ...more }, hash),
+      check: async () => {
+        if (guards) await call(CHECK_GUARDS, [id, JSON.stringify(guards), key], 'check_guards');
+      },
     };
   };
   return (id) => tenantOf(id);
 }
 
-const ASSERT_GUARDS = 'select assert_guards($1, $2)';
+const ASSERT_GUARDS = 'select assert_guards($1, $2, $3)';
+const CHECK_GUARDS = 'select check_guards($1, $2, $3)';
 
 async function inTransaction<T>(
   pool: Pool,

@@ -93,12 +93,14 @@ export interface Import {
 
 /** Marks the tenant as importing; AM409 if it is not empty. Returns the bytes that it may store; null: unlimited. */
 export async function beginImport(tenant: Tenant, { id, lease_ms }: Import, started_by: string): Promise<number | null> {
-  const [row] = await tenant.call<{ max_bytes: number | null }>('select begin_import($1, $2, $3, $4) as max_bytes', [
-    tenant.id,
-    id,
-    started_by,
-    lease_ms,
-  ]);
+  const row = await tenant.write((db) =>
+    db.row<{ max_bytes: number | null }>('select begin_import($1, $2, $3, $4) as max_bytes', [
+      tenant.id,
+      id,
+      started_by,
+      lease_ms,
+    ]),
+  );
   return row!.max_bytes;
 }
 

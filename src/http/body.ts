@@ -86,7 +86,15 @@ export function assertUtf8(req: IncomingMessage): void {
 }
 
 /** Headers that may appear only once: proxies and servers disagree on which of two values counts. */
-const single = new Set(['authorization', 'content-digest', 'content-type', 'idempotency-key', 'x-api-key', 'x-signature']);
+const single = new Set([
+  'authorization',
+  'content-digest',
+  'content-type',
+  'idempotency-key',
+  'lease',
+  'x-api-key',
+  'x-signature',
+]);
 const lengths = new Set([...single].map((name) => name.length));
 
 export function assertSingleHeaders({ rawHeaders }: IncomingMessage): void {

@@ -3,6 +3,7 @@ import type { Logger } from '../log.ts';
 import type { AuditRecorder } from './audit.ts';
 import type { BytesInFlight } from './body_buffer.ts';
 import type { Capability } from './capability.ts';
+import type { Fence } from './fence.ts';
 import type { IdempotencyRequest } from './idempotency.ts';
 import type { JsonLimits } from './json.ts';
 import type { ConflictMessages, ProblemType } from './problem.ts';
@@ -34,6 +35,11 @@ export interface Gate<C> {
    * body of a signed request.
    */
   idsOf(caller: C): CallerIds;
+  /**
+   * Returns the caller with a tenant whose writes depend on the lease. Throws `stale-lease` if it is not held with this token, unless the outcome of
+   * the request is stored under the hash `key`: a retry is answered whatever has become of the lease.
+   */
+  fence(caller: C, fence: Fence, key: string | null): Promise<C>;
   addressOf(req: IncomingMessage): string;
   /** Called once per finished request. `ms` is undefined for streams, whose duration depends on the client. */
   observeRequest(route: string, method: string, status: number, ms: number | undefined): void;

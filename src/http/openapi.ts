@@ -1,5 +1,7 @@
 import type { z } from 'zod';
+import { isFenced } from './fence.ts';
 import { createComponents, type Ref } from './openapi_components.ts';
+import { idempotencyKey, ifMatch, ifNoneMatch, lastEventId, leaseHeader, onlyNew, range } from './openapi_headers.ts';
 import { type ProblemType, problems, problemType } from './problem.ts';
 import { type Answer, type Route, requiresBody } from './route.ts';
 
@@ -108,6 +110,7 @@ function parametersOf(route: Route<never>, ref: Ref): Json[] {
     ...expand(route.params, 'path', ref),
     ...expand(route.query, 'query', ref),
     ...(route.idempotent ? [idempotencyKey] : []),
+    ...(isFenced(route) ? [leaseHeader] : []),
     ...(answers.some(({ mediaType }) => mediaType === 'text/event-stream') ? [lastEventId] : []),
     ...(answers.some(({ status }) => status === 206) ? [range] : []),
     ...(route.problems.includes('precondition-failed') ? [isCreation(route) ? onlyNew : ifMatch] : []),
@@ -138,38 +141,6 @@ function expand(schema: z.ZodType | undefined, place: 'path' | 'query', ref: Ref
     };
   });
 }
-
-const idempotencyKey = {
-  name: 'Idempotency-Key',
-  in: 'header',
-  description: 'Makes a retry safe: a repeated key with the same body returns the first outcome (`Idempotent-Replay: true`).',
-  schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[\\x20-\\x7e]+$' },
-};
-const lastEventId = {
-  name: 'Last-Event-ID',
-  in: 'header',
-  description: 'For a stream: the last seq received. Overrides `after`.',
-  schema: { type: 'integer', minimum: 0 },
-};
-const ifMatch = {
-  name: 'If-Match',
-  in: 'header',
-  description: 'ETag of the version to change; if the version differs, the response is 412.',
-  schema: { type: 'string' },
-};
-const onlyNew = {
-  name: 'If-None-Match',
-  in: 'header',
-  description: '`*`: fails with 412 if an equal resource exists.',
-  schema: { const: '*' },
-};
-const ifNoneMatch = {
-  name: 'If-None-Match',
-  in: 'header',
-  description: 'ETags of the versions that the client has, or `*`; if the current version is among them, the response is 304.',
-  schema: { type: 'string' },
-};
-const range = { name: 'Range', in: 'header', description: 'A single byte range', schema: { type: 'string' } };
 
 function requestBody(route: Route<never>, ref: Ref): Json {
   if (route.raw) return { requestBody: { description: 'Bytes of any media type', content: { '*/*': {} } } };
@@ -216,6 +187,7 @@ function problemsOf(route: Route<never>): ProblemType[] {
     ...(route.access === 'none' ? [] : (['unauthenticated', 'forbidden'] as const)),
     ...(route.access === 'none' ? [] : (['unreadable'] as const)),
     // any such request may have a body, even if the route expects none
+    ...(isFenced(route) ? (['stale-lease'] as const) : []),
     ...(route.method === 'GET' ? [] : (['malformed-json', 'too-large', 'unsupported-media-type'] as const)),
     ...(route.limit === 'none' ? [] : (['rate-limited', 'storage-full'] as const)), // reads can fill the disk too, by sorting
     // any URL may be malformed or contain an unknown parameter

@@ -32,6 +32,11 @@ export const problems = {
     'The request conflicts with the current state',
     'Read the current state. If an Idempotency-Key was reused with another body, use a new key or send the original body.',
   ],
+  'lease-held': [
+    409,
+    'The lease is held',
+    'Try again after `expires_at`, or wait with `wait_ms`. `owner` has the lease, or is the first that waits for it.',
+  ],
   gone: [410, 'The data is no longer stored', 'Start from data that still exists, such as `oldest_seq`.'],
   unreadable: [
     410,
@@ -39,6 +44,11 @@ export const problems = {
     'Notify the operator: the row contains a value that the service never writes. `GET /v1/consistency` lists it.',
   ],
   'precondition-failed': [412, 'The version has changed', 'Read the resource again and repeat the change with its new ETag.'],
+  'stale-lease': [
+    412,
+    'The lease is no longer held with this token',
+    'Stop the work that the lease protects: another owner may hold it. Acquire it again for a new token.',
+  ],
   'too-large': [413, 'The request is too large', 'Send smaller requests.'],
   'quota-exceeded': [
     413,
@@ -137,6 +147,8 @@ const bySqlState: Record<string, (cause: unknown, conflicts: ConflictMessages) =
     const seconds = Math.ceil(Number(members.retry_after_ms) / 1000);
     return new Problem('rate-limited', sentence(cause), { cause, members, headers: { 'Retry-After': String(seconds) } });
   },
+  AMFEN: (cause) => new Problem('stale-lease', sentence(cause), { cause }),
+  AMHLD: (cause) => new Problem('lease-held', sentence(cause), { cause, members: membersOf(cause) }),
   23505: (cause, conflicts) =>
     new Problem('conflict', conflicts[String((cause as { constraint?: unknown }).constraint)] ?? 'The resource already exists.', {
       cause,

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { auditRefusal, withAudit } from './audit.ts';
 import { assertSingleHeaders, sendContinue } from './body.ts';
 import { SMALL_BODY_BYTES } from './byte_reservation.ts';
+import { fenceOf } from './fence.ts';
 import type { CallerIds, Gate } from './gate.ts';
 import { serializeLongLists } from './long_lists.ts';
 import { Problem } from './problem.ts';
@@ -21,6 +22,7 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
   try {
     const scope = await admit(exchange);
     const received = await readRequest(exchange, scope);
+    await guard(exchange, received);
     const reply = isLarge(exchange, received)
       ? await answerLarge(exchange, received)
       : await answer(exchange, received, scope?.tenant);
@@ -64,6 +66,12 @@ async function admit<C>({ gate, route, req, res, streams, audit, releases }: Exc
 }
 
 /** The body of a request with a capability is always parsed here, because the capability must permit what is in it. */
+/** Makes the writes of the request depend on the lease that it names, and refuses it at once if that lease is not held. */
+async function guard<C>({ gate, route, req, audit }: Exchange<C>, { idempotencyRequest }: ReceivedRequest): Promise<void> {
+  const fence = audit.caller && fenceOf(route, req);
+  if (fence) audit.caller = await gate.fence(audit.caller!, fence, idempotencyRequest?.key ?? null);
+}
+
 const isLarge = <C>({ gate, route, audit: { caller } }: Exchange<C>, { bytes }: ReceivedRequest): boolean =>
   Boolean(caller && bytes && route.handleLarge) && bytes!.length > SMALL_BODY_BYTES && !gate.capabilityOf(caller!);
 

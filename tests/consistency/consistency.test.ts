@@ -64,6 +64,7 @@ test('an undamaged tenant is consistent, and a repair changes nothing', async ()
     'embeddings',
     'event_count',
     'last_seq',
+    'leases',
     'mandate_reservations',
     'mandates',
     'memories',

@@ -24,6 +24,7 @@ export const gate: Gate<Caller | null> = {
   admit: async () => undefined,
   admitBytes: () => undefined,
   claimNonce: () => undefined,
+  fence: async (caller) => caller,
   idsOf: () => ({ principal: 'usr_1', tenant: 'acme' }),
   addressOf: () => '127.0.0.1',
   observeRequest: () => undefined,

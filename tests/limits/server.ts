@@ -84,6 +84,7 @@ export async function startServer(limits: Limits, hops = 0): Promise<LimitServer
     admit: limits.admit,
     admitBytes: limits.admitBytes,
     claimNonce: () => undefined,
+    fence: async (caller) => caller,
     idsOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
     addressOf: (req) => addressOf(req, hops),
     observeRequest: () => undefined,

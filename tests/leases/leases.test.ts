@@ -1,0 +1,131 @@
+import { type Client, newColleague, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { acquire, record, release, renew } from './support.ts';
+
+let daemon: TestDaemon;
+let alice: Client;
+beforeAll(async () => {
+  daemon = await startTestDaemon();
+});
+beforeEach(async () => {
+  alice = await newTenant(daemon.url);
+});
+afterAll(() => daemon.stop());
+
+test('a lease is acquired, refused to others, renewed, released and acquired again with a larger token', async () => {
+  const first = await acquire(alice, 'jobs/nightly');
+  expect(first.status).toBe(200);
+  expect(first.body).toEqual({ key: 'jobs/nightly', owner: 'one', token: expect.any(Number), expires_at: expect.any(String) });
+  expect(first.body.token).toBeGreaterThan(Date.now() - 60_000);
+  const other = await acquire(alice, 'jobs/nightly', { owner: 'two' });
+  expect([other.status, other.body.type, other.body.owner, other.body.expires_at]).toEqual([
+    409,
+    '/docs/problems#lease-held',
+    'one',
+    first.body.expires_at,
+  ]);
+  const renewed = await renew(alice, 'jobs/nightly', first.body.token, { ttl_ms: 120_000 });
+  expect([renewed.status, renewed.body.token]).toEqual([200, first.body.token]);
+  expect(Date.parse(renewed.body.expires_at)).toBeGreaterThan(Date.parse(first.body.expires_at));
+  expect((await release(alice, 'jobs/nightly', first.body.token)).status).toBe(204);
+  expect((await release(alice, 'jobs/nightly', first.body.token)).body.type).toBe('/docs/problems#stale-lease');
+  const next = await acquire(alice, 'jobs/nightly', { owner: 'two' });
+  expect(next.body.token).toBeGreaterThan(first.body.token);
+});
+
+test('the same owner gets a new token, and the previous one is stale', async () => {
+  const first = (await acquire(alice, 'k')).body;
+  const second = (await acquire(alice, 'k')).body;
+  expect(second.token).toBeGreaterThan(first.token);
+  expect((await renew(alice, 'k', first.token)).status).toBe(412);
+  expect((await record(alice, `k;token=${first.token}`)).body.type).toBe('/docs/problems#stale-lease');
+  expect((await record(alice, `k;token=${second.token}`)).status).toBe(201);
+});
+
+test('another principal neither takes over, renews nor releases a lease; an admin does', async () => {
+  const bob = await newColleague(alice, 'bob', 'member');
+  const held = (await acquire(bob, 'k')).body;
+  const carol = await newColleague(alice, 'carol', 'member');
+  const answers = [
+    await acquire(carol, 'k'),
+    await renew(carol, 'k', held.token),
+    await release(carol, 'k', held.token),
+    await renew(alice, 'k', held.token),
+    await acquire(alice, 'k'),
+    await renew(bob, 'k', held.token),
+  ];
+  expect(answers.map(({ status }) => status)).toEqual([409, 403, 403, 200, 200, 403]);
+});
+
+test('the list shows held leases, with the token of the holder alone', async () => {
+  const bob = await newColleague(alice, 'bob', 'member');
+  const mine = (await acquire(alice, 'a')).body;
+  await acquire(bob, 'b');
+  const done = (await acquire(alice, 'c')).body;
+  await release(alice, 'c', done.token);
+  const first = (await alice.request('GET', '/v1/leases?limit=1')).body;
+  const rest = (await alice.request('GET', `/v1/leases?cursor=${first.next_cursor}`)).body;
+  expect([...first.data, ...rest.data]).toEqual([
+    { ...mine, acquired_at: expect.any(String) },
+    { key: 'b', owner: 'one', acquired_at: expect.any(String), expires_at: expect.any(String) },
+  ]);
+  expect(rest.next_cursor).toBeNull();
+});
+
+test('acquisitions and releases are events without the token; renewals are none', async () => {
+  const { token } = (await acquire(alice, 'k')).body;
+  await renew(alice, 'k', token);
+  await release(alice, 'k', token);
+  const { data } = (await alice.request('GET', '/v1/events?channel=team')).body;
+  expect(data.map(({ kind, channel, content }: Record<string, unknown>) => [kind, channel, content])).toEqual([
+    ['lease.acquired', 'team', { key: 'k', owner: 'one' }],
+    ['lease.released', 'team', { key: 'k', owner: 'one' }],
+  ]);
+});
+
+test('a retry gets the first outcome, also after the lease was lost', async () => {
+  const once = { 'idempotency-key': 'acquire-1' };
+  const first = await acquire(alice, 'k', {}, once);
+  const again = { 'idempotency-key': 'renew-1' };
+  const renewed = await renew(alice, 'k', first.body.token, {}, again);
+  const gone = { 'idempotency-key': 'release-1' };
+  await release(alice, 'k', first.body.token, 'one', gone);
+  await acquire(alice, 'k', { owner: 'two' });
+  const retries = [
+    await acquire(alice, 'k', {}, once),
+    await renew(alice, 'k', first.body.token, {}, again),
+    await release(alice, 'k', first.body.token, 'one', gone),
+  ];
+  expect(retries.map(({ headers }) => headers.get('idempotent-replay'))).toEqual(['true', 'true', 'true']);
+  expect(retries.map(({ body }) => body)).toEqual([first.body, renewed.body, '']);
+  expect((await renew(alice, 'k', 1, {}, again)).status).toBe(409);
+});
+
+test('a key or an owner with a secret, control characters or dots alone is rejected', async () => {
+  const secret = 'ghp_016C7e2kX9QmRtYbNcVaZsLdWfHgJp8u4Eo1';
+  const answers = [
+    await acquire(alice, secret),
+    await acquire(alice, 'k', { owner: secret }),
+    await acquire(alice, 'a\nb'),
+    await acquire(alice, 'x'.repeat(256)),
+    await acquire(alice, 'k', { ttl_ms: 99 }),
+    await acquire(alice, 'k', { ttl_ms: 3_600_001 }),
+    await acquire(alice, 'k', { wait_ms: 8_001 }),
+  ];
+  expect(answers.map(({ status }) => status)).toEqual([422, 422, 422, 422, 422, 422, 422]);
+});
+
+test.each([
+  ...['k', 'k;token=', 'k;token=-1', ';token=1', 'k;token=1;x=1', '%zz;token=1', '%00;token=1', 'k;token=1, k;token=2'],
+  'k;token=9999999999999999',
+])('the malformed header Lease %j is rejected, and nothing is written', async (lease) => {
+  expect((await record(alice, lease)).status).toBe(400);
+  expect((await alice.request('GET', '/v1/usage')).body.last_seq).toBe(0);
+});
+
+test('the header names the lease percent-encoded', async () => {
+  const key = 'agent://demo/é;x';
+  const { token } = (await acquire(alice, key)).body;
+  expect((await record(alice, `${encodeURIComponent(key)};token=${token}`)).status).toBe(201);
+  expect((await record(alice, `${encodeURIComponent(key)};token=${token + 1}`)).status).toBe(412);
+});
