@@ -162,6 +162,35 @@ CREATE TYPE public.verdict AS (
 	at timestamp with time zone
 );
 
+-- Name: acquire_or_wait(text, jsonb, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.acquire_or_wait(p_tenant text, p_unit jsonb, p_wait_ms integer) RETURNS public.unit_outcome
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_result unit_outcome;
+  v_change jsonb := p_unit #> '{events,0,effects,leases}';
+  v_now timestamptz;
+  v_place bigint;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  v_result := commit_unit(p_tenant, p_unit);
+  if v_result.outcome #>> '{refusal,code}' = 'AMHLD' then
+    v_now := clock_timestamp();
+    if (select count(*) from lease_waiters w where w.tenant_id = p_tenant and w.key = v_change ->> 'key' and w.expires_at > v_now) >= 100 then
+      raise exception 'the maximum number of requests waits for the lease' using errcode = 'AM429', detail = '{"retry_after_ms": 1000}';
+    end if;
+    insert into lease_waiters (tenant_id, key, place, owner, expires_at)
+    select p_tenant, v_change ->> 'key', coalesce(max(w.place), 0) + 1, v_change ->> 'owner', lease_end(v_now, p_wait_ms)
+    from lease_waiters w
+    where w.tenant_id = p_tenant and w.key = v_change ->> 'key'
+    returning place into v_place;
+    v_result.outcome := v_result.outcome || jsonb_build_object('place', v_place);
+  end if;
+  return v_result;
+end $$;
+
 -- Name: action_key(jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.action_key(p_effect jsonb) RETURNS text
@@ -1045,25 +1074,16 @@ CREATE FUNCTION public.artifacts_stored(p_tenant text) RETURNS bigint
     LANGUAGE sql STABLE
     AS $$ select coalesce(sum(a.byte_count), 0)::bigint from artifacts a where a.tenant_id = p_tenant and a.event_id is not null $$;
 
--- Name: assert_guards(text, jsonb); Type: FUNCTION; Schema: public
+-- Name: assert_guards(text, jsonb, text); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.assert_guards(p_tenant text, p_guards jsonb) RETURNS void
+CREATE FUNCTION public.assert_guards(p_tenant text, p_guards jsonb, p_key text) RETURNS void
     LANGUAGE plpgsql
-    AS $_$
-declare
-  v_units jsonb := jsonb_build_array(jsonb_build_object('guards', p_guards, 'events', '[]'::jsonb));
-  v_hook text;
-  v_refusal jsonb;
+    AS $$
 begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-  foreach v_hook in array guards_in(v_units) loop
-    execute format('select j.refusal from %I($1, $2, $3) j', v_hook) into v_refusal using p_tenant, v_units, clock_timestamp();
-    if v_refusal is not null then
-      raise exception '%', v_refusal ->> 'detail' using errcode = v_refusal ->> 'code', detail = coalesce(v_refusal -> 'members', '{}')::text;
-    end if;
-  end loop;
-end $_$;
+  perform refuse_by_guards(p_tenant, p_guards, p_key);
+end $$;
 
 -- Name: assign_doing_agents(text); Type: FUNCTION; Schema: public
 
@@ -1649,6 +1669,16 @@ begin
   return v_cost;
 end $$;
 
+-- Name: check_guards(text, jsonb, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.check_guards(p_tenant text, p_guards jsonb, p_key text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  perform refuse_by_guards(p_tenant, p_guards, p_key);
+end $$;
+
 -- Name: check_log(text, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.check_log(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(noun text, name text, checked bigint, wrong bigint, sample jsonb, vital boolean)
@@ -2104,6 +2134,7 @@ CREATE TABLE public.tenants (
     version bigint DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     deleting_since timestamp with time zone,
+    restore_confirmed_at timestamp with time zone,
     CONSTRAINT tenants__state CHECK ((state = ANY (ARRAY['active'::text, 'suspended'::text, 'deleting'::text]))),
     CONSTRAINT tenants__tenant_id CHECK ((tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'::text))
 );
@@ -2145,6 +2176,15 @@ CREATE FUNCTION public.confirm_restore() RETURNS void
     BEGIN ATOMIC
  INSERT INTO public.installation (place, restored)
    VALUES (public.database_identity(), public.restore_marker()) ON CONFLICT(only_row) DO UPDATE SET place = excluded.place, restored = excluded.restored, written = excluded.written, confirmed_at = clock_timestamp();
+END;
+
+-- Name: confirm_tenant_restore(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.confirm_tenant_restore(p_tenant text) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ UPDATE public.tenants AS t SET restore_confirmed_at = clock_timestamp()
+   WHERE (t.tenant_id = confirm_tenant_restore.p_tenant);
 END;
 
 -- Name: context_event(text, jsonb, bigint, regconfig, text, bigint, public.memories); Type: FUNCTION; Schema: public
@@ -2570,6 +2610,21 @@ begin
 end $$;
 
 ALTER FUNCTION public.drop_events(p_seqs bigint[]) OWNER TO agent_memory_blanker;
+
+-- Name: drop_leases(text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.drop_leases(p_tenant text, p_keys text[]) RETURNS bigint
+    LANGUAGE sql
+    AS $$
+  with gone as (
+    delete from leases l where l.tenant_id = p_tenant and l.key = any (p_keys) returning l.token
+  ),
+  raised as (
+    insert into lease_floors as f (tenant_id, token) select p_tenant, max(g.token) from gone g having count(*) > 0
+    on conflict (tenant_id) do update set token = greatest(f.token, excluded.token)
+  )
+  select count(*) from gone
+$$;
 
 -- Name: drop_marks(text, text, integer); Type: FUNCTION; Schema: public
 
@@ -3622,6 +3677,12 @@ CREATE FUNCTION public.fail_job(p_tenant text, p_job text, p_problem jsonb) RETU
    WHERE ((j.tenant_id = fail_job.p_tenant) AND (j.job_id = fail_job.p_job) AND (j.finished_at IS NULL));
 END;
 
+-- Name: fence_refusal(jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.fence_refusal(p_lease jsonb, p_fence jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ((p_fence IS NOT NULL) AND ((((p_lease ->> 'held'::text))::boolean AND ((p_lease -> 'token'::text) = (p_fence -> 'token'::text))) IS NOT TRUE)) THEN '{"code": "AMFEN", "detail": "the lease of the header Lease is not held with this token"}'::jsonb ELSE NULL::jsonb END;
+
 -- Name: fill_template(text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.fill_template(p_statement text, p_parts jsonb) RETURNS text
@@ -4082,6 +4143,12 @@ begin
   end loop;
 end $_$;
 
+-- Name: held_refusal(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.held_refusal(p_detail text, p_by jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN jsonb_build_object('code', 'AMHLD', 'detail', p_detail, 'members', jsonb_build_object('owner', (p_by -> 'owner'::text), 'expires_at', (p_by -> 'expires_at'::text)));
+
 -- Name: hold_job(text, text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.hold_job(p_tenant text, p_job text, p_lease_ms integer) RETURNS void
@@ -4317,6 +4384,12 @@ CREATE FUNCTION public.is_last_owner(p_tenant text, p_users text[]) RETURNS bool
 CREATE FUNCTION public.is_live(p_life text, p_expires_at timestamp with time zone, p_at timestamp with time zone) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN COALESCE(((p_life = 'live'::text) AND ((p_expires_at IS NULL) OR (p_expires_at > p_at))), false);
+
+-- Name: is_named_in(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_named_in(p_name text, p_subject text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (p_name ~ (('(^|[^[:alnum:]])'::text || regexp_replace(p_subject, '([^[:alnum:]])'::text, '\\\1'::text, 'g'::text)) || '([^[:alnum:]]|$)'::text));
 
 -- Name: is_of_deleted_memory(text, bigint); Type: FUNCTION; Schema: public
 
@@ -4834,6 +4907,24 @@ begin
   return v_count;
 end $$;
 
+-- Name: lease_end(timestamp with time zone, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.lease_end(p_at timestamp with time zone, p_ms integer) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    RETURN (date_trunc('milliseconds'::text, p_at) + ('00:00:00.001'::interval * (p_ms)::double precision));
+
+-- Name: lease_time(timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.lease_time(p_at timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN to_char((p_at AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'::text);
+
+-- Name: lease_after(jsonb, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.lease_after(p_lease jsonb, p_change jsonb, p_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql STABLE
+    RETURN jsonb_build_object((p_change ->> 'key'::text), (p_lease || CASE WHEN ((p_change ->> 'op'::text) = 'release'::text) THEN '{"held": false}'::jsonb ELSE jsonb_build_object('held', true, 'owner', (p_change -> 'owner'::text), 'principal', (p_change -> 'principal'::text), 'token', NULL::unknown, 'expires_at', public.lease_time(public.lease_end(p_at, ((p_change ->> 'ttl_ms'::text))::integer))) END));
+
 -- Name: lease_embeddings(text, text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.lease_embeddings(p_tenant text, p_model text, p_lease_ms integer) RETURNS bigint
@@ -4849,6 +4940,273 @@ begin
   where b.tenant_id = p_tenant and b.model = p_model and b.lease_until < clock_timestamp()
   returning b.lease_id into v_lease;
   return v_lease;
+end $$;
+
+-- Name: lease_refusal(jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.lease_refusal(p_lease jsonb, p_change jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+declare
+  v_held boolean := (p_lease ->> 'held')::boolean;
+  v_may boolean := p_lease -> 'principal' = p_change -> 'principal' or (p_change ->> 'admin')::boolean;
+  v_owns boolean := v_held and p_lease -> 'owner' = p_change -> 'owner';
+begin
+  if p_change ->> 'op' = 'acquire' then
+    if v_owns and v_may then
+      return null;
+    elsif v_held then
+      return held_refusal('the lease is held', p_lease);
+    elsif (p_lease #>> '{next,place}')::bigint < coalesce((p_change ->> 'place')::bigint, 1::bigint << 62) then
+      return held_refusal('other requests wait for the lease', p_lease -> 'next');
+    end if;
+  elsif p_change is not null then
+    if v_held and not v_may then
+      return '{"code": "AM403", "detail": "another principal holds the lease"}';
+    elsif not (v_owns and p_lease -> 'token' = p_change -> 'token') then
+      return '{"code": "AMFEN", "detail": "the lease is not held by this owner with this token"}';
+    end if;
+  end if;
+  return null;
+end $$;
+
+-- Name: lease_turns(text, text[], bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.lease_turns(p_tenant text, p_keys text[], p_places bigint[]) RETURNS TABLE(key text, due boolean, wait_ms bigint)
+    LANGUAGE plpgsql STABLE
+    AS $$
+#variable_conflict use_column
+declare
+  v_now timestamptz;
+  v_void_before timestamptz;
+begin
+  perform enter_tenant(p_tenant);
+  v_now := clock_timestamp();
+  v_void_before := void_before(p_tenant);
+  return query
+  select r.key, l.expires_at is null and f.place is null,
+    ceil(extract(epoch from least(l.expires_at, f.expires_at) - v_now) * 1000)::bigint
+  from unnest(p_keys, p_places) r (key, place)
+  left join lateral (
+    select x.expires_at from leases x
+    where x.tenant_id = p_tenant and x.key = r.key and x.expires_at > v_now and (v_void_before is null or x.acquired_at >= v_void_before)
+    offset 0
+  ) l on true
+  left join lateral (
+    select w.place, w.expires_at from lease_waiters w
+    where w.tenant_id = p_tenant and w.key = r.key and w.place < r.place and w.expires_at > v_now
+    order by w.place
+    limit 1
+  ) f on true;
+end $$;
+
+-- Name: leases_apply(text, public.effect[], public.prepared[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.leases_apply(p_tenant text, p_effects public.effect[], p_prepared public.prepared[], p_at timestamp with time zone) RETURNS public.answer[]
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_answers answer[];
+begin
+  with change as materialized (
+    select
+      f.unit, f.event, f.seq, d.*, lease_end(p_at, d.ttl_ms) as expires_at, row_number() over (partition by d.key order by f.seq desc) as nth_last,
+      greatest(coalesce(l.token, o.token, 0), floor(extract(epoch from p_at) * 1000)::bigint - 1)
+        + count(*) filter (where d.op = 'acquire') over (partition by d.key order by f.seq) as token
+    from unnest(p_effects) f
+    cross join lateral jsonb_to_record(f.doc) d (op text, key text, owner text, ttl_ms int, principal text, agent_id text, place bigint)
+    left join lateral (select x.token from leases x where x.tenant_id = p_tenant and x.key = d.key offset 0) l on true
+    left join lease_floors o on o.tenant_id = p_tenant
+  ),
+  acquired as (
+    insert into leases (tenant_id, key, seq, owner, principal, agent_id, token, acquired_at, expires_at)
+    select p_tenant, c.key, c.seq, c.owner, c.principal, c.agent_id, c.token, p_at, c.expires_at from change c where c.nth_last = 1 and c.op = 'acquire'
+    on conflict (tenant_id, key) do update
+    set seq = excluded.seq, owner = excluded.owner, principal = excluded.principal, agent_id = excluded.agent_id, token = excluded.token,
+      acquired_at = excluded.acquired_at, expires_at = excluded.expires_at
+  ),
+  released as (
+    update leases l set seq = c.seq, expires_at = p_at
+    from change c
+    where c.nth_last = 1 and c.op = 'release' and l.tenant_id = p_tenant and l.key = c.key
+  ),
+  served as (
+    delete from lease_waiters w using change c where w.tenant_id = p_tenant and w.key = c.key and w.place = c.place
+  )
+  select array_agg(row('leases', c.unit, c.event, jsonb_build_object(
+    'key', c.key, 'owner', c.owner, 'token', c.token, 'expires_at', lease_time(c.expires_at)), true)::answer)
+  into v_answers
+  from change c
+  where c.op = 'acquire';
+  return v_answers;
+end $$;
+
+-- Name: leases_check(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.leases_check(p_tenant text, p_from bigint, p_to bigint) RETURNS SETOF public.finding
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return query
+  select 'leases', count(*), count(*) filter (where w.wrong),
+    sample_of(jsonb_build_object('seq', l.seq, 'key', l.key) order by l.seq) filter (where w.wrong), false
+  from leases l
+  join events e on e.tenant_id = l.tenant_id and e.seq = l.seq
+  cross join lateral (select (e.kind ~ '^lease\.' and e.content ->> 'key' = l.key and e.content ->> 'owner' = l.owner) is not true) w (wrong)
+  where l.tenant_id = p_tenant and l.seq between p_from and p_to;
+end $$;
+
+-- Name: leases_clear(text, bigint[], boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.leases_clear(p_tenant text, p_seqs bigint[], p_dry boolean) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count bigint := (select count(*) from leases l where l.tenant_id = p_tenant and l.seq = any (p_seqs));
+begin
+  if not p_dry then
+    update leases l set seq = 0, owner = '', principal = '', agent_id = null, expires_at = least(l.expires_at, clock_timestamp())
+    where l.tenant_id = p_tenant and l.seq = any (p_seqs);
+  end if;
+  return jsonb_build_object('leases', v_count);
+end $$;
+
+-- Name: leases_forget(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.leases_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_subject text := p_erasure ->> 'subject';
+  v_keys text[];
+begin
+  select array_agg(l.key) filter (where is_named_in(l.key, v_subject) or is_named_in(l.owner, v_subject) or l.agent_id = v_subject), max(l.key)
+  into v_keys, last
+  from (select x.key, x.owner, x.agent_id from leases x where x.tenant_id = p_tenant and x.key > p_after order by x.key limit p_limit) l;
+  if not p_erasure ? 'dry_run' then
+    perform drop_leases(p_tenant, v_keys);
+    delete from lease_waiters w where w.tenant_id = p_tenant and (is_named_in(w.key, v_subject) or is_named_in(w.owner, v_subject));
+  end if;
+  counts := jsonb_build_object('named_leases', coalesce(cardinality(v_keys), 0));
+  return next;
+end $$;
+
+-- Name: leases_guard(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.leases_guard(p_tenant text, p_units jsonb, p_at timestamp with time zone) RETURNS SETOF public.judgement
+    LANGUAGE sql
+    AS $$ select * from leases_judge(p_tenant, p_units, p_at) $$;
+
+-- Name: leases; Type: TABLE; Schema: public
+
+CREATE TABLE public.leases (
+    tenant_id text NOT NULL,
+    key text NOT NULL,
+    seq bigint NOT NULL,
+    owner text NOT NULL,
+    principal text NOT NULL,
+    agent_id text,
+    token bigint NOT NULL,
+    acquired_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.leases FORCE ROW LEVEL SECURITY;
+
+-- Name: leases_held(text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.leases_held(p_tenant text, p_seqs bigint[]) RETURNS TABLE(seq bigint, live boolean, importance numeric)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT l.seq,
+     (l.expires_at > clock_timestamp()),
+     NULL::numeric AS "numeric"
+    FROM public.leases l
+   WHERE ((l.tenant_id = leases_held.p_tenant) AND (l.seq = ANY (leases_held.p_seqs)));
+END;
+
+-- Name: leases_judge(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.leases_judge(p_tenant text, p_units jsonb, p_at timestamp with time zone) RETURNS SETOF public.judgement
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_leases jsonb := read_leases(p_tenant, p_units, p_at);
+  v_unit record;
+  v_refusal jsonb;
+begin
+  for v_unit in
+    select u.ord::int as unit, u.doc #> '{guards,leases}' as fence, e.doc as change
+    from jsonb_array_elements(p_units) with ordinality u (doc, ord)
+    left join lateral jsonb_path_query_first(u.doc, '$.events[*].effects.leases') e (doc) on true
+    where u.doc #> '{guards,leases}' is not null or e.doc is not null
+    order by u.ord
+  loop
+    v_refusal := coalesce(
+      fence_refusal(v_leases -> (v_unit.fence ->> 'key'), v_unit.fence),
+      lease_refusal(v_leases -> (v_unit.change ->> 'key'), v_unit.change));
+    if v_refusal is not null then
+      return next row(v_unit.unit, v_refusal, null)::judgement;
+    elsif v_unit.change is not null then
+      v_leases := v_leases || lease_after(v_leases -> (v_unit.change ->> 'key'), v_unit.change, p_at);
+    end if;
+  end loop;
+end $_$;
+
+-- Name: leases_killed(text, text[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.leases_killed(p_tenant text, p_agents text[], p_at timestamp with time zone) RETURNS void
+    LANGUAGE sql
+    AS $$
+  update leases l set expires_at = least(l.expires_at, p_at)
+  where l.tenant_id = p_tenant and l.expires_at > p_at and l.agent_id is not null and (p_agents is null or l.agent_id = any (p_agents))
+$$;
+
+-- Name: leases_mark(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.leases_mark(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_subject text := p_erasure ->> 'subject';
+  v_seqs bigint[] := array(
+    select e.seq
+    from events e
+    where e.tenant_id = p_tenant and e.kind in ('lease.acquired', 'lease.released') and e.seq > coalesce(nullif(p_after, '')::bigint, 0)
+      and e.seq <= (p_erasure ->> 'upto')::bigint
+    order by e.seq
+    limit p_limit);
+begin
+  counts := jsonb_build_object('found', coalesce(cardinality(mark_seqs(p_tenant, p_job, 'event', array(
+    select e.seq
+    from unnest(v_seqs) s (seq)
+    join events e on e.tenant_id = p_tenant and e.seq = s.seq
+    where is_named_in(e.content ->> 'key', v_subject) or is_named_in(e.content ->> 'owner', v_subject)))), 0));
+  last := v_seqs[cardinality(v_seqs)]::text;
+  return next;
+end $$;
+
+-- Name: leases_needs(text, text, bigint, bigint, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.leases_needs(p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_seqs bigint[] := array(select l.seq from leases l where l.tenant_id = p_tenant and l.seq > p_after order by l.seq limit p_limit);
+begin
+  perform mark_seqs(p_tenant, p_job, 'carry', array(select h.seq from leases_held(p_tenant, v_seqs) h where h.live), p_upto);
+  return v_seqs[cardinality(v_seqs)];
+end $$;
+
+-- Name: leave_queues(text, text[], bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.leave_queues(p_tenant text, p_keys text[], p_places bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  delete from lease_waiters w using unnest(p_keys, p_places) r (key, place) where w.tenant_id = p_tenant and w.key = r.key and w.place = r.place;
 end $$;
 
 -- Name: length_expression(text); Type: FUNCTION; Schema: public
@@ -7819,6 +8177,36 @@ begin
   and (p_most_bytes is null or (e.byte_count <= p_most_bytes and o.seq is null));
 end $$;
 
+-- Name: read_leases(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.read_leases(p_tenant text, p_units jsonb, p_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $_$
+declare
+  v_keys text[] := array(
+    select distinct k.key #>> '{}'
+    from (
+      select jsonb_path_query(p_units, '$[*].events[*].effects.leases.key')
+      union all
+      select jsonb_path_query(p_units, '$[*].guards.leases.key')
+    ) k (key));
+  v_void_before timestamptz := void_before(p_tenant);
+begin
+  return (
+    select coalesce(jsonb_object_agg(k.key, jsonb_build_object(
+      'owner', l.owner, 'principal', l.principal, 'token', l.token, 'expires_at', lease_time(l.expires_at),
+      'held', coalesce(l.expires_at > p_at and (v_void_before is null or l.acquired_at >= v_void_before), false),
+      'next', (
+        select jsonb_build_object('owner', w.owner, 'place', w.place, 'expires_at', lease_time(w.expires_at))
+        from lease_waiters w
+        where w.tenant_id = p_tenant and w.key = k.key and w.expires_at > p_at
+        order by w.place
+        limit 1))), '{}')
+    from unnest(v_keys) k (key)
+    left join lateral (select * from leases x where x.tenant_id = p_tenant and x.key = k.key offset 0) l on true);
+end $_$;
+
 -- Name: read_log_state(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.read_log_state(p_tenant text) RETURNS TABLE(last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint, highest bigint, lowest bigint, carried_from bigint, stored_outside_log bigint, rebuilding boolean)
@@ -8092,6 +8480,27 @@ CREATE FUNCTION public.refs_of_memories(p_tenant text, p_memory_ids text[], p_la
            ORDER BY o.seq DESC, o.ordinal, o.ref
           LIMIT 256) g);
 END;
+
+-- Name: refuse_by_guards(text, jsonb, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.refuse_by_guards(p_tenant text, p_guards jsonb, p_key text) RETURNS void
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_units jsonb := jsonb_build_array(jsonb_build_object('guards', p_guards, 'events', '[]'::jsonb));
+  v_hook text;
+  v_refusal jsonb;
+begin
+  if exists (select from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_key, 'hex')) then
+    return;
+  end if;
+  foreach v_hook in array guards_in(v_units) loop
+    execute format('select j.refusal from %I($1, $2, $3) j', v_hook) into v_refusal using p_tenant, v_units, clock_timestamp();
+    if v_refusal is not null then
+      raise exception '%', v_refusal ->> 'detail' using errcode = v_refusal ->> 'code', detail = coalesce(v_refusal -> 'members', '{}')::text;
+    end if;
+  end loop;
+end $_$;
 
 -- Name: refuse_change(public.state_slot, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -8406,6 +8815,40 @@ begin
   if not found or not advance_job(p_tenant, p_import, p_events, p_total, p_lease_ms) then
     raise exception 'the import was aborted' using errcode = 'AM409';
   end if;
+end $$;
+
+-- Name: renew_lease(text, jsonb, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.renew_lease(p_tenant text, p_renewal jsonb, p_retry_key text, p_retry_body text) RETURNS public.unit_outcome
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_key text := p_renewal ->> 'key';
+  v_outcome jsonb;
+  v_refusal jsonb;
+  v_seq bigint;
+  v_now timestamptz;
+begin
+  perform enter_tenant(p_tenant);
+  select c.last_seq + 1 into v_seq from tenant_clocks c where c.tenant_id = p_tenant for update;
+  v_now := clock_timestamp();
+  v_outcome := recall_key(p_tenant, p_retry_key, p_retry_body);
+  if v_outcome is not null then
+    return row('replay', v_outcome, v_now)::unit_outcome;
+  end if;
+  v_refusal := lease_refusal(
+    read_leases(p_tenant, jsonb_build_array(jsonb_build_object('guards', jsonb_build_object('leases', p_renewal))), v_now) -> v_key, p_renewal);
+  if v_refusal is not null then
+    return row('refused', jsonb_build_object('seq', 0, 'count', 0, 'refusal', v_refusal), v_now)::unit_outcome;
+  end if;
+  update leases l set expires_at = lease_end(v_now, (p_renewal ->> 'ttl_ms')::int)
+  where l.tenant_id = p_tenant and l.key = v_key
+  returning jsonb_build_object('seq', v_seq, 'count', 0, 'made', jsonb_build_object(
+    'leases/0', jsonb_build_object('token', l.token, 'expires_at', lease_time(l.expires_at)))) into v_outcome;
+  if p_retry_key is not null then
+    perform remember_key(p_tenant, p_retry_key, p_retry_body, v_outcome);
+  end if;
+  return row('new', v_outcome, v_now)::unit_outcome;
 end $$;
 
 -- Name: repair_clock(text, bigint, bigint, bigint); Type: FUNCTION; Schema: public
@@ -10156,6 +10599,23 @@ begin
   return lapse_actions(p_tenant, v_roots, clock_timestamp());
 end $$;
 
+-- Name: sweep_leases(text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.sweep_leases(p_tenant text, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_waiters bigint;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  delete from lease_waiters w where w.ctid = any (array(
+    select x.ctid from lease_waiters x where x.tenant_id = p_tenant and x.expires_at <= clock_timestamp() limit p_limit));
+  get diagnostics v_waiters = row_count;
+  return greatest(v_waiters, drop_leases(p_tenant, array(
+    select l.key from leases l where l.tenant_id = p_tenant and l.expires_at <= clock_timestamp() limit p_limit)));
+end $$;
+
 -- Name: sweep_mandate_calls(text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.sweep_mandate_calls(p_tenant text, p_limit integer) RETURNS bigint
@@ -10541,6 +11001,17 @@ CREATE FUNCTION public.visible(p_channel text, p_user_id text, p_sensitivity tex
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ((p_channel = ANY (p_channels)) AND ((p_channel <> 'private'::text) OR COALESCE((p_user_id = ANY (p_subjects)), (p_user_id IS NOT NULL))) AND (p_sensitivity = ANY (p_sensitivities)));
 
+-- Name: void_before(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.void_before(p_tenant text) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT i.confirmed_at
+    FROM (public.installation i
+      LEFT JOIN public.tenants t ON ((t.tenant_id = void_before.p_tenant)))
+   WHERE ((t.restore_confirmed_at IS NULL) OR (t.restore_confirmed_at < i.confirmed_at));
+END;
+
 -- Name: wall(regclass, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.wall(p_table regclass, p_rights text) RETURNS void
@@ -10916,6 +11387,27 @@ CREATE TABLE public.embeddings (
 
 ALTER TABLE ONLY public.embeddings FORCE ROW LEVEL SECURITY;
 
+-- Name: lease_floors; Type: TABLE; Schema: public
+
+CREATE TABLE public.lease_floors (
+    tenant_id text NOT NULL,
+    token bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.lease_floors FORCE ROW LEVEL SECURITY;
+
+-- Name: lease_waiters; Type: TABLE; Schema: public
+
+CREATE TABLE public.lease_waiters (
+    tenant_id text NOT NULL,
+    key text NOT NULL,
+    place bigint NOT NULL,
+    owner text NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.lease_waiters FORCE ROW LEVEL SECURITY;
+
 -- Name: login_failures; Type: TABLE; Schema: public
 
 CREATE TABLE public.login_failures (
@@ -11169,6 +11661,21 @@ ALTER TABLE ONLY public.invites
 ALTER TABLE ONLY public.jobs
     ADD CONSTRAINT jobs_pkey PRIMARY KEY (tenant_id, job_id);
 
+-- Name: lease_floors lease_floors_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.lease_floors
+    ADD CONSTRAINT lease_floors_pkey PRIMARY KEY (tenant_id);
+
+-- Name: lease_waiters lease_waiters_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.lease_waiters
+    ADD CONSTRAINT lease_waiters_pkey PRIMARY KEY (tenant_id, key, place);
+
+-- Name: leases leases_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.leases
+    ADD CONSTRAINT leases_pkey PRIMARY KEY (tenant_id, key);
+
 -- Name: login_failures login_failures_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.login_failures
@@ -11412,6 +11919,10 @@ CREATE UNIQUE INDEX events__event_id ON public.events USING btree (tenant_id, ev
 
 CREATE INDEX events__forgotten ON public.events USING btree (tenant_id) WHERE (kind = ANY (ARRAY['erasure.completed'::text, 'retention.forgot'::text]));
 
+-- Name: events__lease; Type: INDEX; Schema: public
+
+CREATE INDEX events__lease ON public.events USING btree (tenant_id, seq) WHERE (kind = ANY (ARRAY['lease.acquired'::text, 'lease.released'::text]));
+
 -- Name: events__ledger; Type: INDEX; Schema: public
 
 CREATE INDEX events__ledger ON public.events USING btree (tenant_id, kind, seq) WHERE (kind = ANY (ARRAY['decision'::text, 'task_update'::text]));
@@ -11439,6 +11950,18 @@ CREATE INDEX jobs__due ON public.jobs USING btree (due_at) WHERE (state = ANY (A
 -- Name: jobs__finished; Type: INDEX; Schema: public
 
 CREATE INDEX jobs__finished ON public.jobs USING btree (tenant_id, finished_at) WHERE (finished_at IS NOT NULL);
+
+-- Name: lease_waiters__expires; Type: INDEX; Schema: public
+
+CREATE INDEX lease_waiters__expires ON public.lease_waiters USING btree (tenant_id, expires_at);
+
+-- Name: leases__expires; Type: INDEX; Schema: public
+
+CREATE INDEX leases__expires ON public.leases USING btree (tenant_id, expires_at);
+
+-- Name: leases__seq; Type: INDEX; Schema: public
+
+CREATE INDEX leases__seq ON public.leases USING btree (tenant_id, seq);
 
 -- Name: login_failures__expires_at; Type: INDEX; Schema: public
 
@@ -11699,6 +12222,21 @@ ALTER TABLE ONLY public.invites
 ALTER TABLE ONLY public.jobs
     ADD CONSTRAINT jobs__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: lease_floors lease_floors__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.lease_floors
+    ADD CONSTRAINT lease_floors__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: lease_waiters lease_waiters__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.lease_waiters
+    ADD CONSTRAINT lease_waiters__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: leases leases__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.leases
+    ADD CONSTRAINT leases__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: mandate_calls mandate_calls__tenant; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.mandate_calls
@@ -11887,6 +12425,18 @@ CREATE POLICY backup_reads ON public.invites FOR SELECT TO agent_memory_backup U
 -- Name: jobs backup_reads; Type: POLICY; Schema: public
 
 CREATE POLICY backup_reads ON public.jobs FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
+
+-- Name: lease_floors backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.lease_floors FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
+
+-- Name: lease_waiters backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.lease_waiters FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
+
+-- Name: leases backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.leases FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: mandate_calls backup_reads; Type: POLICY; Schema: public
 
@@ -12092,6 +12642,18 @@ CREATE POLICY eraser_deletes ON public.invites FOR DELETE TO agent_memory_eraser
 
 CREATE POLICY eraser_deletes ON public.jobs FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: lease_floors eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.lease_floors FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: lease_waiters eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.lease_waiters FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: leases eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.leases FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: mandate_calls eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.mandate_calls FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -12244,6 +12806,18 @@ CREATE POLICY eraser_finds ON public.invites FOR SELECT TO agent_memory_eraser U
 
 CREATE POLICY eraser_finds ON public.jobs FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: lease_floors eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.lease_floors FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: lease_waiters eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.lease_waiters FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: leases eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.leases FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: mandate_calls eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.mandate_calls FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -12343,6 +12917,18 @@ ALTER TABLE public.invites ENABLE ROW LEVEL SECURITY;
 -- Name: jobs; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.jobs ENABLE ROW LEVEL SECURITY;
+
+-- Name: lease_floors; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.lease_floors ENABLE ROW LEVEL SECURITY;
+
+-- Name: lease_waiters; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.lease_waiters ENABLE ROW LEVEL SECURITY;
+
+-- Name: leases; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.leases ENABLE ROW LEVEL SECURITY;
 
 -- Name: mandate_calls; Type: ROW SECURITY; Schema: public
 
@@ -12539,6 +13125,18 @@ CREATE POLICY tenant_wall ON public.invites TO agent_memory_app USING ((tenant_i
 -- Name: jobs tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.jobs TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: lease_floors tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.lease_floors TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: lease_waiters tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.lease_waiters TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: leases tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.leases TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 -- Name: mandate_calls tenant_wall; Type: POLICY; Schema: public
 
@@ -13071,6 +13669,12 @@ GRANT SELECT ON TABLE public.actions TO agent_memory_backup;
 GRANT SELECT ON TABLE public.nouns TO PUBLIC;
 GRANT SELECT ON TABLE public.nouns TO agent_memory_backup;
 
+-- Name: TABLE leases; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.leases TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.leases TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.leases TO agent_memory_backup;
+
 -- Name: FUNCTION let_back_up(p_table regclass); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.let_back_up(p_table regclass) FROM PUBLIC;
@@ -13318,6 +13922,18 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.embeddings TO agent_memory_app
 GRANT SELECT,DELETE ON TABLE public.embeddings TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.embeddings TO agent_memory_backup;
 GRANT SELECT ON TABLE public.embeddings TO agent_memory_searcher;
+
+-- Name: TABLE lease_floors; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.lease_floors TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.lease_floors TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.lease_floors TO agent_memory_backup;
+
+-- Name: TABLE lease_waiters; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.lease_waiters TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.lease_waiters TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.lease_waiters TO agent_memory_backup;
 
 -- Name: TABLE login_failures; Type: ACL; Schema: public
 
