@@ -31,6 +31,7 @@ const one = [
   'metrics/figures',
   'noun/noun',
   'retention/retention',
+  'snapshots/copies',
   'snapshots/snapshots',
   'state/state',
   'tenants/tenant',

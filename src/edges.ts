@@ -31,7 +31,7 @@ export const edges: Record<string, readonly string[]> = {
   retention: ['auth', 'erasure', 'jobs'],
   search: ['auth', 'edits', 'embeddings', 'filter', 'memories', 'passages'],
   secrets: [],
-  snapshots: ['auth'],
+  snapshots: ['auth', 'state'],
   state: ['auth', 'secrets'],
   tenants: ['auth', 'erasure', 'secrets'],
   webhooks: ['auth', 'events', 'filter', 'follow'],

@@ -7,5 +7,9 @@ export const isolation: Isolation = {
     createSnapshot: { body: () => ({ name: 'of-mallory' }), ownAnswer: true },
     listSnapshots: { ownAnswer: true },
     deleteSnapshot: {},
+    diffSnapshot: {},
+    restoreSnapshot: {},
+    restoreState: { body: ({ name }) => ({ at: name }) },
+    forkState: { body: () => ({ to: 'of-mallory' }), ownAnswer: true },
   },
 };

@@ -5,6 +5,10 @@ import { isolation } from './isolation.ts';
 import { portable } from './portable.ts';
 import { limitsOf, listRoutes, objectRoutes } from './routes.ts';
 
+export { permissionsOf, visibilityOfLists } from './audience.ts';
+export { at, namespace, namespaceParams } from './schemas.ts';
+export { type Moment, momentOf } from './sql.ts';
+
 export const feature: Feature<Expiry> = {
   open: ({ tenants, log }) => openExpiry(tenants, log),
   start: (expiry) => expiry.start(),

@@ -8,7 +8,7 @@ import { time } from '../http/time.ts';
 
 const notDots = (text: string) => text !== '.' && text !== '..';
 const segment = (about: string) => nameOf().refine(notDots, 'must not be "." or ".."').describe(about);
-const namespace = segment('The namespace, such as `agent://production/planner`. URL-encoded in a path.');
+export const namespace = segment('The namespace, such as `agent://production/planner`. URL-encoded in a path.');
 const key = segment('The key within the namespace. URL-encoded in a path.');
 
 /** Ten years, in seconds. */
@@ -80,7 +80,7 @@ export interface At {
 
 const NAME = /^[A-Za-z][\w.-]{0,127}$/;
 
-const at = z
+export const at = z
   .string()
   .max(128)
   .transform((text, context): At => {

@@ -3,7 +3,7 @@ import type { Client } from '../support/client.ts';
 /** Any response body. */
 export type Row = Record<string, any>;
 
-const NAMESPACE = 'agent://demo';
+export const NAMESPACE = 'agent://demo';
 
 export const pathOf = (key: string, namespace = NAMESPACE) =>
   `/v1/state/${encodeURIComponent(namespace)}/${encodeURIComponent(key)}`;
