@@ -1967,6 +1967,45 @@ begin
   return query select n.seq, n.ordinal from closest_chunks(p_scope, p_model, p_signs, p_most) n;
 end $$;
 
+-- Name: state_versions; Type: TABLE; Schema: public
+
+CREATE TABLE public.state_versions (
+    tenant_id text NOT NULL,
+    namespace text NOT NULL COLLATE pg_catalog."C",
+    key text NOT NULL COLLATE pg_catalog."C",
+    version integer NOT NULL,
+    seq bigint NOT NULL,
+    change text NOT NULL,
+    expires_at timestamp with time zone,
+    CONSTRAINT state_versions__change CHECK ((change = ANY (ARRAY['put'::text, 'deleted'::text, 'expired'::text, 'erased'::text])))
+);
+
+ALTER TABLE ONLY public.state_versions FORCE ROW LEVEL SECURITY;
+
+-- Name: commit_plan(text, public.tenant_clocks, public.state_versions[], jsonb, jsonb, text, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.commit_plan(p_tenant text, p_clock public.tenant_clocks, p_plan public.state_versions[], p_scope jsonb, p_event jsonb, p_key text, p_body text, p_made jsonb, p_at timestamp with time zone) RETURNS public.unit_outcome
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_bytes bigint := (
+    select coalesce(sum(octet_length(e.content::text)), 0) + 400 * count(*)
+    from unnest(p_plan) p left join events e on e.tenant_id = p_tenant and e.seq = p.seq);
+  v_count bigint;
+  v_outcome jsonb;
+begin
+  if p_clock.stored_bytes + v_bytes > p_clock.max_bytes then
+    return row('quota', '{"seq": 0, "count": 0}', p_at)::unit_outcome;
+  end if;
+  v_count := write_plan(p_tenant, p_plan, p_event, texts_of(p_scope -> 'writable'), v_bytes, p_at);
+  v_outcome := jsonb_build_object('seq', p_clock.last_seq + 1, 'count', v_count, 'made', jsonb_build_object(
+    'snapshots/0', p_made || jsonb_build_object('commit_seq', p_clock.last_seq + v_count)));
+  if p_key is not null then
+    perform remember_key(p_tenant, p_key, p_body, v_outcome);
+  end if;
+  return row('new', v_outcome, p_at)::unit_outcome;
+end $$;
+
 -- Name: commit_unit(text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.commit_unit(p_tenant text, p_unit jsonb) RETURNS public.unit_outcome
@@ -2124,6 +2163,122 @@ CREATE FUNCTION public.compare_passage_ends(p_tenant text, p_from bigint, p_to b
    WHERE ((o.ordinal IS NOT NULL) AND ((o.until_seq IS NOT NULL) OR (o.expected IS NOT NULL)));
 END;
 
+-- Name: state_tag_keys(text, text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_tag_keys(p_tenant text, p_namespace text, p_tags jsonb) RETURNS bigint[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (SELECT array_agg(hashtextextended(((((((state_tag_keys.p_tenant || '/'::text) || state_tag_keys.p_namespace) || '/'::text) || t.key) || '='::text) || t.value), (0)::bigint)) AS array_agg FROM jsonb_each_text(state_tag_keys.p_tags) t(key, value));
+
+-- Name: time_of(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.time_of(p_text text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE STRICT
+    AS $$
+begin
+  return p_text::timestamptz;
+exception when data_exception then
+  return null;
+end $$;
+
+-- Name: state_objects; Type: TABLE; Schema: public
+
+CREATE TABLE public.state_objects (
+    tenant_id text NOT NULL,
+    namespace text NOT NULL COLLATE pg_catalog."C",
+    key text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL,
+    user_id text,
+    agent_id text,
+    session_id text,
+    project_id text,
+    sensitivity text DEFAULT 'none'::text NOT NULL,
+    life text NOT NULL,
+    version integer NOT NULL,
+    seq bigint NOT NULL,
+    body jsonb,
+    tags jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    tag_keys bigint[] GENERATED ALWAYS AS (public.state_tag_keys(tenant_id, namespace, tags)) STORED,
+    CONSTRAINT state_objects__body CHECK (((life = 'live'::text) OR (body IS NULL))),
+    CONSTRAINT state_objects__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT state_objects__life CHECK ((life = ANY (ARRAY['live'::text, 'deleted'::text, 'expired'::text, 'erased'::text]))),
+    CONSTRAINT state_objects__private_subject CHECK (((channel <> 'private'::text) OR (user_id IS NOT NULL)))
+);
+
+ALTER TABLE ONLY public.state_objects FORCE ROW LEVEL SECURITY;
+
+-- Name: state_object_at(text, text, text, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_object_at(p_tenant text, p_namespace text, p_key text, p_seq bigint, p_at timestamp with time zone) RETURNS TABLE(namespace text, key text, version integer, seq bigint, body jsonb, tags jsonb, created_at timestamp with time zone, updated_at timestamp with time zone, expires_at timestamp with time zone, channel text, user_id text, agent_id text, session_id text, project_id text, sensitivity text)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT v.namespace,
+     v.key,
+     v.version,
+     v.seq,
+     (e.content -> 'body'::text),
+     (e.content -> 'tags'::text),
+     public.time_of((e.content ->> 'created_at'::text)) AS time_of,
+     e.created_at,
+     v.expires_at,
+     o.channel,
+     o.user_id,
+     o.agent_id,
+     o.session_id,
+     o.project_id,
+     o.sensitivity
+    FROM ((( SELECT w.tenant_id,
+             w.namespace,
+             w.key,
+             w.version,
+             w.seq,
+             w.change,
+             w.expires_at
+            FROM public.state_versions w
+           WHERE ((w.tenant_id = state_object_at.p_tenant) AND (w.namespace = state_object_at.p_namespace) AND (w.key = state_object_at.p_key) AND (w.seq <= state_object_at.p_seq))
+           ORDER BY w.version DESC
+          LIMIT 1) v
+      JOIN public.state_objects o ON (((o.tenant_id = state_object_at.p_tenant) AND (o.namespace = v.namespace) AND (o.key = v.key))))
+      JOIN public.events e ON (((e.tenant_id = state_object_at.p_tenant) AND (e.seq = v.seq))))
+   WHERE ((v.change = 'put'::text) AND ((v.expires_at IS NULL) OR (v.expires_at > state_object_at.p_at)));
+END;
+
+-- Name: visible(text, text, text, text[], text[], text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.visible(p_channel text, p_user_id text, p_sensitivity text, p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((p_channel = ANY (p_channels)) AND ((p_channel <> 'private'::text) OR COALESCE((p_user_id = ANY (p_subjects)), (p_user_id IS NOT NULL))) AND (p_sensitivity = ANY (p_sensitivities)));
+
+-- Name: compare_state(text, text, text[], text[], text[], integer, bigint, timestamp with time zone, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.compare_state(p_tenant text, p_namespace text, p_channels text[], p_subjects text[], p_after text[], p_scan integer, p_from bigint, p_from_at timestamp with time zone, p_to bigint, p_to_at timestamp with time zone) RETURNS TABLE(namespace text, key text, channel text, life text, from_version integer, from_seq bigint, from_expires_at timestamp with time zone, to_version integer)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT o.namespace,
+     o.key,
+     o.channel,
+     o.life,
+     f.version,
+     f.seq,
+     f.expires_at,
+     t.version
+    FROM ((( SELECT x.namespace,
+             x.key,
+             x.channel,
+             x.life,
+             x.seq,
+             x.expires_at
+            FROM public.state_objects x
+           WHERE ((x.tenant_id = compare_state.p_tenant) AND ((compare_state.p_namespace IS NULL) OR (x.namespace = compare_state.p_namespace)) AND (ROW(x.namespace, x.key) > ROW((compare_state.p_after)[1], (compare_state.p_after)[2])) AND public.visible(x.channel, x.user_id, 'none'::text, compare_state.p_channels, compare_state.p_subjects, '{none}'::text[]))
+           ORDER BY x.namespace, x.key
+          LIMIT compare_state.p_scan) o
+      LEFT JOIN LATERAL public.state_object_at(compare_state.p_tenant, o.namespace, o.key, compare_state.p_from, compare_state.p_from_at) f(namespace, key, version, seq, body, tags, created_at, updated_at, expires_at, channel, user_id, agent_id, session_id, project_id, sensitivity) ON (true))
+      LEFT JOIN LATERAL public.state_object_at(compare_state.p_tenant, o.namespace, o.key, compare_state.p_to, compare_state.p_to_at) t(namespace, key, version, seq, body, tags, created_at, updated_at, expires_at, channel, user_id, agent_id, session_id, project_id, sensitivity) ON (true))
+   WHERE (((o.seq > LEAST(compare_state.p_from, compare_state.p_to)) OR (o.expires_at <= GREATEST(compare_state.p_from_at, compare_state.p_to_at))) AND (f.seq IS DISTINCT FROM t.seq) AND (((f.body IS DISTINCT FROM t.body) OR (f.tags IS DISTINCT FROM t.tags)) OR (f.expires_at IS DISTINCT FROM t.expires_at)));
+END;
+
 -- Name: tenants; Type: TABLE; Schema: public
 
 CREATE TABLE public.tenants (
@@ -2247,6 +2402,108 @@ CREATE FUNCTION public.context_memories(p_tenant text, p_scope jsonb, p_request 
   from memories m
   where m.tenant_id = p_tenant and m.memory_id = any (p_cited) and m.status = 'active' and m.last_seq <= p_last
 $$;
+
+-- Name: expired_slot(public.state_slot); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.expired_slot(p_slot public.state_slot) RETURNS public.state_slot
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+begin
+  p_slot.version := p_slot.version + 1;
+  p_slot.life := 'expired';
+  p_slot.expires_at := null;
+  return p_slot;
+end $$;
+
+-- Name: sortable_time(timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.sortable_time(p_at timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN to_char((p_at AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'::text);
+
+-- Name: state_event(jsonb, public.state_slot, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_event(p_event jsonb, p_slot public.state_slot, p_effect jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    RETURN (p_event || jsonb_build_object('session_id', COALESCE((p_slot).session_id, 'state'::text), 'channel', (p_slot).channel, 'user_id', (p_slot).user_id, 'agent_id', (p_slot).agent_id, 'project_id', (p_slot).project_id, 'content', (jsonb_build_object('namespace', (p_slot).namespace, 'key', (p_slot).key, 'version', (p_slot).version) || CASE WHEN ((p_slot).life = 'live'::text) THEN ((jsonb_build_object('body', (p_effect -> 'body'::text), 'tags', (p_effect -> 'tags'::text), 'created_at', public.sortable_time((p_slot).created_at)) || CASE WHEN ((p_slot).expires_at IS NULL) THEN '{}'::jsonb ELSE jsonb_build_object('expires_at', public.sortable_time((p_slot).expires_at)) END) || CASE WHEN (p_effect ? 'sealed'::text) THEN jsonb_build_object('sealed', (p_effect -> 'sealed'::text)) ELSE '{}'::jsonb END) ELSE '{}'::jsonb END), 'effects', ((p_event -> 'effects'::text) || jsonb_build_object('state', ((to_jsonb(p_slot) || jsonb_build_object('n', (p_effect -> 'n'::text), 'is_new', (p_effect -> 'is_new'::text), 'tags', '{}'::jsonb)) || CASE WHEN ((p_slot).life = 'live'::text) THEN jsonb_build_object('body', (p_effect -> 'body'::text), 'tags', (p_effect -> 'tags'::text)) ELSE '{}'::jsonb END)))));
+
+-- Name: copied_events(text, public.state_versions[], jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.copied_events(p_tenant text, p_plan public.state_versions[], p_event jsonb, p_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT jsonb_agg(public.state_event((copied_events.p_event || jsonb_build_object('event_id', ("left"((copied_events.p_event ->> 'event_id'::text), 14) || "right"(replace((gen_random_uuid())::text, '-'::text, ''::text), 16)), 'kind', ('state.'::text || c.kind))), c.slot, c.effect) ORDER BY p.place, c.kind) AS jsonb_agg
+    FROM ((((((unnest(copied_events.p_plan) WITH ORDINALITY p(tenant_id, namespace, key, version, seq, change, expires_at, place)
+      LEFT JOIN LATERAL ( SELECT x.tenant_id,
+             x.seq,
+             x.event_id,
+             x.session_id,
+             x.channel,
+             x.actor_type,
+             x.actor_id,
+             x.kind,
+             x.content,
+             x.user_id,
+             x.agent_id,
+             x.project_id,
+             x.sensitivity,
+             x.tags,
+             x.refs,
+             x.metadata,
+             x.artifact_id,
+             x.chunk_count,
+             x.byte_count,
+             x.occurred_at,
+             x.created_at,
+             x.supersedes,
+             x.erased_at,
+             x.redactions,
+             x.session_key,
+             x.carried_at
+            FROM public.events x
+           WHERE ((x.tenant_id = copied_events.p_tenant) AND (x.seq = p.seq))
+          LIMIT 1) e ON (true))
+      LEFT JOIN LATERAL ( SELECT x.tenant_id,
+             x.namespace,
+             x.key,
+             x.channel,
+             x.user_id,
+             x.agent_id,
+             x.session_id,
+             x.project_id,
+             x.sensitivity,
+             x.life,
+             x.version,
+             x.seq,
+             x.body,
+             x.tags,
+             x.created_at,
+             x.updated_at,
+             x.expires_at,
+             x.tag_keys
+            FROM public.state_objects x
+           WHERE ((x.tenant_id = copied_events.p_tenant) AND (x.namespace = p.namespace) AND (x.key = p.key))
+          LIMIT 1) o ON (true))
+      CROSS JOIN LATERAL ( SELECT COALESCE(((o.life = 'live'::text) AND (o.expires_at <= copied_events.p_at)), false) AS "coalesce") l(has_expired))
+      CROSS JOIN LATERAL ( SELECT ROW(p.namespace, p.key, o.channel, o.user_id, o.agent_id, o.session_id, o.project_id, o.life, COALESCE(o.version, 0), o.created_at, p.expires_at)::public.state_slot AS "row") b(slot))
+      CROSS JOIN LATERAL ( SELECT jsonb_build_object('op',
+                 CASE p.change
+                     WHEN 'put'::text THEN 'put'::text
+                     ELSE 'delete'::text
+                 END, 'n', NULL::unknown, 'keep_expiry', true, 'body', (e.content -> 'body'::text), 'tags', (e.content -> 'tags'::text), 'audience', jsonb_build_object('channel', e.channel, 'user_id', e.user_id, 'agent_id', e.agent_id, 'session_id', NULLIF(e.session_id, 'state'::text), 'project_id', e.project_id)) AS jsonb_build_object) f(effect))
+      CROSS JOIN LATERAL ( SELECT 'expired'::text AS "?column?",
+             public.expired_slot(b.slot) AS expired_slot,
+             '{}'::jsonb AS jsonb
+           WHERE l.has_expired
+         UNION ALL
+          SELECT p.change,
+             public.changed_slot(
+                 CASE
+                     WHEN l.has_expired THEN public.expired_slot(b.slot)
+                     ELSE b.slot
+                 END, f.effect, copied_events.p_at) AS changed_slot,
+             f.effect) c(kind, slot, effect));
+END;
 
 -- Name: copy_chunk_edits(text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -2463,6 +2720,30 @@ begin
   cross join lateral (select count(*)::int as phrases from unnest(v_patterns) v where x.form ~ v) n
   where n.phrases > 0;
 end $$;
+
+-- Name: is_live(text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_live(p_life text, p_expires_at timestamp with time zone, p_at timestamp with time zone) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN COALESCE(((p_life = 'live'::text) AND ((p_expires_at IS NULL) OR (p_expires_at > p_at))), false);
+
+-- Name: texts_of(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.texts_of(p_list jsonb) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (jsonb_typeof(p_list) = 'array'::text) THEN ARRAY(SELECT jsonb_array_elements_text(p_list) AS jsonb_array_elements_text) ELSE NULL::text[] END;
+
+-- Name: count_plan(text, text, public.state_versions[], jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.count_plan(p_tenant text, p_namespace text, p_plan public.state_versions[], p_scope jsonb, p_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT jsonb_build_object('restored', count(*) FILTER (WHERE (p.change = 'put'::text)), 'deleted', count(*) FILTER (WHERE (p.change = 'deleted'::text)), 'unchanged', (( SELECT count(*) AS count
+            FROM public.state_objects x
+           WHERE ((x.tenant_id = count_plan.p_tenant) AND ((count_plan.p_namespace IS NULL) OR (x.namespace = count_plan.p_namespace)) AND public.is_live(x.life, x.expires_at, count_plan.p_at) AND public.visible(x.channel, x.user_id, 'none'::text, public.texts_of((count_plan.p_scope -> 'channels'::text)), public.texts_of((count_plan.p_scope -> 'subjects'::text)), '{none}'::text[]))) - count(*) FILTER (WHERE public.is_live(o.life, o.expires_at, count_plan.p_at)))) AS jsonb_build_object
+    FROM (unnest(count_plan.p_plan) p(tenant_id, namespace, key, version, seq, change, expires_at)
+      LEFT JOIN public.state_objects o ON (((o.tenant_id = count_plan.p_tenant) AND (o.namespace = p.namespace) AND (o.key = p.key))));
+END;
 
 -- Name: create_capsule(text, jsonb, jsonb); Type: FUNCTION; Schema: public
 
@@ -3107,6 +3388,20 @@ begin
   perform end_passages(p_tenant, p_memory_id, p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
 end $$;
 
+-- Name: end_of_scan(text, text, text[], text[], text[], integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.end_of_scan(p_tenant text, p_namespace text, p_channels text[], p_subjects text[], p_after text[], p_scan integer) RETURNS TABLE(namespace text, key text)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT x.namespace,
+     x.key
+    FROM public.state_objects x
+   WHERE ((x.tenant_id = end_of_scan.p_tenant) AND ((end_of_scan.p_namespace IS NULL) OR (x.namespace = end_of_scan.p_namespace)) AND (ROW(x.namespace, x.key) > ROW((end_of_scan.p_after)[1], (end_of_scan.p_after)[2])) AND public.visible(x.channel, x.user_id, 'none'::text, end_of_scan.p_channels, end_of_scan.p_subjects, '{none}'::text[]))
+   ORDER BY x.namespace, x.key
+  OFFSET (end_of_scan.p_scan - 1)
+  LIMIT 1;
+END;
+
 -- Name: end_passages(text, text, bigint, timestamp with time zone, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.end_passages(p_tenant text, p_memory_id text, p_seq bigint, p_at timestamp with time zone, p_from bigint DEFAULT NULL::bigint) RETURNS void
@@ -3582,18 +3877,6 @@ begin
   end if;
 end $$;
 
--- Name: expired_slot(public.state_slot); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.expired_slot(p_slot public.state_slot) RETURNS public.state_slot
-    LANGUAGE plpgsql IMMUTABLE
-    AS $$
-begin
-  p_slot.version := p_slot.version + 1;
-  p_slot.life := 'expired';
-  p_slot.expires_at := null;
-  return p_slot;
-end $$;
-
 -- Name: export_page(text, text, jsonb, bigint, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.export_page(p_tenant text, p_part text, p_after jsonb, p_upto bigint, p_limit integer) RETURNS TABLE(lines text, n integer, last jsonb)
@@ -3910,6 +4193,37 @@ end $$;
 CREATE FUNCTION public.fold_accents(p_text text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN translate(replace(replace(replace(replace(replace(regexp_replace(NORMALIZE(p_text, NFKD), '[\u0300-\u036f]'::text, ''::text, 'g'::text), 'ß'::text, 'ss'::text), 'æ'::text, 'ae'::text), 'Æ'::text, 'AE'::text), 'œ'::text, 'oe'::text), 'Œ'::text, 'OE'::text), 'øØđĐłŁðÐıħĦ'::text, 'oOdDlLdDihH'::text);
+
+-- Name: fork_state(text, text, text, bigint, jsonb, jsonb, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.fork_state(p_tenant text, p_namespace text, p_to text, p_seq bigint, p_scope jsonb, p_event jsonb, p_key text, p_body text) RETURNS public.unit_outcome
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_clock tenant_clocks;
+  v_known jsonb;
+  v_at timestamptz;
+  v_plan state_versions[];
+begin
+  perform enter_tenant(p_tenant);
+  select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
+  v_known := recall_key(p_tenant, p_key, p_body);
+  if v_known is not null then
+    return row('replay', v_known, clock_timestamp())::unit_outcome;
+  end if;
+  v_at := clock_timestamp();
+  v_plan := array(
+    select row(p_tenant, p_to, s.key, 0, s.seq, 'put', s.expires_at)::state_versions
+    from state_at(p_tenant, p_namespace, coalesce(p_seq, v_clock.last_seq), v_at) s
+    where visible(s.channel, s.user_id, 'none', texts_of(p_scope -> 'channels'), texts_of(p_scope -> 'subjects'), '{none}')
+    order by s.key
+    limit max_copies() + 1);
+  perform limit_plan(v_plan);
+  if is_taken(p_tenant, v_plan, v_at) then
+    raise exception 'the namespace "%" has some of the keys already', p_to using errcode = 'AM409';
+  end if;
+  return commit_plan(p_tenant, v_clock, v_plan, p_scope, p_event, p_key, p_body, jsonb_build_object('copied', cardinality(v_plan)), v_at);
+end $$;
 
 -- Name: grounding(text, text, text, bigint, integer, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -4379,12 +4693,6 @@ CREATE FUNCTION public.is_last_owner(p_tenant text, p_users text[]) RETURNS bool
     LANGUAGE sql STABLE
     RETURN ((EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.user_id = ANY (is_last_owner.p_users)) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))) AND (1 = (SELECT count(*) AS count FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))));
 
--- Name: is_live(text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.is_live(p_life text, p_expires_at timestamp with time zone, p_at timestamp with time zone) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN COALESCE(((p_life = 'live'::text) AND ((p_expires_at IS NULL) OR (p_expires_at > p_at))), false);
-
 -- Name: is_named_in(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_named_in(p_name text, p_subject text) RETURNS boolean
@@ -4435,6 +4743,18 @@ CREATE FUNCTION public.is_shown_in(p_blocked_in text[], p_channel text) RETURNS 
 CREATE FUNCTION public.is_shown_in_all(p_blocked_in text[], p_channels text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ((p_blocked_in IS NULL) OR (NOT (p_blocked_in && p_channels)));
+
+-- Name: is_taken(text, public.state_versions[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_taken(p_tenant text, p_plan public.state_versions[], p_at timestamp with time zone) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM ((unnest(is_taken.p_plan) p(tenant_id, namespace, key, version, seq, change, expires_at)
+              JOIN public.state_objects o ON (((o.tenant_id = is_taken.p_tenant) AND (o.namespace = p.namespace) AND (o.key = p.key))))
+              JOIN public.events e ON (((e.tenant_id = is_taken.p_tenant) AND (e.seq = p.seq))))
+           WHERE (public.is_live(o.life, o.expires_at, is_taken.p_at) OR (((((o.channel IS DISTINCT FROM e.channel) OR (o.user_id IS DISTINCT FROM e.user_id)) OR (o.agent_id IS DISTINCT FROM e.agent_id)) OR (COALESCE(o.session_id, 'state'::text) IS DISTINCT FROM e.session_id)) OR (o.project_id IS DISTINCT FROM e.project_id))))) AS "exists";
+END;
 
 -- Name: is_valid_at(public.memories, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -5255,6 +5575,17 @@ declare
 begin
   execute format('create policy undo_finds on %s for select to agent_memory_eraser using (%s)', p_table, v_rule);
   execute format('create policy undo_deletes on %s for delete to agent_memory_eraser using (%s)', p_table, v_rule);
+end $$;
+
+-- Name: limit_plan(public.state_versions[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.limit_plan(p_plan public.state_versions[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if cardinality(p_plan) > max_copies() then
+    raise exception 'more than % objects would change at once; restore or fork smaller namespaces', max_copies() using errcode = 'AM413';
+  end if;
 end $$;
 
 -- Name: list_due_jobs(integer, integer); Type: FUNCTION; Schema: public
@@ -6269,6 +6600,12 @@ CREATE FUNCTION public.marked_accounts(p_tenant text, p_job text) RETURNS text[]
 CREATE FUNCTION public.mask_expression(p_first integer, p_last integer) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN COALESCE((SELECT string_agg(format('case when $2[%s] = any (c.terms) then %s::bigint else 0 end'::text, i.i, ((1)::bigint << (i.i - mask_expression.p_first))), ' + '::text) AS string_agg FROM generate_series(mask_expression.p_first, mask_expression.p_last) i(i)), '0::bigint'::text);
+
+-- Name: max_copies(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.max_copies() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN 100000;
 
 -- Name: may_administer(text, text, text); Type: FUNCTION; Schema: public
 
@@ -9022,6 +9359,44 @@ begin
     order by w.ordinal);
 end $$;
 
+-- Name: restore_plan(text, text, bigint, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.restore_plan(p_tenant text, p_namespace text, p_seq bigint, p_scope jsonb, p_at timestamp with time zone) RETURNS public.state_versions[]
+    LANGUAGE sql STABLE
+    RETURN ARRAY(SELECT ROW(restore_plan.p_tenant, d.namespace, d.key, COALESCE(d.from_version, d.to_version), d.from_seq, CASE WHEN (d.from_seq IS NULL) THEN 'deleted'::text ELSE 'put'::text END, d.from_expires_at)::public.state_versions AS "row" FROM (public.tenant_clocks c CROSS JOIN LATERAL public.compare_state(restore_plan.p_tenant, restore_plan.p_namespace, public.texts_of((restore_plan.p_scope -> 'channels'::text)), public.texts_of((restore_plan.p_scope -> 'subjects'::text)), '{"",""}'::text[], NULL::integer, restore_plan.p_seq, restore_plan.p_at, c.last_seq, restore_plan.p_at) d(namespace, key, channel, life, from_version, from_seq, from_expires_at, to_version)) WHERE ((c.tenant_id = restore_plan.p_tenant) AND (d.life <> 'erased'::text)) ORDER BY d.namespace, d.key LIMIT (public.max_copies() + 1));
+
+-- Name: restore_state(text, text, bigint, jsonb, jsonb, text, text, boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.restore_state(p_tenant text, p_namespace text, p_seq bigint, p_scope jsonb, p_event jsonb, p_key text, p_body text, p_dry boolean) RETURNS public.unit_outcome
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_clock tenant_clocks;
+  v_known jsonb;
+  v_at timestamptz;
+  v_plan state_versions[];
+  v_counts jsonb;
+begin
+  perform enter_tenant(p_tenant);
+  if not p_dry then
+    perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+    v_known := recall_key(p_tenant, p_key, p_body);
+  end if;
+  if v_known is not null then
+    return row('replay', v_known, clock_timestamp())::unit_outcome;
+  end if;
+  select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant;
+  v_at := clock_timestamp();
+  v_plan := restore_plan(p_tenant, p_namespace, p_seq, p_scope, v_at);
+  perform limit_plan(v_plan);
+  v_counts := count_plan(p_tenant, p_namespace, v_plan, p_scope, v_at);
+  if p_dry then
+    return row('new', jsonb_build_object('seq', v_clock.last_seq + 1, 'count', 0, 'made', jsonb_build_object(
+      'snapshots/0', v_counts || jsonb_build_object('commit_seq', v_clock.last_seq))), v_at)::unit_outcome;
+  end if;
+  return commit_plan(p_tenant, v_clock, v_plan, p_scope, p_event, p_key, p_body, v_counts, v_at);
+end $$;
+
 -- Name: results_by_unit(public.answer[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.results_by_unit(p_answers public.answer[]) RETURNS jsonb
@@ -9806,13 +10181,25 @@ end $_$;
 CREATE FUNCTION public.snapshots_held(p_tenant text, p_seqs bigint[]) RETURNS TABLE(seq bigint, live boolean, importance numeric)
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- SELECT e.seq,
+ SELECT v.seq,
      true,
      'Infinity'::numeric AS "numeric"
-    FROM public.events e
-   WHERE ((e.tenant_id = snapshots_held.p_tenant) AND (e.seq = ANY (snapshots_held.p_seqs)) AND (e.kind = 'state.put'::text) AND (e.seq <= ( SELECT max(s.seq) AS max
-            FROM public.snapshots s
-           WHERE ((s.tenant_id = snapshots_held.p_tenant) AND (s.expires_at > now())))));
+    FROM (unnest(snapshots_held.p_seqs) s(seq)
+      CROSS JOIN LATERAL ( SELECT w.tenant_id,
+             w.namespace,
+             w.key,
+             w.version,
+             w.seq,
+             w.change,
+             w.expires_at
+            FROM public.state_versions w
+           WHERE ((w.tenant_id = snapshots_held.p_tenant) AND (w.seq = s.seq))
+          OFFSET 0) v)
+   WHERE (EXISTS ( SELECT
+            FROM public.snapshots n
+           WHERE ((n.tenant_id = snapshots_held.p_tenant) AND (n.expires_at > now()) AND (n.seq >= v.seq) AND (NOT (EXISTS ( SELECT
+                    FROM public.state_versions w
+                   WHERE ((w.tenant_id = snapshots_held.p_tenant) AND (w.namespace = v.namespace) AND (w.key = v.key) AND (w.version > v.version) AND (w.seq <= n.seq))))))));
 END;
 
 -- Name: snapshots_moment(text, text); Type: FUNCTION; Schema: public
@@ -9840,12 +10227,6 @@ begin
   from snapshots s
   where s.tenant_id = p_tenant and s.name > p_after;
 end $$;
-
--- Name: sortable_time(timestamp with time zone); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.sortable_time(p_at timestamp with time zone) RETURNS text
-    LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN to_char((p_at AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'::text);
 
 -- Name: spellings(text, jsonb, bigint[], text[], integer[]); Type: FUNCTION; Schema: public
 
@@ -9953,67 +10334,6 @@ begin
     where f.doc -> 'n' <> 'null');
 end $$;
 
--- Name: state_tag_keys(text, text, jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.state_tag_keys(p_tenant text, p_namespace text, p_tags jsonb) RETURNS bigint[]
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (SELECT array_agg(hashtextextended(((((((state_tag_keys.p_tenant || '/'::text) || state_tag_keys.p_namespace) || '/'::text) || t.key) || '='::text) || t.value), (0)::bigint)) AS array_agg FROM jsonb_each_text(state_tag_keys.p_tags) t(key, value));
-
--- Name: time_of(text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.time_of(p_text text) RETURNS timestamp with time zone
-    LANGUAGE plpgsql STABLE STRICT
-    AS $$
-begin
-  return p_text::timestamptz;
-exception when data_exception then
-  return null;
-end $$;
-
--- Name: state_objects; Type: TABLE; Schema: public
-
-CREATE TABLE public.state_objects (
-    tenant_id text NOT NULL,
-    namespace text NOT NULL COLLATE pg_catalog."C",
-    key text NOT NULL COLLATE pg_catalog."C",
-    channel text NOT NULL,
-    user_id text,
-    agent_id text,
-    session_id text,
-    project_id text,
-    sensitivity text DEFAULT 'none'::text NOT NULL,
-    life text NOT NULL,
-    version integer NOT NULL,
-    seq bigint NOT NULL,
-    body jsonb,
-    tags jsonb DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    updated_at timestamp with time zone NOT NULL,
-    expires_at timestamp with time zone,
-    tag_keys bigint[] GENERATED ALWAYS AS (public.state_tag_keys(tenant_id, namespace, tags)) STORED,
-    CONSTRAINT state_objects__body CHECK (((life = 'live'::text) OR (body IS NULL))),
-    CONSTRAINT state_objects__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT state_objects__life CHECK ((life = ANY (ARRAY['live'::text, 'deleted'::text, 'expired'::text, 'erased'::text]))),
-    CONSTRAINT state_objects__private_subject CHECK (((channel <> 'private'::text) OR (user_id IS NOT NULL)))
-);
-
-ALTER TABLE ONLY public.state_objects FORCE ROW LEVEL SECURITY;
-
--- Name: state_versions; Type: TABLE; Schema: public
-
-CREATE TABLE public.state_versions (
-    tenant_id text NOT NULL,
-    namespace text NOT NULL COLLATE pg_catalog."C",
-    key text NOT NULL COLLATE pg_catalog."C",
-    version integer NOT NULL,
-    seq bigint NOT NULL,
-    change text NOT NULL,
-    expires_at timestamp with time zone,
-    CONSTRAINT state_versions__change CHECK ((change = ANY (ARRAY['put'::text, 'deleted'::text, 'expired'::text, 'erased'::text])))
-);
-
-ALTER TABLE ONLY public.state_versions FORCE ROW LEVEL SECURITY;
-
 -- Name: state_at(text, text, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.state_at(p_tenant text, p_namespace text, p_seq bigint, p_at timestamp with time zone) RETURNS TABLE(namespace text, key text, version integer, seq bigint, body jsonb, tags jsonb, created_at timestamp with time zone, updated_at timestamp with time zone, expires_at timestamp with time zone, channel text, user_id text, agent_id text, session_id text, project_id text, sensitivity text)
@@ -10090,12 +10410,6 @@ begin
   end if;
   return jsonb_build_object('state_objects', v_objects, 'state_versions', cardinality(v_seqs));
 end $$;
-
--- Name: state_event(jsonb, public.state_slot, jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.state_event(p_event jsonb, p_slot public.state_slot, p_effect jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE
-    RETURN (p_event || jsonb_build_object('session_id', COALESCE((p_slot).session_id, 'state'::text), 'channel', (p_slot).channel, 'user_id', (p_slot).user_id, 'agent_id', (p_slot).agent_id, 'project_id', (p_slot).project_id, 'content', (jsonb_build_object('namespace', (p_slot).namespace, 'key', (p_slot).key, 'version', (p_slot).version) || CASE WHEN ((p_slot).life = 'live'::text) THEN ((jsonb_build_object('body', (p_effect -> 'body'::text), 'tags', (p_effect -> 'tags'::text), 'created_at', public.sortable_time((p_slot).created_at)) || CASE WHEN ((p_slot).expires_at IS NULL) THEN '{}'::jsonb ELSE jsonb_build_object('expires_at', public.sortable_time((p_slot).expires_at)) END) || CASE WHEN (p_effect ? 'sealed'::text) THEN jsonb_build_object('sealed', (p_effect -> 'sealed'::text)) ELSE '{}'::jsonb END) ELSE '{}'::jsonb END), 'effects', ((p_event -> 'effects'::text) || jsonb_build_object('state', ((to_jsonb(p_slot) || jsonb_build_object('n', (p_effect -> 'n'::text), 'is_new', (p_effect -> 'is_new'::text), 'tags', '{}'::jsonb)) || CASE WHEN ((p_slot).life = 'live'::text) THEN jsonb_build_object('body', (p_effect -> 'body'::text), 'tags', (p_effect -> 'tags'::text)) ELSE '{}'::jsonb END)))));
 
 -- Name: state_forget(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
 
@@ -10197,42 +10511,6 @@ begin
         where n.tenant_id = p_tenant and n.namespace = v.namespace and n.key = v.key and n.version > v.version and n.seq <= p_upto)), p_upto);
   return v_seqs[cardinality(v_seqs)];
 end $$;
-
--- Name: state_object_at(text, text, text, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.state_object_at(p_tenant text, p_namespace text, p_key text, p_seq bigint, p_at timestamp with time zone) RETURNS TABLE(namespace text, key text, version integer, seq bigint, body jsonb, tags jsonb, created_at timestamp with time zone, updated_at timestamp with time zone, expires_at timestamp with time zone, channel text, user_id text, agent_id text, session_id text, project_id text, sensitivity text)
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT v.namespace,
-     v.key,
-     v.version,
-     v.seq,
-     (e.content -> 'body'::text),
-     (e.content -> 'tags'::text),
-     public.time_of((e.content ->> 'created_at'::text)) AS time_of,
-     e.created_at,
-     v.expires_at,
-     o.channel,
-     o.user_id,
-     o.agent_id,
-     o.session_id,
-     o.project_id,
-     o.sensitivity
-    FROM ((( SELECT w.tenant_id,
-             w.namespace,
-             w.key,
-             w.version,
-             w.seq,
-             w.change,
-             w.expires_at
-            FROM public.state_versions w
-           WHERE ((w.tenant_id = state_object_at.p_tenant) AND (w.namespace = state_object_at.p_namespace) AND (w.key = state_object_at.p_key) AND (w.seq <= state_object_at.p_seq))
-           ORDER BY w.version DESC
-          LIMIT 1) v
-      JOIN public.state_objects o ON (((o.tenant_id = state_object_at.p_tenant) AND (o.namespace = v.namespace) AND (o.key = v.key))))
-      JOIN public.events e ON (((e.tenant_id = state_object_at.p_tenant) AND (e.seq = v.seq))))
-   WHERE ((v.change = 'put'::text) AND ((v.expires_at IS NULL) OR (v.expires_at > state_object_at.p_at)));
-END;
 
 -- Name: state_object_faults(text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -10753,12 +11031,6 @@ begin
   return add_language(v_lexemes, v_other, v_spaced);
 end $$;
 
--- Name: texts_of(jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.texts_of(p_list jsonb) RETURNS text[]
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (jsonb_typeof(p_list) = 'array'::text) THEN ARRAY(SELECT jsonb_array_elements_text(p_list) AS jsonb_array_elements_text) ELSE NULL::text[] END;
-
 -- Name: tool_events(bigint[], bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.tool_events(p_seqs bigint[], p_last bigint) RETURNS TABLE(seq bigint, kind text, session_id text, call_id text, audience text, tool text)
@@ -10995,12 +11267,6 @@ CREATE FUNCTION public.validity(p_times jsonb) RETURNS tstzrange
     LANGUAGE sql STABLE
     RETURN CASE WHEN (NOT (p_times ?| ARRAY['valid_from'::text, 'valid_to'::text, 'expires_at'::text])) THEN NULL::tstzrange WHEN (public.time_of((p_times ->> 'valid_from'::text)) > LEAST(public.time_of((p_times ->> 'valid_to'::text)), public.time_of((p_times ->> 'expires_at'::text)))) THEN NULL::tstzrange ELSE tstzrange(public.time_of((p_times ->> 'valid_from'::text)), LEAST(public.time_of((p_times ->> 'valid_to'::text)), public.time_of((p_times ->> 'expires_at'::text)))) END;
 
--- Name: visible(text, text, text, text[], text[], text[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.visible(p_channel text, p_user_id text, p_sensitivity text, p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ((p_channel = ANY (p_channels)) AND ((p_channel <> 'private'::text) OR COALESCE((p_user_id = ANY (p_subjects)), (p_user_id IS NOT NULL))) AND (p_sensitivity = ANY (p_sensitivities)));
-
 -- Name: void_before(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.void_before(p_tenant text) RETURNS timestamp with time zone
@@ -11227,6 +11493,34 @@ begin
     case when w.kind = 'task' then w.seq else coalesce(w.current_content_seq, w.first_seq) end, w.status
   from unnest(p_resolved) w
   where w.nth <= w.version_count;
+end $$;
+
+-- Name: write_plan(text, public.state_versions[], jsonb, text[], bigint, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.write_plan(p_tenant text, p_plan public.state_versions[], p_event jsonb, p_writable text[], p_bytes bigint, p_at timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_first int;
+  v_events jsonb;
+  v_channel text;
+  v_seq bigint;
+  v_count bigint := 0;
+begin
+  for v_first in 1 .. cardinality(p_plan) by 1000 loop
+    v_events := copied_events(p_tenant, p_plan[v_first:v_first + 999], p_event, p_at);
+    select e.doc ->> 'channel' into v_channel from jsonb_array_elements(v_events) e (doc) where not e.doc ->> 'channel' = any (p_writable) limit 1;
+    if found then
+      raise exception 'the credential cannot use the channel "%"', v_channel using errcode = 'AM403';
+    end if;
+    select c.last_seq + 1 into v_seq from tenant_clocks c where c.tenant_id = p_tenant;
+    perform apply_effects(p_tenant, '{state}', write_units(
+      p_tenant, '{state}', jsonb_build_array(jsonb_build_object('events', v_events)),
+      array[row(1, 'new', null, null, case v_first when 1 then p_bytes else 0 end, jsonb_array_length(v_events), 1, v_seq, null, null)::verdict],
+      p_at, p_at), null, p_at);
+    v_count := v_count + jsonb_array_length(v_events);
+  end loop;
+  return v_count;
 end $$;
 
 -- Name: write_units(text, text[], jsonb, public.verdict[], timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: public
@@ -13520,6 +13814,12 @@ GRANT ALL ON FUNCTION public.carry_events(p_seqs bigint[]) TO agent_memory_app;
 REVOKE ALL ON FUNCTION public.closest_chunks(p_scope jsonb, p_model text, p_signs bit varying, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.closest_chunks(p_scope jsonb, p_model text, p_signs bit varying, p_most integer) TO agent_memory_app;
 
+-- Name: TABLE state_versions; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.state_versions TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.state_versions TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.state_versions TO agent_memory_backup;
+
 -- Name: TABLE memory_versions; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memory_versions TO agent_memory_app;
@@ -13533,6 +13833,25 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.chunks TO agent_memory_backup;
 GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
+
+-- Name: TABLE state_objects; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.state_objects TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.state_objects TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.state_objects TO agent_memory_backup;
+GRANT SELECT ON TABLE public.state_objects TO agent_memory_searcher;
+
+-- Name: COLUMN state_objects.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.state_objects TO agent_memory_overseer;
+
+-- Name: COLUMN state_objects.life; Type: ACL; Schema: public
+
+GRANT SELECT(life) ON TABLE public.state_objects TO agent_memory_overseer;
+
+-- Name: COLUMN state_objects.expires_at; Type: ACL; Schema: public
+
+GRANT SELECT(expires_at) ON TABLE public.state_objects TO agent_memory_overseer;
 
 -- Name: TABLE tenants; Type: ACL; Schema: public
 
@@ -13793,31 +14112,6 @@ GRANT ALL ON FUNCTION public.search_pool_chunks(p_scope jsonb, p_terms integer[]
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.snapshots TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.snapshots TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.snapshots TO agent_memory_backup;
-
--- Name: TABLE state_objects; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.state_objects TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.state_objects TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.state_objects TO agent_memory_backup;
-GRANT SELECT ON TABLE public.state_objects TO agent_memory_searcher;
-
--- Name: COLUMN state_objects.tenant_id; Type: ACL; Schema: public
-
-GRANT SELECT(tenant_id) ON TABLE public.state_objects TO agent_memory_overseer;
-
--- Name: COLUMN state_objects.life; Type: ACL; Schema: public
-
-GRANT SELECT(life) ON TABLE public.state_objects TO agent_memory_overseer;
-
--- Name: COLUMN state_objects.expires_at; Type: ACL; Schema: public
-
-GRANT SELECT(expires_at) ON TABLE public.state_objects TO agent_memory_overseer;
-
--- Name: TABLE state_versions; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.state_versions TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.state_versions TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.state_versions TO agent_memory_backup;
 
 -- Name: FUNCTION survey_chunks(p_scope jsonb, p_terms integer[]); Type: ACL; Schema: public
 
