@@ -225,7 +225,10 @@ export const secretSettings = [
   'ENCRYPTION_KEY_PREVIOUS',
   'AUDIT_KEY',
   'AUDIT_KEY_PREVIOUS',
+  // Not secret, but the Helm values of the AgentState guide have them among the secrets.
+  'CAP_KEY_ACTIVE_ID',
   'CAP_KEY_ACTIVE',
+  'CAP_KEY_NEXT_ID',
   'CAP_KEY_NEXT',
   'PGPASSWORD',
   'POSTGRES_PASSWORD',

@@ -14,6 +14,7 @@ import { type Block, blocksOf, pages, read, root } from '../support/pages.ts';
 const executedElsewhere: Record<string, string> = {
   'docs/audit.md': 'run beside the daemon on its database: tests/audit',
   'docs/backup.md': 'need PostgreSQL’s client programs: tests/operations/backup',
+  'docs/capabilities.md': 'run beside the daemon on its database: tests/capabilities',
   'docs/compose.md': 'need docker: scripts/check-compose.sh',
   'docs/deployment.md': 'need docker: scripts/check-compose.sh, tests/operations',
   'docs/embeddings.md': 'need a model server: tests/embeddings',

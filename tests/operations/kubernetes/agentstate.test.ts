@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { loadConfig } from '../../../src/config.ts';
-import { settings } from '../../../src/settings.ts';
+import { secretSettings, settings } from '../../../src/settings.ts';
 import { spawnDaemon } from '../../support/daemon.ts';
 import { cloneDataDir } from '../../support/database.ts';
 import { describeWith, findTool } from '../../support/tool.ts';
@@ -75,8 +75,9 @@ describeWith(['helm'], 'the chart with the values of the AgentState guide', () =
   test('env and secrets are settings, and the secrets that are missing are generated', () => {
     const config = settingsOf(objects);
     expect(config).toMatchObject({ DATA_DIR: '/data', REGION: 'us-west-2', DEV_MODE: 'false', NODE_ENV: 'development' });
-    const others = Object.keys(config).filter((name) => !name.startsWith('CAP_KEY_'));
-    expect(others.filter((name) => name.startsWith('PG') || !(name in settings.shape))).toEqual([]);
+    const isForPod = (name: string) =>
+      name in settings.shape || (secretSettings as readonly string[]).includes(name.replace(/_FILE$/, ''));
+    expect(Object.keys(config).filter((name) => name.startsWith('PG') || !isForPod(name))).toEqual([]);
     const [secret] = of(objects, 'Secret');
     expect(Object.keys(secret.stringData).sort()).toEqual(['CAP_KEY_ACTIVE', 'CAP_KEY_ACTIVE_ID']);
     for (const name of Object.keys(secret.stringData)) expect(config[`${name}_FILE`]).toBe(`/run/secrets/agent-memory/${name}`);
