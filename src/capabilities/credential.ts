@@ -33,8 +33,8 @@ export function capabilityCredentials({ keys, region, tenants, ttl_ms, spend }: 
       const tenant = tenants(claims.ten);
       const state = await states.get(`${claims.ten}.${claims.jti}`, () => readCapabilityState(tenant, claims.jti));
       if (!state || !timingSafeEqual(state.digest, digest)) return undefined;
-      assertRegion(claims.regions, region);
-      return { principal: principalOf(claims, state), capability: limitsOf(claims, (rate) => spend(tenant, claims.jti, rate)) };
+      const limits = limitsOf(claims, region, (rate) => spend(tenant, claims.jti, rate));
+      return { principal: principalOf(claims, state), capability: limits };
     },
     invalidate: (tenant_id) => states.invalidate(`${tenant_id}.`),
   };
@@ -83,11 +83,18 @@ function principalOf({ ten, jti, ops, exp }: Claims, state: CapabilityState): Pr
   };
 }
 
-function limitsOf({ ns, ops, max_bytes, max_qps }: Claims, spend: (per_second: number) => Promise<void>): Capability {
+function limitsOf(
+  { ns, ops, regions, max_bytes, max_qps }: Claims,
+  region: string | undefined,
+  spend: (per_second: number) => Promise<void>,
+): Capability {
   return {
     maxBytes: max_bytes,
     assertCovers: (uses) => assertCovered(ops, coverageOf(ns), uses),
-    admit: () => (max_qps === undefined ? undefined : spend(max_qps)),
+    admit: () => {
+      assertRegion(regions, region);
+      return max_qps === undefined ? undefined : spend(max_qps);
+    },
   };
 }
 

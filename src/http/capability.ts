@@ -15,6 +15,6 @@ export interface Capability {
   maxBytes: number | undefined;
   /** Throws `forbidden` unless it permits all these operations. */
   assertCovers(uses: Use[]): void;
-  /** Counts a request against its own rate limit. Throws `rate-limited`. Returns undefined if it has none. */
+  /** Throws `region` outside its regions. Counts a request against its own rate limit, or returns undefined if it has none. Throws `rate-limited`. */
   admit(): Promise<void> | undefined;
 }

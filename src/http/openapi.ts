@@ -47,7 +47,7 @@ export function openapi(routes: Route<never>[], version: string, tagDescriptions
     paths,
     components: {
       securitySchemes: {
-        bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'Access token' },
+        bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'Access token or capability' },
         key: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'API key, or the id of a signed key' },
         signature: {
           type: 'apiKey',
@@ -98,9 +98,10 @@ function operationOf(route: Route<never>, ref: Ref): Operation {
   };
 }
 
-function describe({ description = '', access }: Route<never>): { description?: string } {
+function describe({ description = '', access, capability }: Route<never>): { description?: string } {
   const scope = access === 'none' || access === 'any' ? '' : `Requires the scope \`${access}\`.`;
-  const text = [description, scope].filter((sentence) => sentence !== '').join(' ');
+  const accepted = capability ? 'Accepts [capabilities](/docs/capabilities).' : '';
+  const text = [description, scope, accepted].filter((sentence) => sentence !== '').join(' ');
   return text === '' ? {} : { description: text };
 }
 
@@ -186,6 +187,7 @@ function problemsOf(route: Route<never>): ProblemType[] {
     ...route.problems,
     ...(route.access === 'none' ? [] : (['unauthenticated', 'forbidden'] as const)),
     ...(route.access === 'none' ? [] : (['unreadable'] as const)),
+    ...(route.capability ? (['region'] as const) : []),
     // any such request may have a body, even if the route expects none
     ...(isFenced(route) ? (['stale-lease'] as const) : []),
     ...(route.method === 'GET' ? [] : (['malformed-json', 'too-large', 'unsupported-media-type'] as const)),

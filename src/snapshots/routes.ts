@@ -26,7 +26,6 @@ export const snapshotRoutes = [
     idempotent: true,
     body: snapshotBody,
     unredactable: ['name'],
-    capability: () => [{ op: 'ADMIN', namespace: null }],
     success: { status: 201, description: 'The snapshot', schema: snapshot },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'conflict'],
     handle: async ({ caller: { tenant }, body, idempotency }) => {
@@ -42,7 +41,6 @@ export const snapshotRoutes = [
     summary: 'List snapshots by name',
     access: 'read',
     query: snapshotList,
-    capability: () => [{ op: 'ADMIN', namespace: null }],
     success: { status: 200, description: 'A page of snapshots', schema: snapshotPage },
     problems: ['validation'],
     handle: async ({ caller: { tenant }, query }) => {
@@ -61,7 +59,6 @@ export const snapshotRoutes = [
     access: 'admin',
     idempotent: true,
     params: snapshotParams,
-    capability: () => [{ op: 'ADMIN', namespace: null }],
     success: { status: 204, description: 'The snapshot was deleted' },
     problems: ['validation', 'forbidden', 'not-found', 'conflict'],
     handle: ({ caller: { tenant }, params, idempotency }) =>

@@ -90,7 +90,7 @@ describe('validity', () => {
   });
 
   test('outside its regions the answer is 451, also where the daemon has no region', async () => {
-    const { capability } = await minted(call, await makeOwner(call), { regions: ['us-west-2'] });
-    expect((await call('GET', '/v1/events', { token: capability })).status).toBe(451);
+    const { capability } = await minted(call, await makeOwner(call), { regions: ['us-west-2'], ops: ['ADMIN'] });
+    expect((await call('GET', '/v1/snapshots', { token: capability })).status).toBe(451);
   });
 });
