@@ -1,5 +1,4 @@
 import { actorOf, type Caller, isAdmin, onBehalf, type Principal, requireNamedSubject, route } from '../auth/index.ts';
-import { type EventRow, type Outcome, serviceEventOf } from '../db/unit.ts';
 import { assertWritten, replayHeaders } from '../http/outcome.ts';
 import { decodeCursor, encodeCursor, toPage } from '../http/page.ts';
 import { Problem, type ProblemType } from '../http/problem.ts';
@@ -14,12 +13,12 @@ import {
   forkBody,
   forkResult,
   type RestoreBody,
-  type RestoreResult,
   restoreBody,
   restoreResult,
   snapshotRestoreBody,
 } from './copy_schemas.ts';
-import { compareState, endOfScan, forkState, previewRestore, readNow, restoreState, type Scope } from './copy_sql.ts';
+import { compareState, endOfScan, forkState, readNow, type Scope } from './copy_sql.ts';
+import { eventBy, restoreAt } from './restore.ts';
 import { snapshotParams } from './schemas.ts';
 
 // Restore, diff and fork of state. A restore and a fork are one transaction, in which SQL copies the objects: their bodies never reach the daemon.
@@ -113,41 +112,23 @@ function scopeOf(principal: Principal): Scope {
   return scope;
 }
 
-/** Returns the event of a change, without what SQL knows: the object with its audience, body and version. */
-function eventOf(principal: Principal): EventRow {
-  const actor = actorOf(principal);
-  return serviceEventOf({
-    ...{ kind: 'state.put', session_id: '', channel: 'team', content: {}, effects: {} },
-    actor_type: actor.type,
-    actor_id: actor.id,
-  });
-}
-
 async function restore(original: Caller, { at, namespace, dry_run, user_id }: RestoreBody, idempotency: Idempotency | null) {
   const { tenant, principal } = onBehalf(original, { user_id }, 'pointer');
   if (namespace === undefined && !isAdmin(principal))
     throw new Problem('forbidden', 'Only admins can restore the whole tenant; name a namespace.');
-  const scope = scopeOf(principal);
-  const { seq } = await tenant.read((db) => momentOf(db, tenant.id, at));
-  const restoration = { namespace, seq, scope, event: eventOf(principal) };
-  if (dry_run)
-    return { body: (await previewRestore(tenant, restoration)).outcome.made!['snapshots/0'], action: 'state.restore_previewed' };
-  const outcome = await restoreState(tenant, restoration, idempotency);
-  const answered = answer<RestoreResult>(outcome);
-  return { ...answered, audit: { namespace: namespace ?? null, at_seq: seq, ...answered.body } };
+  const by = { scope: scopeOf(principal), event: eventBy(actorOf(principal)), idempotency };
+  const { result, seq, replay } = await restoreAt(tenant, { at, namespace, dry_run }, by);
+  if (dry_run) return { body: result, action: 'state.restore_previewed' };
+  return { body: result, headers: replayHeaders(replay), audit: { namespace: namespace ?? null, at_seq: seq, ...result } };
 }
 
 async function fork(original: Caller, namespace: string, { to, at, user_id }: ForkBody, idempotency: Idempotency | null) {
   const { tenant, principal } = onBehalf(original, { user_id }, 'pointer');
   const scope = scopeOf(principal);
   const seq = at && (await tenant.read((db) => momentOf(db, tenant.id, at))).seq;
-  const outcome = await forkState(tenant, { namespace, to, seq, scope, event: eventOf(principal) }, idempotency);
-  return answer<ForkResult>(outcome);
-}
-
-function answer<Result>(outcome: Outcome) {
+  const outcome = await forkState(tenant, { namespace, to, seq, scope, event: eventBy(actorOf(principal)) }, idempotency);
   assertWritten(outcome);
-  return { body: outcome.made!['snapshots/0'] as Result, headers: replayHeaders(outcome.status === 'replay') };
+  return { body: outcome.made!['snapshots/0'] as ForkResult, headers: replayHeaders(outcome.status === 'replay') };
 }
 
 async function diff({ tenant, principal }: Caller, name: string, { to, namespace, limit, cursor }: DiffQuery) {

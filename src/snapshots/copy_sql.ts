@@ -1,10 +1,10 @@
 import type { Visibility } from '../auth/index.ts';
-import type { CommitRow } from '../db/commit.ts';
+import { type CommitRow, toOutcome } from '../db/commit.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { EventRow, Outcome } from '../db/unit.ts';
 import type { Idempotency } from '../http/route.ts';
-import type { Moment } from '../state/index.ts';
+import type { Moment, ObjectRow } from '../state/index.ts';
 import type { Difference } from './copy_schemas.ts';
 
 /** The channels and subjects that a caller can see, and the channels that it can write. `subjects` null: all. */
@@ -32,8 +32,8 @@ export const restoreState = (tenant: Tenant, restore: Restore, idempotency: Idem
   tenant.change(RESTORE, restoreValues(tenant.id, restore, idempotency, false));
 
 /** Returns the outcome that the restore would have, without writing anything. */
-export const previewRestore = async (tenant: Tenant, restore: Restore): Promise<CommitRow> =>
-  (await tenant.read((db) => db.row<CommitRow>(RESTORE, restoreValues(tenant.id, restore, null, true))))!;
+export const previewRestore = async (tenant: Tenant, restore: Restore): Promise<Outcome> =>
+  toOutcome((await tenant.read((db) => db.row<CommitRow>(RESTORE, restoreValues(tenant.id, restore, null, true))))!);
 
 export const forkState = (
   tenant: Tenant,
@@ -93,3 +93,26 @@ export const endOfScan = (
     ...[tenant_id, namespace, channels, subjects, after],
     SCAN,
   ]);
+
+/** Objects may have a megabyte each. */
+const OBJECTS_PER_DUMP_PAGE = 50;
+
+/** Reads the next keys with their objects at a moment. The version is null if there was none. */
+export const dumpPage = (
+  db: Db,
+  tenant_id: string,
+  { namespace, after, moment }: Pick<Comparison, 'namespace' | 'after'> & { moment: Moment },
+): Promise<(ObjectRow & { version: number | null })[]> =>
+  db.rows(
+    `select x.namespace, x.key, o.body, o.tags, o.version, o.seq, o.created_at, o.updated_at, o.expires_at, o.channel, o.user_id, o.agent_id,
+       o.session_id, o.project_id
+     from (
+       select namespace, key from state_objects
+       where tenant_id = $1 and ($2::text is null or namespace = $2) and (namespace, key) > ($3::text, $4::text)
+       order by namespace, key
+       limit ${OBJECTS_PER_DUMP_PAGE}
+     ) x
+     left join lateral state_object_at($1, x.namespace, x.key, $5, $6) o on true
+     order by x.namespace, x.key`,
+    [tenant_id, namespace, ...after, moment.seq, moment.at],
+  );

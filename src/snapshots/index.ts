@@ -6,6 +6,10 @@ import { portable } from './portable.ts';
 import { snapshotRoutes } from './routes.ts';
 import { sweepSnapshots } from './sql.ts';
 
+export { dumpState, restoreByOperator } from './restore.ts';
+export { snapshotBody } from './schemas.ts';
+export { createSnapshot } from './sql.ts';
+
 export const feature: Feature = {
   routes: () => [...snapshotRoutes, ...copyRoutes],
   sweeps: () => [sweepSnapshots],

@@ -6,8 +6,8 @@ import { portable } from './portable.ts';
 import { limitsOf, listRoutes, objectRoutes } from './routes.ts';
 
 export { permissionsOf, visibilityOfLists } from './audience.ts';
-export { at, namespace, namespaceParams } from './schemas.ts';
-export { type Moment, momentOf } from './sql.ts';
+export { type At, at, namespace, namespaceParams, type StateObject } from './schemas.ts';
+export { type Moment, momentOf, type ObjectRow, objectOf } from './sql.ts';
 
 export const feature: Feature<Expiry> = {
   open: ({ tenants, log }) => openExpiry(tenants, log),
