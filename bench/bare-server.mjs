@@ -1,4 +1,4 @@
-// A minimal server for GET /v1/events/{id}, the baseline that the service is compared with.
+// A minimal server for GET /v1/events/{id} and GET /tags/{group}, the baseline that the service is compared with.
 import { createServer } from 'node:http';
 import pg from 'pg';
 
@@ -10,9 +10,20 @@ const select = {
     from events where tenant_id = $1 and event_id = $2`,
 };
 
+const tagged = {
+  name: 'tagged',
+  text: `select namespace, key, body, tags, version, seq, created_at, updated_at, channel
+    from state_objects
+    where tenant_id = $1 and namespace = 'bench' and tag_keys @> state_tag_keys($1, 'bench', $2) and tags @> $2
+    order by key limit 51`,
+};
+
 const server = createServer(async (req, res) => {
-  const { rows } = await pool.query({ ...select, values: [process.env.TENANT, req.url.slice('/v1/events/'.length)] });
-  const text = JSON.stringify(rows[0]);
+  const tenant = process.env.TENANT;
+  const [, part, , id] = req.url.split('/');
+  const values = part === 'tags' ? [tenant, JSON.stringify({ group: req.url.slice('/tags/'.length) })] : [tenant, id];
+  const { rows } = await pool.query({ ...(part === 'tags' ? tagged : select), values });
+  const text = JSON.stringify(part === 'tags' ? rows : rows[0]);
   res.setHeader('Content-Type', 'application/json; charset=utf-8');
   res.setHeader('Content-Length', Buffer.byteLength(text));
   res.end(text);

@@ -14,6 +14,7 @@ import { measureRetention } from './retention.ts';
 import { measureSearch } from './search.ts';
 import { measureSeq } from './seq.ts';
 import { measureStart } from './start.ts';
+import { measureState } from './state.ts';
 import { measureStorage } from './storage.ts';
 import { measureWatch } from './watch.ts';
 import { openWorld, type World } from './world.ts';
@@ -37,6 +38,7 @@ const parts: Record<string, (world: World, only?: string) => Promise<Figure[]>> 
   export: measureExport,
   retention: measureRetention,
   neighbours: measureNeighbours,
+  state: measureState,
   start: measureStart,
   seq: measureSeq,
   storage: measureStorage,

@@ -16,10 +16,7 @@ export async function insertRows(
   withKey: boolean,
 ): Promise<string[]> {
   const { url } = await world.daemon('one');
-  await world.sql(async (client) => {
-    await client.query(`insert into tenants (tenant_id) values ('${TENANT}') on conflict do nothing`);
-    await client.query('create sequence if not exists bench_seq');
-  });
+  await insertTenant(world);
   const scripts: string[] = [];
   for (const message of messages) {
     const body = JSON.stringify(message).replaceAll(MARK, NUMBER);
@@ -33,6 +30,13 @@ export async function insertRows(
   }
   return scripts;
 }
+
+/** Creates the tenant of the inserted rows, and the sequence of their seqs. */
+export const insertTenant = (world: World): Promise<void> =>
+  world.sql(async (client) => {
+    await client.query(`insert into tenants (tenant_id) values ('${TENANT}') on conflict do nothing`);
+    await client.query('create sequence if not exists bench_seq');
+  });
 
 function scriptOf(world: World, tenant: string, seq: number, withKey: boolean): Promise<string> {
   return world.sql(async (client) => {

@@ -1,6 +1,4 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
+import { startBareServer } from './bare.ts';
 import { messages } from './dialogue.ts';
 import { request } from './load.ts';
 import type { Figure } from './report.ts';
@@ -17,7 +15,7 @@ export async function measureRead(world: World): Promise<Figure[]> {
   const [thin, express] = [await world.daemon('one'), await world.daemon('express')];
   const headers = await world.tenant('read');
   const ids = await writeEvents(thin.url, headers);
-  const bare = await startBareServer(world);
+  const bare = await startBareServer(world, 'read');
   const read = (url: string) => {
     const requests = ids.map((id) => request('GET', `/v1/events/${id}`, headers));
     return (seconds: number) => world.generator.rate({ urls: [url], connections: CLIENTS, seconds, requests }, '200');
@@ -46,14 +44,4 @@ async function writeEvents(url: string, headers: Record<string, string>): Promis
   });
   const { data } = (await answer.json()) as { data: { event_id: string }[] };
   return data.map(({ event_id }) => event_id);
-}
-
-async function startBareServer(world: World): Promise<{ url: string; stop(): void }> {
-  const { host, port, user, database } = world.plain;
-  const child = spawn(process.execPath, ['--max-semi-space-size=32', join(import.meta.dirname, 'bare-server.mjs')], {
-    env: { PGHOST: host, PGPORT: String(port), PGUSER: user, PGDATABASE: database, TENANT: 'read' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const [line] = (await once(child.stdout, 'data')) as [Buffer];
-  return { url: `http://127.0.0.1:${Number(line)}`, stop: () => child.kill() };
 }

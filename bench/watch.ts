@@ -30,7 +30,9 @@ async function follow(url: string, writer: string, headers: Record<string, strin
   const deliver = (text: string) => {
     for (const [, name] of text.matchAll(/"session_id":"(lag-[^"]+)"/g)) lags.push(performance.now() - sent.get(name!)!);
   };
-  const streams = await Promise.all(Array.from({ length: FOLLOWERS }, () => openStream(url, headers, deliver)));
+  const streams = await Promise.all(
+    Array.from({ length: FOLLOWERS }, () => openStream(`${url}/v1/events?channel=team`, headers, deliver)),
+  );
   for (let i = 0; i < EVENTS; i += 1) {
     const session_id = `lag-${url}-${i}`;
     sent.set(session_id, performance.now());
@@ -49,24 +51,21 @@ async function follow(url: string, writer: string, headers: Record<string, strin
   return lags;
 }
 
-function openStream(url: string, headers: Record<string, string>, deliver: (text: string) => void): Promise<() => void> {
+/** Opens a stream of server-sent events, and returns a function that closes it. `deliver` gets the text of whole messages. */
+export function openStream(url: string, headers: Record<string, string>, deliver: (text: string) => void): Promise<() => void> {
   return new Promise((resolve, reject) => {
-    const stream = get(
-      `${url}/v1/events?channel=team`,
-      { headers: { ...headers, Accept: 'text/event-stream' }, agent: false },
-      (res) => {
-        if (res.statusCode !== 200) reject(new Error(`following: ${res.statusCode}`));
-        let rest = '';
-        res.setEncoding('utf8').on('data', (chunk: string) => {
-          const end = (rest + chunk).lastIndexOf('\n\n');
-          if (end < 0) rest += chunk;
-          else {
-            deliver((rest + chunk).slice(0, end));
-            rest = (rest + chunk).slice(end + 2);
-          }
-        });
-        res.once('data', () => resolve(() => stream.destroy()));
-      },
-    ).on('error', (error) => reject(error));
+    const stream = get(url, { headers: { ...headers, Accept: 'text/event-stream' }, agent: false }, (res) => {
+      if (res.statusCode !== 200) reject(new Error(`following: ${res.statusCode}`));
+      let rest = '';
+      res.setEncoding('utf8').on('data', (chunk: string) => {
+        const end = (rest + chunk).lastIndexOf('\n\n');
+        if (end < 0) rest += chunk;
+        else {
+          deliver((rest + chunk).slice(0, end));
+          rest = (rest + chunk).slice(end + 2);
+        }
+      });
+      res.once('data', () => resolve(() => stream.destroy()));
+    }).on('error', (error) => reject(error));
   });
 }
