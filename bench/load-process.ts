@@ -22,7 +22,8 @@ async function run(load: Load): Promise<LoadResult> {
   const templates = load.requests.map(prepare);
   const result: LoadResult = { count: 0, seconds: 0, latencies: [], statuses: {} };
   const started = performance.now();
-  const state = { until: started + load.seconds * 1000, templates, result, pauseMs: load.pause_ms ?? 0 };
+  const { pause_ms = 0, sequence = false } = load;
+  const state = { until: started + load.seconds * 1000, templates, result, sequence, pauseMs: pause_ms };
   await Promise.all(Array.from({ length: load.connections }, (_, i) => client(load.urls[i % load.urls.length]!, i, state)));
   result.seconds = (performance.now() - started) / 1000;
   return result;
@@ -39,12 +40,14 @@ interface State {
   until: number;
   templates: Template[];
   result: LoadResult;
+  sequence: boolean;
   pauseMs: number;
 }
 
-function client(url: string, index: number, { until, templates, result, pauseMs }: State): Promise<void> {
+function client(url: string, index: number, { until, templates, result, sequence, pauseMs }: State): Promise<void> {
   const { hostname, port } = new URL(url);
-  let turn = index * 7919;
+  let turn = sequence ? 0 : index * 7919;
+  let number = 0;
   let sentAt = 0;
   let missing = 0;
   return new Promise((resolve, reject) => {
@@ -56,7 +59,9 @@ function client(url: string, index: number, { until, templates, result, pauseMs 
       const now = performance.now();
       if (now >= until) return void socket.end();
       sentAt = now;
-      socket.write(fill(templates[turn++ % templates.length]!));
+      const nth = turn++ % templates.length;
+      if (nth === 0 || !sequence) number = ++counter;
+      socket.write(fill(templates[nth]!, number));
     }
     socket.on('data', (chunk) => {
       if (missing > 0) missing -= chunk.length;
@@ -70,10 +75,10 @@ function client(url: string, index: number, { until, templates, result, pauseMs 
   });
 }
 
-function fill({ bytes, marks }: Template): Buffer {
+function fill({ bytes, marks }: Template, number: number): Buffer {
   if (marks.length === 0) return bytes;
   const copy = Buffer.from(bytes);
-  const digits = String(++counter).padStart(MARK.length, '0');
+  const digits = String(number).padStart(MARK.length, '0');
   for (const at of marks) copy.write(digits, at, 'latin1');
   return copy;
 }

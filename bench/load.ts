@@ -9,6 +9,8 @@ export interface Load {
   seconds: number;
   /** Complete HTTP/1.1 requests, sent round-robin. Twelve `@` are replaced by a unique number. */
   requests: string[];
+  /** Each connection sends the requests in order, with the same number in all of them. */
+  sequence?: boolean;
   /** Pause between a response and the next request on its connection. */
   pause_ms?: number;
 }

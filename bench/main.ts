@@ -1,4 +1,5 @@
 import { measureAppend } from './append.ts';
+import { measureControl } from './control.ts';
 import { measureExport } from './export.ts';
 import { measureIsolation } from './isolation.ts';
 import { measureKeys } from './keys.ts';
@@ -39,6 +40,7 @@ const parts: Record<string, (world: World, only?: string) => Promise<Figure[]>> 
   retention: measureRetention,
   neighbours: measureNeighbours,
   state: measureState,
+  control: measureControl,
   start: measureStart,
   seq: measureSeq,
   storage: measureStorage,
