@@ -7626,12 +7626,15 @@ CREATE FUNCTION public.named_actions(p_tenant text, p_units jsonb) RETURNS jsonb
     AS $_$
 begin
   return (
+    -- materialized, because `->>` is not leakproof: under row-level security, ids taken in place would not use the index
+    with named as materialized (
+      select e.effect ->> 'mandate_id' as mandate_id, e.effect ->> 'action_id' as action_id
+      from jsonb_path_query(p_units, '$[*].events[*].effects.mandates ? (exists (@.action_id))') e (effect)
+    )
     select coalesce(jsonb_object_agg(action_key(to_jsonb(a)), to_jsonb(a)), '{}')
-    from jsonb_path_query(p_units, '$[*].events[*].effects.mandates ? (exists (@.action_id))') e (effect)
+    from named n
     cross join lateral (
-      select * from actions x
-      where x.tenant_id = p_tenant and x.mandate_id = e.effect ->> 'mandate_id' and x.action_id = e.effect ->> 'action_id'
-      limit 1
+      select * from actions x where x.tenant_id = p_tenant and x.mandate_id = n.mandate_id and x.action_id = n.action_id limit 1
     ) a);
 end $_$;
 
