@@ -13,8 +13,20 @@ const RECEIVER = 'https://hooks.acme.example';
 const UNTIL_MS = 30_000;
 const recordedHeaders = ['Location', 'ETag', 'Content-Range', 'Content-Disposition', 'Idempotent-Replay', 'Retry-After'];
 
-/** Returns a function that executes the example of this name in the tenant and returns its response as it is recorded. */
-export function storyOn(examples: Examples, url: string, tenant: string, receiver: string) {
+/** Sends a request of an example with more headers. */
+type Send = (headers: Record<string, string>) => Promise<RecordedResponse>;
+
+/**
+ * Returns a function that executes the example of this name in the tenant and returns its response as it is recorded. `before` is called before
+ * each request, once everything that it depends on has been executed.
+ */
+export function storyOn(
+  examples: Examples,
+  url: string,
+  tenant: string,
+  receiver: string,
+  before: (name: string, send: Send) => Promise<void> = async () => undefined,
+) {
   const responses = new Map<string, RecordedResponse>();
   const recorded = new Map<string, RecordedResponse>();
   const responseOf = (name: string): RecordedResponse => responses.get(name)!;
@@ -36,7 +48,9 @@ export function storyOn(examples: Examples, url: string, tenant: string, receive
       .replaceAll(RECEIVER, receiver)
       .replaceAll(tenantName, tenant);
     const request = resolve(JSON.parse(template) as Example, responseOf);
-    const response = await untilReady(() => execute(url, request, credentialOf(request.as, responseOf)), request.until);
+    const credential = credentialOf(request.as, responseOf);
+    await before(name, (headers) => execute(url, { ...request, headers: { ...request.headers, ...headers } }, credential));
+    const response = await untilReady(() => execute(url, request, credential), request.until);
     responses.set(name, response);
     await untilJobEnds(url, request, responseOf, response);
     const { body, ...rest } = response;
