@@ -129,3 +129,46 @@ test('the header names the lease percent-encoded', async () => {
   expect((await record(alice, `${encodeURIComponent(key)};token=${token}`)).status).toBe(201);
   expect((await record(alice, `${encodeURIComponent(key)};token=${token + 1}`)).status).toBe(412);
 });
+
+test('a retry is answered although its fence is stale; a new request is not, whatever its If-Match says', async () => {
+  const { token } = (await acquire(alice, 'k')).body;
+  const fence = { lease: `k;token=${token}` };
+  const event = { body: { text: 'hello' }, headers: { ...fence, 'idempotency-key': 'event' } };
+  const setting = { body: { language: 'english' }, headers: { ...fence, 'idempotency-key': 'setting' } };
+  const first = await alice.request('POST', '/v1/events', event);
+  const changed = await alice.request('PATCH', '/v1/tenant', setting);
+  expect([first.status, changed.status]).toEqual([201, 200]);
+  await release(alice, 'k', token);
+  const retries = [await alice.request('POST', '/v1/events', event), await alice.request('PATCH', '/v1/tenant', setting)];
+  expect(retries.map(({ status, headers }) => [status, headers.get('idempotent-replay')])).toEqual([
+    [201, 'true'],
+    [200, 'true'],
+  ]);
+  const late = await alice.request('PATCH', '/v1/tenant', { ...setting, headers: { ...fence, 'if-match': '"99"' } });
+  expect(late.body.type).toBe('/docs/problems#stale-lease');
+});
+
+test('reads ignore the header', async () => {
+  const headers = { lease: 'k;token=1' };
+  const answers = [
+    await alice.request('POST', '/v1/search', { body: { query: 'x' }, headers }),
+    await alice.request('GET', '/v1/usage', { headers }),
+  ];
+  expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+});
+
+test('a large batch, which a worker prepares, and a job are refused with a stale fence', async () => {
+  const { token } = (await acquire(alice, 'k')).body;
+  const batch = (fence: number) =>
+    alice.request('POST', '/v1/events', {
+      body: { events: Array.from({ length: 400 }, (_, i) => ({ text: `${i} ${'x'.repeat(400)}` })) },
+      headers: { lease: `k;token=${fence}` },
+    });
+  expect((await batch(token - 1)).status).toBe(412);
+  expect((await batch(token)).status).toBe(201);
+  const erasure = (fence: number) =>
+    alice.request('POST', '/v1/erasures', { body: { user_id: 'nobody' }, headers: { lease: `k;token=${fence}` } });
+  expect((await erasure(token - 1)).status).toBe(412);
+  expect((await alice.request('GET', '/v1/jobs')).body.data).toEqual([]);
+  expect((await erasure(token)).status).toBe(202);
+});

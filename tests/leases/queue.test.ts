@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type Client, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { eventually } from '../support/eventually.ts';
-import { acquire, release } from './support.ts';
+import { acquire, release, waitForWaiters } from './support.ts';
 
 // Waiting on one daemon. tests/leases/daemons.test.ts has what needs two.
 
@@ -17,11 +17,6 @@ beforeEach(async () => {
 });
 afterAll(() => daemon.stop());
 
-const waitForWaiters = (n: number, url = daemon.url) =>
-  eventually(
-    async () => new RegExp(`^agent_memory_lease_waiters ${n}$`, 'm').test(await (await fetch(`${url}/metrics`)).text()),
-    `${n} requests to wait`,
-  );
 const wait = (owner: string, more: object = {}) => acquire(alice, 'k', { owner, wait_ms: 8000, ...more });
 
 test('requests are served in the order of their arrival, and a request without wait_ms does not overtake them', async () => {
@@ -38,7 +33,7 @@ test('requests are served in the order of their arrival, and a request without w
         return body.token as number;
       }),
     );
-    await waitForWaiters(requests.length);
+    await waitForWaiters(requests.length, daemon.url);
   }
   await release(alice, 'k', token);
   const tokens = [token, ...(await Promise.all(requests))];
@@ -69,10 +64,10 @@ test('a client that disconnects leaves the queue', async () => {
     body: JSON.stringify({ owner: 'two', ttl_ms: 60_000, wait_ms: 8000 }),
     signal: gone.signal,
   }).catch(() => undefined);
-  await waitForWaiters(1);
+  await waitForWaiters(1, daemon.url);
   gone.abort();
   await left;
-  await waitForWaiters(0);
+  await waitForWaiters(0, daemon.url);
   await release(alice, 'k', token);
   await eventually(async () => (await acquire(alice, 'k', { owner: 'three' })).status === 200, 'the lease to be free');
 });
@@ -80,9 +75,9 @@ test('a client that disconnects leaves the queue', async () => {
 test('at most 100 requests wait for a lease; those for others are not affected', async () => {
   const { token } = (await acquire(alice, 'k')).body;
   const requests = [wait('first')];
-  await waitForWaiters(1);
+  await waitForWaiters(1, daemon.url);
   for (let i = 1; i < 100; i += 1) requests.push(wait(`w${i}`));
-  await waitForWaiters(100);
+  await waitForWaiters(100, daemon.url);
   const more = await wait('more');
   expect([more.status, more.headers.get('retry-after')]).toEqual([429, '1']);
   expect((await acquire(alice, 'other', { wait_ms: 1000 })).status).toBe(200);
@@ -117,7 +112,7 @@ test('two requests with the same Idempotency-Key that wait get the same token', 
   const headers = { 'idempotency-key': randomBytes(8).toString('hex') };
   const body = { owner: 'two', wait_ms: 8000 };
   const both = [acquire(alice, 'k', body, headers), acquire(alice, 'k', body, headers)];
-  await waitForWaiters(2);
+  await waitForWaiters(2, daemon.url);
   await release(alice, 'k', token);
   const [one, other] = await Promise.all(both);
   expect(one!.body).toEqual(other!.body);

@@ -1,4 +1,5 @@
-import type { Client } from '../support/client.ts';
+import { type Client, send } from '../support/client.ts';
+import { eventually } from '../support/eventually.ts';
 
 const pathOf = (key: string) => `/v1/leases/${encodeURIComponent(key)}`;
 export const acquire = (client: Client, key: string, more: object = {}, headers: Record<string, string> = {}) =>
@@ -10,3 +11,17 @@ export const renew = (client: Client, key: string, token: number, more: object =
 /** Records an event that depends on a lease. */
 export const record = (client: Client, lease: string, text = 'hello') =>
   client.request('POST', '/v1/events', { body: { text }, headers: { lease } });
+
+/** The same user on another daemon. */
+export const clientAt = (url: string, client: Client): Client => ({
+  ...client,
+  url,
+  request: (method, path, options) => send(url, method, path, options, client.token),
+});
+
+/** Waits until this many requests of a daemon wait for a lease. */
+export const waitForWaiters = (n: number, url: string) =>
+  eventually(
+    async () => new RegExp(`^agent_memory_lease_waiters ${n}$`, 'm').test(await (await fetch(`${url}/metrics`)).text()),
+    `${n} requests to wait`,
+  );
