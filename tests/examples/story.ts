@@ -13,8 +13,8 @@ const RECEIVER = 'https://hooks.acme.example';
 const UNTIL_MS = 30_000;
 const recordedHeaders = ['Location', 'ETag', 'Content-Range', 'Content-Disposition', 'Idempotent-Replay', 'Retry-After'];
 
-/** Sends a request of an example with more headers. */
-type Send = (headers: Record<string, string>) => Promise<RecordedResponse>;
+/** Sends the request of an example with changes. */
+type Send = (change: (request: Example) => Example) => Promise<RecordedResponse>;
 
 /**
  * Returns a function that executes the example of this name in the tenant and returns its response as it is recorded. `before` is called before
@@ -49,7 +49,7 @@ export function storyOn(
       .replaceAll(tenantName, tenant);
     const request = resolve(JSON.parse(template) as Example, responseOf);
     const credential = credentialOf(request.as, responseOf);
-    await before(name, (headers) => execute(url, { ...request, headers: { ...request.headers, ...headers } }, credential));
+    await before(name, (change) => execute(url, change(request), credential));
     const response = await untilReady(() => execute(url, request, credential), request.until);
     responses.set(name, response);
     await untilJobEnds(url, request, responseOf, response);
