@@ -86,20 +86,31 @@ describeOnServer('its run starts from a template', () => {
   });
 });
 
+const SECRETS = ['jwt-secret', 'encryption-key', 'capability-key'];
+
 test('in development the daemon generates secrets once and prints the URLs; in production it generates none and prints only JSON', async () => {
   const DATA_DIR = await cloneDataDir();
   const PORT = String(await freePort());
-  const output = await outputOf({ DATA_DIR, PORT, NODE_ENV: 'development', LOG_LEVEL: 'info' }, /=== Ready ===[\s\S]*Database/);
+  const generatedBy = (output: string) => {
+    const lines = output.split('\n').filter((line) => line.includes('generated the secrets'));
+    return lines.map((line) => JSON.parse(line)).map(({ settings, data_dir }) => [settings, data_dir]);
+  };
+  const secrets = () =>
+    SECRETS.filter((name) => existsSync(join(DATA_DIR, name))).map((name) => readFileSync(join(DATA_DIR, name), 'utf8'));
+  const output = await outputOf({ DATA_DIR, PORT, LOG_LEVEL: 'info' }, /=== Ready ===[\s\S]*Database/);
   expect(output).toContain(`http://127.0.0.1:${PORT}/docs`);
-  const generated = output.split('\n').filter((line) => line.includes('generated the secrets'));
-  expect(generated.map((line) => JSON.parse(line))).toEqual([
-    expect.objectContaining({ settings: expect.arrayContaining(['JWT_SECRET', 'ENCRYPTION_KEY']), data_dir: DATA_DIR }),
-  ]);
-  const secrets = ['jwt-secret', 'encryption-key'].map((name) => readFileSync(join(DATA_DIR, name), 'utf8'));
-  const again = await outputOf({ DATA_DIR, PORT, NODE_ENV: 'development', LOG_LEVEL: 'info' }, /=== Ready ===/);
-  expect(again).not.toContain('generated the secrets');
-  expect(['jwt-secret', 'encryption-key'].map((name) => readFileSync(join(DATA_DIR, name), 'utf8'))).toEqual(secrets);
-  for (const name of ['jwt-secret', 'encryption-key']) rmSync(join(DATA_DIR, name));
+  expect(generatedBy(output)).toEqual([[['JWT_SECRET', 'ENCRYPTION_KEY', 'CAP_KEY_ACTIVE'], DATA_DIR]]);
+  const first = secrets();
+  expect(new Set(first).size).toBe(3);
+  // the environment of the AgentState guide
+  const guide = {
+    REGION: 'us-west-2',
+    CAP_KEY_ACTIVE_ID: 'active',
+    CAP_KEY_ACTIVE: 'dGhpc2lzYXNhbXBsZWtleWZvcmRlbW9zdHJhdGlvbnB1cnBvc2Vz',
+  };
+  expect(generatedBy(await outputOf({ DATA_DIR, PORT, LOG_LEVEL: 'info', ...guide }, /=== Ready ===/))).toEqual([]);
+  expect(secrets()).toEqual(first);
+  for (const name of SECRETS) rmSync(join(DATA_DIR, name));
   const lines = (
     await outputOf(
       { DATA_DIR, PORT, NODE_ENV: 'production', LOG_LEVEL: 'info', JWT_SECRET: 'kQ0v1n4y8bq6fC2m9sT3xZ7wL5pR1dHj' },
@@ -109,7 +120,7 @@ test('in development the daemon generates secrets once and prints the URLs; in p
     .trim()
     .split('\n');
   expect(lines.map((line) => typeof JSON.parse(line))).toEqual(lines.map(() => 'object'));
-  expect(['jwt-secret', 'encryption-key', 'capability-key'].filter((name) => existsSync(join(DATA_DIR, name)))).toEqual([]);
+  expect(secrets()).toEqual([]);
   rmSync(DATA_DIR, { recursive: true, force: true });
 }, 60_000);
 
