@@ -206,9 +206,11 @@ as $$
 declare
   v_parents int := jsonb_array_length(p_effect -> 'chain') - 1;
   v_last mandate_state := p_chain[cardinality(p_chain)];
+  -- a variable, as in named_actions
+  v_hash text := p_effect ->> 'id_hash';
 begin
   if v_last.mandate_id = p_effect ->> 'mandate_id'
-    or exists (select from mandates m where m.tenant_id = p_tenant and m.mandate_id = p_effect ->> 'id_hash') then
+    or exists (select from mandates m where m.tenant_id = p_tenant and m.mandate_id = v_hash) then
     return jsonb_build_object('refusal', jsonb_build_object('code', 'AM409', 'detail', 'a mandate with this id exists or existed'));
   elsif cardinality(p_chain) <> v_parents then
     return jsonb_build_object('refusal', jsonb_build_object('code', 'AM404', 'detail', 'there is no mandate with this id'));
@@ -463,8 +465,8 @@ begin
   where f.doc ->> 'op' = 'create';
   update mandates m
   set revoked_at = coalesce(m.revoked_at, p_at), seq = f.seq
-  from unnest(p_effects) f
-  where f.doc ->> 'op' = 'revoke' and m.tenant_id = p_tenant and m.mandate_id = f.doc #>> '{chain,-1}';
+  from (select e.seq, e.doc #>> '{chain,-1}' as id from unnest(p_effects) e where e.doc ->> 'op' = 'revoke' offset 0) f
+  where m.tenant_id = p_tenant and m.mandate_id = f.id;
   perform apply_actions(p_tenant, p_effects, p_at);
   return array(
     select row('mandates', f.unit, f.event, f.doc -> 'answer', true)::answer
