@@ -170,6 +170,8 @@ CREATE FUNCTION public.acquire_or_wait(p_tenant text, p_unit jsonb, p_wait_ms in
 declare
   v_result unit_outcome;
   v_change jsonb := p_unit #> '{events,0,effects,leases}';
+  -- a variable, because `->>` is not leakproof: under row-level security, it would not use the index
+  v_key text := v_change ->> 'key';
   v_now timestamptz;
   v_place bigint;
 begin
@@ -178,13 +180,13 @@ begin
   v_result := commit_unit(p_tenant, p_unit);
   if v_result.outcome #>> '{refusal,code}' = 'AMHLD' then
     v_now := clock_timestamp();
-    if (select count(*) from lease_waiters w where w.tenant_id = p_tenant and w.key = v_change ->> 'key' and w.expires_at > v_now) >= 100 then
+    if (select count(*) from lease_waiters w where w.tenant_id = p_tenant and w.key = v_key and w.expires_at > v_now) >= 100 then
       raise exception 'the maximum number of requests waits for the lease' using errcode = 'AM429', detail = '{"retry_after_ms": 1000}';
     end if;
     insert into lease_waiters (tenant_id, key, place, owner, expires_at)
-    select p_tenant, v_change ->> 'key', coalesce(max(w.place), 0) + 1, v_change ->> 'owner', lease_end(v_now, p_wait_ms)
+    select p_tenant, v_key, coalesce(max(w.place), 0) + 1, v_change ->> 'owner', lease_end(v_now, p_wait_ms)
     from lease_waiters w
-    where w.tenant_id = p_tenant and w.key = v_change ->> 'key'
+    where w.tenant_id = p_tenant and w.key = v_key
     returning place into v_place;
     v_result.outcome := v_result.outcome || jsonb_build_object('place', v_place);
   end if;
@@ -4888,9 +4890,11 @@ CREATE FUNCTION public.judge_creation(p_tenant text, p_effect jsonb, p_chain pub
 declare
   v_parents int := jsonb_array_length(p_effect -> 'chain') - 1;
   v_last mandate_state := p_chain[cardinality(p_chain)];
+  -- a variable, as in named_actions
+  v_hash text := p_effect ->> 'id_hash';
 begin
   if v_last.mandate_id = p_effect ->> 'mandate_id'
-    or exists (select from mandates m where m.tenant_id = p_tenant and m.mandate_id = p_effect ->> 'id_hash') then
+    or exists (select from mandates m where m.tenant_id = p_tenant and m.mandate_id = v_hash) then
     return jsonb_build_object('refusal', jsonb_build_object('code', 'AM409', 'detail', 'a mandate with this id exists or existed'));
   elsif cardinality(p_chain) <> v_parents then
     return jsonb_build_object('refusal', jsonb_build_object('code', 'AM404', 'detail', 'there is no mandate with this id'));
@@ -5983,8 +5987,8 @@ begin
   where f.doc ->> 'op' = 'create';
   update mandates m
   set revoked_at = coalesce(m.revoked_at, p_at), seq = f.seq
-  from unnest(p_effects) f
-  where f.doc ->> 'op' = 'revoke' and m.tenant_id = p_tenant and m.mandate_id = f.doc #>> '{chain,-1}';
+  from (select e.seq, e.doc #>> '{chain,-1}' as id from unnest(p_effects) e where e.doc ->> 'op' = 'revoke' offset 0) f
+  where m.tenant_id = p_tenant and m.mandate_id = f.id;
   perform apply_actions(p_tenant, p_effects, p_at);
   return array(
     select row('mandates', f.unit, f.event, f.doc -> 'answer', true)::answer
