@@ -13,7 +13,10 @@ export const feature: Feature<Expiry> = {
   open: ({ tenants, log }) => openExpiry(tenants, log),
   start: (expiry) => expiry.start(),
   stop: (expiry) => expiry.stop(),
-  routes: ({ bounds, secrets }) => [...objectRoutes(limitsOf(bounds.events.maxEventBytes, secrets)), ...listRoutes],
+  routes: ({ bounds, secrets, follow }) => [
+    ...objectRoutes(limitsOf(bounds.events.maxEventBytes, secrets)),
+    ...listRoutes(follow),
+  ],
   kinds: ['state.put', 'state.deleted', 'state.expired'],
   isolation,
   tags: { State: 'Values of agents under a namespace and a key, with versions, tags and expiry.' },

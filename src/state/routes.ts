@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { actingFor, type Caller, onBehalf, requireSubjectFor, route, visibilityById } from '../auth/index.ts';
+import type { Follow } from '../follow/index.ts';
 import type { Use } from '../http/capability.ts';
 import { etagOf, isNotModified } from '../http/etag.ts';
 import { replayHeaders } from '../http/outcome.ts';
@@ -20,6 +21,7 @@ import {
   type StateObject,
 } from './schemas.ts';
 import { findObject, findObjectAt, listObjects, momentOf, objectOf } from './sql.ts';
+import { stateFeed } from './watch.ts';
 import { commitChanges, conditionsOf, type WriteLimits } from './write.ts';
 
 const tagged = { tag: 'State', limit: 'v1' } as const;
@@ -133,25 +135,46 @@ async function readObject(
   return objectOf(row);
 }
 
-export const listRoutes = [
+export const listRoutes = (follow: Follow) => [
   route({
     ...tagged,
     method: 'GET',
     path: '/v1/state/{namespace}',
-    capability: useOf('GET'),
+    capability: ({ streams, ...input }) => useOf(streams ? 'WATCH' : 'GET')(input),
     operation: 'listState',
-    summary: 'List the objects of a namespace, by key',
-    description: 'A key for all subjects that names no user lists shared objects only.',
+    summary: 'List the objects of a namespace, or watch them',
+    description:
+      'The list is in the order of the keys. Send `Accept: text/event-stream` to receive each change as a server-sent event. A key for all subjects that names no user sees shared objects only.',
     access: 'read',
     params: namespaceParams,
     query: listQuery,
     success: { status: 200, description: 'A page of objects', schema: objectPage },
-    problems: ['validation', 'forbidden'],
+    otherAnswers: [
+      {
+        status: 200,
+        description:
+          'With `Accept: text/event-stream`, a stream of changes: `id` is the seq, `event` is put, delete or expired, and `data` the object, or the namespace, key, version and commit_seq of one that is gone',
+        mediaType: 'text/event-stream',
+      },
+    ],
+    problems: ['validation', 'forbidden', 'gone', 'rate-limited'],
     handle: async ({ caller, params, query }) => ({ body: await listPage(onBehalf(caller, query), params.namespace, query) }),
+    streams: ({ params, query, ...input }) => {
+      const after = query.from_commit === undefined ? undefined : Math.max(0, query.from_commit - 1);
+      return follow.stream({ ...input, feed: stateFeed(params.namespace, query), after });
+    },
   }),
 ];
 
-async function listPage({ tenant, principal }: Caller, namespace: string, { prefix, tag, limit, cursor }: ListQuery) {
+async function listPage(
+  { tenant, principal }: Caller,
+  namespace: string,
+  { prefix, tag, limit, cursor, from_commit }: ListQuery,
+) {
+  if (from_commit !== undefined)
+    throw new Problem('validation', 'from_commit: only a watch begins at a seq. Send Accept: text/event-stream.', {
+      errors: [{ parameter: 'from_commit', detail: 'requires Accept: text/event-stream' }],
+    });
   const after = cursor === undefined ? undefined : String(decodeCursor(cursor, ['string'])[0]);
   const range = { namespace, prefix, after, tags: tag && Object.fromEntries(tag), limit: limit + 1 };
   const { rows, more } = await tenant.read((db) => listObjects(db, tenant.id, range, visibilityOfLists(principal)));

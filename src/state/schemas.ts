@@ -110,6 +110,11 @@ export const listQuery = z.strictObject({
     .union([tagParameter.transform((one) => [one]), z.array(tagParameter).max(MAX_TAGS)])
     .optional()
     .describe('`name:value`. Only objects with this tag; repeat the parameter for several, all of which must match.'),
+  from_commit: integerParameter(0, 1e15)
+    .optional()
+    .describe(
+      'Only for a watch: the seq of the first change. `Last-Event-ID` takes precedence. The default is the end of the log.',
+    ),
   limit: integerParameter(1, 1000).default(50),
   cursor: z.string().max(2000).optional(),
   ...behalfQuery,
