@@ -53,11 +53,17 @@ export interface Follow {
 
 type Shared = ReturnType<typeof shareOf>;
 
+/** A batch is at most half of a buffer, so that another one is read before the client has taken everything. */
+const batchFor = ({ events, bytes }: BufferSize): BufferSize => ({
+  events: Math.min(BATCH.events, Math.ceil(events / 2)),
+  bytes: Math.min(BATCH.bytes, Math.floor(bytes / 2)),
+});
+
 /** State that all streams of a daemon share. */
 const shareOf = (needs: Dependencies) => ({
   ...needs,
   counters: followCounters(needs.metrics),
-  batch: { events: Math.min(BATCH.events, needs.buffer.events), bytes: Math.min(BATCH.bytes, needs.buffer.bytes) },
+  batch: batchFor(needs.buffer),
   buffered: { bytes: 0 },
   open: new Map<string, Set<Stream>>(),
   reading: new Map<string, Promise<Batch>>(),
