@@ -113,6 +113,19 @@ begin
   return v_total;
 end $$;
 
+-- An admin confirms that what came back with a restore, or was imported, may be used again.
+create or replace function confirm_restored(p_tenant text) returns void
+language plpgsql
+as $$
+declare
+  v_noun text;
+begin
+  perform confirm_tenant_restore(p_tenant);
+  for v_noun in select * from hooks('confirmed') loop
+    execute format('select %I($1)', v_noun || '_confirmed') using p_tenant;
+  end loop;
+end $$;
+
 -- Removes the name of an erased agent; a kill stays in force, because the agent is found by its hash. Removes what an erased user wrote.
 create or replace function agents_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
 returns table (last text, counts jsonb)

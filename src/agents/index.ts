@@ -24,7 +24,7 @@ export const feature: Feature = {
   },
   replays: { agent: replayState },
   kinds: ['agent.killed', 'agent.resurrected'],
-  audit: ['agent.killed', 'agent.resurrected', 'tenant.killed', 'tenant.resurrected'],
+  audit: ['agent.killed', 'agent.resurrected', 'tenant.killed', 'tenant.resurrected', 'tenant.restore_confirmed'],
   isolation,
   tags: { Agents: 'The kill switch.' },
   examples: () => readExamples(import.meta.dirname),

@@ -12,6 +12,7 @@ export const isolation: Isolation = {
     killAgent: { body: () => ({ reason: 'of mallory' }), ownAnswer: true },
     resurrectAgent: { body: () => ({}), ownAnswer: true },
     killTenant: { body: () => ({}), ownAnswer: true },
+    confirmTenantRestore: { ownAnswer: true },
     resurrectTenant: { body: () => ({}), ownAnswer: true },
   },
 };

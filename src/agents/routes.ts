@@ -6,7 +6,7 @@ import { assertWritten, replayHeaders } from '../http/outcome.ts';
 import type { ProblemType } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { agentParams, agentState, reasonBody, tenantState, WHOLE_TENANT } from './schemas.ts';
-import { commitAlone, readOwnState, readState, readUsage, type Stored } from './sql.ts';
+import { commitAlone, confirmRestored, readOwnState, readState, readUsage, type Stored } from './sql.ts';
 
 const tagged = { tag: 'Agents', limit: 'v1' } as const;
 const change = {
@@ -93,6 +93,23 @@ export const tenantStateRoutes = (record: Recorder) => [
     handle: async ({ caller, body, idempotency }) => {
       assertPerson(caller.principal);
       return answer(await changeState(record, caller, WHOLE_TENANT, 'active', body.reason, idempotency));
+    },
+  }),
+  route({
+    ...tagged,
+    method: 'POST',
+    path: '/v1/tenant/confirm-restore',
+    operation: 'confirmTenantRestore',
+    summary: 'Confirm a restore or an import',
+    description:
+      'Mandates that came back with a restore of a backup, or were imported, are suspended, and leases of the backup are void, until an admin confirms them.',
+    access: 'admin',
+    audit: 'tenant.restore_confirmed',
+    success: { status: 204, description: 'Mandates and leases are valid again' },
+    problems: ['forbidden'],
+    handle: async ({ caller: { tenant } }) => {
+      await tenant.write((db) => confirmRestored(db, tenant.id));
+      return {};
     },
   }),
 ];

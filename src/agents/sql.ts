@@ -39,3 +39,6 @@ export async function readOwnState(db: Db, tenant_id: string, agent_id: string):
 /** Commits a change of state alone: in a batch with other writes, some of them could follow the kill in the log. */
 export const commitAlone = (tenant: Tenant, unit: Unit): Promise<Outcome> =>
   tenant.change('select status, outcome, at from commit_units($1, $2::jsonb)', [tenant.id, JSON.stringify([unit])]);
+
+/** Ends the suspension of what came back with a restore or was imported. */
+export const confirmRestored = (db: Db, tenant_id: string): Promise<number> => db.run('select confirm_restored($1)', [tenant_id]);

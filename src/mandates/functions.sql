@@ -26,9 +26,10 @@ declare
   v_revoked boolean;
   v_expired boolean;
   v_suspended boolean;
+  v_void_before timestamptz := void_before(p_tenant);
 begin
   select array_agg(m.agent_id), bool_or(m.revoked_at is not null), bool_or(m.expires_at <= p_at),
-    bool_or(m.suspended)
+    bool_or(m.suspended or m.created_at < v_void_before)
   into v_agents, v_revoked, v_expired, v_suspended
   from mandates m
   where m.tenant_id = p_tenant and m.mandate_id = any (p_chain);

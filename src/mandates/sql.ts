@@ -25,7 +25,7 @@ const STATUS = `(
   select case
     when bool_or(a.revoked_at is not null) then 'revoked'
     when bool_or(a.expires_at <= now()) then 'expired'
-    when bool_or(a.suspended) then 'suspended'
+    when bool_or(a.suspended or a.created_at < (select void_before(m.tenant_id))) then 'suspended'
     else 'active' end
   from mandates a
   where a.tenant_id = m.tenant_id and a.mandate_id = any (m.chain))`;

@@ -138,6 +138,31 @@ test('a stream of a bound key ends with the kill and delivers nothing that was r
   expect(await text).not.toMatch(/after the kill|agent\.killed/);
 });
 
+test('a kill ends the leases of the agent’s keys, and stops actions of the agent, also open ones', async () => {
+  const planner = await keyOf(alice, { agent_id: 'planner' });
+  const lease = (client: { request: typeof planner.request | Client['request'] }, owner: string) =>
+    client.request('PUT', '/v1/leases/work', { body: { owner, ttl_ms: 600_000 } });
+  const held = (await lease(planner, 'planner')).body;
+  expect((await lease(alice, 'alice')).status).toBe(409);
+  const { mandate_id } = (
+    await alice.request('POST', '/v1/mandates', { body: { agent_id: 'planner', max_cost_total_micros: 10 } })
+  ).body;
+  const act = (action_id: string) =>
+    alice.request('POST', `/v1/mandates/${mandate_id}/actions`, {
+      body: { action_id, type: 'tool_call', tool: 'read', estimate_micros: 4, lease_ms: 600_000 },
+    });
+  expect((await act('a1')).status).toBe(201);
+  const killed = await kill(alice, 'planner');
+  expect(killed.body).toMatchObject({ mandates: 1, spent_micros: 0 });
+  const taken = (await lease(alice, 'alice')).body;
+  expect(taken.token > held.token).toBe(true);
+  expect(codeOf(await act('a2'))).toEqual(KILLED);
+  const action = await alice.request('GET', `/v1/mandates/${mandate_id}/actions/a1`);
+  expect(Date.parse(action.body.expires_at) <= Date.parse(killed.body.killed_at) + 1).toBe(true);
+  expect((await resurrect(alice, 'planner')).body.state).toBe('active');
+  expect((await act('a3')).status).toBe(201);
+});
+
 test('an erasure of the agent removes its name but not the kill', async () => {
   const planner = await keyOf(alice, { agent_id: 'planner' });
   await kill(alice, 'planner', { reason: 'planner of secrets' });

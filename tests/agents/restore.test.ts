@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { controlRecorder } from '../../src/erasure/index.ts';
 import { readLedger } from '../../src/erasure/ledger.ts';
-import { type Client, newTenant } from '../support/client.ts';
+import { type Client, newColleague, newTenant } from '../support/client.ts';
 import { withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { daemonDatabase, describeOnServer, serverConnection } from '../support/database.ts';
@@ -73,7 +73,7 @@ describeOnServer('a test cannot open a second connection', () => {
     await replay(ledger, owner);
     const { data } = (await client.request('GET', '/v1/events?channel=team')).body;
     expect(data.map(({ kind, actor }: any) => [kind, actor.id])).toEqual([['agent.killed', 'agent-memory']]);
-  }, 90_000);
+  }, 170_000);
 
   test('a kill of the tenant is repeated too, but not in a newer tenant of the same name', async () => {
     const owner = await newTenant(daemon!.url);
@@ -87,7 +87,7 @@ describeOnServer('a test cannot open a second connection', () => {
     );
     await replay(ledger, owner);
     expect(await stateOf(newer, 'anyone')).toEqual(['killed', 'all']);
-  }, 90_000);
+  }, 170_000);
 
   test('while the ledger cannot be written, a kill is in force and returns 503, and its retry writes the entry', async () => {
     const owner = await newTenant(daemon!.url);
@@ -102,6 +102,31 @@ describeOnServer('a test cannot open a second connection', () => {
     expect((await kill()).headers.get('idempotent-replay')).toBe('true');
     expect(readLedger(ledger).controls).toHaveLength(before + 1);
   });
+
+  test('after a restore, earlier mandates are suspended and earlier leases void, until an admin confirms them', async () => {
+    const owner = await newTenant(daemon!.url);
+    const bob = await newColleague(owner);
+    const ask = (method: string, path: string, body: object, headers = {}) => owner.request(method, path, { body, headers });
+    const act = async (mandate_id: string, action_id: string) => {
+      const action = { action_id, type: 'tool_call', tool: 'read', estimate_micros: 0 };
+      const { status, body } = await ask('POST', `/v1/mandates/${mandate_id}/actions`, action);
+      return [status, body.code];
+    };
+    const made = (await ask('POST', '/v1/mandates', { agent_id: 'planner' })).body;
+    const { token } = (await ask('PUT', '/v1/leases/work', { owner: 'one', ttl_ms: 600_000 })).body;
+    const fenced = async () => (await ask('POST', '/v1/events', { text: 'fenced' }, { Lease: `work;token=${token}` })).status;
+    expect([await act(made.mandate_id, 'a1'), await fenced()]).toEqual([[201, undefined], 201]);
+    await withClient({ ...serverConnection(), database: given!.env.PGDATABASE! }, (pg) =>
+      pg.query('select await_replay(); select confirm_restore()'),
+    );
+    expect([await act(made.mandate_id, 'a2'), await fenced()]).toEqual([[403, 'MANDATE_SUSPENDED'], 412]);
+    expect((await owner.request('GET', `/v1/mandates/${made.mandate_id}`)).body.status).toBe('suspended');
+    const later = (await ask('POST', '/v1/mandates', { agent_id: 'planner' })).body;
+    expect(await act(later.mandate_id, 'a3')).toEqual([201, undefined]);
+    expect((await bob.request('POST', '/v1/tenant/confirm-restore')).status).toBe(403);
+    expect((await owner.request('POST', '/v1/tenant/confirm-restore')).status).toBe(204);
+    expect([await act(made.mandate_id, 'a4'), await fenced()]).toEqual([[201, undefined], 201]);
+  }, 60_000);
 });
 
 test('without an encryption key, a change is not recorded, with a warning', () => {
