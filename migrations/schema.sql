@@ -2335,6 +2335,20 @@ CREATE FUNCTION public.confirm_restore() RETURNS void
    VALUES (public.database_identity(), public.restore_marker()) ON CONFLICT(only_row) DO UPDATE SET place = excluded.place, restored = excluded.restored, written = excluded.written, confirmed_at = clock_timestamp();
 END;
 
+-- Name: confirm_restored(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.confirm_restored(p_tenant text) RETURNS void
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_noun text;
+begin
+  perform confirm_tenant_restore(p_tenant);
+  for v_noun in select * from hooks('confirmed') loop
+    execute format('select %I($1)', v_noun || '_confirmed') using p_tenant;
+  end loop;
+end $_$;
+
 -- Name: confirm_tenant_restore(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.confirm_tenant_restore(p_tenant text) RETURNS void
@@ -5927,9 +5941,10 @@ declare
   v_revoked boolean;
   v_expired boolean;
   v_suspended boolean;
+  v_void_before timestamptz := void_before(p_tenant);
 begin
   select array_agg(m.agent_id), bool_or(m.revoked_at is not null), bool_or(m.expires_at <= p_at),
-    bool_or(m.suspended)
+    bool_or(m.suspended or m.created_at < v_void_before)
   into v_agents, v_revoked, v_expired, v_suspended
   from mandates m
   where m.tenant_id = p_tenant and m.mandate_id = any (p_chain);

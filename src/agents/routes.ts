@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { actorOf, agentOf, assertPerson, type Caller, route } from '../auth/index.ts';
+import { recallKey, rememberKey } from '../db/idempotency.ts';
 import { serviceEventOf, unitOf } from '../db/unit.ts';
 import type { controlRecorder, ReplayChange } from '../erasure/index.ts';
 import { assertWritten, replayHeaders } from '../http/outcome.ts';
@@ -106,11 +107,15 @@ export const tenantStateRoutes = (record: Recorder) => [
     access: 'admin',
     audit: 'tenant.restore_confirmed',
     success: { status: 204, description: 'Mandates and leases are valid again' },
-    problems: ['forbidden'],
-    handle: async ({ caller: { tenant } }) => {
-      await tenant.write((db) => confirmRestored(db, tenant.id));
-      return {};
-    },
+    idempotent: true,
+    problems: ['forbidden', 'conflict'],
+    handle: ({ caller: { tenant }, idempotency }) =>
+      tenant.write(async (db) => {
+        await confirmRestored(db, tenant.id);
+        if (idempotency && (await recallKey(db, tenant.id, idempotency))) return { headers: replayHeaders(true) };
+        if (idempotency) await rememberKey(db, tenant.id, idempotency);
+        return {};
+      }),
   }),
 ];
 
