@@ -32,7 +32,7 @@ export const edges: Record<string, readonly string[]> = {
   search: ['auth', 'edits', 'embeddings', 'filter', 'memories', 'passages'],
   secrets: [],
   snapshots: ['auth', 'state'],
-  state: ['auth', 'follow', 'secrets'],
+  state: ['auth', 'filter', 'follow', 'secrets'],
   tenants: ['auth', 'erasure', 'secrets'],
   webhooks: ['auth', 'events', 'filter', 'follow'],
   work: [],

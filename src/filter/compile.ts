@@ -29,6 +29,15 @@ interface Field {
   memory?: boolean;
 }
 
+/** The fields that a filter can use. */
+export interface Language {
+  fields: Record<string, Field>;
+  /** Fields with arbitrary JSON: `metadata.a.b` is a path into it. */
+  documents: readonly string[];
+  /** Fields with texts by name: all that follows the point is one name. */
+  maps: readonly string[];
+}
+
 const text = (at: string): Field => ({ type: 'text', at });
 const fields: Record<string, Field> = {
   // a version of a memory has the kinds of the event and of the memory
@@ -51,6 +60,7 @@ const fields: Record<string, Field> = {
   status: { ...text('status'), memory: true },
   pinned: { type: 'boolean', at: 'pinned', memory: true },
 };
+const eventLanguage: Language = { fields, documents: ['metadata'], maps: [] };
 
 const compared = { gt: '>', gte: '>=', lt: '<', lte: '<=' } as const;
 const allowed: Record<Type, string[]> = {
@@ -64,7 +74,7 @@ const allowed: Record<Type, string[]> = {
 
 /** Maximum number of clauses; each value of a list counts as one. With MAX_PARTS it bounds the cost per row, whose metadata may have a megabyte. */
 const MAX_CLAUSES = 128;
-/** Maximum number of values of `contains` over metadata, each of which scans a whole text or list. */
+/** Maximum number of values of `contains` over JSON, each of which scans a whole text or list. */
 const MAX_PARTS = 16;
 const MAX_DEPTH = 8;
 const MAX_VALUES = 100;
@@ -73,15 +83,19 @@ const MAX_NAME = 255;
 const NOTHING = '(1 == 0)';
 
 interface Compilation extends Omit<Filter, 'given'> {
+  language: Language;
   errors: FilterError[];
   clauses: number;
   parts: number;
 }
 type Path = (string | number)[];
 
-/** Compiles a filter. It can be used if `errors` is empty. */
-export function compileFilter(given: Record<string, unknown>): Filter & { errors: FilterError[] } {
-  const compilation: Compilation = { path: '', vars: {}, memory: false, errors: [], clauses: 0, parts: 0 };
+/** Compiles a filter, by default over events and memories. It can be used if `errors` is empty. */
+export function compileFilter(
+  given: Record<string, unknown>,
+  language: Language = eventLanguage,
+): Filter & { errors: FilterError[] } {
+  const compilation: Compilation = { language, path: '', vars: {}, memory: false, errors: [], clauses: 0, parts: 0 };
   const predicate = group(given, [], 1, compilation);
   const { vars, memory, errors } = compilation;
   return { given, path: `strict ${predicate}`, vars, memory, errors };
@@ -143,7 +157,7 @@ function member(key: string, value: unknown, path: Path, depth: number, compilat
 }
 
 function field(name: string, value: unknown, path: Path, compilation: Compilation): string {
-  const fieldOrError = fieldOf(name);
+  const fieldOrError = fieldOf(name, compilation.language);
   if (typeof fieldOrError === 'string') return isFull(compilation, path) ? NOTHING : reject(compilation, path, fieldOrError);
   if (fieldOrError.memory) compilation.memory = true;
   if (!isObject(value)) return clause(fieldOrError, 'eq', value, path, compilation);
@@ -157,14 +171,19 @@ function field(name: string, value: unknown, path: Path, compilation: Compilatio
   return all(parts);
 }
 
-/** Returns the field of a name, which may be a path into the metadata, or an error message. */
-function fieldOf(name: string): Field | string {
+const isName = (part: string): boolean => part !== '' && part.length <= MAX_NAME && !textFault(part);
+
+/** Returns the field of a name, which may be a path into a document, or an error message. */
+function fieldOf(name: string, { fields, documents, maps }: Language): Field | string {
   if (Object.hasOwn(fields, name)) return fields[name]!;
-  if (!name.startsWith('metadata.')) return 'unknown field';
-  const parts = name.split('.');
-  if (parts.length > MAX_DEPTH + 1 || parts.some((part) => part === '' || part.length > MAX_NAME || textFault(part)))
-    return `must be \`metadata.\` and a path of at most ${MAX_DEPTH} names`;
-  return { type: 'json', at: parts.map((part) => JSON.stringify(part)).join('.') };
+  const root = name.split('.', 1)[0]!;
+  const parts = maps.includes(root) ? [root, name.slice(root.length + 1)] : name.split('.');
+  if (!name.includes('.') || ![...documents, ...maps].includes(root)) return 'unknown field';
+  if (parts.length > MAX_DEPTH + 1 || !parts.every(isName))
+    return maps.includes(root)
+      ? `must be \`${root}.\` and a name`
+      : `must be \`${root}.\` and a path of at most ${MAX_DEPTH} names`;
+  return { type: maps.includes(root) ? 'text' : 'json', at: parts.map((part) => JSON.stringify(part)).join('.') };
 }
 
 function clause({ type, at }: Field, operator: string, value: unknown, path: Path, compilation: Compilation): string {
@@ -206,7 +225,7 @@ function contains(at: string, type: Type, value: unknown, path: Path, compilatio
   if (isFull(compilation, path, Math.max(0, values.length - 1))) return NOTHING;
   if (type === 'json') compilation.parts += values.length;
   if (compilation.parts > MAX_PARTS)
-    return reject(compilation, path, `must have at most ${MAX_PARTS} values in \`contains\` over metadata`);
+    return reject(compilation, path, `must have at most ${MAX_PARTS} values in \`contains\` over JSON`);
   return all(
     values.map((one, i) => {
       const plain = plainOf(type === 'list' ? 'text' : type, 'contains', one, several ? [...path, i] : path, compilation);

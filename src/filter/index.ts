@@ -1,2 +1,2 @@
-export { aboutSubject, compileFilter, type Filter } from './compile.ts';
-export { filter, filterParameter } from './schemas.ts';
+export { aboutSubject, compileFilter, type Filter, type Language } from './compile.ts';
+export { filter, filterIn, filterParameter } from './schemas.ts';

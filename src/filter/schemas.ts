@@ -1,19 +1,20 @@
 import { z } from 'zod';
-import { compileFilter, type Filter } from './compile.ts';
+import { compileFilter, type Filter, type Language } from './compile.ts';
 
 // A filter is an object in a body and JSON text in a URL. Parsing compiles it for the database.
 
 const about = (form: string) =>
   `selects items by their fields, ${form}: \`{"kind": "decision", "metadata.team": {"in": ["a", "b"]}, "not": {"tags": {"contains": "old"}}}\`. \`and\`, \`or\` and \`not\` combine conditions.`;
 
-export const filter = z
-  .record(z.string(), z.unknown())
-  .transform((value, context): Filter => {
-    const { errors, ...compiled } = compileFilter(value);
+/** Returns the schema of a filter in a language, by default that of events and memories. */
+export const filterIn = (language?: Language) =>
+  z.record(z.string(), z.unknown()).transform((value, context): Filter => {
+    const { errors, ...compiled } = compileFilter(value, language);
     for (const { path, message } of errors) context.issues.push({ code: 'custom', input: value, path, message });
     return compiled;
-  })
-  .describe(about('as an object'));
+  });
+
+export const filter = filterIn().describe(about('as an object'));
 
 export const filterParameter = z
   .string()

@@ -148,9 +148,9 @@ function requestBody(route: Route<never>, ref: Ref): Json {
   if (route.bodyStream)
     return { requestBody: { required: true, content: { [route.bodyStream]: { schema: { type: 'string' } } } } };
   if (!route.body) return {};
-  return {
-    requestBody: { required: requiresBody(route), content: { 'application/json': { schema: ref(route.body, 'input') } } },
-  };
+  const schema = ref(route.body, 'input');
+  const types = route.bodyTypes ?? ['application/json'];
+  return { requestBody: { required: requiresBody(route), content: Object.fromEntries(types.map((type) => [type, { schema }])) } };
 }
 
 /** Returns the responses by status. Success and problems with the same status differ in media type. */

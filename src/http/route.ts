@@ -85,6 +85,8 @@ export interface Route<C = unknown> {
   params?: z.ZodType;
   query?: z.ZodType;
   body?: z.ZodType;
+  /** Media types of a JSON body, if they are not `application/json` alone. The handler tells them apart. */
+  bodyTypes?: string[];
   /** The body is raw bytes of any media type, at most this many. */
   raw?: { maxBytes: number };
   /** Media type of a body that the handler reads itself as a stream, because it may be larger than memory. */

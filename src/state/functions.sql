@@ -234,6 +234,22 @@ begin
     where f.doc -> 'n' <> 'null');
 end $$;
 
+-- Returns the versions that are live as of a seq, in a namespace (null: in all); the expiry is judged at p_at.
+create or replace function state_versions_at(p_tenant text, p_namespace text, p_seq bigint, p_at timestamptz)
+returns table (namespace text, key text, version int, seq bigint, expires_at timestamptz)
+language sql stable
+begin atomic
+  select v.namespace, v.key, v.version, v.seq, v.expires_at
+  from (
+    select distinct on (w.namespace, w.key) w.namespace, w.key, w.version, w.seq, w.change, w.expires_at
+    from state_versions w
+    where w.tenant_id = p_tenant and (p_namespace is null or w.namespace = p_namespace) and w.seq <= p_seq
+    -- the primary key, read backwards
+    order by w.namespace desc, w.key desc, w.version desc
+  ) v
+  where v.change = 'put' and (v.expires_at is null or v.expires_at > p_at);
+end;
+
 -- Returns the objects of a namespace (null: of all) as of a seq; the expiry is judged at p_at. Callers filter by the audience.
 create or replace function state_at(p_tenant text, p_namespace text, p_seq bigint, p_at timestamptz)
 returns table (
@@ -243,16 +259,9 @@ language sql stable
 begin atomic
   select v.namespace, v.key, v.version, v.seq, e.content -> 'body', e.content -> 'tags', time_of(e.content ->> 'created_at'), e.created_at, v.expires_at,
     o.channel, o.user_id, o.agent_id, o.session_id, o.project_id, o.sensitivity
-  from (
-    select distinct on (w.namespace, w.key) w.namespace, w.key, w.version, w.seq, w.change, w.expires_at
-    from state_versions w
-    where w.tenant_id = p_tenant and (p_namespace is null or w.namespace = p_namespace) and w.seq <= p_seq
-    -- the primary key, read backwards
-    order by w.namespace desc, w.key desc, w.version desc
-  ) v
+  from state_versions_at(p_tenant, p_namespace, p_seq, p_at) v
   join state_objects o on o.tenant_id = p_tenant and o.namespace = v.namespace and o.key = v.key
-  join events e on e.tenant_id = p_tenant and e.seq = v.seq
-  where v.change = 'put' and (v.expires_at is null or v.expires_at > p_at);
+  join events e on e.tenant_id = p_tenant and e.seq = v.seq;
 end;
 
 -- Returns one object as of a seq, like state_at.
@@ -274,6 +283,37 @@ begin atomic
   join events e on e.tenant_id = p_tenant and e.seq = v.seq
   where v.change = 'put' and (v.expires_at is null or v.expires_at > p_at);
 end;
+
+-- Returns the keys of objects of the tenant with all these tags, at most p_limit. The inner query has the condition of the GIN index alone, so that no
+-- statistics can choose another plan; it finds rows of one namespace, but for collisions of the hash.
+create or replace function tagged_keys(p_namespace text, p_tags jsonb, p_limit int) returns setof text
+language sql stable security definer
+set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set enable_indexscan = off set enable_indexonlyscan = off
+as $$
+  with hit as materialized (
+    select o.tenant_id, o.namespace, o.key, o.tags
+    from public.state_objects o
+    where o.tag_keys @> public.state_tag_keys(current_tenant(), p_namespace, p_tags)
+    limit p_limit
+  )
+  select h.key from hit h where h.tenant_id = current_tenant() and h.namespace = p_namespace and h.tags @> p_tags
+$$;
+revoke execute on function tagged_keys(text, jsonb, int) from public;
+grant execute on function tagged_keys(text, jsonb, int) to agent_memory_app;
+alter function tagged_keys(text, jsonb, int) owner to agent_memory_searcher;
+
+-- Returns whether an object matches a filter, {"path", "vars"} of compileFilter.
+create or replace function state_matches(
+  p_key text, p_version int, p_seq bigint, p_created_at timestamptz, p_updated_at timestamptz, p_expires_at timestamptz, p_tags jsonb, p_body jsonb,
+  p_filter jsonb)
+returns boolean
+language sql stable parallel safe
+return coalesce(jsonb_path_match(
+  jsonb_build_object(
+    'key', p_key, 'version', p_version, 'commit_seq', p_seq, 'created_at', sortable_time(p_created_at), 'updated_at', sortable_time(p_updated_at),
+    'tags', p_tags, 'body', coalesce(p_body, 'null'))
+    || case when p_expires_at is null then '{}' else jsonb_build_object('expires_at', sortable_time(p_expires_at)) end,
+  (p_filter ->> 'path')::jsonpath, p_filter -> 'vars', true), false);
 
 -- Resolves `at`: a seq, a time, or a name that a noun knows (the hook `moment`). `seq` is null if no noun knows the name. Also returns the ends of the log.
 create or replace function find_moment(p_tenant text, p_seq bigint, p_time timestamptz, p_name text)

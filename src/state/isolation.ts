@@ -11,7 +11,11 @@ export const isolation: Isolation = {
   cases: {
     putState: { body: () => ({ body: 'of mallory' }), forgedOnly: true },
     readState: {},
+    patchState: { body: () => ({ text: 'of mallory' }) },
     deleteState: {},
+    listStateVersions: {},
+    queryState: { body: ({ namespace }) => ({ namespace }), ownAnswer: true },
+    changeStates: { body: ({ namespace, key }) => ({ operations: [{ op: 'delete', namespace, key }] }) },
     listState: { ownAnswer: true },
   },
 };

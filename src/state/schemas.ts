@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { behalf, behalfQuery, channels } from '../auth/index.ts';
 import { label, nameOf } from '../http/name.ts';
-import { integerParameter, pageOf } from '../http/page.ts';
+import { boundedPageOf, integerParameter, pageOf } from '../http/page.ts';
 import { time } from '../http/time.ts';
 
 // Requests and responses about state.
@@ -9,17 +9,17 @@ import { time } from '../http/time.ts';
 const notDots = (text: string) => text !== '.' && text !== '..';
 const segment = (about: string) => nameOf().refine(notDots, 'must not be "." or ".."').describe(about);
 export const namespace = segment('The namespace, such as `agent://production/planner`. URL-encoded in a path.');
-const key = segment('The key within the namespace. URL-encoded in a path.');
+export const key = segment('The key within the namespace. URL-encoded in a path.');
 
 /** Ten years, in seconds. */
 const MAX_TTL_S = 315_360_000;
 const MAX_TAGS = 64;
 
-const tags = z
+export const tags = z
   .record(label, z.string().max(1000))
   .refine((all) => Object.keys(all).length <= MAX_TAGS, `must have at most ${MAX_TAGS} tags`)
   .describe('Tags by name. Queries find objects by them.');
-const jsonBody = z
+export const jsonBody = z
   .unknown()
   .refine((value) => value !== undefined, 'required')
   .describe('The value: any JSON.');
@@ -34,7 +34,7 @@ const audience = {
   project_id: nameOf().optional().describe('The project that the object belongs to.'),
 };
 
-const put = {
+export const put = {
   body: jsonBody,
   tags: tags.default({}),
   ttl_seconds: z
@@ -47,6 +47,11 @@ const put = {
 };
 
 export const putBody = z.strictObject(put).meta({ id: 'StatePut' });
+
+export const patchBody = z
+  .unknown()
+  .describe('A JSON merge patch (RFC 7396), or a list of operations of a JSON patch (RFC 6902).')
+  .meta({ id: 'StatePatch' });
 
 export const object = z
   .object({
@@ -69,7 +74,7 @@ export const object = z
   .meta({ id: 'StateObject' });
 export type StateObject = z.output<typeof object>;
 
-export const objectPage = pageOf(object);
+export const objectPage = boundedPageOf(object, z.union([z.string(), z.int()]));
 
 /** `at` in a request: a seq, a time, or the name of a snapshot. */
 export interface At {
@@ -120,3 +125,26 @@ export const listQuery = z.strictObject({
   ...behalfQuery,
 });
 export type ListQuery = z.output<typeof listQuery>;
+
+const version = z
+  .object({
+    namespace: z.string(),
+    key: z.string(),
+    version: z.int(),
+    commit_seq: z.int(),
+    change: z
+      .enum(['put', 'deleted', 'expired', 'erased'])
+      .describe('`erased`: an erasure or a retention rule removed the version.'),
+    body: z.unknown().optional().describe('The value; only of `put`.'),
+    tags: z.record(z.string(), z.string()).optional(),
+    created_at: z.string().optional().describe('When the object was created.'),
+    updated_at: z.string().describe('When the version was written.'),
+    expires_at: z.string().optional(),
+  })
+  .meta({ id: 'StateVersion' });
+export const versionPage = pageOf(version);
+export const versionsQuery = z.strictObject({
+  limit: integerParameter(1, 1000).default(50),
+  cursor: z.string().max(500).optional(),
+  ...behalf,
+});

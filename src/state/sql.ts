@@ -22,9 +22,9 @@ export interface ObjectRow extends Record<string, unknown> {
   project_id: string | null;
 }
 
-const columns = `o.namespace, o.key, o.body, o.tags, o.version, o.seq, o.created_at, o.updated_at, o.expires_at, o.channel, o.user_id, o.agent_id,
+export const columns = `o.namespace, o.key, o.body, o.tags, o.version, o.seq, o.created_at, o.updated_at, o.expires_at, o.channel, o.user_id, o.agent_id,
   o.session_id, o.project_id`;
-const LIVE = `o.life = 'live' and (o.expires_at is null or o.expires_at > now())`;
+export const LIVE = `o.life = 'live' and (o.expires_at is null or o.expires_at > now())`;
 
 const optional = ['user_id', 'agent_id', 'session_id', 'project_id', 'expires_at'] as const;
 
@@ -77,68 +77,12 @@ export async function momentOf(db: Db, tenant: string, { seq, time, name }: At):
   return { seq: found.seq, at: found.at };
 }
 
-const SIZE = 'coalesce(pg_column_size(o.body), 0)';
-
-/** A range of a list in the order of the keys. */
-export interface KeyRange {
-  namespace: string;
-  prefix: string | undefined;
-  after: string | undefined;
-  tags: Record<string, string> | undefined;
-  limit: number;
-}
-
-/** Maximum size of a page in bytes, so that a thousand bodies of a megabyte are not read at once. */
-const PAGE_BYTES = 4 * 1024 * 1024;
-
-/** Lists live objects in the order of their keys. `more`: the page ended because of its size. */
-export async function listObjects(db: Db, tenant: string, range: KeyRange, visibility: Visibility) {
-  const rows = await db.rows<ObjectRow & { listed: number }>(
-    `select ${columns}, o.listed
-     from (
-       select o.*, sum(${SIZE}) over (order by o.key) - ${SIZE} as before, count(*) over () as listed
-       from (
-         select o.* from state_objects o
-         where o.tenant_id = $1 and o.namespace = $5 and ($6::text is null or o.key > $6) and ($7::text is null or o.key >= $7)
-           and ($8::text is null or o.key < $8) and ${visible(2, 'o.')} and ${LIVE} and ($9::jsonb is null or o.tags @> $9)
-         order by o.key
-         limit $10
-       ) o
-     ) o
-     where o.before < $11
-     order by o.key`,
-    [
-      tenant,
-      ...visibilityValues(visibility),
-      range.namespace,
-      range.after,
-      range.prefix,
-      range.prefix === undefined ? undefined : successorOf(range.prefix),
-      range.tags && JSON.stringify(range.tags),
-      range.limit,
-      PAGE_BYTES,
-    ],
-  );
-  return { rows, more: rows.length > 0 && rows.length < rows[0]!.listed };
-}
-
-const LAST_CODE_POINT = 0x10ffff;
-
-/** Returns the first text, in the order of code points, after all texts that begin with the prefix; undefined if there is none. */
-function successorOf(prefix: string): string | undefined {
-  const points = [...prefix].map((one) => one.codePointAt(0)!);
-  while (points.at(-1) === LAST_CODE_POINT) points.pop();
-  const last = points.pop();
-  if (last === undefined) return undefined;
-  // no text contains half of a surrogate pair
-  return String.fromCodePoint(...points, last === 0xd7ff ? 0xe000 : last + 1);
-}
-
 /** An event of a unit that was committed before, for a retry. `object` is null if the event deleted the object. */
 export interface WrittenRow extends ObjectRow {
   kind: string;
   erased: boolean;
   was_live: boolean;
+  redactions: number | null;
 }
 
 /** Reads what the changes of a committed unit wrote, as far as the caller may see it now. */
@@ -157,6 +101,50 @@ export const readWritten = (db: Db, tenant: string, seq: number, count: number, 
      order by e.seq`,
     [tenant, ...visibilityValues(visibility), seq, count],
   );
+
+/** A version of an object. */
+interface VersionRow {
+  namespace: string;
+  key: string;
+  version: number;
+  seq: number;
+  change: 'put' | 'deleted' | 'expired' | 'erased';
+  body: unknown;
+  tags: Record<string, string> | null;
+  created_at: string | null;
+  updated_at: string;
+  expires_at: string | null;
+  channel: StateObject['channel'];
+}
+
+/** Lists the versions of an object before `before`, newest first, up to about 4 MiB. `more`: the page ended because of its size. */
+export async function listVersions(
+  db: Db,
+  tenant: string,
+  { namespace, key, before, limit }: { namespace: string; key: string; before: number | undefined; limit: number },
+  visibility: Visibility,
+) {
+  const rows = await db.rows<VersionRow & { listed: number }>(
+    `select v.namespace, v.key, v.version, v.seq, v.change, v.body, v.tags, v.created_at, v.updated_at, v.expires_at, v.channel, v.listed
+     from (
+       select v.*, e.content -> 'body' as body, e.content -> 'tags' as tags, time_of(e.content ->> 'created_at') as created_at,
+         e.created_at as updated_at, o.channel, sum(e.byte_count) over (order by v.version desc) - e.byte_count as before, count(*) over () as listed
+       from state_objects o
+       join lateral (
+         select w.* from state_versions w
+         where w.tenant_id = $1 and w.namespace = o.namespace and w.key = o.key and ($7::int is null or w.version < $7)
+         order by w.version desc
+         limit $8
+       ) v on true
+       join events e on e.tenant_id = $1 and e.seq = v.seq
+       where o.tenant_id = $1 and o.namespace = $5 and o.key = $6 and ${visible(2, 'o.')}
+     ) v
+     where v.before < 4194304
+     order by v.version desc`,
+    [tenant, ...visibilityValues(visibility), namespace, key, before, limit],
+  );
+  return { rows, more: rows.length > 0 && rows.length < rows[0]!.listed };
+}
 
 export const listExpired = (db: Db, tenant: string, limit: number) =>
   db.rows<{ namespace: string; key: string }>(

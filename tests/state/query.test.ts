@@ -1,0 +1,167 @@
+import { Client as Connection } from 'pg';
+import { type Client, newColleague, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { workerDatabase } from '../support/database.ts';
+import { keysOf, put, type Row } from './client.ts';
+
+let daemon: TestDaemon;
+let alice: Client;
+beforeAll(async () => {
+  daemon = await startTestDaemon();
+  alice = await newTenant(daemon.url);
+  const operations = Array.from({ length: 12 }, (_, i) => ({
+    ...{
+      op: 'put',
+      namespace: NAMESPACE,
+      key: `k${String(i).padStart(2, '0')}`,
+      tags: { mod: String(i % 3), 'a.b': i < 6 ? 'low' : 'high' },
+    },
+    body: { n: i, text: `item ${i}`, list: [i, i + 1], deep: { even: i % 2 === 0 } },
+    ...(i === 5 && { ttl_seconds: 3600 }),
+  }));
+  await alice.request('POST', '/v1/state/batch', { body: { operations } });
+});
+afterAll(() => daemon.stop());
+
+const NAMESPACE = 'agent://demo';
+const query = async (client: Client, body: Row): Promise<Row> => {
+  const answer = await client.request('POST', '/v1/state/query', { body: { namespace: NAMESPACE, ...body } });
+  if (answer.status !== 200) throw new Error(`${answer.status} ${JSON.stringify(answer.body)}`);
+  return answer.body;
+};
+const found = async (body: Row) => keysOf(await query(alice, body));
+const numbered = (...numbers: number[]) => numbers.map((n) => `k${String(n).padStart(2, '0')}`);
+
+test('tags, prefix, contains and filter select exactly', async () => {
+  expect(await found({ tags: { mod: '1' } })).toEqual(numbered(1, 4, 7, 10));
+  expect(await found({ tags: { mod: '1', 'a.b': 'low' } })).toEqual(numbered(1, 4));
+  expect(await found({ tags: { mod: '9' } })).toEqual([]);
+  expect(await found({ tags: {} })).toEqual(numbered(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11));
+  expect(await found({ prefix: 'k1' })).toEqual(numbered(10, 11));
+  expect(await found({ contains: { deep: { even: true }, list: [4] } })).toEqual(numbered(4));
+  expect(await found({ filter: { 'body.n': { gte: 10 } } })).toEqual(numbered(10, 11));
+  expect(await found({ filter: { 'tags.a.b': 'low', 'body.deep.even': true } })).toEqual(numbered(0, 2, 4));
+  expect(await found({ filter: { expires_at: { exists: true } } })).toEqual(numbered(5));
+  expect(await found({ filter: { or: [{ key: 'k03' }, { commit_seq: 1 }], version: 1 } })).toEqual(numbered(0, 3));
+  expect(await found({ filter: { 'body.text': { contains: 'item 1' }, not: { 'body.n': 1 } } })).toEqual(numbered(10, 11));
+  expect(await found({ filter: { updated_at: { lt: '2020-01-01T00:00:00Z' } } })).toEqual([]);
+});
+
+test('each order pages through every object once', async () => {
+  for (const [order, expected] of [
+    ['key', numbered(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)],
+    ['-key', numbered(11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)],
+    ['updated_at', numbered(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)],
+    ['-commit_seq', numbered(11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)],
+  ] as const) {
+    const pages: string[] = [];
+    let cursor: string | null = null;
+    do {
+      const page = await query(alice, { order, limit: 5, ...(cursor !== null && { cursor }) });
+      pages.push(...keysOf(page));
+      cursor = page.next_cursor;
+    } while (cursor !== null);
+    expect([order, pages]).toEqual([order, expected]);
+  }
+});
+
+test('a query of an earlier moment sees the bodies and tags of that moment', async () => {
+  const bob = await newTenant(daemon.url);
+  await put(bob, 'a', { body: { v: 1 }, tags: { t: 'old' } });
+  await put(bob, 'b', { body: { v: 1 }, tags: { t: 'old' } });
+  await put(bob, 'a', { body: { v: 2 }, tags: { t: 'new' } });
+  await bob.request('DELETE', '/v1/state/agent%3A%2F%2Fdemo/b');
+  expect(keysOf(await query(bob, { tags: { t: 'old' } }))).toEqual([]);
+  expect(keysOf(await query(bob, { tags: { t: 'old' }, at: '2' }))).toEqual(['a', 'b']);
+  expect(keysOf(await query(bob, { tags: { t: 'old' }, at: '3' }))).toEqual(['b']);
+  expect(keysOf(await query(bob, { at: '3', order: '-commit_seq' }))).toEqual(['a', 'b']);
+  expect((await query(bob, { contains: { v: 1 }, at: '1' })).data[0]).toMatchObject({
+    key: 'a',
+    version: 1,
+    body: { v: 1 },
+    commit_seq: 1,
+  });
+  const { status } = await bob.request('POST', '/v1/state/query', { body: { namespace: NAMESPACE, at: '9' } });
+  expect(status).toBe(422);
+});
+
+test('a query and its filter see only what the caller sees', async () => {
+  const owner = await newTenant(daemon.url);
+  const bob = await newColleague(owner);
+  await put(bob, 'own', { body: { v: 1 }, channel: 'private', tags: { t: 'x' } });
+  await put(owner, 'shared', { body: { v: 1 }, tags: { t: 'x' } });
+  for (const body of [{ tags: { t: 'x' } }, { contains: { v: 1 } }, { filter: { 'body.v': 1 } }, { at: '2' }, {}]) {
+    expect(keysOf(await query(owner, body))).toEqual(['shared']);
+    expect(keysOf(await query(bob, body))).toEqual(['own', 'shared']);
+    expect(keysOf(await query(owner, { ...body, all_users: true }))).toEqual(['own', 'shared']);
+    expect(keysOf(await query(owner, { ...body, user_id: 'bob' }))).toEqual(['own', 'shared']);
+  }
+});
+
+test('invalid queries are rejected', async () => {
+  for (const body of [
+    { filter: { other: 1 } },
+    { filter: { 'metadata.a': 1 } },
+    { filter: { body: 1 } },
+    { filter: { 'tags.': 1 } },
+    { filter: { version: 'x' } },
+    { order: 'version' },
+    { limit: 0 },
+    { tag_filter: {} },
+    { cursor: 'x' },
+  ]) {
+    const { status } = await alice.request('POST', '/v1/state/query', { body: { namespace: NAMESPACE, ...body } });
+    expect([body, status]).toEqual([body, 422]);
+  }
+  expect((await alice.request('POST', '/v1/state/query', { body: {} })).status).toBe(422);
+});
+
+test('a rare tag is found through the index, whatever the planner estimates', async () => {
+  const connection = new Connection((await workerDatabase()).connection);
+  await connection.connect();
+  try {
+    await connection.query('begin');
+    await connection.query('select make_tenant($1, null) from enter_tenant($1)', ['tagged']);
+    // without statistics
+    await connection.query(
+      `insert into state_objects (tenant_id, namespace, key, channel, life, version, seq, body, tags, created_at, updated_at)
+       select 'tagged', 'ns', 'key' || n, 'team', 'live', 1, n, '1', jsonb_build_object('rare', case when n % 1000 = 0 then 'yes' else n::text end), now(), now()
+       from generate_series(1, 5000) n`,
+    );
+    const keys = await connection.query(`select key from tagged_keys('ns', '{"rare": "yes"}', 100) key order by key`);
+    expect(keys.rows.map(({ key }) => key)).toEqual(['key1000', 'key2000', 'key3000', 'key4000', 'key5000']);
+    expect((await connection.query(`select key from tagged_keys('other', '{"rare": "yes"}', 100) key`)).rows).toEqual([]);
+    const body = (
+      await connection.query<{ source: string }>(`select prosrc as source from pg_proc where proname = 'tagged_keys'`)
+    ).rows[0]!.source;
+    const named = body
+      .replaceAll('p_namespace', `'ns'`)
+      .replaceAll('p_tags', `'{"rare": "yes"}'::jsonb`)
+      .replaceAll('p_limit', '100');
+    await connection.query('set local role agent_memory_searcher');
+    for (const kind of ['seqscan', 'indexscan', 'indexonlyscan']) await connection.query(`set local enable_${kind} = off`);
+    const plan = (await connection.query(`explain ${named}`)).rows.map((row) => row['QUERY PLAN']).join('\n');
+    expect(plan).toContain('Bitmap Index Scan on state_objects__tags');
+    expect(plan).not.toContain('Seq Scan on state_objects');
+  } finally {
+    await connection.query('rollback');
+    await connection.end();
+  }
+});
+
+test('a scan that is bounded continues at its cursor and finds every match', async () => {
+  const owner = await newTenant(daemon.url);
+  for (let from = 0; from < 6000; from += 1000) {
+    const operations = Array.from({ length: 1000 }, (_, i) => ({
+      op: 'put',
+      namespace: NAMESPACE,
+      key: `k${from + i}`,
+      body: { n: from + i },
+    }));
+    expect((await owner.request('POST', '/v1/state/batch', { body: { operations } })).status).toBe(200);
+  }
+  const first = await query(owner, { filter: { 'body.n': 5999 }, order: 'commit_seq' });
+  expect([first.data, first.scanned_upto]).toEqual([[], 5000]);
+  const second = await query(owner, { filter: { 'body.n': 5999 }, order: 'commit_seq', cursor: first.next_cursor });
+  expect([keysOf(second), second.next_cursor]).toEqual([['k5999'], null]);
+});
