@@ -10356,6 +10356,28 @@ begin
     where f.doc -> 'n' <> 'null');
 end $$;
 
+-- Name: state_versions_at(text, text, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_versions_at(p_tenant text, p_namespace text, p_seq bigint, p_at timestamp with time zone) RETURNS TABLE(namespace text, key text, version integer, seq bigint, expires_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT v.namespace,
+     v.key,
+     v.version,
+     v.seq,
+     v.expires_at
+    FROM ( SELECT DISTINCT ON (w.namespace, w.key) w.namespace,
+             w.key,
+             w.version,
+             w.seq,
+             w.change,
+             w.expires_at
+            FROM public.state_versions w
+           WHERE ((w.tenant_id = state_versions_at.p_tenant) AND ((state_versions_at.p_namespace IS NULL) OR (w.namespace = state_versions_at.p_namespace)) AND (w.seq <= state_versions_at.p_seq))
+           ORDER BY w.namespace DESC, w.key DESC, w.version DESC) v
+   WHERE ((v.change = 'put'::text) AND ((v.expires_at IS NULL) OR (v.expires_at > state_versions_at.p_at)));
+END;
+
 -- Name: state_at(text, text, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.state_at(p_tenant text, p_namespace text, p_seq bigint, p_at timestamp with time zone) RETURNS TABLE(namespace text, key text, version integer, seq bigint, body jsonb, tags jsonb, created_at timestamp with time zone, updated_at timestamp with time zone, expires_at timestamp with time zone, channel text, user_id text, agent_id text, session_id text, project_id text, sensitivity text)
@@ -10376,18 +10398,9 @@ CREATE FUNCTION public.state_at(p_tenant text, p_namespace text, p_seq bigint, p
      o.session_id,
      o.project_id,
      o.sensitivity
-    FROM ((( SELECT DISTINCT ON (w.namespace, w.key) w.namespace,
-             w.key,
-             w.version,
-             w.seq,
-             w.change,
-             w.expires_at
-            FROM public.state_versions w
-           WHERE ((w.tenant_id = state_at.p_tenant) AND ((state_at.p_namespace IS NULL) OR (w.namespace = state_at.p_namespace)) AND (w.seq <= state_at.p_seq))
-           ORDER BY w.namespace DESC, w.key DESC, w.version DESC) v
+    FROM ((public.state_versions_at(state_at.p_tenant, state_at.p_namespace, state_at.p_seq, state_at.p_at) v(namespace, key, version, seq, expires_at)
       JOIN public.state_objects o ON (((o.tenant_id = state_at.p_tenant) AND (o.namespace = v.namespace) AND (o.key = v.key))))
-      JOIN public.events e ON (((e.tenant_id = state_at.p_tenant) AND (e.seq = v.seq))))
-   WHERE ((v.change = 'put'::text) AND ((v.expires_at IS NULL) OR (v.expires_at > state_at.p_at)));
+      JOIN public.events e ON (((e.tenant_id = state_at.p_tenant) AND (e.seq = v.seq))));
 END;
 
 -- Name: state_check(text, bigint, bigint); Type: FUNCTION; Schema: public
@@ -10510,6 +10523,12 @@ begin
     end if;
   end loop;
 end $_$;
+
+-- Name: state_matches(text, integer, bigint, timestamp with time zone, timestamp with time zone, timestamp with time zone, jsonb, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_matches(p_key text, p_version integer, p_seq bigint, p_created_at timestamp with time zone, p_updated_at timestamp with time zone, p_expires_at timestamp with time zone, p_tags jsonb, p_body jsonb, p_filter jsonb) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN COALESCE(jsonb_path_match((jsonb_build_object('key', p_key, 'version', p_version, 'commit_seq', p_seq, 'created_at', public.sortable_time(p_created_at), 'updated_at', public.sortable_time(p_updated_at), 'tags', p_tags, 'body', COALESCE(p_body, 'null'::jsonb)) || CASE WHEN (p_expires_at IS NULL) THEN '{}'::jsonb ELSE jsonb_build_object('expires_at', public.sortable_time(p_expires_at)) END), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
 
 -- Name: state_needs(text, text, bigint, bigint, bigint, integer); Type: FUNCTION; Schema: public
 
@@ -10932,6 +10951,26 @@ begin
   get diagnostics v_count = row_count;
   return v_count;
 end $$;
+
+-- Name: tagged_keys(text, jsonb, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.tagged_keys(p_namespace text, p_tags jsonb, p_limit integer) RETURNS SETOF text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_indexscan TO 'off'
+    SET enable_indexonlyscan TO 'off'
+    AS $$
+  with hit as materialized (
+    select o.tenant_id, o.namespace, o.key, o.tags
+    from public.state_objects o
+    where o.tag_keys @> public.state_tag_keys(current_tenant(), p_namespace, p_tags)
+    limit p_limit
+  )
+  select h.key from hit h where h.tenant_id = current_tenant() and h.namespace = p_namespace and h.tags @> p_tags
+$$;
+
+ALTER FUNCTION public.tagged_keys(p_namespace text, p_tags jsonb, p_limit integer) OWNER TO agent_memory_searcher;
 
 -- Name: take_job(text, text, integer, integer, integer, jsonb); Type: FUNCTION; Schema: public
 
@@ -14139,6 +14178,11 @@ GRANT SELECT ON TABLE public.snapshots TO agent_memory_backup;
 
 REVOKE ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms integer[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms integer[]) TO agent_memory_app;
+
+-- Name: FUNCTION tagged_keys(p_namespace text, p_tags jsonb, p_limit integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.tagged_keys(p_namespace text, p_tags jsonb, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.tagged_keys(p_namespace text, p_tags jsonb, p_limit integer) TO agent_memory_app;
 
 -- Name: FUNCTION tool_events(p_seqs bigint[], p_last bigint); Type: ACL; Schema: public
 
