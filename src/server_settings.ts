@@ -31,7 +31,7 @@ export const serverSettings = {
     flag,
     'false',
     'Server',
-    'lets the compatibility routes accept requests without credentials while the daemon listens on the loopback interface only; production rejects `true`',
+    'development mode of AgentState; requests need a credential with either value, and production rejects `true`',
   ),
   TLS_CERT_FILE: optional(z.string(), 'Server', 'file with the certificate to serve HTTPS with; read at startup'),
   TLS_KEY_FILE: optional(z.string(), 'Server', 'file with the private key of TLS_CERT_FILE'),
