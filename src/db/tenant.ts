@@ -88,7 +88,9 @@ export function tenantsOf(
       write,
       commit: (unit) => commit(id, guards ? withGuards(unit, guards) : unit),
       change: async (text, values) => {
-        const rows = guards ? await write((db) => db.rows<CommitRow>(text, values)) : await call<CommitRow>(text, values);
+        const rows = guards
+          ? await pool.using((client) => changeGuarded(pool, client, [id, JSON.stringify(guards), key], text, values), id)
+          : await call<CommitRow>(text, values);
         const last = lastWritten(rows);
         if (last !== undefined) onCommitted(id, last);
         return toOutcome(rows[0]!);
@@ -104,6 +106,28 @@ export function tenantsOf(
 
 const ASSERT_GUARDS = 'select assert_guards($1, $2, $3)';
 const CHECK_GUARDS = 'select check_guards($1, $2, $3)';
+
+/**
+ * Runs a statement in a transaction that begins with its guards, which lock the clock. All is sent at once, so that the clock is not locked while an
+ * answer travels. A statement after one that failed does nothing.
+ */
+async function changeGuarded(
+  pool: Pool,
+  client: pg.PoolClient,
+  guards: unknown[],
+  text: string,
+  values: unknown[],
+): Promise<CommitRow[]> {
+  const db = dbOf(client, pool.named);
+  const begun = Promise.all([client.query('begin'), db.row(ASSERT_GUARDS, guards, 'assert_guards')]);
+  const changed = db.rows<CommitRow>(text, values);
+  const ended = client.query('commit');
+  const [guarded, change, end] = await Promise.allSettled([begun, changed, ended]);
+  if (end.status === 'fulfilled' && end.value.command !== 'COMMIT') markRolledBack(client);
+  for (const step of [guarded, change, end]) if (step.status === 'rejected') throw step.reason;
+  if (end.status === 'fulfilled' && end.value.command !== 'COMMIT') throw new CommitRefused();
+  return (change as PromiseFulfilledResult<CommitRow[]>).value;
+}
 
 async function inTransaction<T>(
   pool: Pool,

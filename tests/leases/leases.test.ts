@@ -57,6 +57,20 @@ test('another principal neither takes over, renews nor releases a lease; an admi
   expect(answers.map(({ status }) => status)).toEqual([409, 403, 403, 200, 200, 403]);
 });
 
+test('the same key is another lease in another tenant, and a fence names leases of the own tenant', async () => {
+  const mine = (await acquire(alice, 'k')).body;
+  const mallory = await newTenant(daemon.url, undefined, 'mallory');
+  expect((await mallory.request('GET', '/v1/leases')).body.data).toEqual([]);
+  const refused = [
+    await record(mallory, `k;token=${mine.token}`),
+    await renew(mallory, 'k', mine.token),
+    await release(mallory, 'k', mine.token),
+  ];
+  expect(refused.map(({ status }) => status)).toEqual([412, 412, 412]);
+  expect((await acquire(mallory, 'k')).status).toBe(200);
+  expect((await record(alice, `k;token=${mine.token}`)).status).toBe(201);
+});
+
 test('the list shows held leases, with the token of the holder alone', async () => {
   const bob = await newColleague(alice, 'bob', 'member');
   const mine = (await acquire(alice, 'a')).body;
