@@ -57,7 +57,7 @@ test('another principal neither takes over, renews nor releases a lease; an admi
   expect(answers.map(({ status }) => status)).toEqual([409, 403, 403, 200, 200, 403]);
 });
 
-test('the same key is another lease in another tenant, and a fence names leases of the own tenant', async () => {
+test('the same key is another lease in another tenant, and a fence names a lease in the tenant of the caller', async () => {
   const mine = (await acquire(alice, 'k')).body;
   const mallory = await newTenant(daemon.url, undefined, 'mallory');
   expect((await mallory.request('GET', '/v1/leases')).body.data).toEqual([]);
