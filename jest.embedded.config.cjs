@@ -31,6 +31,7 @@ const one = [
   'metrics/figures',
   'noun/noun',
   'retention/retention',
+  'snapshots/access',
   'snapshots/copies',
   'snapshots/snapshots',
   'state/state',

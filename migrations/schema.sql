@@ -2737,29 +2737,28 @@ begin
   where n.phrases > 0;
 end $$;
 
--- Name: is_live(text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.is_live(p_life text, p_expires_at timestamp with time zone, p_at timestamp with time zone) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN COALESCE(((p_life = 'live'::text) AND ((p_expires_at IS NULL) OR (p_expires_at > p_at))), false);
-
--- Name: texts_of(jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.texts_of(p_list jsonb) RETURNS text[]
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (jsonb_typeof(p_list) = 'array'::text) THEN ARRAY(SELECT jsonb_array_elements_text(p_list) AS jsonb_array_elements_text) ELSE NULL::text[] END;
-
 -- Name: count_plan(text, text, public.state_versions[], jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.count_plan(p_tenant text, p_namespace text, p_plan public.state_versions[], p_scope jsonb, p_at timestamp with time zone) RETURNS jsonb
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT jsonb_build_object('restored', count(*) FILTER (WHERE (p.change = 'put'::text)), 'deleted', count(*) FILTER (WHERE (p.change = 'deleted'::text)), 'unchanged', (( SELECT count(*) AS count
-            FROM public.state_objects x
-           WHERE ((x.tenant_id = count_plan.p_tenant) AND ((count_plan.p_namespace IS NULL) OR (x.namespace = count_plan.p_namespace)) AND public.is_live(x.life, x.expires_at, count_plan.p_at) AND public.visible(x.channel, x.user_id, 'none'::text, public.texts_of((count_plan.p_scope -> 'channels'::text)), public.texts_of((count_plan.p_scope -> 'subjects'::text)), '{none}'::text[]))) - count(*) FILTER (WHERE public.is_live(o.life, o.expires_at, count_plan.p_at)))) AS jsonb_build_object
-    FROM (unnest(count_plan.p_plan) p(tenant_id, namespace, key, version, seq, change, expires_at)
-      LEFT JOIN public.state_objects o ON (((o.tenant_id = count_plan.p_tenant) AND (o.namespace = p.namespace) AND (o.key = p.key))));
-END;
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  v_channels text[] := texts_of(p_scope -> 'channels');
+  v_subjects text[] := texts_of(p_scope -> 'subjects');
+  v_live bigint := (
+    select count(*)
+    from state_objects x
+    where x.tenant_id = p_tenant and (p_namespace is null or x.namespace = p_namespace) and is_live(x.life, x.expires_at, p_at)
+      and visible(x.channel, x.user_id, 'none', v_channels, v_subjects, '{none}'));
+begin
+  return (
+    select jsonb_build_object(
+      'restored', count(*) filter (where p.change = 'put'), 'deleted', count(*) filter (where p.change = 'deleted'),
+      'unchanged', v_live - count(*) filter (where is_live(o.life, o.expires_at, p_at)))
+    from unnest(p_plan) p
+    left join state_objects o on o.tenant_id = p_tenant and o.namespace = p.namespace and o.key = p.key);
+end $$;
 
 -- Name: create_capsule(text, jsonb, jsonb); Type: FUNCTION; Schema: public
 
@@ -4210,6 +4209,24 @@ CREATE FUNCTION public.fold_accents(p_text text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN translate(replace(replace(replace(replace(replace(regexp_replace(NORMALIZE(p_text, NFKD), '[\u0300-\u036f]'::text, ''::text, 'g'::text), 'ß'::text, 'ss'::text), 'æ'::text, 'ae'::text), 'Æ'::text, 'AE'::text), 'œ'::text, 'oe'::text), 'Œ'::text, 'OE'::text), 'øØđĐłŁðÐıħĦ'::text, 'oOdDlLdDihH'::text);
 
+-- Name: fork_plan(text, text, text, bigint, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.fork_plan(p_tenant text, p_namespace text, p_to text, p_seq bigint, p_scope jsonb, p_at timestamp with time zone) RETURNS public.state_versions[]
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  v_channels text[] := texts_of(p_scope -> 'channels');
+  v_subjects text[] := texts_of(p_scope -> 'subjects');
+begin
+  return array(
+    select row(p_tenant, p_to, s.key, 0, s.seq, 'put', s.expires_at)::state_versions
+    from state_at(p_tenant, p_namespace, p_seq, p_at) s
+    where visible(s.channel, s.user_id, 'none', v_channels, v_subjects, '{none}')
+    order by s.key
+    limit max_copies() + 1);
+end $$;
+
 -- Name: fork_state(text, text, text, bigint, jsonb, jsonb, text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.fork_state(p_tenant text, p_namespace text, p_to text, p_seq bigint, p_scope jsonb, p_event jsonb, p_key text, p_body text) RETURNS public.unit_outcome
@@ -4228,12 +4245,7 @@ begin
     return row('replay', v_known, clock_timestamp())::unit_outcome;
   end if;
   v_at := clock_timestamp();
-  v_plan := array(
-    select row(p_tenant, p_to, s.key, 0, s.seq, 'put', s.expires_at)::state_versions
-    from state_at(p_tenant, p_namespace, coalesce(p_seq, v_clock.last_seq), v_at) s
-    where visible(s.channel, s.user_id, 'none', texts_of(p_scope -> 'channels'), texts_of(p_scope -> 'subjects'), '{none}')
-    order by s.key
-    limit max_copies() + 1);
+  v_plan := fork_plan(p_tenant, p_namespace, p_to, coalesce(p_seq, v_clock.last_seq), p_scope, v_at);
   perform limit_plan(v_plan);
   if is_taken(p_tenant, v_plan, v_at) then
     raise exception 'the namespace "%" has some of the keys already', p_to using errcode = 'AM409';
@@ -4708,6 +4720,12 @@ CREATE FUNCTION public.is_importing() RETURNS boolean
 CREATE FUNCTION public.is_last_owner(p_tenant text, p_users text[]) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN ((EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.user_id = ANY (is_last_owner.p_users)) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))) AND (1 = (SELECT count(*) AS count FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))));
+
+-- Name: is_live(text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_live(p_life text, p_expires_at timestamp with time zone, p_at timestamp with time zone) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN COALESCE(((p_life = 'live'::text) AND ((p_expires_at IS NULL) OR (p_expires_at > p_at))), false);
 
 -- Name: is_named_in(text, text); Type: FUNCTION; Schema: public
 
@@ -9384,8 +9402,23 @@ end $$;
 -- Name: restore_plan(text, text, bigint, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.restore_plan(p_tenant text, p_namespace text, p_seq bigint, p_scope jsonb, p_at timestamp with time zone) RETURNS public.state_versions[]
-    LANGUAGE sql STABLE
-    RETURN ARRAY(SELECT ROW(restore_plan.p_tenant, d.namespace, d.key, COALESCE(d.from_version, d.to_version), d.from_seq, CASE WHEN (d.from_seq IS NULL) THEN 'deleted'::text ELSE 'put'::text END, d.from_expires_at)::public.state_versions AS "row" FROM (public.tenant_clocks c CROSS JOIN LATERAL public.compare_state(restore_plan.p_tenant, restore_plan.p_namespace, public.texts_of((restore_plan.p_scope -> 'channels'::text)), public.texts_of((restore_plan.p_scope -> 'subjects'::text)), '{"",""}'::text[], NULL::integer, restore_plan.p_seq, restore_plan.p_at, c.last_seq, restore_plan.p_at) d(namespace, key, channel, life, from_version, from_seq, from_expires_at, to_version)) WHERE ((c.tenant_id = restore_plan.p_tenant) AND (d.life <> 'erased'::text)) ORDER BY d.namespace, d.key LIMIT (public.max_copies() + 1));
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  v_channels text[] := texts_of(p_scope -> 'channels');
+  v_subjects text[] := texts_of(p_scope -> 'subjects');
+  v_last bigint := (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant);
+begin
+  return array(
+    select row(
+      p_tenant, d.namespace, d.key, coalesce(d.from_version, d.to_version), d.from_seq, case when d.from_seq is null then 'deleted' else 'put' end,
+      d.from_expires_at)::state_versions
+    from compare_state(p_tenant, p_namespace, v_channels, v_subjects, '{"",""}', null, p_seq, p_at, v_last, p_at) d
+    where d.life <> 'erased'
+    order by d.namespace, d.key
+    limit max_copies() + 1);
+end $$;
 
 -- Name: restore_state(text, text, bigint, jsonb, jsonb, text, text, boolean); Type: FUNCTION; Schema: public
 
@@ -11091,6 +11124,12 @@ begin
   end if;
   return add_language(v_lexemes, v_other, v_spaced);
 end $$;
+
+-- Name: texts_of(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.texts_of(p_list jsonb) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (jsonb_typeof(p_list) = 'array'::text) THEN ARRAY(SELECT jsonb_array_elements_text(p_list) AS jsonb_array_elements_text) ELSE NULL::text[] END;
 
 -- Name: tool_events(bigint[], bigint); Type: FUNCTION; Schema: public
 

@@ -10,7 +10,8 @@ import { withoutUnreadable } from './unreadable.ts';
 // The log up to that seq and the tables that belong to it are then read by key without a snapshot. Only a trim removes their rows; if one
 // ran meanwhile, the file gets no end line.
 
-export const FORMAT_VERSION = 1;
+/** Version 2 adds state and what is built on it. Imports accept both. */
+export const FORMAT_VERSION = 2;
 /** A multiple of 3, so that the base64 pieces can be concatenated. */
 const PIECE_BYTES = 48 * 1024;
 const PIECES_A_READ = 16;

@@ -9,7 +9,7 @@ import { FORMAT_VERSION } from './full.ts';
 export const header = z.strictObject({
   type: z.literal('header'),
   format: z.literal('agent-memory'),
-  format_version: z.literal(FORMAT_VERSION),
+  format_version: z.literal([1, FORMAT_VERSION]),
   tenant_id: name,
   created_at: time,
   partial: z.literal(false, 'an export of what one member may see cannot be imported'),

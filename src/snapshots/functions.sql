@@ -144,17 +144,24 @@ return 100000;
 -- Returns the changes that restore the objects of a namespace (null: all) as of a seq: `seq` is the version to put back. Objects that have expired
 -- or were erased since then stay gone. p_scope: {"channels", "subjects" (null: all)} that the caller can see.
 create or replace function restore_plan(p_tenant text, p_namespace text, p_seq bigint, p_scope jsonb, p_at timestamptz) returns state_versions[]
-language sql stable
-return array(
-  select row(
-    p_tenant, d.namespace, d.key, coalesce(d.from_version, d.to_version), d.from_seq, case when d.from_seq is null then 'deleted' else 'put' end,
-    d.from_expires_at)::state_versions
-  from tenant_clocks c
-  cross join lateral compare_state(
-    p_tenant, p_namespace, texts_of(p_scope -> 'channels'), texts_of(p_scope -> 'subjects'), '{"",""}', null, p_seq, p_at, c.last_seq, p_at) d
-  where c.tenant_id = p_tenant and d.life <> 'erased'
-  order by d.namespace, d.key
-  limit max_copies() + 1);
+language plpgsql stable
+-- a plan for the namespace, because one for any parameters reads all objects of the tenant
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+  v_channels text[] := texts_of(p_scope -> 'channels');
+  v_subjects text[] := texts_of(p_scope -> 'subjects');
+  v_last bigint := (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant);
+begin
+  return array(
+    select row(
+      p_tenant, d.namespace, d.key, coalesce(d.from_version, d.to_version), d.from_seq, case when d.from_seq is null then 'deleted' else 'put' end,
+      d.from_expires_at)::state_versions
+    from compare_state(p_tenant, p_namespace, v_channels, v_subjects, '{"",""}', null, p_seq, p_at, v_last, p_at) d
+    where d.life <> 'erased'
+    order by d.namespace, d.key
+    limit max_copies() + 1);
+end $$;
 
 -- Returns the events of the next changes of a plan, complete with effects. A put copies the body and tags of the event at its seq. The audience is that
 -- of the object, or for a new object that of that event. p_event: the event without what depends on the object; its id has the time of the new ids.
@@ -256,19 +263,25 @@ end $$;
 
 -- Counts what a restore changes, and the objects that it leaves as they are.
 create or replace function count_plan(p_tenant text, p_namespace text, p_plan state_versions[], p_scope jsonb, p_at timestamptz) returns jsonb
-language sql stable
-begin atomic
-  select jsonb_build_object(
-    'restored', count(*) filter (where p.change = 'put'), 'deleted', count(*) filter (where p.change = 'deleted'),
-    'unchanged', (
-      select count(*)
-      from state_objects x
-      where x.tenant_id = p_tenant and (p_namespace is null or x.namespace = p_namespace) and is_live(x.life, x.expires_at, p_at)
-        and visible(x.channel, x.user_id, 'none', texts_of(p_scope -> 'channels'), texts_of(p_scope -> 'subjects'), '{none}')
-    ) - count(*) filter (where is_live(o.life, o.expires_at, p_at)))
-  from unnest(p_plan) p
-  left join state_objects o on o.tenant_id = p_tenant and o.namespace = p.namespace and o.key = p.key;
-end;
+language plpgsql stable
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+  v_channels text[] := texts_of(p_scope -> 'channels');
+  v_subjects text[] := texts_of(p_scope -> 'subjects');
+  v_live bigint := (
+    select count(*)
+    from state_objects x
+    where x.tenant_id = p_tenant and (p_namespace is null or x.namespace = p_namespace) and is_live(x.life, x.expires_at, p_at)
+      and visible(x.channel, x.user_id, 'none', v_channels, v_subjects, '{none}'));
+begin
+  return (
+    select jsonb_build_object(
+      'restored', count(*) filter (where p.change = 'put'), 'deleted', count(*) filter (where p.change = 'deleted'),
+      'unchanged', v_live - count(*) filter (where is_live(o.life, o.expires_at, p_at)))
+    from unnest(p_plan) p
+    left join state_objects o on o.tenant_id = p_tenant and o.namespace = p.namespace and o.key = p.key);
+end $$;
 
 -- Restores the objects of a namespace (null: all) that the caller can see as of a seq, in one commit; p_dry: only counts.
 create or replace function restore_state(
@@ -316,6 +329,23 @@ begin atomic
       is distinct from (e.channel, e.user_id, e.agent_id, e.session_id, e.project_id));
 end;
 
+-- Returns the changes that copy the objects of a namespace as of a seq into the namespace p_to.
+create or replace function fork_plan(p_tenant text, p_namespace text, p_to text, p_seq bigint, p_scope jsonb, p_at timestamptz) returns state_versions[]
+language plpgsql stable
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+  v_channels text[] := texts_of(p_scope -> 'channels');
+  v_subjects text[] := texts_of(p_scope -> 'subjects');
+begin
+  return array(
+    select row(p_tenant, p_to, s.key, 0, s.seq, 'put', s.expires_at)::state_versions
+    from state_at(p_tenant, p_namespace, p_seq, p_at) s
+    where visible(s.channel, s.user_id, 'none', v_channels, v_subjects, '{none}')
+    order by s.key
+    limit max_copies() + 1);
+end $$;
+
 -- Copies the objects of a namespace that the caller can see as of a seq (null: now) into the namespace p_to, in one commit.
 create or replace function fork_state(
   p_tenant text, p_namespace text, p_to text, p_seq bigint, p_scope jsonb, p_event jsonb, p_key text, p_body text)
@@ -335,12 +365,7 @@ begin
     return row('replay', v_known, clock_timestamp())::unit_outcome;
   end if;
   v_at := clock_timestamp();
-  v_plan := array(
-    select row(p_tenant, p_to, s.key, 0, s.seq, 'put', s.expires_at)::state_versions
-    from state_at(p_tenant, p_namespace, coalesce(p_seq, v_clock.last_seq), v_at) s
-    where visible(s.channel, s.user_id, 'none', texts_of(p_scope -> 'channels'), texts_of(p_scope -> 'subjects'), '{none}')
-    order by s.key
-    limit max_copies() + 1);
+  v_plan := fork_plan(p_tenant, p_namespace, p_to, coalesce(p_seq, v_clock.last_seq), p_scope, v_at);
   perform limit_plan(v_plan);
   if is_taken(p_tenant, v_plan, v_at) then
     raise exception 'the namespace "%" has some of the keys already', p_to using errcode = 'AM409';

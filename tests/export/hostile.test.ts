@@ -58,7 +58,7 @@ const broken: [string, () => string, number, string?][] = [
   ['a line above the limit', () => `{"type":"header","x":"${'x'.repeat(1_500_000)}"}\n`, 413, '#/0'],
   ['a file above the limit', () => file + ' '.repeat(4 * 1024 * 1024), 413],
   ['a missing header', () => changed((lines) => lines.slice(1)), 422, '#/0/type'],
-  ['an unknown format version', () => at('header', (line) => ({ ...line, format_version: 2 })), 422, '#/0/format_version'],
+  ['an unknown format version', () => at('header', (line) => ({ ...line, format_version: 3 })), 422, '#/0/format_version'],
   [
     'an event with content that is marked as erased',
     () => at('event', (line) => ({ ...line, erased_at: '2026-01-01T00:00:00Z' })),

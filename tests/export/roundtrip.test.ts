@@ -106,7 +106,7 @@ test('an export is complete and ends with valid counts and a valid hash', async 
   const lines = linesOf(file);
   expect(lines[0]).toMatchObject({
     type: 'header',
-    format_version: 1,
+    format_version: 2,
     tenant_id: alice.tenant_id,
     partial: false,
     as_of_seq: 59,

@@ -1,11 +1,14 @@
 import { erase, waitForJob } from '../erasure/support.ts';
 import { exportTenant, failedChecks, importFile, jobDone } from '../export/file.ts';
-import { done, type Row, recordMessages, usage } from '../retention/support.ts';
+import { done, type Row, recordMessages } from '../retention/support.ts';
 import { del, get, keysOf, list, NAMESPACE, put } from '../state/client.ts';
-import { type Client, newColleague, newTenant, send } from '../support/client.ts';
+import { type Client, newTenant } from '../support/client.ts';
+import { type TestConnection, withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { daemonDatabase, describeOnServer } from '../support/database.ts';
+import { testEngine } from '../support/engine.ts';
 import { eventually } from '../support/eventually.ts';
-import { snap, trimBefore } from './support.ts';
+import { diff, fork, lastSeq, logAfter, restored, snap, trimBefore } from './support.ts';
 
 // Reads at a snapshot, diff, restore and fork.
 
@@ -18,17 +21,6 @@ beforeEach(async () => {
   alice = await newTenant(daemon.url);
 });
 afterAll(() => daemon.stop());
-
-const restore = (client: Client, name: string, body?: Row) =>
-  client.request('POST', `/v1/snapshots/${name}/restore`, body === undefined ? {} : { body });
-const restored = (client: Client, name: string, body?: Row) => done(client, 'POST', `/v1/snapshots/${name}/restore`, body);
-const diff = async (client: Client, name: string, query = ''): Promise<Row[]> =>
-  (await done(client, 'GET', `/v1/snapshots/${name}/diff${query}`)).data;
-const fork = (client: Client, to: string, more: Row = {}, from = NAMESPACE) =>
-  client.request('POST', `/v1/state/${encodeURIComponent(from)}/fork`, { body: { to, ...more } });
-const lastSeq = async (client: Client): Promise<number> => (await usage(client)).last_seq;
-const logAfter = async (client: Client, seq: number): Promise<Row[]> =>
-  (await done(client, 'GET', `/v1/events?channel=team&after=${seq}&limit=1000`)).data;
 
 /** Writes `a` with tags, `b` and `c`, makes the snapshot `s`, changes `a`, deletes `b`, and creates `d`. */
 async function change(client: Client): Promise<Row> {
@@ -144,57 +136,6 @@ test('a restore over an object that has just expired also records its end', asyn
   expect(await failedChecks(alice)).toEqual([]);
 });
 
-test('a restore, diff and fork cover only what the caller can see', async () => {
-  const bob = await newColleague(alice, 'bob');
-  await put(alice, 'mine', { body: 1, channel: 'private' });
-  await put(bob, 'his', { body: 1, channel: 'private' });
-  await put(alice, 'shared', { body: 1, tags: { a: 'b' }, project_id: 'p1' });
-  await snap(alice, 's');
-  for (const [client, key] of [
-    [alice, 'mine'],
-    [bob, 'his'],
-    [alice, 'shared'],
-  ] as const)
-    await put(client, key, { body: 2, tags: { a: 'b' } });
-  expect(keysOf({ data: await diff(bob, 's') })).toEqual(['his', 'shared']);
-  expect(keysOf({ data: await diff(alice, 's') })).toEqual(['mine', 'shared']);
-  expect(keysOf({ data: await diff(alice, 's', '?all_users=true') })).toEqual(['his', 'mine', 'shared']);
-  expect((await restore(bob, 's')).status).toBe(403);
-  expect((await fork(bob, 'copy')).body).toMatchObject({ copied: 2 });
-  expect((await get(bob, 'shared', '', 'copy')).body).toMatchObject({
-    body: 2,
-    version: 1,
-    tags: { a: 'b' },
-    channel: 'team',
-    project_id: 'p1',
-  });
-  expect((await get(bob, 'his', '', 'copy')).body).toMatchObject({ body: 2, channel: 'private', user_id: 'bob' });
-  expect(keysOf(await list(alice, '?all_users=true', 'copy'))).toEqual(['his', 'shared']);
-  expect(await restored(bob, 's', { namespace: NAMESPACE })).toMatchObject({ restored: 2, deleted: 0, unchanged: 0 });
-  expect((await get(alice, 'mine')).body.body).toBe(2);
-  expect(await restored(alice, 's', { namespace: NAMESPACE })).toMatchObject({ restored: 1, deleted: 0, unchanged: 2 });
-  expect((await get(alice, 'mine')).body.body).toBe(1);
-  expect(await failedChecks(alice)).toEqual([]);
-});
-
-test('a key for some channels cannot restore or fork objects of others, and a key for all subjects names a user', async () => {
-  await put(alice, 'a', { body: 1 });
-  await snap(alice, 's');
-  await put(alice, 'a', { body: 2 });
-  const keyOf = async (more: Row) =>
-    (await done(alice, 'POST', '/auth/api-keys', { name: 'k', role: 'member', scopes: ['read', 'write'], ...more })).api_key;
-  const ask = (key: string, path: string, body: Row) =>
-    send<Row>(daemon.url, 'POST', path, { body, headers: { 'x-api-key': key } });
-  const narrow = await keyOf({ channels: ['private'] });
-  const forking = `/v1/state/${encodeURIComponent(NAMESPACE)}/fork`;
-  expect((await ask(narrow, '/v1/snapshots/s/restore', { namespace: NAMESPACE })).status).toBe(403);
-  expect((await ask(narrow, forking, { to: 'copy' })).status).toBe(403);
-  expect((await get(alice, 'a')).body.body).toBe(2);
-  const wide = await keyOf({ user_id: '*' });
-  expect((await ask(wide, forking, { to: 'copy' })).status).toBe(422);
-  expect((await ask(wide, forking, { to: 'copy', user_id: 'bob' })).body).toMatchObject({ copied: 1 });
-});
-
 test('a fork copies a namespace as of a moment and refuses a key that exists; a freed key continues its versions', async () => {
   await change(alice);
   expect((await fork(alice, 'copy', { at: 's' })).body).toMatchObject({ copied: 3, commit_seq: await lastSeq(alice) });
@@ -212,6 +153,26 @@ test('a fork copies a namespace as of a moment and refuses a key that exists; a 
   expect((await fork(alice, 'nothing', {}, 'empty')).body).toMatchObject({ copied: 0 });
   expect(await failedChecks(alice)).toEqual([]);
 });
+
+test('a restore of more objects than fit into one unit is complete, in the order of their names', async () => {
+  const keys = Array.from({ length: 60 }, (_, i) => `k${i + 10}`);
+  await Promise.all(keys.map((key) => put(alice, key, { body: { key }, tags: { n: key } })));
+  for (let i = 10; i < 35; i += 1) expect((await fork(alice, `n${i}`)).status).toBe(201);
+  await snap(alice, 's');
+  const before = await lastSeq(alice);
+  expect((await alice.request('POST', '/v1/state/restore', { body: { at: 60 } })).body).toMatchObject({
+    restored: 0,
+    deleted: 1500,
+    unchanged: 60,
+  });
+  expect(await restored(alice, 's')).toEqual({ restored: 1500, deleted: 0, unchanged: 60, commit_seq: before + 3000 });
+  expect([await diff(alice, 's'), await diff(alice, 's', `?to=${before}`)]).toEqual([[], []]);
+  const events = [...(await logAfter(alice, before + 1500)), ...(await logAfter(alice, before + 2500))];
+  const names = events.map(({ content: { namespace, key, body, version } }) => [namespace, key, body.key, version]);
+  const forks = Array.from({ length: 25 }, (_, i) => `n${i + 10}`);
+  expect(names).toEqual(forks.flatMap((namespace) => keys.map((key) => [namespace, key, key, 3])));
+  expect(await failedChecks(alice)).toEqual([]);
+}, 120_000);
 
 test('the past before a trim returns 410, and a trim keeps what a snapshot needs', async () => {
   await put(alice, 'a', { body: 1 });
@@ -254,3 +215,30 @@ test('no retention rule removes a version that a living snapshot needs', async (
   expect((await run()).result.counts.events).toBeGreaterThanOrEqual(1);
   expect(await failedChecks(alice)).toEqual([]);
 }, 60_000);
+
+describeOnServer('a test changes a function of the database', () => {
+  test('a restore or fork of too many objects returns 413 and writes nothing', async () => {
+    const engine = testEngine();
+    if (engine.kind !== 'postgres') throw new Error('this needs a PostgreSQL server');
+    const own = await daemonDatabase();
+    const connection: TestConnection = { ...engine.cluster.admin, database: own.env.PGDATABASE! };
+    await withClient(connection, (client) =>
+      client.query('create or replace function max_copies() returns int language sql immutable parallel safe return 2'),
+    );
+    const second = await startTestDaemon({}, own.env);
+    try {
+      const carol = await newTenant(second.url);
+      for (const key of ['a', 'b', 'c']) await put(carol, key, { body: 1 });
+      const before = await lastSeq(carol);
+      const restore = (body: Row) => carol.request('POST', '/v1/state/restore', { body });
+      const refused = [await restore({ at: 0 }), await restore({ at: 0, dry_run: true }), await fork(carol, 'copy')];
+      expect(refused.map(({ status }) => status)).toEqual([413, 413, 413]);
+      expect(refused[0]!.body.detail).toBe('More than 2 objects would change at once; restore or fork smaller namespaces.');
+      expect(await lastSeq(carol)).toBe(before);
+      expect((await restore({ at: 1 })).body).toMatchObject({ deleted: 2 });
+    } finally {
+      await second.stop();
+      await own.release();
+    }
+  }, 60_000);
+});
