@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { recordOnce } from '../src/audit/index.ts';
 import { findPrincipal } from '../src/auth/index.ts';
-import { capabilityBody, capabilityKeysOf, mint } from '../src/capabilities/index.ts';
+import { capabilityBody, capabilityKeysOf, mint, mintingKey } from '../src/capabilities/index.ts';
 import { loadConfig } from '../src/config.ts';
 import { openDatabase } from '../src/db/index.ts';
 import { Problem } from '../src/http/problem.ts';
@@ -63,7 +63,7 @@ async function mintForUser(options: Options): Promise<void> {
     const tenant = database.tenants(tenant_id);
     const principal = await findPrincipal(tenant, user);
     if (!principal) throw new Error(`the tenant ${tenant_id} has no enabled user ${user}`);
-    const minted = await mint({ tenant, principal }, body, keys);
+    const minted = await mint({ tenant, principal }, body, await mintingKey(database.tenants, keys));
     const about = {
       jti: minted.jti,
       ops: body.ops,

@@ -169,7 +169,7 @@ export const settings = z.object({
   CAP_KEY_NEXT: optional(
     capabilityKey,
     'Authentication',
-    'next CAP_KEY_ACTIVE, already accepted. While it is set, it signs new capabilities, so that they stay valid when it becomes CAP_KEY_ACTIVE',
+    'next CAP_KEY_ACTIVE, already accepted. As soon as all daemons have it, it signs new capabilities, so that they stay valid when it becomes CAP_KEY_ACTIVE',
   ),
   CREDENTIAL_TTL_MS: setting(
     whole(0, 60_000),

@@ -61,3 +61,26 @@ begin
   counts := jsonb_build_object('capabilities', cardinality(v_ids));
   return next;
 end $$;
+
+-- Records that a daemon is running and verifies with these keys, and removes daemons that have not done so for 30 s.
+create or replace function announce_capability_keys(p_daemon text, p_kids text[]) returns void
+language plpgsql
+as $$
+begin
+  insert into capability_daemons (daemon_id, kids, seen_at) values (p_daemon, p_kids, clock_timestamp())
+  on conflict (daemon_id) do update set kids = excluded.kids, seen_at = excluded.seen_at;
+  delete from capability_daemons d where d.seen_at < clock_timestamp() - interval '30 seconds';
+end $$;
+
+create or replace function withdraw_capability_keys(p_daemon text) returns void
+language sql
+as $$ delete from capability_daemons d where d.daemon_id = p_daemon $$;
+
+-- Returns whether all running daemons verify with this key.
+create or replace function is_verified_everywhere(p_kid text) returns boolean
+language sql
+as $$
+  select not exists (
+    select from capability_daemons d
+    where d.seen_at >= clock_timestamp() - interval '30 seconds' and not p_kid = any (d.kids))
+$$;

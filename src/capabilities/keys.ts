@@ -1,14 +1,14 @@
 import type { Config } from '../config.ts';
 import { generatedSecret } from '../generated_secrets.ts';
 
-interface CapabilityKey {
+export interface CapabilityKey {
   kid: string;
   key: Buffer;
 }
 
 export interface CapabilityKeys {
-  /** The key that signs new capabilities: NEXT if there is one, so that they survive its promotion. */
-  minting: CapabilityKey;
+  active: CapabilityKey;
+  next: CapabilityKey | undefined;
   /** The keys whose capabilities are valid, by kid. */
   accepted: Map<string, Buffer>;
 }
@@ -26,5 +26,5 @@ export function capabilityKeysOf(config: KeySettings): CapabilityKeys | undefine
   const active = { kid: CAP_KEY_ACTIVE_ID, key: Buffer.from(secret, 'base64') };
   const next = CAP_KEY_NEXT === undefined ? undefined : { kid: CAP_KEY_NEXT_ID, key: Buffer.from(CAP_KEY_NEXT, 'base64') };
   const all = next ? [active, next] : [active];
-  return { minting: next ?? active, accepted: new Map(all.map(({ kid, key }) => [kid, key])) };
+  return { active, next, accepted: new Map(all.map(({ kid, key }) => [kid, key])) };
 }

@@ -5,7 +5,7 @@ import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { newId } from '../id.ts';
 import { scopesFor } from './credential.ts';
-import type { CapabilityKeys } from './keys.ts';
+import type { CapabilityKey } from './keys.ts';
 import type { CapabilityBody } from './schemas.ts';
 import { insertCapability } from './sql.ts';
 import { type Claims, MAX_TOKEN_LENGTH, signClaims } from './token.ts';
@@ -27,7 +27,7 @@ const excess = (why: string) => new Problem('forbidden', `A capability cannot ha
 export async function mint(
   { tenant, principal }: Pick<Caller, 'tenant' | 'principal'>,
   body: CapabilityBody,
-  { minting }: CapabilityKeys,
+  key: CapabilityKey,
   idempotency: Idempotency | null = null,
 ) {
   const iat = Math.floor(Date.now() / 1000);
@@ -35,11 +35,11 @@ export async function mint(
   const agent = assertMintable(principal, body, exp);
   const created_with = principal.kind === 'key' ? principal.id : null;
   const claims = claimsOf(tenant, created_with ?? principal.user_id, { ...body, agent }, { iat, exp });
-  const { text, digest } = signClaims(claims, minting);
+  const { text, digest } = signClaims(claims, key);
   if (text.length > MAX_TOKEN_LENGTH) throw tooLong();
   const { jti, ops, regions, max_bytes, max_qps } = claims;
   const ns = [claims.ns].flat();
-  const made = { jti, kid: minting.kid, digest, ns, ops, regions, max_bytes, max_qps, agent, exp };
+  const made = { jti, kid: key.kid, digest, ns, ops, regions, max_bytes, max_qps, agent, exp };
   const expires_at = await tenant.write(async (db) => {
     if (idempotency && (await recallKey(db, tenant.id, idempotency))) throw shownOnce();
     const stored = await insertCapability(db, tenant.id, { ...made, created_by: principal.user_id, created_with });

@@ -1,8 +1,10 @@
 import { type Auth, isAdmin, type Principal, route } from '../auth/index.ts';
 import { recallKey, rememberKey } from '../db/idempotency.ts';
+import type { Tenants } from '../db/tenant.ts';
 import { replayHeaders } from '../http/outcome.ts';
 import { pageById } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
+import { mintingKey } from './daemons.ts';
 import type { CapabilityKeys } from './keys.ts';
 import { mint } from './mint.ts';
 import { capabilityBody, capabilityList, capabilityPage, capabilityParams, mintedCapability } from './schemas.ts';
@@ -10,7 +12,11 @@ import { type CapabilityFilter, listCapabilities, revokeCapability } from './sql
 
 const tagged = { tag: 'Capabilities', limit: 'v1' } as const;
 
-export const capabilityRoutes = (keys: CapabilityKeys | undefined, { invalidate }: Pick<Auth, 'invalidate'>) => [
+export const capabilityRoutes = (
+  keys: CapabilityKeys | undefined,
+  tenants: Tenants,
+  { invalidate }: Pick<Auth, 'invalidate'>,
+) => [
   route({
     ...tagged,
     method: 'POST',
@@ -27,7 +33,7 @@ export const capabilityRoutes = (keys: CapabilityKeys | undefined, { invalidate 
     success: { status: 201, description: 'The capability, shown only in this response', schema: mintedCapability },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'conflict', 'unavailable'],
     handle: async ({ caller, body, idempotency }) => {
-      const minted = await mint(caller, body, required(keys), idempotency);
+      const minted = await mint(caller, body, await mintingKey(tenants, required(keys)), idempotency);
       const { ops, regions, max_bytes, max_qps, agent } = body;
       const { jti, expires_at } = minted;
       return {

@@ -2,7 +2,7 @@ import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import { capabilityOps } from '../http/capability.ts';
 import { nameOf } from '../http/name.ts';
-import type { CapabilityKeys } from './keys.ts';
+import type { CapabilityKey, CapabilityKeys } from './keys.ts';
 import { patterns } from './namespaces.ts';
 
 // A capability is `kid.payload.mac`: the id of the key, the claims as JSON in base64url, and the HMAC-SHA256 of that JSON in base64url.
@@ -73,7 +73,7 @@ const macOf = (payload: Buffer, key: Buffer): string => createHmac('sha256', key
 const digestOf = (payload: Buffer): Buffer => createHash('sha256').update(payload).digest();
 
 /** Returns the capability, with the SHA-256 of its payload. */
-export function signClaims(content: Claims, { kid, key }: CapabilityKeys['minting']): { text: string; digest: Buffer } {
+export function signClaims(content: Claims, { kid, key }: CapabilityKey): { text: string; digest: Buffer } {
   const payload = Buffer.from(JSON.stringify(content));
   return { text: `${kid}.${payload.toString('base64url')}.${macOf(payload, key)}`, digest: digestOf(payload) };
 }

@@ -48,6 +48,7 @@ const outside: Record<string, string> = {
   schema_migrations: 'says nothing of any tenant, and the serving role cannot read it',
   login_failures: 'hashes and counts, for tenants that do not exist too',
   rate_windows: 'hashes and counts, of addresses too',
+  capability_daemons: 'which daemons run, and ids of their keys',
   nouns: 'what kinds of things the service keeps, the same in every database',
   portable_tables: 'which tables are exported, the same in every database',
   schema_functions: 'which functions were applied, by which release',
