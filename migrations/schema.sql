@@ -639,6 +639,17 @@ CREATE FUNCTION public.amended_passages(p_tenant text, p_seq bigint, p_base json
           LIMIT 1) single ON ((o.doc IS NOT NULL)));
 END;
 
+-- Name: announce_capability_keys(text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.announce_capability_keys(p_daemon text, p_kids text[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  insert into capability_daemons (daemon_id, kids, seen_at) values (p_daemon, p_kids, clock_timestamp())
+  on conflict (daemon_id) do update set kids = excluded.kids, seen_at = excluded.seen_at;
+  delete from capability_daemons d where d.seen_at < clock_timestamp() - interval '30 seconds';
+end $$;
+
 -- Name: api_key_state(text, text, bytea); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.api_key_state(p_tenant text, p_key text, p_hash bytea) RETURNS TABLE(secret_hash bytea, sealed_secret jsonb, name text, agent_id text, rate_limit jsonb, role text, scopes text[], subject text, channels text[], created_by text, expires_at timestamp with time zone)
@@ -4795,6 +4806,16 @@ END;
 CREATE FUNCTION public.is_valid_at(p_memory public.memories, p_at timestamp with time zone) RETURNS boolean
     LANGUAGE sql STABLE
     AS $$ select (p_memory.valid_from is null or p_memory.valid_from <= p_at) and (p_memory.valid_to is null or p_memory.valid_to > p_at) $$;
+
+-- Name: is_verified_everywhere(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_verified_everywhere(p_kid text) RETURNS boolean
+    LANGUAGE sql
+    AS $$
+  select not exists (
+    select from capability_daemons d
+    where d.seen_at >= clock_timestamp() - interval '30 seconds' and not p_kid = any (d.kids))
+$$;
 
 -- Name: is_wrong_successor(public.memories, text); Type: FUNCTION; Schema: public
 
@@ -11493,6 +11514,12 @@ begin
   return next;
 end $_$;
 
+-- Name: withdraw_capability_keys(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.withdraw_capability_keys(p_daemon text) RETURNS void
+    LANGUAGE sql
+    AS $$ delete from capability_daemons d where d.daemon_id = p_daemon $$;
+
 -- Name: withheld_doc(public.events); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.withheld_doc(p_event public.events) RETURNS jsonb
@@ -11739,6 +11766,14 @@ CREATE TABLE public.capabilities (
 
 ALTER TABLE ONLY public.capabilities FORCE ROW LEVEL SECURITY;
 
+-- Name: capability_daemons; Type: TABLE; Schema: public
+
+CREATE UNLOGGED TABLE public.capability_daemons (
+    daemon_id text NOT NULL,
+    kids text[] NOT NULL,
+    seen_at timestamp with time zone NOT NULL
+);
+
 -- Name: capsules; Type: TABLE; Schema: public
 
 CREATE TABLE public.capsules (
@@ -11984,6 +12019,11 @@ ALTER TABLE ONLY public.audit_entries
 
 ALTER TABLE ONLY public.capabilities
     ADD CONSTRAINT capabilities_pkey PRIMARY KEY (tenant_id, jti);
+
+-- Name: capability_daemons capability_daemons_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.capability_daemons
+    ADD CONSTRAINT capability_daemons_pkey PRIMARY KEY (daemon_id);
 
 -- Name: capsules capsules_pkey; Type: CONSTRAINT; Schema: public
 
@@ -14308,6 +14348,11 @@ GRANT UPDATE(salt) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.capabilities TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.capabilities TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.capabilities TO agent_memory_backup;
+
+-- Name: TABLE capability_daemons; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.capability_daemons TO agent_memory_app;
+GRANT SELECT ON TABLE public.capability_daemons TO agent_memory_backup;
 
 -- Name: TABLE capsules; Type: ACL; Schema: public
 
