@@ -131,6 +131,39 @@ test('a revoked key loses its watch', async () => {
   expect((await stream.rest()).filter(({ data }) => data)).toEqual([]);
 });
 
+test('a capability for a namespace can watch it with the operation WATCH alone, until it is revoked', async () => {
+  const mint = async (ops: string[]) =>
+    (await alice.request('POST', '/v1/capabilities', { body: { ns: 'agent://demo', ops, expires_in: 600 } })).body;
+  const [watcher, reader] = [await mint(['WATCH']), await mint(['GET'])];
+  expect((await watching({ url: daemon.url, token: reader.capability })).response.status).toBe(403);
+  expect(
+    (await watching({ url: daemon.url, token: watcher.capability }, '', { namespace: 'agent://other' })).response.status,
+  ).toBe(403);
+  const stream = await watching({ url: daemon.url, token: watcher.capability });
+  await put(alice, 'plan', { body: 1 });
+  expect(brief(await stream.take(1))).toEqual([[1, 'put', 'plan', 1]]);
+  await alice.request('DELETE', `/v1/capabilities/${watcher.jti}`);
+  expect((await stream.rest()).filter(({ data }) => data)).toEqual([]);
+});
+
+test('after a trim, an earlier from_commit returns 410, and changes are compared with versions from before the trim', async () => {
+  await put(alice, 'plan', { body: 1, tags: { status: 'open' } });
+  await put(alice, 'gone', { body: 1, tags: { status: 'open' } });
+  for (let i = 0; i < 3; i += 1) await alice.request('POST', '/v1/events', { body: message('x') });
+  await put(alice, 'plan', { body: 2, tags: { status: 'done' } });
+  await del(alice, 'gone');
+  const trim = await alice.request('POST', '/v1/retention/runs', { body: { trim_before_seq: 5 } });
+  expect(trim.status).toBe(202);
+  const oldest = async () => (await watching(alice, '?from_commit=1')).response;
+  await eventually(async () => (await oldest()).status === 410, 'the trim');
+  expect(await (await oldest()).json()).toMatchObject({ oldest_seq: 5 });
+  const stream = await watching(alice, '?tag=status:open&from_commit=5');
+  expect(brief(await stream.take(2))).toEqual([
+    [6, 'put', 'plan', 2],
+    [7, 'delete', 'gone', 2],
+  ]);
+});
+
 test('a filter that matches nothing does not delay the position', async () => {
   changeTimers('setInterval', 15_000, 20);
   const stream = await watching(alice, '?tag=status:none');

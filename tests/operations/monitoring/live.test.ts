@@ -48,6 +48,17 @@ const queries = spans.filter(([, text]) => /^(sum|rate|topk|count|histogram_quan
 /** Without those that take a name, such as `<pid>`. */
 const statements = spans.filter(([, text]) => /^select\b[\s\S]*;$/.test(text) && !/<\w+>/.test(text));
 
+/** The queries of the AgentState guide, and of the metrics that it names for diagnosis. */
+const guideQueries = [
+  'histogram_quantile(0.95, rate(op_duration_seconds_bucket[5m]))',
+  'watch_backlog_events > 1000',
+  'sum(rate(agentstate_ops_total{result="error"}[5m])) / sum(rate(agentstate_ops_total[5m]))',
+  'histogram_quantile(0.95, rate(watch_emit_lag_seconds_bucket[5m]))',
+  'watch_clients_total > 0',
+  'watch_drops_total',
+  'rate(rate_limit_exceeded_total[5m])',
+];
+
 /** Returns the series in a query: names with their labels, without functions, keywords and grouping labels. */
 function selectorsOf(expr: string): string[] {
   const withoutTexts = expr.replace(/,\s*"[^"]*"(?=\s*[,)])/g, ' ');
@@ -154,6 +165,10 @@ describeWith(tools, 'a real Prometheus', () => {
   });
 
   test.each(queries)('%s: %s', async (_page, promql) => {
+    expect(await dataOf(promql)).not.toEqual([]);
+  });
+
+  test.each(guideQueries)('the AgentState guide: %s', async (promql) => {
     expect(await dataOf(promql)).not.toEqual([]);
   });
 

@@ -14,6 +14,9 @@ export const settings = {
   WEBHOOK_RETRY_MS: '10',
   CONSISTENCY_AT_ONCE: '0',
   SWEEP_DELAY_MS: '1000',
+  // a stalled watcher keeps its backlog instead of being disconnected
+  WATCH_BUFFER_SIZE: '1000000',
+  WATCH_BUFFER_BYTES: String(64 * 1024 * 1024),
 };
 
 /**
@@ -27,7 +30,11 @@ export async function startLoad([writing, reading]: [string, string]): Promise<{
   const receiver = await startReceiver((_received, nth) => (nth % 4 < 2 ? 204 : 500));
   await writer.request('POST', '/v1/webhooks', { body: { url: receiver.url, channels: ['private'] } });
   const stopping = new AbortController();
-  const following = follow(reader, stopping.signal);
+  const following = Promise.all([
+    follow(reader, '/v1/events', stopping.signal),
+    follow(reader, '/v1/state/agent%3A%2F%2Fload', stopping.signal),
+  ]);
+  const stalled = await stall(reader);
   const loops = [
     over(stopping.signal, 50, (i) =>
       writer.request('POST', '/v1/events', { body: message(`decision ${i}: use blocks of 64 KiB`) }),
@@ -35,10 +42,14 @@ export async function startLoad([writing, reading]: [string, string]): Promise<{
     over(stopping.signal, 200, () => reader.request('GET', '/v1/events?limit=10')),
     over(stopping.signal, 200, () => reader.request('POST', '/v1/search', { body: { query: 'blocks' } })),
     over(stopping.signal, 1000, () => writer.request('GET', '/v1/consistency')),
+    over(stopping.signal, 100, (i) =>
+      writer.request('PUT', `/v1/state/agent%3A%2F%2Fload/key-${i % 10}`, { body: { body: i, tags: { kind: 'load' } } }),
+    ),
     over(stopping.signal, 500, () => refusedOnce(writing, writer)),
   ];
   return {
     stop: async () => {
+      await stalled.body!.cancel();
       stopping.abort();
       await Promise.all(loops);
       await following;
@@ -60,11 +71,23 @@ async function refusedOnce(url: string, { tenant_id, username }: Client): Promis
   await send(url, 'GET', '/nowhere');
 }
 
-async function follow({ url, token }: Client, signal: AbortSignal): Promise<void> {
+async function follow({ url, token }: Client, path: string, signal: AbortSignal): Promise<void> {
   const headers = { authorization: `Bearer ${token}`, accept: 'text/event-stream' };
   try {
-    for await (const _ of readEvents(await fetch(`${url}/v1/events`, { headers, signal })));
+    for await (const _ of readEvents(await fetch(`${url}${path}`, { headers, signal })));
   } catch (error) {
     if (!signal.aborted) throw error;
   }
+}
+
+/** Opens a stream of more events than the buffers of the kernel hold. The caller must hold the answer and read nothing from it. */
+async function stall({ url }: Client): Promise<Response> {
+  const { request, token } = await newTenant(url);
+  const large = message('large', { metadata: { padding: 'x'.repeat(10_000) } });
+  const events = Array.from({ length: 250 }, () => large);
+  for (let i = 0; i < 16; i += 1) {
+    const { status } = await request('POST', '/v1/events', { body: { events } });
+    if (status !== 201) throw new Error(`the events of the stalled stream: ${status}`);
+  }
+  return fetch(`${url}/v1/events?after=0`, { headers: { authorization: `Bearer ${token}`, accept: 'text/event-stream' } });
 }
