@@ -162,9 +162,11 @@ async function acquire(
   const place: Place = { key, place: first.place };
   let outcome: Outcome = first;
   try {
-    while (isHeld(outcome) && performance.now() < end && !signal.aborted) {
+    while (isHeld(outcome) && performance.now() < end) {
       const rest_ms = end - performance.now();
       await queues.turn(tenant, place, retry ? Math.min(rest_ms, RETRY_MS) : rest_ms, signal);
+      // nobody would learn the token
+      if (signal.aborted) break;
       outcome = await tenant.commit(unitAt(place.place));
     }
     return written(outcome);
