@@ -30,6 +30,7 @@ const one = [
   'mandates/authorise',
   'metrics/figures',
   'noun/noun',
+  'policies/policies',
   'retention/retention',
   'snapshots/access',
   'snapshots/copies',

@@ -27,6 +27,7 @@ export const edges: Record<string, readonly string[]> = {
   memories: ['auth', 'edits', 'filter', 'passages', 'refs', 'secrets'],
   metrics: ['auth'],
   passages: [],
+  policies: ['auth', 'mandates'],
   refs: ['auth'],
   retention: ['auth', 'erasure', 'jobs'],
   search: ['auth', 'edits', 'embeddings', 'filter', 'memories', 'passages'],

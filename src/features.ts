@@ -19,6 +19,7 @@ import { feature as mandates } from './mandates/index.ts';
 import { feature as memories } from './memories/index.ts';
 import { feature as metrics } from './metrics/index.ts';
 import { feature as passages } from './passages/index.ts';
+import { feature as policies } from './policies/index.ts';
 import { feature as retention } from './retention/index.ts';
 import { feature as search } from './search/index.ts';
 import { feature as snapshots } from './snapshots/index.ts';
@@ -46,6 +47,7 @@ export const features: Feature<unknown>[] = [
   webhooks,
   exporting,
   mandates,
+  policies,
   consistency,
   jobs,
   audit,

@@ -7,7 +7,7 @@ import { assertWritten, replayHeaders } from '../http/outcome.ts';
 import type { ProblemType } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { agentParams, agentState, reasonBody, tenantState, WHOLE_TENANT } from './schemas.ts';
-import { commitAlone, confirmRestored, readOwnState, readState, readUsage, type Stored } from './sql.ts';
+import { commitAlone, confirmRestored, lockTenant, readOwnState, readState, readUsage, type Stored } from './sql.ts';
 
 const tagged = { tag: 'Agents', limit: 'v1' } as const;
 const change = {
@@ -111,8 +111,9 @@ export const tenantStateRoutes = (record: Recorder) => [
     problems: ['forbidden', 'conflict'],
     handle: ({ caller: { tenant }, idempotency }) =>
       tenant.write(async (db) => {
-        await confirmRestored(db, tenant.id);
+        await lockTenant(db, tenant.id);
         if (idempotency && (await recallKey(db, tenant.id, idempotency))) return { headers: replayHeaders(true) };
+        await confirmRestored(db, tenant.id);
         if (idempotency) await rememberKey(db, tenant.id, idempotency);
         return {};
       }),

@@ -42,3 +42,7 @@ export const commitAlone = (tenant: Tenant, unit: Unit): Promise<Outcome> =>
 
 /** Ends the suspension of what came back with a restore or was imported. */
 export const confirmRestored = (db: Db, tenant_id: string): Promise<number> => db.run('select confirm_restored($1)', [tenant_id]);
+
+/** Lets requests with equal Idempotency-Keys take turns. */
+export const lockTenant = (db: Db, tenant_id: string): Promise<number> =>
+  db.run('select from tenants where tenant_id = $1 for no key update', [tenant_id]);

@@ -218,7 +218,8 @@ begin
   elsif v_last.block is not null then
     return jsonb_build_object('refusal', v_last.block);
   end if;
-  return p_effect || jsonb_build_object('answer', jsonb_build_object('mandate_id', p_effect -> 'mandate_id'));
+  return p_effect || jsonb_build_object(
+    'answer', jsonb_build_object('mandate_id', p_effect -> 'mandate_id') || coalesce(p_effect -> 'origin', '{}'));
 end $$;
 
 -- Returns what an authorisation that repeats an action id answers; null if it must be judged. An attempt that failed without a charge may be

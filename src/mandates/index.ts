@@ -8,6 +8,10 @@ import { mandateRoutes } from './routes.ts';
 import { sweepCalls, sweepEnded, sweepExpired } from './sql.ts';
 import { createTermsCache } from './terms.ts';
 
+export { matches } from './globs.ts';
+export { issueMandate, readMandate } from './issue.ts';
+export { type Definition, definition, definitionFields, mandate, type ToolPolicy } from './schemas.ts';
+
 export const feature: Feature<ActionNeeds> = {
   open: ({ mac, secrets }) => ({ cache: createTermsCache(), mac, secrets }),
   routes: (_, needs) => [...mandateRoutes(needs), ...actionRoutes(needs)],

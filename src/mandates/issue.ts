@@ -22,6 +22,8 @@ interface NewMandate {
   definition: Definition;
   expires_at: string | null;
   parent?: Terms;
+  /** The policies and rules that it was composed from. Part of its event and of the answer. */
+  origin?: Record<string, unknown>;
 }
 
 /** Returns the mandate that a request describes. */
@@ -47,7 +49,7 @@ export function delegatedOf(parent: Terms, body: DelegateBody): NewMandate {
 
 /** Writes a mandate. Returns its id, which a retry with the same Idempotency-Key returns again. */
 export async function issueMandate(mac: Mac, caller: Caller, made: NewMandate, idempotency: Idempotency | null): Promise<Judged> {
-  const { mandate_id = newId('man'), agent_id, principal, definition, expires_at, parent } = made;
+  const { mandate_id = newId('man'), agent_id, principal, definition, expires_at, parent, origin } = made;
   const revision = newId('evt');
   const effect = {
     op: 'create',
@@ -62,8 +64,9 @@ export async function issueMandate(mac: Mac, caller: Caller, made: NewMandate, i
     principal,
     definition,
     expires_at,
+    ...(origin && { origin }),
   };
-  const content = parent ? { parent_id: parent.mandate_id } : {};
+  const content = { ...(parent && { parent_id: parent.mandate_id }), ...origin };
   const event = controlEvent(caller, { mandate_id, agent_id, principal }, 'mandate.created', content, effect);
   return commitChange(caller, { ...event, event_id: revision }, idempotency);
 }

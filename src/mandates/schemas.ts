@@ -80,7 +80,7 @@ const byPattern = <T extends z.ZodType>(value: T, about: string) =>
     .describe(about);
 
 /** The terms of a mandate. They never change. An absent limit means unlimited; 0 is zero. */
-const definitionFields = {
+export const definitionFields = {
   max_cost_per_call_micros: micros('Maximum cost of an action').optional(),
   max_cost_total_micros: micros('Maximum cost of all actions together, with those under delegated mandates').optional(),
   currency: z
