@@ -4954,7 +4954,8 @@ begin
   elsif v_last.block is not null then
     return jsonb_build_object('refusal', v_last.block);
   end if;
-  return p_effect || jsonb_build_object('answer', jsonb_build_object('mandate_id', p_effect -> 'mandate_id'));
+  return p_effect || jsonb_build_object(
+    'answer', jsonb_build_object('mandate_id', p_effect -> 'mandate_id') || coalesce(p_effect -> 'origin', '{}'));
 end $$;
 
 -- Name: judge_decision(jsonb, public.mandate_state[], jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
@@ -8307,6 +8308,55 @@ CREATE FUNCTION public.phrase_pattern(p_phrase text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (SELECT concat(CASE WHEN (("left"(f.form, 1) ~ '[[:alnum:]]'::text) AND ("left"(f.form, 1) !~ public.unspaced_scripts())) THEN '(?<![[:alnum:]])'::text ELSE NULL::text END, regexp_replace(f.form, '[][\\^$.*+?(){}|]'::text, '\\\&'::text, 'g'::text), CASE WHEN (("right"(f.form, 1) ~ '[[:alnum:]]'::text) AND ("right"(f.form, 1) !~ public.unspaced_scripts())) THEN '(?![[:alnum:]])'::text ELSE NULL::text END) AS concat FROM (SELECT public.phrase_form(phrase_pattern.p_phrase) AS form) f);
 
+-- Name: policies_forget(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.policies_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_subject text := p_erasure ->> 'subject';
+  v_name text := p_erasure ->> 'name';
+  v_makers text[] := array(select jsonb_array_elements_text(p_erasure -> 'users')) || v_subject;
+  v_rules text[] := array(
+    select r.rule_id
+    from policy_rules r
+    where r.tenant_id = p_tenant and r.rule_id > p_after and (
+      jsonb_path_exists(r.conditions, '$.** ? (@ == $s)', jsonb_build_object('s', v_subject))
+      or (p_erasure ->> 'kind' = 'agent_id' and v_subject = any (r.agent_ids)) or r.made_by = any (v_makers))
+    order by r.rule_id
+    limit p_limit);
+begin
+  if not p_erasure ? 'dry_run' then
+    update policy_rules r
+    set conditions = with_text(r.conditions, v_subject, v_name),
+      agent_ids = case when p_erasure ->> 'kind' = 'agent_id' then array_replace(r.agent_ids, v_subject, v_name) else r.agent_ids end,
+      made_by = case when r.made_by = any (v_makers) then v_name else r.made_by end
+    where r.tenant_id = p_tenant and r.rule_id = any (v_rules);
+    update policies p set made_by = v_name where p.tenant_id = p_tenant and p.made_by = any (v_makers);
+  end if;
+  last := v_rules[cardinality(v_rules)];
+  counts := jsonb_build_object('policy_rules', cardinality(v_rules));
+  return next;
+end $_$;
+
+-- Name: policies_stray(text, bigint, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.policies_stray(p_tenant text, p_first bigint, p_after text, p_limit integer) RETURNS TABLE(last text, fault text)
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return query
+  select max(d.rule_id), 'The rule ' || min(d.rule_id) filter (where d.astray) || ' names a policy that does not exist.'
+  from (
+    select r.rule_id, exists (
+      select from unnest(r.policy_ids) i (id)
+      where not exists (select from policies p where p.tenant_id = p_tenant and p.policy_id = i.id)) as astray
+    from policy_rules r
+    where r.tenant_id = p_tenant and r.rule_id > p_after
+    order by r.rule_id
+    limit p_limit) d;
+end $$;
+
 -- Name: pool_passages_query(); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.pool_passages_query() RETURNS text
@@ -11514,6 +11564,20 @@ begin
   return next;
 end $_$;
 
+-- Name: with_text(jsonb, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.with_text(p_value jsonb, p_text text, p_other text) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+begin
+  return case jsonb_typeof(p_value)
+    when 'object' then (select coalesce(jsonb_object_agg(m.key, with_text(m.value, p_text, p_other)), '{}') from jsonb_each(p_value) m)
+    when 'array' then (
+      select coalesce(jsonb_agg(with_text(i.value, p_text, p_other) order by i.place), '[]')
+      from jsonb_array_elements(p_value) with ordinality i (value, place))
+    else case when p_value = to_jsonb(p_text) then to_jsonb(p_other) else p_value end end;
+end $$;
+
 -- Name: withdraw_capability_keys(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.withdraw_capability_keys(p_daemon text) RETURNS void
@@ -11874,6 +11938,39 @@ CREATE TABLE public.password_resets (
 
 ALTER TABLE ONLY public.password_resets FORCE ROW LEVEL SECURITY;
 
+-- Name: policies; Type: TABLE; Schema: public
+
+CREATE TABLE public.policies (
+    tenant_id text NOT NULL,
+    policy_id text NOT NULL,
+    version integer NOT NULL,
+    name text NOT NULL,
+    description text,
+    definition jsonb NOT NULL,
+    expires_in_ms bigint,
+    made_by text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.policies FORCE ROW LEVEL SECURITY;
+
+-- Name: policy_rules; Type: TABLE; Schema: public
+
+CREATE TABLE public.policy_rules (
+    tenant_id text NOT NULL,
+    rule_id text NOT NULL,
+    version integer NOT NULL,
+    name text NOT NULL,
+    conditions jsonb NOT NULL,
+    policy_ids text[] NOT NULL,
+    agent_ids text[],
+    made_by text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.policy_rules FORCE ROW LEVEL SECURITY;
+
 -- Name: rate_windows; Type: TABLE; Schema: public
 
 CREATE UNLOGGED TABLE public.rate_windows (
@@ -12159,6 +12256,16 @@ ALTER TABLE ONLY public.overlays
 
 ALTER TABLE ONLY public.password_resets
     ADD CONSTRAINT password_resets_pkey PRIMARY KEY (tenant_id, reset_id);
+
+-- Name: policies policies_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.policies
+    ADD CONSTRAINT policies_pkey PRIMARY KEY (tenant_id, policy_id, version);
+
+-- Name: policy_rules policy_rules_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.policy_rules
+    ADD CONSTRAINT policy_rules_pkey PRIMARY KEY (tenant_id, rule_id);
 
 -- Name: portable_tables portable_tables__place; Type: CONSTRAINT; Schema: public
 
@@ -12701,6 +12808,16 @@ ALTER TABLE ONLY public.overlays
 ALTER TABLE ONLY public.password_resets
     ADD CONSTRAINT password_resets__user FOREIGN KEY (tenant_id, user_id) REFERENCES public.users(tenant_id, user_id) ON DELETE CASCADE;
 
+-- Name: policies policies__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.policies
+    ADD CONSTRAINT policies__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: policy_rules policy_rules__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.policy_rules
+    ADD CONSTRAINT policy_rules__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: refresh_tokens refresh_tokens__session; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.refresh_tokens
@@ -12895,6 +13012,14 @@ CREATE POLICY backup_reads ON public.overlays FOR SELECT TO agent_memory_backup 
 -- Name: password_resets backup_reads; Type: POLICY; Schema: public
 
 CREATE POLICY backup_reads ON public.password_resets FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
+
+-- Name: policies backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.policies FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
+
+-- Name: policy_rules backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.policy_rules FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: refresh_tokens backup_reads; Type: POLICY; Schema: public
 
@@ -13112,6 +13237,14 @@ CREATE POLICY eraser_deletes ON public.overlays FOR DELETE TO agent_memory_erase
 
 CREATE POLICY eraser_deletes ON public.password_resets FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: policies eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.policies FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: policy_rules eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.policy_rules FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: refresh_tokens eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.refresh_tokens FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -13276,6 +13409,14 @@ CREATE POLICY eraser_finds ON public.overlays FOR SELECT TO agent_memory_eraser 
 
 CREATE POLICY eraser_finds ON public.password_resets FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: policies eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.policies FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: policy_rules eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.policy_rules FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: refresh_tokens eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.refresh_tokens FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -13419,6 +13560,14 @@ CREATE POLICY overseer_reads ON public.webhooks FOR SELECT TO agent_memory_overs
 -- Name: password_resets; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.password_resets ENABLE ROW LEVEL SECURITY;
+
+-- Name: policies; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.policies ENABLE ROW LEVEL SECURITY;
+
+-- Name: policy_rules; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.policy_rules ENABLE ROW LEVEL SECURITY;
 
 -- Name: refresh_tokens; Type: ROW SECURITY; Schema: public
 
@@ -13596,6 +13745,14 @@ CREATE POLICY tenant_wall ON public.overlays TO agent_memory_app USING ((tenant_
 
 CREATE POLICY tenant_wall ON public.password_resets TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: policies tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.policies TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: policy_rules tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.policy_rules TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: refresh_tokens tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.refresh_tokens TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -13688,6 +13845,14 @@ CREATE POLICY undo_deletes ON public.memory_versions FOR DELETE TO agent_memory_
 
 CREATE POLICY undo_deletes ON public.overlays FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
 
+-- Name: policies undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.policies FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: policy_rules undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.policy_rules FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
 -- Name: retention_policies undo_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY undo_deletes ON public.retention_policies FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
@@ -13743,6 +13908,14 @@ CREATE POLICY undo_finds ON public.memory_versions FOR SELECT TO agent_memory_er
 -- Name: overlays undo_finds; Type: POLICY; Schema: public
 
 CREATE POLICY undo_finds ON public.overlays FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: policies undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.policies FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: policy_rules undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.policy_rules FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
 
 -- Name: retention_policies undo_finds; Type: POLICY; Schema: public
 
@@ -14395,6 +14568,18 @@ GRANT SELECT ON TABLE public.mandate_calls TO agent_memory_backup;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.password_resets TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.password_resets TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.password_resets TO agent_memory_backup;
+
+-- Name: TABLE policies; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.policies TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.policies TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.policies TO agent_memory_backup;
+
+-- Name: TABLE policy_rules; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.policy_rules TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.policy_rules TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.policy_rules TO agent_memory_backup;
 
 -- Name: TABLE rate_windows; Type: ACL; Schema: public
 
