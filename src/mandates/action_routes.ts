@@ -21,6 +21,7 @@ const authoriseAction = (needs: ActionNeeds) =>
     description:
       'Checks the action against the mandate and those that it was delegated from, and reserves its cost. A refusal has a `code`, and `hard` unless a later attempt can succeed; it writes nothing.',
     access: 'write',
+    fastPath: true,
     idempotent: true,
     maxBytes: MAX_ACTION_BYTES,
     params: mandateParams,
@@ -66,6 +67,7 @@ const settleAction = (needs: ActionNeeds) =>
     description:
       'Ends the reservation and charges the action by the rule of the mandate. A settlement is never refused for its amount or because it is late.',
     access: 'write',
+    fastPath: true,
     idempotent: true,
     params: actionParams,
     body: settleBody,

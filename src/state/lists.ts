@@ -57,6 +57,7 @@ export const listRoutes = (follow: Follow) => [
     description:
       'Returns the objects that meet all conditions, now or at an earlier moment. A page may be empty and still have a `next_cursor`: `scanned_upto` is where its search ended.',
     access: 'read',
+    fastPath: true,
     body: queryBody,
     unredactable: ['tags', 'prefix', 'contains', 'filter'],
     success: { status: 200, description: 'A page of objects', schema: objectPage },
