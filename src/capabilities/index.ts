@@ -1,6 +1,6 @@
 import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
-import { spendToken } from '../limits/index.ts';
+import { spendToken, sweepBuckets } from '../limits/index.ts';
 import { capabilityCredentials } from './credential.ts';
 import { type Announcement, announceKeys } from './daemons.ts';
 import { isolation } from './isolation.ts';
@@ -27,7 +27,7 @@ export const feature: Feature<Capabilities> = {
     return { keys, announcement: keys && announceKeys(tenants, keys, log) };
   },
   routes: ({ auth, tenants }, { keys }) => capabilityRoutes(keys, tenants, auth),
-  sweeps: () => [sweepCapabilities],
+  sweeps: () => [sweepCapabilities, sweepBuckets],
   start: ({ announcement }) => announcement?.start(),
   stop: async ({ announcement }) => announcement?.stop(),
   prefixes: { jti: 'free', dmn: 'free' },

@@ -1,6 +1,8 @@
+import type { Sweep } from '../db/sweep.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
 import { openCounter } from './counter.ts';
+import { sweepWindows } from './sql.ts';
 
 // Token buckets of single credentials, in the database: exact over all daemons, at the price of a statement per request. They apply
 // whether the limits on requests are enabled or not.
@@ -22,3 +24,6 @@ export async function spendToken(tenant: Tenant, id: string, per_second: number)
     { headers: { 'Retry-After': String(Math.max(1, Math.ceil(row!.wait_s))) } },
   );
 }
+
+/** Deletes buckets that are full again. Windows of other limits, which are in the same table, may be among them. */
+export const sweepBuckets: Sweep = (tenant, limit) => tenant.write((db) => sweepWindows(db, limit));

@@ -13,7 +13,7 @@ import { sweepWindows, takeTokens } from './sql.ts';
 
 // Rate limits by address, principal and tenant: docs/decisions/rate-limits.md.
 
-export { spendToken } from './bucket.ts';
+export { spendToken, sweepBuckets } from './bucket.ts';
 export { testRedis } from './redis.ts';
 
 type LimitSettings = Pick<

@@ -104,6 +104,26 @@ describeOnServer('two daemons need a database that they share', () => {
   });
 });
 
+test('a capability shares the rate limit of the key that minted it', async () => {
+  const limited = await startTestDaemon({ RATE_LIMIT_ENABLED: 'true' });
+  try {
+    const there = clientOf(limited.url);
+    const owner = await makeOwner(there);
+    const body = { name: 'k', role: 'admin', scopes: ['read', 'write', 'admin'], rate_limit: { max: 6, window_ms: 3_600_000 } };
+    const { api_key } = (await there('POST', '/auth/api-keys', { token: owner.token, body })).body;
+    const minting = { key: api_key, body: { ns: '**', ops: ['ADMIN'], expires_in: 600 } };
+    const tokens = [];
+    for (let i = 0; i < 2; i += 1) tokens.push((await there('POST', '/v1/capabilities', minting)).body.capability);
+    const statuses = [];
+    for (let i = 0; i < 6; i += 1) statuses.push((await there('GET', '/v1/snapshots', { token: tokens[i % 2] })).status);
+    expect(statuses).toEqual([200, 200, 200, 200, 429, 429]);
+    expect((await there('GET', '/v1/snapshots', { key: api_key })).status).toBe(429);
+    expect((await there('GET', '/v1/snapshots', owner)).status).toBe(200);
+  } finally {
+    await limited.stop();
+  }
+});
+
 test('a killed agent stops its capabilities until it is resurrected, and no others', async () => {
   const owner = await makeOwner(call);
   const [planner, coder] = [await mint(owner, { agent: 'planner' }), await mint(owner, { agent: 'coder' })];

@@ -14,6 +14,7 @@ import { testEngine } from '../support/engine.ts';
 // The findings for each problem. Tests that need a separate server or openssl are in tests/operations/doctor.
 
 const SECRET = 'kQ0v1n4y8bq6fC2m9sT3xZ7wL5pR1dHj';
+const CAPABILITY_KEY = 'q3Zk0pJ8vT1mXy7wRb5sLd9hGf2cNa4eUiOoKj6YtWQ=';
 const dir = mkdtempSync(join(tmpdir(), 'agent-memory-doctor-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
@@ -171,7 +172,22 @@ test.each([
   [
     'absent in production',
     { NODE_ENV: 'production', JWT_SECRET: SECRET },
-    /warning: no ENCRYPTION_KEY[\s\S]*warning: no AUDIT_KEY/,
+    /warning: no ENCRYPTION_KEY[\s\S]*warning: no CAP_KEY_ACTIVE: there are no capabilities[\s\S]*warning: no AUDIT_KEY/,
+  ],
+  [
+    'a key of capabilities that repeats few characters',
+    { JWT_SECRET: SECRET, CAP_KEY_ACTIVE: 'ABAB'.repeat(11) },
+    /failed: CAP_KEY_ACTIVE is guessable/,
+  ],
+  [
+    'a key of capabilities that is also another secret',
+    { JWT_SECRET: CAPABILITY_KEY, CAP_KEY_ACTIVE: CAPABILITY_KEY },
+    /failed: JWT_SECRET and CAP_KEY_ACTIVE are equal/,
+  ],
+  [
+    'a key of capabilities in the third step of a rotation',
+    { JWT_SECRET: SECRET, CAP_KEY_ACTIVE: CAPABILITY_KEY, CAP_KEY_NEXT: CAPABILITY_KEY, CAP_KEY_NEXT_ID: 'active' },
+    /^ok: JWT_SECRET, CAP_KEY_ACTIVE, CAP_KEY_NEXT$/,
   ],
   ['sound', { JWT_SECRET: SECRET }, /^ok: JWT_SECRET$/],
 ])('a secret that is %s', async (_what, env: Record<string, string>, expected) => {

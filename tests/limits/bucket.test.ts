@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { Pool } from '../../src/db/pool.ts';
 import { tenantsOf } from '../../src/db/tenant.ts';
 import { Problem } from '../../src/http/problem.ts';
-import { spendToken } from '../../src/limits/index.ts';
+import { spendToken, sweepBuckets } from '../../src/limits/index.ts';
+import { eventually } from '../support/eventually.ts';
 import { openPool } from './server.ts';
 
 let pool: Pool;
@@ -48,4 +49,18 @@ test('a refused request takes nothing and says when to retry', async () => {
   await Promise.all(Array.from({ length: 50 }, () => spend(id, 1)));
   const refusal = await spendToken(tenants()('acme'), id, 1).catch((error: unknown) => error);
   expect(refusal).toMatchObject({ type: 'rate-limited', headers: { 'Retry-After': '1' } });
+});
+
+test('a bucket is deleted once it is full again, not before', async () => {
+  const id = randomUUID();
+  while (await spend(id, 1));
+  await sweepBuckets(tenants()('acme'), 1000);
+  expect(await spend(id, 1)).toBe(false);
+  const count = () =>
+    pool.using(async (client) => Number((await client.query('select count(*) from rate_windows')).rows[0].count));
+  expect(await count()).toBeGreaterThan(0);
+  await eventually(async () => {
+    await sweepBuckets(tenants()('acme'), 1000);
+    return (await count()) === 0;
+  }, 'all buckets to be deleted');
 });
