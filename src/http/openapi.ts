@@ -30,7 +30,7 @@ export interface OpenApi {
 const description = `One append-only log per tenant; everything else is a view of it.
 
 Requests and responses are JSON in UTF-8. Unknown fields are rejected, never ignored. Errors are problem documents (RFC 9457).
-Every write under /v1 accepts \`Idempotency-Key\`.`;
+Every write under /v1 accepts \`Idempotency-Key\`, and \`Lease\`, with which it depends on a lease.`;
 
 /** `tagDescriptions` are by tag. */
 export function openapi(routes: Route<never>[], version: string, tagDescriptions: Record<string, string> = {}): OpenApi {
