@@ -4,11 +4,22 @@
 --   namespace, key
 --   expiry_event_id  id of the event that is written first if the object has expired
 --   audience, given  the audience of a new object, and the names of the fields that the client sent, which must be those of an existing one
---   may              {"channels", "subjects" (null: all)}: what the caller can see; "writable" (null: all): the channels that it can write
+--   may              {"channels", "subjects" (null: all)}: what the caller can see, as array literals; "writable": the channels that it can write
 --   if_match         accepted versions, or "any" for any live object
 --   if_none_match    there must be no live object
 --   expected         the version that a patch was applied to
 --   body, tags, sealed, ttl_seconds   of a put; keep_expiry instead of a TTL for a patch
+
+-- Hashes the tags of an object; the generated column `tag_keys` calls it. Replaces the function of the migration, which costs 20 µs without tags, too.
+create or replace function state_tag_keys(p_tenant text, p_namespace text, p_tags jsonb) returns bigint[]
+language plpgsql immutable parallel safe
+as $$
+begin
+  if p_tags = '{}' then
+    return null;
+  end if;
+  return (select array_agg(hashtextextended(p_tenant || '/' || p_namespace || '/' || t.key || '=' || t.value, 0)) from jsonb_each_text(p_tags) t);
+end $$;
 
 create or replace function texts_of(p_list jsonb) returns text[]
 language sql immutable parallel safe
@@ -47,7 +58,8 @@ begin
   from found f;
 end $$;
 
--- Returns why a change must not be made, or null. `stale`: the object was changed after the patch was applied to it; the caller repeats it.
+-- Returns why a change must not be made, or null. `stale`: the object was changed after the patch was applied to it; the caller repeats it. This and the
+-- next functions run once per change with the clock locked: expressions without a query cost a tenth of those with one.
 create or replace function refuse_change(p_slot state_slot, p_effect jsonb, p_at timestamptz) returns jsonb
 language plpgsql stable
 as $$
@@ -56,27 +68,31 @@ declare
   v_may jsonb := p_effect -> 'may';
   v_channel text := coalesce(p_slot.channel, p_effect #>> '{audience,channel}');
   v_match jsonb := p_effect -> 'if_match';
-  v_audience jsonb := to_jsonb(p_slot);
+  v_audience jsonb;
 begin
   if p_effect ->> 'op' = 'expire' then
     return case when p_slot.life is distinct from 'live' or v_is_live then '{"code": "AM412", "detail": "the object has not expired"}'::jsonb end;
   end if;
   if (p_slot.life is not null
-      and not visible(p_slot.channel, p_slot.user_id, 'none', texts_of(v_may -> 'channels'), texts_of(v_may -> 'subjects'), '{none}'))
+      and not visible(p_slot.channel, p_slot.user_id, 'none', (v_may ->> 'channels')::text[], (v_may ->> 'subjects')::text[], '{none}'))
     or (not v_is_live and (p_effect ->> 'op' = 'delete' or p_effect ? 'expected')) then
     return '{"code": "AM404", "detail": "there is no object with this key"}';
-  elsif not v_channel = any (coalesce(texts_of(v_may -> 'writable'), array[v_channel])) then
+  elsif not v_may -> 'writable' ? v_channel then
     return jsonb_build_object('code', 'AM403', 'detail', format('the credential cannot use the channel "%s"', v_channel));
   elsif (p_effect ->> 'if_none_match')::boolean and v_is_live then
     return jsonb_build_object('code', 'AM412', 'detail', format('the object exists and has version %s', p_slot.version));
   elsif v_match is not null and not (v_is_live and (v_match = '"any"' or v_match @> to_jsonb(p_slot.version))) then
     return jsonb_build_object('code', 'AM412', 'detail', case when v_is_live
       then format('the object has version %s, which does not match If-Match', p_slot.version) else 'the object does not exist' end);
-  elsif p_slot.life is not null and exists (
-    select from jsonb_array_elements_text(p_effect -> 'given') g (field)
-    where v_audience ->> g.field is distinct from p_effect -> 'audience' ->> g.field) then
-    return '{"code": "AM409", "detail": "the audience of an object is fixed by its first write"}';
-  elsif (p_effect ->> 'expected')::int <> p_slot.version then
+  elsif p_slot.life is not null and p_effect -> 'given' <> '[]' then
+    v_audience := to_jsonb(p_slot);
+    if exists (
+      select from jsonb_array_elements_text(p_effect -> 'given') g (field)
+      where v_audience ->> g.field is distinct from p_effect -> 'audience' ->> g.field) then
+      return '{"code": "AM409", "detail": "the audience of an object is fixed by its first write"}';
+    end if;
+  end if;
+  if (p_effect ->> 'expected')::int <> p_slot.version then
     return '{"code": "AM409", "detail": "concurrent requests are changing the object; try again", "stale": true}';
   end if;
   return null;
@@ -123,8 +139,9 @@ begin
 end $$;
 
 -- Completes the event of a change: its audience, its content, and the effect that state_apply reads.
+-- Stable like jsonb_build_object, so that the planner inlines it.
 create or replace function state_event(p_event jsonb, p_slot state_slot, p_effect jsonb) returns jsonb
-language sql immutable
+language sql stable
 return p_event || jsonb_build_object(
   'session_id', coalesce(p_slot.session_id, 'state'), 'channel', p_slot.channel, 'user_id', p_slot.user_id, 'agent_id', p_slot.agent_id,
   'project_id', p_slot.project_id,
@@ -143,32 +160,33 @@ create or replace function judge_changes(
 language plpgsql
 as $$
 declare
-  v_event record;
+  v_event jsonb;
   v_effect jsonb;
   v_place int;
   v_slot state_slot;
   v_events jsonb[] := '{}';
 begin
-  for v_event in select e.doc, e.ord from jsonb_array_elements(p_events) with ordinality e (doc, ord) order by e.ord loop
-    v_effect := v_event.doc #> '{effects,state}';
+  for i in 0 .. jsonb_array_length(p_events) - 1 loop
+    v_event := p_events -> i;
+    v_effect := v_event #> '{effects,state}';
     if v_effect is null then
-      v_events := array_append(v_events, v_event.doc);
+      v_events := array_append(v_events, v_event);
       continue;
     end if;
     v_place := p_positions ->> jsonb_build_array(v_effect ->> 'namespace', v_effect ->> 'key')::text;
     v_slot := slots[v_place];
-    refusal := refuse_change(v_slot, v_effect, p_at) || jsonb_build_object('event', v_event.ord - 1);
+    refusal := refuse_change(v_slot, v_effect, p_at) || jsonb_build_object('event', i);
     exit when refusal is not null;
     -- the write that finds an expired object first also records its end
     if v_slot.life = 'live' and v_slot.expires_at <= p_at then
       v_slot := expired_slot(v_slot);
-      v_events := array_append(v_events, state_event((v_event.doc - '{occurred_at,redactions}'::text[]) || jsonb_build_object(
+      v_events := array_append(v_events, state_event((v_event - '{occurred_at,redactions}'::text[]) || jsonb_build_object(
         'event_id', v_effect -> 'expiry_event_id', 'kind', 'state.expired', 'actor_type', 'agent', 'actor_id', 'agent-memory'), v_slot, '{}'));
     end if;
     if v_effect ->> 'op' <> 'expire' then
       v_effect := v_effect || jsonb_build_object('is_new', v_slot.life is distinct from 'live');
       v_slot := changed_slot(v_slot, v_effect, p_at);
-      v_events := array_append(v_events, state_event(v_event.doc, v_slot, v_effect));
+      v_events := array_append(v_events, state_event(v_event, v_slot, v_effect));
     end if;
     slots[v_place] := v_slot;
   end loop;
@@ -192,7 +210,7 @@ begin
     where jsonb_path_exists(u.doc, '$.events[*].effects.state')
     order by u.ord
   loop
-    select * into v_judged from judge_changes(v_unit.doc -> 'events', v_positions, p_at, v_slots);
+    v_judged := judge_changes(v_unit.doc -> 'events', v_positions, p_at, v_slots);
     if v_judged.refusal is not null then
       return next row(v_unit.ord, v_judged.refusal, null)::judgement;
     else

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { setImmediate } from 'node:timers/promises';
-import { actorOf, type Caller } from '../auth/index.ts';
+import { actorOf, type Caller, type Principal } from '../auth/index.ts';
 import { type EventRow, type Outcome, serviceEventOf, type Unit, unitOf } from '../db/unit.ts';
 import { isCreateOnly } from '../http/etag.ts';
 import { assertWritten } from '../http/outcome.ts';
@@ -111,7 +111,7 @@ async function eventOf(change: Change, n: number, limits: WriteLimits, screener:
   const { namespace, key, match, onlyNew, expected, pointer } = change;
   const actor = actorOf(principal);
   const common = {
-    ...{ n, namespace, key, expiry_event_id: newId('evt'), may: permissionsOf(principal) },
+    ...{ n, namespace, key, expiry_event_id: newId('evt'), may: mayOf(principal) },
     ...(match !== undefined && { if_match: match }),
     ...(onlyNew && { if_none_match: true }),
     ...(expected !== undefined && { expected }),
@@ -132,6 +132,14 @@ async function eventOf(change: Change, n: number, limits: WriteLimits, screener:
   };
   return serviceEventOf({ ...row, kind: 'state.put', ...(redactions > 0 && { redactions }), effects: { state: effect } });
 }
+
+/** Returns the rights of the caller with two lists as array literals, which SQL converts without a query. */
+function mayOf(principal: Principal) {
+  const { channels, subjects, writable } = permissionsOf(principal);
+  return { channels: literalOf(channels), subjects: subjects && literalOf(subjects), writable };
+}
+
+const literalOf = (list: string[]): string => `{${list.map((text) => `"${text.replace(/["\\]/g, '\\$&')}"`).join(',')}}`;
 
 async function screen(change: Put, event_id: string, limits: WriteLimits, screener: AsyncScreener | undefined) {
   const { namespace, key, user_id, agent_id, session_id, project_id, body, tags, pointer } = change;
