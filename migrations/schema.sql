@@ -2179,8 +2179,14 @@ END;
 -- Name: state_tag_keys(text, text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.state_tag_keys(p_tenant text, p_namespace text, p_tags jsonb) RETURNS bigint[]
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (SELECT array_agg(hashtextextended(((((((state_tag_keys.p_tenant || '/'::text) || state_tag_keys.p_namespace) || '/'::text) || t.key) || '='::text) || t.value), (0)::bigint)) AS array_agg FROM jsonb_each_text(state_tag_keys.p_tags) t(key, value));
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+begin
+  if p_tags = '{}' then
+    return null;
+  end if;
+  return (select array_agg(hashtextextended(p_tenant || '/' || p_namespace || '/' || t.key || '=' || t.value, 0)) from jsonb_each_text(p_tags) t);
+end $$;
 
 -- Name: time_of(text); Type: FUNCTION; Schema: public
 
@@ -2451,7 +2457,7 @@ CREATE FUNCTION public.sortable_time(p_at timestamp with time zone) RETURNS text
 -- Name: state_event(jsonb, public.state_slot, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.state_event(p_event jsonb, p_slot public.state_slot, p_effect jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE sql STABLE
     RETURN (p_event || jsonb_build_object('session_id', COALESCE((p_slot).session_id, 'state'::text), 'channel', (p_slot).channel, 'user_id', (p_slot).user_id, 'agent_id', (p_slot).agent_id, 'project_id', (p_slot).project_id, 'content', (jsonb_build_object('namespace', (p_slot).namespace, 'key', (p_slot).key, 'version', (p_slot).version) || CASE WHEN ((p_slot).life = 'live'::text) THEN ((jsonb_build_object('body', (p_effect -> 'body'::text), 'tags', (p_effect -> 'tags'::text), 'created_at', public.sortable_time((p_slot).created_at)) || CASE WHEN ((p_slot).expires_at IS NULL) THEN '{}'::jsonb ELSE jsonb_build_object('expires_at', public.sortable_time((p_slot).expires_at)) END) || CASE WHEN (p_effect ? 'sealed'::text) THEN jsonb_build_object('sealed', (p_effect -> 'sealed'::text)) ELSE '{}'::jsonb END) ELSE '{}'::jsonb END), 'effects', ((p_event -> 'effects'::text) || jsonb_build_object('state', ((to_jsonb(p_slot) || jsonb_build_object('n', (p_effect -> 'n'::text), 'is_new', (p_effect -> 'is_new'::text), 'tags', '{}'::jsonb)) || CASE WHEN ((p_slot).life = 'live'::text) THEN jsonb_build_object('body', (p_effect -> 'body'::text), 'tags', (p_effect -> 'tags'::text)) ELSE '{}'::jsonb END)))));
 
 -- Name: copied_events(text, public.state_versions[], jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
@@ -4903,32 +4909,33 @@ CREATE FUNCTION public.judge_changes(p_events jsonb, p_positions jsonb, p_at tim
     LANGUAGE plpgsql
     AS $$
 declare
-  v_event record;
+  v_event jsonb;
   v_effect jsonb;
   v_place int;
   v_slot state_slot;
   v_events jsonb[] := '{}';
 begin
-  for v_event in select e.doc, e.ord from jsonb_array_elements(p_events) with ordinality e (doc, ord) order by e.ord loop
-    v_effect := v_event.doc #> '{effects,state}';
+  for i in 0 .. jsonb_array_length(p_events) - 1 loop
+    v_event := p_events -> i;
+    v_effect := v_event #> '{effects,state}';
     if v_effect is null then
-      v_events := array_append(v_events, v_event.doc);
+      v_events := array_append(v_events, v_event);
       continue;
     end if;
     v_place := p_positions ->> jsonb_build_array(v_effect ->> 'namespace', v_effect ->> 'key')::text;
     v_slot := slots[v_place];
-    refusal := refuse_change(v_slot, v_effect, p_at) || jsonb_build_object('event', v_event.ord - 1);
+    refusal := refuse_change(v_slot, v_effect, p_at) || jsonb_build_object('event', i);
     exit when refusal is not null;
     -- the write that finds an expired object first also records its end
     if v_slot.life = 'live' and v_slot.expires_at <= p_at then
       v_slot := expired_slot(v_slot);
-      v_events := array_append(v_events, state_event((v_event.doc - '{occurred_at,redactions}'::text[]) || jsonb_build_object(
+      v_events := array_append(v_events, state_event((v_event - '{occurred_at,redactions}'::text[]) || jsonb_build_object(
         'event_id', v_effect -> 'expiry_event_id', 'kind', 'state.expired', 'actor_type', 'agent', 'actor_id', 'agent-memory'), v_slot, '{}'));
     end if;
     if v_effect ->> 'op' <> 'expire' then
       v_effect := v_effect || jsonb_build_object('is_new', v_slot.life is distinct from 'live');
       v_slot := changed_slot(v_slot, v_effect, p_at);
-      v_events := array_append(v_events, state_event(v_event.doc, v_slot, v_effect));
+      v_events := array_append(v_events, state_event(v_event, v_slot, v_effect));
     end if;
     slots[v_place] := v_slot;
   end loop;
@@ -8960,27 +8967,31 @@ declare
   v_may jsonb := p_effect -> 'may';
   v_channel text := coalesce(p_slot.channel, p_effect #>> '{audience,channel}');
   v_match jsonb := p_effect -> 'if_match';
-  v_audience jsonb := to_jsonb(p_slot);
+  v_audience jsonb;
 begin
   if p_effect ->> 'op' = 'expire' then
     return case when p_slot.life is distinct from 'live' or v_is_live then '{"code": "AM412", "detail": "the object has not expired"}'::jsonb end;
   end if;
   if (p_slot.life is not null
-      and not visible(p_slot.channel, p_slot.user_id, 'none', texts_of(v_may -> 'channels'), texts_of(v_may -> 'subjects'), '{none}'))
+      and not visible(p_slot.channel, p_slot.user_id, 'none', (v_may ->> 'channels')::text[], (v_may ->> 'subjects')::text[], '{none}'))
     or (not v_is_live and (p_effect ->> 'op' = 'delete' or p_effect ? 'expected')) then
     return '{"code": "AM404", "detail": "there is no object with this key"}';
-  elsif not v_channel = any (coalesce(texts_of(v_may -> 'writable'), array[v_channel])) then
+  elsif not v_may -> 'writable' ? v_channel then
     return jsonb_build_object('code', 'AM403', 'detail', format('the credential cannot use the channel "%s"', v_channel));
   elsif (p_effect ->> 'if_none_match')::boolean and v_is_live then
     return jsonb_build_object('code', 'AM412', 'detail', format('the object exists and has version %s', p_slot.version));
   elsif v_match is not null and not (v_is_live and (v_match = '"any"' or v_match @> to_jsonb(p_slot.version))) then
     return jsonb_build_object('code', 'AM412', 'detail', case when v_is_live
       then format('the object has version %s, which does not match If-Match', p_slot.version) else 'the object does not exist' end);
-  elsif p_slot.life is not null and exists (
-    select from jsonb_array_elements_text(p_effect -> 'given') g (field)
-    where v_audience ->> g.field is distinct from p_effect -> 'audience' ->> g.field) then
-    return '{"code": "AM409", "detail": "the audience of an object is fixed by its first write"}';
-  elsif (p_effect ->> 'expected')::int <> p_slot.version then
+  elsif p_slot.life is not null and p_effect -> 'given' <> '[]' then
+    v_audience := to_jsonb(p_slot);
+    if exists (
+      select from jsonb_array_elements_text(p_effect -> 'given') g (field)
+      where v_audience ->> g.field is distinct from p_effect -> 'audience' ->> g.field) then
+      return '{"code": "AM409", "detail": "the audience of an object is fixed by its first write"}';
+    end if;
+  end if;
+  if (p_effect ->> 'expected')::int <> p_slot.version then
     return '{"code": "AM409", "detail": "concurrent requests are changing the object; try again", "stale": true}';
   end if;
   return null;
@@ -10618,7 +10629,7 @@ begin
     where jsonb_path_exists(u.doc, '$.events[*].effects.state')
     order by u.ord
   loop
-    select * into v_judged from judge_changes(v_unit.doc -> 'events', v_positions, p_at, v_slots);
+    v_judged := judge_changes(v_unit.doc -> 'events', v_positions, p_at, v_slots);
     if v_judged.refusal is not null then
       return next row(v_unit.ord, v_judged.refusal, null)::judgement;
     else

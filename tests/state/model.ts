@@ -6,7 +6,7 @@ import type { Row } from './client.ts';
 export type Actor = 'bob' | 'carol';
 export const actors: Actor[] = ['bob', 'carol'];
 /** Keys that begin with `own` are private to the actor that creates them. */
-export const keys = ['team0', 'team1', 'own0', 'own1'];
+const keys = ['team0', 'team1', 'own0', 'own1'];
 
 interface Entry {
   owner: Actor | null;
