@@ -2,6 +2,7 @@ import { erase, waitForJob } from '../erasure/support.ts';
 import { exportTenant, failedChecks, importFile, jobDone } from '../export/file.ts';
 import { done, type Row, recordMessages } from '../retention/support.ts';
 import { del, get, keysOf, list, NAMESPACE, put } from '../state/client.ts';
+import { watch } from '../state/watching.ts';
 import { type Client, newTenant } from '../support/client.ts';
 import { type TestConnection, withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
@@ -78,6 +79,27 @@ test('a restore is one new commit that followers see, after which the diff is em
   // again: nothing left to do
   expect(await restored(alice, 's')).toEqual({ restored: 0, deleted: 0, unchanged: 3, commit_seq: before + 3 });
   expect(await failedChecks(alice)).toEqual([]);
+});
+
+test('a watch receives each change of a restore, and those of a fork', async () => {
+  await change(alice);
+  const stream = await watch(alice);
+  const copies = await watch(alice, '', { namespace: 'copy' });
+  await restored(alice, 's');
+  await fork(alice, 'copy');
+  const { body } = await get(alice, 'a');
+  const [first, ...others] = await stream.take(3);
+  expect(first).toEqual({ id: body.commit_seq, event: 'put', data: body });
+  expect(others.map(({ event, data }) => [event, data.key, data.version])).toEqual([
+    ['put', 'b', 3],
+    ['delete', 'd', 2],
+  ]);
+  expect((await copies.take(3)).map(({ event, data }) => [event, data.key])).toEqual([
+    ['put', 'a'],
+    ['put', 'b'],
+    ['put', 'c'],
+  ]);
+  for (const one of [stream, copies]) one.close();
 });
 
 test('state is restored as of a seq or a time, and in one namespace only if it is named', async () => {
