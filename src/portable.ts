@@ -8,6 +8,8 @@ export interface Portable {
   row: z.ZodType<{ type: string }>;
   /** Columns with free text of clients. All other texts are names, and are screened for secrets by the stricter rules for names. */
   freeText?: string[];
+  /** An import stores the row as the schema transforms it. Otherwise it stores the line, which is faster. */
+  transforms?: boolean;
 }
 
 export const name = z.string().min(1).max(255);

@@ -177,7 +177,8 @@ async function importRow(
   settings: ImportSettings,
 ): Promise<void> {
   const { number } = line;
-  await rejectSecrets(settings.screener, number, row, settings.rows[row.type as string]!.freeText ?? []);
+  const { freeText = [], transforms } = settings.rows[row.type as string]!;
+  await rejectSecrets(settings.screener, number, row, freeText);
   const last = state.header!.as_of_seq;
   for (const [field, value] of Object.entries(row))
     if (/^(?:.*_)?seq$/.test(field) && typeof value === 'number' && value > last)
@@ -189,7 +190,7 @@ async function importRow(
     state.bytes += line.bytes.length;
   }
   state.bytes += line.bytes.length;
-  await state.batch.add(row.type as string, number, line.bytes);
+  await state.batch.add(row.type as string, number, transforms ? Buffer.from(JSON.stringify(row)) : line.bytes);
 }
 
 /** Throws unless carried events come first with increasing seqs, followed by the log without gaps. */

@@ -4,10 +4,10 @@ import { canonicalJson } from '../http/json.ts';
 import type { Idempotency } from '../http/route.ts';
 import type { Secrets } from '../secrets/index.ts';
 import { evaluate } from './evaluate.ts';
-import { termsFor } from './rights.ts';
+import { withTerms } from './rights.ts';
 import type { ActionBody, Authorisation, SettleBody } from './schemas.ts';
-import type { Terms, TermsCache } from './terms.ts';
-import { commitChange, controlEvent, type Judged, StaleTerms } from './write.ts';
+import type { TermsCache } from './terms.ts';
+import { commitChange, controlEvent, type Judged, within } from './write.ts';
 
 export interface ActionNeeds {
   cache: TermsCache;
@@ -16,80 +16,68 @@ export interface ActionNeeds {
 }
 
 /** Authorises or defers an action. Throws the problem of a refusal, which writes nothing. */
-export async function authorise(
-  needs: ActionNeeds,
-  caller: Caller,
-  mandate_id: string,
-  body: ActionBody,
-  idempotency: Idempotency | null,
-): Promise<Judged> {
-  try {
-    return await request(needs, caller, mandate_id, body, idempotency);
-  } catch (error) {
-    if (!(error instanceof StaleTerms)) throw error;
-    needs.cache.forget(caller.tenant, mandate_id);
-    return request(needs, caller, mandate_id, body, idempotency);
-  }
-}
-
-async function request(
+export const authorise = (
   { cache, mac, secrets }: ActionNeeds,
   caller: Caller,
   mandate_id: string,
   body: ActionBody,
   idempotency: Idempotency | null,
-): Promise<Judged> {
-  const { tenant, principal } = caller;
-  const terms = await termsFor(cache, caller, mandate_id);
-  const evaluation = evaluate(terms.links, body);
-  const { action_id, type, tool, model, args, estimate_micros } = body;
-  const defers = evaluation.decision === 'defer' && args !== undefined;
-  const screened = defers ? await (await secrets.of(tenant)).screenAsync(args, { pointer: '#/args', aad: action_id }) : undefined;
-  const effect = {
-    op: 'authorise',
-    ...within(terms),
-    revision: terms.revision,
-    ...{ action_id, type, tool, model, estimate_micros },
-    request_hash: mac(canonicalJson(body)),
-    args_hash: args && mac(canonicalJson(args)),
-    args: screened?.value,
-    asked_by: principal.id,
-    asked_user: principal.user_id,
-    ...evaluation,
-  };
-  const kind = evaluation.decision === 'defer' ? 'action.deferred' : 'action.allowed';
-  return commitChange(caller, controlEvent(caller, terms, kind, { action_id, type, tool, model }, effect), idempotency);
-}
-
-const within = ({ mandate_id, chain }: Terms) => ({ mandate_id, chain });
+): Promise<Judged> =>
+  withTerms(cache, caller, mandate_id, async (terms) => {
+    const { tenant, principal } = caller;
+    const evaluation = evaluate(terms.links, body);
+    const { action_id, type, tool, model, args, estimate_micros } = body;
+    const defers = evaluation.decision === 'defer' && args !== undefined;
+    const screened = defers
+      ? await (await secrets.of(tenant)).screenAsync(args, { pointer: '#/args', aad: action_id })
+      : undefined;
+    const effect = {
+      op: 'authorise',
+      ...within(terms),
+      ...{ action_id, type, tool, model, estimate_micros },
+      request_hash: mac(canonicalJson(body)),
+      args_hash: args && mac(canonicalJson(args)),
+      args: screened?.value,
+      asked_by: principal.id,
+      asked_user: principal.user_id,
+      ...evaluation,
+    };
+    const kind = evaluation.decision === 'defer' ? 'action.deferred' : 'action.allowed';
+    return commitChange(caller, controlEvent(caller, terms, kind, { action_id, type, tool, model }, effect), idempotency);
+  });
 
 /** Returns 202 for a deferred action, and 201 otherwise. */
 export const statusOf = (answer: Record<string, unknown>): 201 | 202 =>
   (answer as Authorisation).decision === 'defer' ? 202 : 201;
 
-export async function settle(
-  { cache, mac }: ActionNeeds,
-  caller: Caller,
-  { mandate_id, action_id }: { mandate_id: string; action_id: string },
-  body: SettleBody,
-  idempotency: Idempotency | null,
-): Promise<Judged> {
-  const terms = await termsFor(cache, caller, mandate_id);
-  const effect = { op: 'settle', ...within(terms), action_id, settle_hash: mac(canonicalJson(body)), ...body };
-  const event = controlEvent(caller, terms, 'action.settled', { action_id, outcome: body.outcome }, effect);
-  return commitChange(caller, event, idempotency, 0);
+interface ActionParams {
+  mandate_id: string;
+  action_id: string;
 }
 
-export async function decide(
+export const settle = (
+  { cache, mac }: ActionNeeds,
+  caller: Caller,
+  { mandate_id, action_id }: ActionParams,
+  body: SettleBody,
+  idempotency: Idempotency | null,
+): Promise<Judged> =>
+  withTerms(cache, caller, mandate_id, (terms) => {
+    const effect = { op: 'settle', ...within(terms), action_id, settle_hash: mac(canonicalJson(body)), ...body };
+    const event = controlEvent(caller, terms, 'action.settled', { action_id, outcome: body.outcome }, effect);
+    return commitChange(caller, event, idempotency, 0);
+  });
+
+export const decide = (
   { cache }: ActionNeeds,
   caller: Caller,
-  { mandate_id, action_id }: { mandate_id: string; action_id: string },
+  { mandate_id, action_id }: ActionParams,
   body: { decision: 'allow' | 'deny'; note?: string | undefined },
   idempotency: Idempotency | null,
-): Promise<Judged> {
-  const { principal } = caller;
-  const terms = await termsFor(cache, caller, mandate_id);
-  const decider = { decider: principal.id, decider_user: principal.user_id, is_login: principal.kind === 'user' };
-  const effect = { op: 'decide', ...within(terms), action_id, decision: body.decision, ...decider };
-  return commitChange(caller, controlEvent(caller, terms, 'action.decided', { action_id, ...body }, effect), idempotency, 0);
-}
+): Promise<Judged> =>
+  withTerms(cache, caller, mandate_id, (terms) => {
+    const { principal } = caller;
+    const decider = { decider: principal.id, decider_user: principal.user_id, is_login: principal.kind === 'user' };
+    const effect = { op: 'decide', ...within(terms), action_id, decision: body.decision, ...decider };
+    return commitChange(caller, controlEvent(caller, terms, 'action.decided', { action_id, ...body }, effect), idempotency, 0);
+  });

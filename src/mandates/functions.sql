@@ -1,9 +1,9 @@
 -- Mandates and the actions under them. An event has one effect:
 --   { "op": "create", "mandate_id", "id_hash", "revision", "chain", "agent_id", "principal", "definition", "expires_at" }
---   { "op": "revoke", "mandate_id", "chain" }
+--   { "op": "revoke", "mandate_id", "chain", "revision" }
 --   { "op": "authorise", "mandate_id", "chain", "revision", "action_id", "request_hash", …, "reserve", "ttl_ms", "early", "per_call", "tool_rates", "agent_rates" }
---   { "op": "settle", "mandate_id", "chain", "action_id", "settle_hash", "outcome", "actual_micros", "tokens", "verified" }
---   { "op": "decide", "mandate_id", "chain", "action_id", "decision", "decider", "decider_user", "is_login" }
+--   { "op": "settle", "mandate_id", "chain", "revision", "action_id", "settle_hash", "outcome", "actual_micros", "tokens", "verified" }
+--   { "op": "decide", "mandate_id", "chain", "revision", "action_id", "decision", "decider", "decider_user", "is_login" }
 -- The terms of a mandate never change, so the daemon evaluates them before the transaction. `early` and `per_call` are the refusals that it
 -- found; the judge applies them at their place in the order. mandates_judge replaces the effect by its verdict, which mandates_apply writes:
 --   { "op", "chain", "action": the row, "spent", "reserved", "calls": changes of the sums of the chain, "counts": calls to record, "answer" }
@@ -188,6 +188,9 @@ begin
     return judge_creation(p_tenant, p_effect, v_chain);
   elsif v_leaf.mandate_id is distinct from p_effect ->> 'mandate_id' then
     return jsonb_build_object('refusal', jsonb_build_object('code', 'AM404', 'detail', 'there is no mandate with this id'));
+  elsif to_jsonb(v_leaf.chain) <> p_effect -> 'chain' or v_leaf.revision <> p_effect ->> 'revision' then
+    -- an erasure replaced an id of the chain, or the daemon has cached an earlier mandate with this id
+    return '{"refusal": {"code": "stale", "detail": "the terms of the mandate have changed"}}';
   elsif v_op = 'revoke' then
     return jsonb_build_object('op', v_op, 'chain', p_effect -> 'chain', 'answer', jsonb_build_object('mandate_id', v_leaf.mandate_id));
   elsif v_op = 'authorise' then
@@ -213,8 +216,8 @@ begin
   if v_last.mandate_id = p_effect ->> 'mandate_id'
     or exists (select from mandates m where m.tenant_id = p_tenant and m.mandate_id = v_hash) then
     return jsonb_build_object('refusal', jsonb_build_object('code', 'AM409', 'detail', 'a mandate with this id exists or existed'));
-  elsif cardinality(p_chain) <> v_parents then
-    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM404', 'detail', 'there is no mandate with this id'));
+  elsif v_parents > 0 and to_jsonb(v_last.chain) is distinct from (p_effect -> 'chain') - v_parents then
+    return '{"refusal": {"code": "stale", "detail": "the chain of the parent has changed"}}';
   elsif v_last.block is not null then
     return jsonb_build_object('refusal', v_last.block);
   end if;
@@ -307,9 +310,6 @@ declare
   v_agents jsonb;
   v_answer jsonb;
 begin
-  if v_refusal is null and v_leaf.revision <> p_effect ->> 'revision' then
-    v_refusal := '{"code": "stale", "detail": "the mandate is another one by now"}';
-  end if;
   v_refusal := coalesce(v_refusal, v_leaf.block, p_effect -> 'early');
   if v_refusal is null then
     v_tools := count_calls(p_tenant, p_effect -> 'tool_rates', p_calls, p_at);

@@ -66,8 +66,8 @@ export async function issueMandate(mac: Mac, caller: Caller, made: NewMandate, i
     expires_at,
     ...(origin && { origin }),
   };
-  const content = { ...(parent && { parent_id: parent.mandate_id }), ...origin };
-  const event = controlEvent(caller, { mandate_id, agent_id, principal }, 'mandate.created', content, effect);
+  // without the id of the parent, which an erasure of the parent's agent could not remove from it
+  const event = controlEvent(caller, { mandate_id, agent_id, principal }, 'mandate.created', { ...origin }, effect);
   return commitChange(caller, { ...event, event_id: revision }, idempotency);
 }
 

@@ -23,4 +23,4 @@ const mandate = z.strictObject({
   suspended: z.boolean().transform(() => true),
 });
 
-export const portable: Record<string, Portable> = { mandate: { row: mandate } };
+export const portable: Record<string, Portable> = { mandate: { row: mandate, transforms: true } };

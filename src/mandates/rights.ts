@@ -2,6 +2,7 @@ import { agentOf, type Caller, coversAllSubjects, isAdmin, type Principal } from
 import { Problem } from '../http/problem.ts';
 import type { Reader } from './sql.ts';
 import type { Terms, TermsCache } from './terms.ts';
+import { StaleTerms } from './write.ts';
 
 export const noMandate = () => new Problem('not-found', 'There is no mandate with this id.');
 
@@ -18,4 +19,20 @@ export async function termsFor(cache: TermsCache, { tenant, principal }: Caller,
   if (!terms || !(all || terms.principal === subject)) throw noMandate();
   agentOf(principal, terms.agent_id);
   return terms;
+}
+
+/** Runs a change of a mandate with its terms, again if the transaction found that they have changed. */
+export async function withTerms<T>(
+  cache: TermsCache,
+  caller: Caller,
+  mandate_id: string,
+  change: (terms: Terms) => Promise<T>,
+): Promise<T> {
+  try {
+    return await change(await termsFor(cache, caller, mandate_id));
+  } catch (error) {
+    if (!(error instanceof StaleTerms)) throw error;
+    cache.forget(caller.tenant, mandate_id);
+    return change(await termsFor(cache, caller, mandate_id));
+  }
 }

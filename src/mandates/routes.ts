@@ -3,10 +3,10 @@ import { replayHeaders } from '../http/outcome.ts';
 import { decodeCursor, toPage } from '../http/page.ts';
 import type { ActionNeeds } from './actions.ts';
 import { delegatedOf, issueMandate, mandateOf, readMandate, viewOf } from './issue.ts';
-import { readerOf, termsFor } from './rights.ts';
+import { readerOf, withTerms } from './rights.ts';
 import { delegateBody, mandate, mandateBody, mandateList, mandatePage, mandateParams, revokeBody } from './schemas.ts';
 import { listMandates } from './sql.ts';
-import { commitChange, controlEvent } from './write.ts';
+import { commitChange, controlEvent, within } from './write.ts';
 
 const tagged = { tag: 'Mandates', limit: 'v1' } as const;
 const NAMES = ['mandate_id', 'agent_id', 'principal', 'allowed_tools', 'denied_tools', 'tool_policies', 'charging', 'pricing'];
@@ -85,9 +85,10 @@ const revokeMandate = ({ cache }: ActionNeeds) =>
     success: { status: 200, description: 'The revoked mandate', schema: mandate },
     problems: [...WRITE_PROBLEMS],
     handle: async ({ caller, params: { mandate_id }, body, idempotency }) => {
-      const terms = await termsFor(cache, caller, mandate_id);
-      const effect = { op: 'revoke', mandate_id, chain: terms.chain };
-      const { replay } = await commitChange(caller, controlEvent(caller, terms, 'mandate.revoked', body, effect), idempotency, 0);
+      const { replay } = await withTerms(cache, caller, mandate_id, (terms) => {
+        const event = controlEvent(caller, terms, 'mandate.revoked', body, { op: 'revoke', ...within(terms) });
+        return commitChange(caller, event, idempotency, 0);
+      });
       return { body: await readMandate(caller, mandate_id), headers: replayHeaders(replay) };
     },
   });
@@ -110,8 +111,9 @@ const delegateMandate = ({ cache, mac }: ActionNeeds) =>
     success: { status: 201, description: 'The delegated mandate', schema: mandate },
     problems: [...WRITE_PROBLEMS, 'quota-exceeded'],
     handle: async ({ caller, params, body, idempotency }) => {
-      const parent = await termsFor(cache, caller, params.mandate_id);
-      const { answer, replay } = await issueMandate(mac, caller, delegatedOf(parent, body), idempotency);
+      const { answer, replay } = await withTerms(cache, caller, params.mandate_id, (parent) =>
+        issueMandate(mac, caller, delegatedOf(parent, body), idempotency),
+      );
       // also if it is bound to another principal
       const reader = { ...readerOf(caller.principal), all: true };
       return { body: await readMandate(caller, String(answer.mandate_id), reader), headers: replayHeaders(replay) };

@@ -13,8 +13,11 @@ export interface Judged {
   replay: boolean;
 }
 
-/** The transaction found another mandate under this id than the cached one. */
+/** The terms that the daemon has cached have changed. */
 export class StaleTerms extends Error {}
+
+/** The fields of an effect that name the mandate as the daemon knows it. */
+export const within = ({ mandate_id, chain, revision }: Terms) => ({ mandate_id, chain, revision });
 
 type About = Pick<Terms, 'mandate_id' | 'agent_id' | 'principal'>;
 
