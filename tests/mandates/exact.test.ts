@@ -73,13 +73,13 @@ async function runRound(daemons: SpawnedDaemon[], env: Record<string, string>, r
   await new Promise((resolve) => setTimeout(resolve, 50 + random() * 200));
   await daemons[victim]!.kill('SIGKILL');
   daemons[victim] = await spawnDaemon(env);
-  await Promise.all(works);
+  const allowed = await Promise.all(works);
   await watching.stop();
   // ends what nobody settled
   await alice.request('POST', '/v1/agents/planner/kill', { body: { reason: 'end of the round' } });
-  const charges = await Promise.all(
-    plan.map(async ({ mandate, action_id }) => (await readAction(at(0), mandate, action_id)).charged_micros ?? 0),
-  );
+  const charges: number[] = [];
+  for (const [i, { mandate, action_id }] of plan.entries())
+    charges.push(allowed[i] ? ((await readAction(at(i), mandate, action_id)).charged_micros ?? 0) : 0);
   for (const mandate of mandates) {
     const sum = plan.reduce((total, one, i) => total + (mandate === parent || one.mandate === mandate ? charges[i]! : 0), 0);
     const usage = await usageOf(at(0), mandate);
@@ -95,18 +95,22 @@ async function runRound(daemons: SpawnedDaemon[], env: Record<string, string>, r
 
 const chargeOf = ({ estimate_micros, share }: { estimate_micros: number; share: number }) => Math.floor(estimate_micros * share);
 
-/** Requests and settles an action, again at another daemon until both are answered. Settles at or below the estimate. */
+/** Returns whether the action was allowed. Requests and settles it, again at another daemon until both are answered. Settles at or below the estimate. */
 async function perform(
   at: (place: number) => Client,
   i: number,
   { mandate, action_id, estimate_micros, share, outcome, settles }: Row,
 ) {
   const asked = await insist(at, i, (client) => act(client, mandate, { action_id, estimate_micros, lease_ms: 600_000 }));
-  if (asked.status !== 201) return expect([asked.status, asked.body.code]).toEqual([403, 'COST_LIMIT_EXCEEDED']);
-  if (!settles) return;
+  if (asked.status !== 201) {
+    expect([asked.status, asked.body.code]).toEqual([403, 'COST_LIMIT_EXCEEDED']);
+    return false;
+  }
+  if (!settles) return true;
   const actual_micros = chargeOf({ estimate_micros, share } as { estimate_micros: number; share: number });
   const answer = await insist(at, i + 1, (client) => settle(client, mandate, action_id, { outcome, actual_micros }));
   expect(answer.body).toMatchObject({ charged_micros: outcome === 'success' ? actual_micros : 0 });
+  return true;
 }
 
 async function insist<T extends { status: number }>(

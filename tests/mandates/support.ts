@@ -41,5 +41,9 @@ export async function usageOf(client: Client, { mandate_id }: Row): Promise<Row>
   return body.usage;
 }
 
-export const readAction = async (client: Client, { mandate_id }: Row, action_id: string): Promise<Row> =>
-  (await client.request('GET', `/v1/mandates/${encodeURIComponent(mandate_id)}/actions/${encodeURIComponent(action_id)}`)).body;
+export async function readAction(client: Client, { mandate_id }: Row, action_id: string): Promise<Row> {
+  const path = `/v1/mandates/${encodeURIComponent(mandate_id)}/actions/${encodeURIComponent(action_id)}`;
+  const { status, body } = await client.request('GET', path);
+  if (status !== 200) throw new Error(`${status} ${JSON.stringify(body)}`);
+  return body;
+}
