@@ -3,7 +3,7 @@ import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { eventually } from '../support/eventually.ts';
 import { act, decisionOf, issue, readAction, settle, usageOf } from './support.ts';
 
-// Who may create mandates, act under them and decide, and what others learn.
+// The rights to create mandates, to act under them and to decide; the contents of events.
 
 let daemon: TestDaemon;
 let [alice, bob, carol]: Client[] = [];
