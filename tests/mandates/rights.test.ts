@@ -113,17 +113,19 @@ test('a secret in the arguments of a deferred action is not stored', async () =>
   expect(JSON.stringify(args)).not.toContain(secret);
 });
 
-test('a delegated mandate narrows, inherits, and counts against the whole chain', async () => {
-  const parent = await issue(alice!, {
-    principal: 'bob',
-    max_cost_total_micros: 100,
-    max_cost_per_call_micros: 50,
-    allowed_tools: ['read_*'],
-    denied_tools: ['*_secret'],
-    expires_at: '2036-01-01T00:00:00Z',
-    rate_limit: { max_calls: 3, window_ms: 60_000 },
-    tool_policies: { 'read_*': { max_cost_per_call_micros: 40 } },
-  });
+const bounds = {
+  principal: 'bob',
+  max_cost_total_micros: 100,
+  max_cost_per_call_micros: 50,
+  allowed_tools: ['read_*'],
+  denied_tools: ['*_secret'],
+  expires_at: '2036-01-01T00:00:00Z',
+  rate_limit: { max_calls: 3, window_ms: 60_000 },
+  tool_policies: { 'read_*': { max_cost_per_call_micros: 40 } },
+};
+
+test('a delegation that is wider than its parent returns 422', async () => {
+  const parent = await issue(alice!, bounds);
   const wider: [Row, string][] = [
     [{ max_cost_total_micros: 101 }, '#/max_cost_total_micros'],
     [{ max_cost_per_call_micros: 51 }, '#/max_cost_per_call_micros'],
@@ -140,6 +142,10 @@ test('a delegated mandate narrows, inherits, and counts against the whole chain'
     const refused = await delegate(bob!, parent, body);
     expect([refused.status, refused.body.errors.map((error: Row) => error.pointer)]).toEqual([422, [pointer]]);
   }
+});
+
+test('a delegated mandate inherits, and counts against the whole chain', async () => {
+  const parent = await issue(alice!, bounds);
   const { body: child } = await delegate(bob!, parent, {
     agent_id: 'reader',
     max_cost_total_micros: 60,
