@@ -4878,9 +4878,6 @@ declare
   v_agents jsonb;
   v_answer jsonb;
 begin
-  if v_refusal is null and v_leaf.revision <> p_effect ->> 'revision' then
-    v_refusal := '{"code": "stale", "detail": "the mandate is another one by now"}';
-  end if;
   v_refusal := coalesce(v_refusal, v_leaf.block, p_effect -> 'early');
   if v_refusal is null then
     v_tools := count_calls(p_tenant, p_effect -> 'tool_rates', p_calls, p_at);
@@ -4956,8 +4953,8 @@ begin
   if v_last.mandate_id = p_effect ->> 'mandate_id'
     or exists (select from mandates m where m.tenant_id = p_tenant and m.mandate_id = v_hash) then
     return jsonb_build_object('refusal', jsonb_build_object('code', 'AM409', 'detail', 'a mandate with this id exists or existed'));
-  elsif cardinality(p_chain) <> v_parents then
-    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM404', 'detail', 'there is no mandate with this id'));
+  elsif v_parents > 0 and to_jsonb(v_last.chain) is distinct from (p_effect -> 'chain') - v_parents then
+    return '{"refusal": {"code": "stale", "detail": "the chain of the parent has changed"}}';
   elsif v_last.block is not null then
     return jsonb_build_object('refusal', v_last.block);
   end if;
@@ -5010,6 +5007,9 @@ begin
     return judge_creation(p_tenant, p_effect, v_chain);
   elsif v_leaf.mandate_id is distinct from p_effect ->> 'mandate_id' then
     return jsonb_build_object('refusal', jsonb_build_object('code', 'AM404', 'detail', 'there is no mandate with this id'));
+  elsif to_jsonb(v_leaf.chain) <> p_effect -> 'chain' or v_leaf.revision <> p_effect ->> 'revision' then
+    -- an erasure replaced an id of the chain, or the daemon has cached an earlier mandate with this id
+    return '{"refusal": {"code": "stale", "detail": "the terms of the mandate have changed"}}';
   elsif v_op = 'revoke' then
     return jsonb_build_object('op', v_op, 'chain', p_effect -> 'chain', 'answer', jsonb_build_object('mandate_id', v_leaf.mandate_id));
   elsif v_op = 'authorise' then
