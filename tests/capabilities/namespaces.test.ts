@@ -1,4 +1,4 @@
-import { coverageOf, pattern } from '../../src/capabilities/namespaces.ts';
+import { coverageOf, pattern, patterns } from '../../src/capabilities/namespaces.ts';
 
 test.each([
   [
@@ -14,6 +14,7 @@ test.each([
   ],
   ['agent://**', ['agent://', 'agent://a', 'agent://a/b/c'], ['agents://a', 'agent:']],
   ['a/**/z', ['a/z', 'a/b/z', 'a/b/c/z'], ['a', 'z', 'a/z/b', 'a/b', 'b/a/z']],
+  ['a/**/a', ['a/a', 'a/x/a'], ['a']],
   ['a/**', ['a', 'a/b', 'a/b/c'], ['ab', 'b/a']],
   ['**/z', ['z', 'a/z', 'a/b/z'], ['z/a', 'az']],
   ['*', ['a', 'agent:'], ['a/b', '']],
@@ -30,6 +31,11 @@ test.each([
 test('a list covers what one of its patterns covers', () => {
   const covers = coverageOf(['a', 'b/*']);
   expect(['a/x', 'b/x', 'b', 'c'].map(covers)).toEqual([true, true, false, false]);
+});
+
+test('a list has 1 to 16 patterns', () => {
+  const accepted = [0, 1, 16, 17].map((length) => patterns.safeParse(Array.from({ length }, (_, i) => `n${i}`)).success);
+  expect(accepted).toEqual([false, true, true, false]);
 });
 
 test('only ** covers all names', () => {

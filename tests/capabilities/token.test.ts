@@ -88,6 +88,32 @@ test('a lifetime of more than 366 days, or none, is invalid', () => {
   expect([lasting(MAX_LIFETIME_S), lasting(MAX_LIFETIME_S + 1), lasting(0), lasting(-1)]).toEqual([true, false, false, false]);
 });
 
+test('the smallest and largest values of each restriction are accepted, and nothing beyond', () => {
+  const isAccepted = (more: object) => verify(signAny({ ...claims, ...more })) !== undefined;
+  const accepted = [{ max_qps: 1 }, { max_bytes: 1 }, { max_bytes: 2 ** 40 }, { regions: ['r'] }, { regions: ['r'.repeat(64)] }];
+  const refused = [{ max_qps: 100_001 }, { max_bytes: 2 ** 40 + 1 }, { regions: [''] }, { regions: ['r'.repeat(65)] }];
+  expect([accepted.map(isAccepted), refused.map(isAccepted)]).toEqual([accepted.map(() => true), refused.map(() => false)]);
+});
+
+test('the id of a key has 1 to 32 characters', () => {
+  expect(['', 'k', 'k'.repeat(32), 'k'.repeat(33)].map((kid) => hasForm(signAny(claims, key, kid)))).toEqual([
+    false,
+    true,
+    true,
+    false,
+  ]);
+});
+
+test('a text that is longer than any capability claims nothing', () => {
+  const long = signAny({ ...claims, pad: 'x'.repeat(8192) });
+  expect([hasForm(long), claimedIn(long), claimedIn('active'), claimedIn(signAny('[]'))]).toEqual([
+    true,
+    undefined,
+    undefined,
+    undefined,
+  ]);
+});
+
 test('each changed character makes it invalid', () => {
   const text = signAny(claims);
   const changed = [...text].map((char, i) => `${text.slice(0, i)}${char === 'A' ? 'B' : 'A'}${text.slice(i + 1)}`);
