@@ -23,7 +23,7 @@ export const edges: Record<string, readonly string[]> = {
   jobs: ['auth'],
   leases: ['auth', 'secrets'],
   limits: [],
-  mandates: ['agents', 'auth', 'secrets'],
+  mandates: ['agents', 'auth', 'erasure', 'secrets'],
   memories: ['auth', 'edits', 'filter', 'passages', 'refs', 'secrets'],
   metrics: ['auth'],
   passages: [],

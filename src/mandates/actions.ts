@@ -1,4 +1,5 @@
 import type { Caller } from '../auth/index.ts';
+import type { controlRecorder } from '../erasure/index.ts';
 import type { Mac } from '../http/idempotency.ts';
 import { canonicalJson } from '../http/json.ts';
 import type { Idempotency } from '../http/route.ts';
@@ -13,6 +14,8 @@ export interface ActionNeeds {
   cache: TermsCache;
   mac: Mac;
   secrets: Secrets;
+  /** Writes a committed change to the ledger. */
+  record: ReturnType<typeof controlRecorder>;
 }
 
 /** Authorises or defers an action. Throws the problem of a refusal, which writes nothing. */

@@ -1,9 +1,12 @@
+import { ledgerOf } from '../config.ts';
+import { controlRecorder } from '../erasure/index.ts';
 import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { actionRoutes } from './action_routes.ts';
 import type { ActionNeeds } from './actions.ts';
 import { isolation } from './isolation.ts';
 import { portable } from './portable.ts';
+import { replayRevocation } from './revocation.ts';
 import { mandateRoutes } from './routes.ts';
 import { sweepCalls, sweepEnded, sweepExpired } from './sql.ts';
 import { createTermsCache } from './terms.ts';
@@ -13,7 +16,11 @@ export { issueMandate, readMandate } from './issue.ts';
 export { type Definition, definition, definitionFields, mandate, type ToolPolicy } from './schemas.ts';
 
 export const feature: Feature<ActionNeeds> = {
-  open: ({ mac, secrets }) => ({ cache: createTermsCache(), mac, secrets }),
+  open: ({ mac, secrets, seal, config, log }) => ({
+    ...{ cache: createTermsCache(), mac, secrets },
+    record: controlRecorder({ seal, ledger: ledgerOf(config), warn: log.warn.bind(log) }),
+  }),
+  replays: { mandate: replayRevocation },
   routes: (_, needs) => [...mandateRoutes(needs), ...actionRoutes(needs)],
   sweeps: () => [sweepExpired, sweepEnded, sweepCalls],
   kinds: ['mandate.created', 'mandate.revoked', 'action.allowed', 'action.deferred', 'action.settled', 'action.decided'],

@@ -68,7 +68,7 @@ const readOne = route({
   handle: async ({ caller, params }) => ({ body: await readMandate(caller, params.mandate_id) }),
 });
 
-const revokeMandate = ({ cache }: ActionNeeds) =>
+const revokeMandate = ({ cache, record }: ActionNeeds) =>
   route({
     ...tagged,
     method: 'POST',
@@ -89,7 +89,10 @@ const revokeMandate = ({ cache }: ActionNeeds) =>
         const event = controlEvent(caller, terms, 'mandate.revoked', body, { op: 'revoke', ...within(terms) });
         return commitChange(caller, event, idempotency, 0);
       });
-      return { body: await readMandate(caller, mandate_id), headers: replayHeaders(replay) };
+      const view = await readMandate(caller, mandate_id);
+      // also for a retry, whose first attempt may have failed here
+      record(caller.tenant.id, view.revoked_at!, { kind: 'mandate', id: mandate_id, ...body });
+      return { body: view, headers: replayHeaders(replay) };
     },
   });
 

@@ -99,6 +99,15 @@ export const findTerms = (db: Db, tenant: string, mandate_id: string): Promise<T
     [tenant, mandate_id],
   );
 
+/** Returns whether the mandate itself is revoked, regardless of those that it was delegated from. */
+export async function isRevoked(db: Db, tenant: string, mandate_id: string): Promise<boolean> {
+  const row = await db.row('select from mandates where tenant_id = $1 and mandate_id = $2 and revoked_at is not null', [
+    tenant,
+    mandate_id,
+  ]);
+  return row !== undefined;
+}
+
 export interface ActionRow {
   mandate_id: string;
   action_id: string;

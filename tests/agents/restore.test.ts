@@ -89,6 +89,22 @@ describeOnServer('a test cannot open a second connection', () => {
     expect(await stateOf(newer, 'anyone')).toEqual(['killed', 'all']);
   }, 170_000);
 
+  test('a replay revokes mandates of the backup that were revoked since, and no others', async () => {
+    const owner = await newTenant(daemon!.url);
+    const make = (client: Client, mandate_id: string) =>
+      client.request('POST', '/v1/mandates', { body: { mandate_id, agent_id: 'planner' } });
+    for (const id of ['gone', 'kept', 'newer']) await make(owner, id);
+    for (const id of ['gone', 'newer']) await ask(owner, `/v1/mandates/${id}/revoke`, 'leaked');
+    const client = await restore(owner);
+    for (const id of ['gone', 'kept']) await make(client, id);
+    expect((await replay(ledger, owner)).code).toBe(0);
+    const statusOf = async (id: string) => (await client.request('GET', `/v1/mandates/${id}`)).body.status;
+    expect([await statusOf('gone'), await statusOf('kept'), await statusOf('newer')]).toEqual(['revoked', 'active', 404]);
+    const { code } = await replay(ledger, owner);
+    const { data } = (await client.request('GET', '/v1/events?channel=team')).body;
+    expect([code, data.filter(({ kind }: any) => kind === 'mandate.revoked').length]).toEqual([0, 1]);
+  }, 170_000);
+
   test('while the ledger cannot be written, a kill is in force and returns 503, and its retry writes the entry', async () => {
     const owner = await newTenant(daemon!.url);
     const kill = () => owner.request('POST', '/v1/agents/planner/kill', { body: {}, headers: { 'Idempotency-Key': 'once' } });
