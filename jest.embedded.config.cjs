@@ -36,6 +36,7 @@ const one = [
   'snapshots/copies',
   'snapshots/snapshots',
   'state/state',
+  'state/watch',
   'tenants/tenant',
   'webhooks/webhooks',
   'main',
