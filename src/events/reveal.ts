@@ -16,6 +16,8 @@ export function reveal({ principal }: Caller, event: Event, secrets: Secrets): E
   const original = JSON.parse(text) as string | Record<string, unknown>;
   // an upload, whose event never contained the text
   if (typeof original === 'string') return { ...event, content: { ...content, text: original } };
+  // the original of state has members of the content
+  if (event.kind === 'state.put') return { ...event, content: { ...content, ...original } };
   if (!ofMemory) return { ...event, ...original };
   const { text: originalText, body, ...rest } = original;
   return { ...event, ...rest, content: { ...content, text: originalText, body } };
