@@ -166,9 +166,10 @@ end $$;
 -- Returns the events of the next changes of a plan, complete with effects. A put copies the body and tags of the event at its seq. The audience is that
 -- of the object, or for a new object that of that event. p_event: the event without what depends on the object; its id has the time of the new ids.
 create or replace function copied_events(p_tenant text, p_plan state_versions[], p_event jsonb, p_at timestamptz) returns jsonb
-language sql volatile
-begin atomic
-  select jsonb_agg(
+language plpgsql
+as $$
+begin
+  return (select jsonb_agg(
     state_event(
       p_event || jsonb_build_object('event_id', left(p_event ->> 'event_id', 14) || right(replace(gen_random_uuid()::text, '-', ''), 16), 'kind', 'state.' || c.kind),
       c.slot, c.effect)
@@ -194,8 +195,8 @@ begin atomic
     select 'expired', expired_slot(b.slot), '{}'::jsonb where l.has_expired
     union all
     select p.change, changed_slot(case when l.has_expired then expired_slot(b.slot) else b.slot end, f.effect, p_at), f.effect
-  ) c (kind, slot, effect);
-end;
+  ) c (kind, slot, effect));
+end $$;
 
 -- Writes the changes of a plan in units of 1,000 objects, so that no list holds all bodies. The caller has locked the clock. p_bytes is added to the
 -- stored bytes. Raises AM403 for an object in a channel outside p_writable. Returns the number of events.
