@@ -319,16 +319,17 @@ end $$;
 
 -- Returns whether one of the keys of a plan has a live object, or had one with another audience.
 create or replace function is_taken(p_tenant text, p_plan state_versions[], p_at timestamptz) returns boolean
-language sql stable
-begin atomic
-  select exists (
+language plpgsql stable
+as $$
+begin
+  return exists (
     select
     from unnest(p_plan) p
     join state_objects o on o.tenant_id = p_tenant and o.namespace = p.namespace and o.key = p.key
     join events e on e.tenant_id = p_tenant and e.seq = p.seq
     where is_live(o.life, o.expires_at, p_at) or (o.channel, o.user_id, o.agent_id, coalesce(o.session_id, 'state'), o.project_id)
       is distinct from (e.channel, e.user_id, e.agent_id, e.session_id, e.project_id));
-end;
+end $$;
 
 -- Returns the changes that copy the objects of a namespace as of a seq into the namespace p_to.
 create or replace function fork_plan(p_tenant text, p_namespace text, p_to text, p_seq bigint, p_scope jsonb, p_at timestamptz) returns state_versions[]
