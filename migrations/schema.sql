@@ -2436,107 +2436,40 @@ CREATE FUNCTION public.context_memories(p_tenant text, p_scope jsonb, p_request 
   where m.tenant_id = p_tenant and m.memory_id = any (p_cited) and m.status = 'active' and m.last_seq <= p_last
 $$;
 
--- Name: expired_slot(public.state_slot); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.expired_slot(p_slot public.state_slot) RETURNS public.state_slot
-    LANGUAGE plpgsql IMMUTABLE
-    AS $$
-begin
-  p_slot.version := p_slot.version + 1;
-  p_slot.life := 'expired';
-  p_slot.expires_at := null;
-  return p_slot;
-end $$;
-
--- Name: sortable_time(timestamp with time zone); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.sortable_time(p_at timestamp with time zone) RETURNS text
-    LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN to_char((p_at AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'::text);
-
--- Name: state_event(jsonb, public.state_slot, jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.state_event(p_event jsonb, p_slot public.state_slot, p_effect jsonb) RETURNS jsonb
-    LANGUAGE sql STABLE
-    RETURN (p_event || jsonb_build_object('session_id', COALESCE((p_slot).session_id, 'state'::text), 'channel', (p_slot).channel, 'user_id', (p_slot).user_id, 'agent_id', (p_slot).agent_id, 'project_id', (p_slot).project_id, 'content', (jsonb_build_object('namespace', (p_slot).namespace, 'key', (p_slot).key, 'version', (p_slot).version) || CASE WHEN ((p_slot).life = 'live'::text) THEN ((jsonb_build_object('body', (p_effect -> 'body'::text), 'tags', (p_effect -> 'tags'::text), 'created_at', public.sortable_time((p_slot).created_at)) || CASE WHEN ((p_slot).expires_at IS NULL) THEN '{}'::jsonb ELSE jsonb_build_object('expires_at', public.sortable_time((p_slot).expires_at)) END) || CASE WHEN (p_effect ? 'sealed'::text) THEN jsonb_build_object('sealed', (p_effect -> 'sealed'::text)) ELSE '{}'::jsonb END) ELSE '{}'::jsonb END), 'effects', ((p_event -> 'effects'::text) || jsonb_build_object('state', ((to_jsonb(p_slot) || jsonb_build_object('n', (p_effect -> 'n'::text), 'is_new', (p_effect -> 'is_new'::text), 'tags', '{}'::jsonb)) || CASE WHEN ((p_slot).life = 'live'::text) THEN jsonb_build_object('body', (p_effect -> 'body'::text), 'tags', (p_effect -> 'tags'::text)) ELSE '{}'::jsonb END)))));
-
 -- Name: copied_events(text, public.state_versions[], jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.copied_events(p_tenant text, p_plan public.state_versions[], p_event jsonb, p_at timestamp with time zone) RETURNS jsonb
-    LANGUAGE sql
-    BEGIN ATOMIC
- SELECT jsonb_agg(public.state_event((copied_events.p_event || jsonb_build_object('event_id', ("left"((copied_events.p_event ->> 'event_id'::text), 14) || "right"(replace((gen_random_uuid())::text, '-'::text, ''::text), 16)), 'kind', ('state.'::text || c.kind))), c.slot, c.effect) ORDER BY p.place, c.kind) AS jsonb_agg
-    FROM ((((((unnest(copied_events.p_plan) WITH ORDINALITY p(tenant_id, namespace, key, version, seq, change, expires_at, place)
-      LEFT JOIN LATERAL ( SELECT x.tenant_id,
-             x.seq,
-             x.event_id,
-             x.session_id,
-             x.channel,
-             x.actor_type,
-             x.actor_id,
-             x.kind,
-             x.content,
-             x.user_id,
-             x.agent_id,
-             x.project_id,
-             x.sensitivity,
-             x.tags,
-             x.refs,
-             x.metadata,
-             x.artifact_id,
-             x.chunk_count,
-             x.byte_count,
-             x.occurred_at,
-             x.created_at,
-             x.supersedes,
-             x.erased_at,
-             x.redactions,
-             x.session_key,
-             x.carried_at
-            FROM public.events x
-           WHERE ((x.tenant_id = copied_events.p_tenant) AND (x.seq = p.seq))
-          LIMIT 1) e ON (true))
-      LEFT JOIN LATERAL ( SELECT x.tenant_id,
-             x.namespace,
-             x.key,
-             x.channel,
-             x.user_id,
-             x.agent_id,
-             x.session_id,
-             x.project_id,
-             x.sensitivity,
-             x.life,
-             x.version,
-             x.seq,
-             x.body,
-             x.tags,
-             x.created_at,
-             x.updated_at,
-             x.expires_at,
-             x.tag_keys
-            FROM public.state_objects x
-           WHERE ((x.tenant_id = copied_events.p_tenant) AND (x.namespace = p.namespace) AND (x.key = p.key))
-          LIMIT 1) o ON (true))
-      CROSS JOIN LATERAL ( SELECT COALESCE(((o.life = 'live'::text) AND (o.expires_at <= copied_events.p_at)), false) AS "coalesce") l(has_expired))
-      CROSS JOIN LATERAL ( SELECT ROW(p.namespace, p.key, o.channel, o.user_id, o.agent_id, o.session_id, o.project_id, o.life, COALESCE(o.version, 0), o.created_at, p.expires_at)::public.state_slot AS "row") b(slot))
-      CROSS JOIN LATERAL ( SELECT jsonb_build_object('op',
-                 CASE p.change
-                     WHEN 'put'::text THEN 'put'::text
-                     ELSE 'delete'::text
-                 END, 'n', NULL::unknown, 'keep_expiry', true, 'body', (e.content -> 'body'::text), 'tags', (e.content -> 'tags'::text), 'audience', jsonb_build_object('channel', e.channel, 'user_id', e.user_id, 'agent_id', e.agent_id, 'session_id', NULLIF(e.session_id, 'state'::text), 'project_id', e.project_id)) AS jsonb_build_object) f(effect))
-      CROSS JOIN LATERAL ( SELECT 'expired'::text AS "?column?",
-             public.expired_slot(b.slot) AS expired_slot,
-             '{}'::jsonb AS jsonb
-           WHERE l.has_expired
-         UNION ALL
-          SELECT p.change,
-             public.changed_slot(
-                 CASE
-                     WHEN l.has_expired THEN public.expired_slot(b.slot)
-                     ELSE b.slot
-                 END, f.effect, copied_events.p_at) AS changed_slot,
-             f.effect) c(kind, slot, effect));
-END;
+    LANGUAGE plpgsql
+    AS $$
+begin
+  return (select jsonb_agg(
+    state_event(
+      p_event || jsonb_build_object('event_id', left(p_event ->> 'event_id', 14) || right(replace(gen_random_uuid()::text, '-', ''), 16), 'kind', 'state.' || c.kind),
+      c.slot, c.effect)
+    order by p.place, c.kind)
+  from unnest(p_plan) with ordinality p (tenant_id, namespace, key, version, seq, change, expires_at, place)
+  left join lateral (select * from events x where x.tenant_id = p_tenant and x.seq = p.seq limit 1) e on true
+  left join lateral (
+    select * from state_objects x where x.tenant_id = p_tenant and x.namespace = p.namespace and x.key = p.key limit 1
+  ) o on true
+  cross join lateral (select coalesce(o.life = 'live' and o.expires_at <= p_at, false)) l (has_expired)
+  cross join lateral (
+    select row(
+      p.namespace, p.key, o.channel, o.user_id, o.agent_id, o.session_id, o.project_id, o.life, coalesce(o.version, 0), o.created_at,
+      p.expires_at)::state_slot
+  ) b (slot)
+  cross join lateral (
+    select jsonb_build_object(
+      'op', case p.change when 'put' then 'put' else 'delete' end, 'n', null, 'keep_expiry', true, 'body', e.content -> 'body', 'tags', e.content -> 'tags',
+      'audience', jsonb_build_object(
+        'channel', e.channel, 'user_id', e.user_id, 'agent_id', e.agent_id, 'session_id', nullif(e.session_id, 'state'), 'project_id', e.project_id))
+  ) f (effect)
+  cross join lateral (
+    select 'expired', expired_slot(b.slot), '{}'::jsonb where l.has_expired
+    union all
+    select p.change, changed_slot(case when l.has_expired then expired_slot(b.slot) else b.slot end, f.effect, p_at), f.effect
+  ) c (kind, slot, effect));
+end $$;
 
 -- Name: copy_chunk_edits(text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -3909,6 +3842,18 @@ begin
   end if;
 end $$;
 
+-- Name: expired_slot(public.state_slot); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.expired_slot(p_slot public.state_slot) RETURNS public.state_slot
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+begin
+  p_slot.version := p_slot.version + 1;
+  p_slot.life := 'expired';
+  p_slot.expires_at := null;
+  return p_slot;
+end $$;
+
 -- Name: export_page(text, text, jsonb, bigint, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.export_page(p_tenant text, p_part text, p_after jsonb, p_upto bigint, p_limit integer) RETURNS TABLE(lines text, n integer, last jsonb)
@@ -4798,14 +4743,17 @@ CREATE FUNCTION public.is_shown_in_all(p_blocked_in text[], p_channels text[]) R
 -- Name: is_taken(text, public.state_versions[], timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_taken(p_tenant text, p_plan public.state_versions[], p_at timestamp with time zone) RETURNS boolean
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT (EXISTS ( SELECT
-            FROM ((unnest(is_taken.p_plan) p(tenant_id, namespace, key, version, seq, change, expires_at)
-              JOIN public.state_objects o ON (((o.tenant_id = is_taken.p_tenant) AND (o.namespace = p.namespace) AND (o.key = p.key))))
-              JOIN public.events e ON (((e.tenant_id = is_taken.p_tenant) AND (e.seq = p.seq))))
-           WHERE (public.is_live(o.life, o.expires_at, is_taken.p_at) OR (((((o.channel IS DISTINCT FROM e.channel) OR (o.user_id IS DISTINCT FROM e.user_id)) OR (o.agent_id IS DISTINCT FROM e.agent_id)) OR (COALESCE(o.session_id, 'state'::text) IS DISTINCT FROM e.session_id)) OR (o.project_id IS DISTINCT FROM e.project_id))))) AS "exists";
-END;
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return exists (
+    select
+    from unnest(p_plan) p
+    join state_objects o on o.tenant_id = p_tenant and o.namespace = p.namespace and o.key = p.key
+    join events e on e.tenant_id = p_tenant and e.seq = p.seq
+    where is_live(o.life, o.expires_at, p_at) or (o.channel, o.user_id, o.agent_id, coalesce(o.session_id, 'state'), o.project_id)
+      is distinct from (e.channel, e.user_id, e.agent_id, e.session_id, e.project_id));
+end $$;
 
 -- Name: is_valid_at(public.memories, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -10365,6 +10313,12 @@ begin
   where s.tenant_id = p_tenant and s.name > p_after;
 end $$;
 
+-- Name: sortable_time(timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.sortable_time(p_at timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN to_char((p_at AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'::text);
+
 -- Name: spellings(text, jsonb, bigint[], text[], integer[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.spellings(p_tenant text, p_scope jsonb, p_seqs bigint[], p_words text[], p_absent integer[]) RETURNS TABLE(missing text[], known text[])
@@ -10560,6 +10514,12 @@ begin
   end if;
   return jsonb_build_object('state_objects', v_objects, 'state_versions', cardinality(v_seqs));
 end $$;
+
+-- Name: state_event(jsonb, public.state_slot, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_event(p_event jsonb, p_slot public.state_slot, p_effect jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE
+    RETURN (p_event || jsonb_build_object('session_id', COALESCE((p_slot).session_id, 'state'::text), 'channel', (p_slot).channel, 'user_id', (p_slot).user_id, 'agent_id', (p_slot).agent_id, 'project_id', (p_slot).project_id, 'content', (jsonb_build_object('namespace', (p_slot).namespace, 'key', (p_slot).key, 'version', (p_slot).version) || CASE WHEN ((p_slot).life = 'live'::text) THEN ((jsonb_build_object('body', (p_effect -> 'body'::text), 'tags', (p_effect -> 'tags'::text), 'created_at', public.sortable_time((p_slot).created_at)) || CASE WHEN ((p_slot).expires_at IS NULL) THEN '{}'::jsonb ELSE jsonb_build_object('expires_at', public.sortable_time((p_slot).expires_at)) END) || CASE WHEN (p_effect ? 'sealed'::text) THEN jsonb_build_object('sealed', (p_effect -> 'sealed'::text)) ELSE '{}'::jsonb END) ELSE '{}'::jsonb END), 'effects', ((p_event -> 'effects'::text) || jsonb_build_object('state', ((to_jsonb(p_slot) || jsonb_build_object('n', (p_effect -> 'n'::text), 'is_new', (p_effect -> 'is_new'::text), 'tags', '{}'::jsonb)) || CASE WHEN ((p_slot).life = 'live'::text) THEN jsonb_build_object('body', (p_effect -> 'body'::text), 'tags', (p_effect -> 'tags'::text)) ELSE '{}'::jsonb END)))));
 
 -- Name: state_forget(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
 
