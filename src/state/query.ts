@@ -42,19 +42,19 @@ const PAGE_BYTES = 4 * 1024 * 1024;
 /** If more objects have the tags, the namespace is scanned in the order of the page instead of sorting them all. */
 const MAX_TAGGED = 2_000;
 
-// The objects in the range of the page, as `o`.
+// The objects in the range of the page that the caller can see. Others are left out before the bounds of the scan, so that no position names their keys.
 const RANGE = `o.namespace = $namespace and ($prefix::text is null or o.key >= $prefix) and ($upper::text is null or o.key < $upper)
   and ($keys::text[] is null or o.key = any ($keys))`;
 
 const CURRENT = `select o.*, coalesce(pg_column_size(o.body), 0) as size from state_objects o
-  where o.tenant_id = $1 and ${LIVE} and ${RANGE}`;
+  where o.tenant_id = $1 and ${LIVE} and ${RANGE} and ${visible(2, 'o.')}`;
 const PAST = `select a.namespace, a.key, e.content -> 'body' as body, e.content -> 'tags' as tags, o.version, o.seq,
     time_of(e.content ->> 'created_at') as created_at, e.created_at as updated_at, o.expires_at, a.channel, a.user_id, a.agent_id, a.session_id,
     a.project_id, a.sensitivity, e.byte_count as size
   from state_versions_at($1, $namespace, $seq, $at) o
   join state_objects a on a.tenant_id = $1 and a.namespace = o.namespace and a.key = o.key
   join events e on e.tenant_id = $1 and e.seq = o.seq
-  where ${RANGE}`;
+  where ${RANGE} and ${visible(2, 'a.')}`;
 
 /** Conditions that are evaluated on the scanned objects. */
 const MATCHING = `($tags::jsonb is null or o.tags @> $tags) and ($contains::jsonb is null or coalesce(o.body, 'null') @> $contains)
@@ -90,7 +90,7 @@ export async function queryObjects(db: Db, tenant: string, visibility: Visibilit
                limit $scan::bigint
              ) o
            ) o
-           where o.before < $scan_bytes and ${visible(2, 'o.')} and ${MATCHING}
+           where o.before < $scan_bytes and ${MATCHING}
            order by ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? 'asc' : 'desc'}
            limit $limit
          ) o
@@ -102,12 +102,13 @@ export async function queryObjects(db: Db, tenant: string, visibility: Visibilit
     ),
   );
   const more = rows.length > 0 && rows.length < rows[0]!.listed;
-  const scanned = more || rows.length === limit ? undefined : await findScanEnd(db, tenant, query, values);
+  const scanned =
+    more || rows.length === limit ? undefined : await findScanEnd(db, [tenant, ...visibilityValues(visibility)], query, values);
   return { rows, more, scanned };
 }
 
 /** Returns the key or seq at which the scan of queryObjects ended; undefined if it reached the end of the namespace. */
-async function findScanEnd(db: Db, tenant: string, { by, direction, moment }: Query, values: Record<string, unknown>) {
+async function findScanEnd(db: Db, reader: unknown[], { by, direction, moment }: Query, values: Record<string, unknown>) {
   const SOURCE = moment ? PAST : CURRENT;
   const end = await db.row<{ n: number; cut: boolean | null; last: string | number }>(
     ...bindNamed(
@@ -123,7 +124,7 @@ async function findScanEnd(db: Db, tenant: string, { by, direction, moment }: Qu
          ) o
        ) o`,
       values,
-      [tenant],
+      reader,
     ),
   );
   return end && (end.cut || end.n === values.scan) ? end.last : undefined;

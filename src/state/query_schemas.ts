@@ -19,6 +19,24 @@ const language: Language = {
   maps: ['tags'],
 };
 
+// `@>` compares each value of `contains` with all values of a body, and PostgreSQL cannot interrupt it.
+const MAX_CONTAINED = 100;
+const MAX_CONTAINED_ELEMENTS = 16;
+
+/** Returns whether a condition `contains` has at most MAX_CONTAINED values, also counting objects and arrays, and no long array. */
+function isSmall(contains: unknown): boolean {
+  const values = [contains];
+  // grows while it is read
+  for (const value of values) {
+    if (typeof value !== 'object' || value === null) continue;
+    const inner: unknown[] = Object.values(value);
+    if (values.length + inner.length > MAX_CONTAINED || (Array.isArray(value) && inner.length > MAX_CONTAINED_ELEMENTS))
+      return false;
+    values.push(...inner);
+  }
+  return true;
+}
+
 const orders = ['key', '-key', 'updated_at', '-updated_at', 'commit_seq', '-commit_seq'] as const;
 
 export const queryBody = z
@@ -28,8 +46,11 @@ export const queryBody = z
     prefix: nameOf().optional().describe('Only keys that begin with this text.'),
     contains: z
       .unknown()
+      .refine(isSmall, `must have at most ${MAX_CONTAINED} values, and at most ${MAX_CONTAINED_ELEMENTS} in an array`)
       .optional()
-      .describe('Only objects whose body contains this JSON: an object matches one with more members.'),
+      .describe(
+        `Only objects whose body contains this JSON: an object matches one with more members. It has at most ${MAX_CONTAINED} values, counting objects and arrays, and arrays have at most ${MAX_CONTAINED_ELEMENTS} elements.`,
+      ),
     filter: filterIn(language)
       .optional()
       .describe(

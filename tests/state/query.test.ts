@@ -108,11 +108,15 @@ test('invalid queries are rejected', async () => {
     { order: 'version' },
     { limit: 0 },
     { tag_filter: {} },
+    { contains: Array(17).fill(1) },
+    { contains: { list: Array(10).fill(Array(10).fill(1)) } },
+    { contains: Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`n${i}`, {}])) },
     { cursor: 'x' },
   ]) {
     const { status } = await alice.request('POST', '/v1/state/query', { body: { namespace: NAMESPACE, ...body } });
     expect([body, status]).toEqual([body, 422]);
   }
+  expect(await found({ contains: Object.fromEntries(Array.from({ length: 99 }, (_, i) => [`n${i}`, Array(0)])) })).toEqual([]);
   expect((await alice.request('POST', '/v1/state/query', { body: {} })).status).toBe(422);
 });
 
@@ -149,14 +153,16 @@ test('a rare tag is found through the index, whatever the planner estimates', as
   }
 });
 
-test('a scan that is bounded continues at its cursor and finds every match', async () => {
-  const owner = await newTenant(daemon.url);
+test('a scan that is bounded continues at its cursor, finds every match, and names no object that the caller cannot see', async () => {
+  const admin = await newTenant(daemon.url);
+  const owner = await newColleague(admin);
   for (let from = 0; from < 6000; from += 1000) {
     const operations = Array.from({ length: 1000 }, (_, i) => ({
       op: 'put',
       namespace: NAMESPACE,
       key: `k${from + i}`,
       body: { n: from + i },
+      channel: 'private',
     }));
     expect((await owner.request('POST', '/v1/state/batch', { body: { operations } })).status).toBe(200);
   }
@@ -164,4 +170,10 @@ test('a scan that is bounded continues at its cursor and finds every match', asy
   expect([first.data, first.scanned_upto]).toEqual([[], 5000]);
   const second = await query(owner, { filter: { 'body.n': 5999 }, order: 'commit_seq', cursor: first.next_cursor });
   expect([keysOf(second), second.next_cursor]).toEqual([['k5999'], null]);
+  await put(admin, 'z', { body: { n: 5999 } });
+  for (const order of ['key', '-key', 'commit_seq'])
+    for (const at of [{}, { at: '6001' }]) {
+      const page = await query(admin, { filter: { 'body.n': 5999 }, order, ...at });
+      expect([keysOf(page), page.next_cursor, page.scanned_upto]).toEqual([['z'], null, undefined]);
+    }
 });
