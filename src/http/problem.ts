@@ -140,6 +140,7 @@ const bySqlState: Record<string, (cause: unknown, conflicts: ConflictMessages) =
   AM403: (cause) => new Problem('forbidden', sentence(cause), { cause, members: membersOf(cause) }),
   AM404: (cause) => new Problem('not-found', sentence(cause), { cause, members: membersOf(cause) }),
   AM409: (cause) => new Problem('conflict', sentence(cause), { cause, members: membersOf(cause) }),
+  AM410: (cause) => new Problem('gone', sentence(cause), { cause, members: membersOf(cause) }),
   AM412: (cause) => new Problem('precondition-failed', sentence(cause), { cause, members: membersOf(cause) }),
   AM413: (cause) => new Problem('too-large', sentence(cause), { cause, members: membersOf(cause) }),
   AM422: (cause) => new Problem('validation', sentence(cause), { cause, members: membersOf(cause) }),

@@ -262,6 +262,17 @@ begin
   end if;
 end $$;
 
+-- Raises AM410 if a trim has removed the state as of a seq. The caller has locked the clock, so that no trim follows. Null: now.
+create or replace function require_retained(p_clock tenant_clocks, p_seq bigint) returns void
+language plpgsql
+as $$
+begin
+  if p_seq < p_clock.oldest_seq - 1 then
+    raise exception 'the log begins at seq %', p_clock.oldest_seq
+      using errcode = 'AM410', detail = jsonb_build_object('oldest_seq', p_clock.oldest_seq);
+  end if;
+end $$;
+
 -- Counts what a restore changes, and the objects that it leaves as they are.
 create or replace function count_plan(p_tenant text, p_namespace text, p_plan state_versions[], p_scope jsonb, p_at timestamptz) returns jsonb
 language plpgsql stable
@@ -306,6 +317,7 @@ begin
     return row('replay', v_known, clock_timestamp())::unit_outcome;
   end if;
   select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant;
+  perform require_retained(v_clock, p_seq);
   v_at := clock_timestamp();
   v_plan := restore_plan(p_tenant, p_namespace, p_seq, p_scope, v_at);
   perform limit_plan(v_plan);
@@ -366,6 +378,7 @@ begin
   if v_known is not null then
     return row('replay', v_known, clock_timestamp())::unit_outcome;
   end if;
+  perform require_retained(v_clock, p_seq);
   v_at := clock_timestamp();
   v_plan := fork_plan(p_tenant, p_namespace, p_to, coalesce(p_seq, v_clock.last_seq), p_scope, v_at);
   perform limit_plan(v_plan);
