@@ -4206,6 +4206,7 @@ begin
   if v_known is not null then
     return row('replay', v_known, clock_timestamp())::unit_outcome;
   end if;
+  perform require_retained(v_clock, p_seq);
   v_at := clock_timestamp();
   v_plan := fork_plan(p_tenant, p_namespace, p_to, coalesce(p_seq, v_clock.last_seq), p_scope, v_at);
   perform limit_plan(v_plan);
@@ -9376,6 +9377,18 @@ begin
   return found;
 end $$;
 
+-- Name: require_retained(public.tenant_clocks, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.require_retained(p_clock public.tenant_clocks, p_seq bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if p_seq < p_clock.oldest_seq - 1 then
+    raise exception 'the log begins at seq %', p_clock.oldest_seq
+      using errcode = 'AM410', detail = jsonb_build_object('oldest_seq', p_clock.oldest_seq);
+  end if;
+end $$;
+
 -- Name: resolve_effects(text, public.effect[], text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.resolve_effects(p_tenant text, p_effects public.effect[], p_superseded text[]) RETURNS public.memory_effect[]
@@ -9471,6 +9484,7 @@ begin
     return row('replay', v_known, clock_timestamp())::unit_outcome;
   end if;
   select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant;
+  perform require_retained(v_clock, p_seq);
   v_at := clock_timestamp();
   v_plan := restore_plan(p_tenant, p_namespace, p_seq, p_scope, v_at);
   perform limit_plan(v_plan);
