@@ -42,7 +42,7 @@ export const agentRoutes = (record: Recorder) => [
     operation: 'killAgent',
     summary: 'Kill an agent',
     description:
-      'Stops every key and capability that is bound to the agent, ends its leases and jobs, and seals its open actions. Members may kill; a key that is bound to an agent may kill only that agent.',
+      'Stops every key and capability that is bound to the agent, ends its leases and jobs, and makes its open actions expire. Members may kill; a key that is bound to an agent may kill only that agent.',
     access: 'write',
     params: agentParams,
     audit: 'agent.killed',
@@ -87,7 +87,7 @@ export const tenantStateRoutes = (record: Recorder) => [
     path: '/v1/tenant/resurrect',
     operation: 'resurrectTenant',
     summary: 'Resurrect the agents of a killed tenant',
-    description: 'Only a logged-in admin can do this. Agents that were killed by themselves remain killed.',
+    description: 'Only an admin who is logged in can do this. Agents that were killed individually remain killed.',
     access: 'admin',
     audit: 'tenant.resurrected',
     success: { status: 200, description: 'The state', schema: tenantState },

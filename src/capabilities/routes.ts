@@ -72,7 +72,10 @@ export const capabilityRoutes = (
     idempotent: true,
     params: capabilityParams,
     audit: 'capability.revoked',
-    success: { status: 204, description: 'The capability was revoked. Every daemon rejects it within 60 seconds' },
+    success: {
+      status: 204,
+      description: 'The capability was revoked. This daemon rejects it at once, the others within `CREDENTIAL_TTL_MS`',
+    },
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'unavailable'],
     handle: async ({ caller: { tenant, principal }, params, idempotency }) => {
       required(keys);

@@ -115,11 +115,14 @@ function parametersOf(route: Route<never>, ref: Ref): Json[] {
     ...(answers.some(({ mediaType }) => mediaType === 'text/event-stream') ? [lastEventId] : []),
     ...(answers.some(({ status }) => status === 206) ? [range] : []),
     ...(route.problems.includes('precondition-failed') ? [isCreation(route) ? onlyNew : ifMatch] : []),
+    ...(isUpsert(route) ? [onlyNew] : []),
     ...(hasEtagReads(route) ? [ifNoneMatch] : []),
   ];
 }
 
 const isCreation = ({ method, params }: Route<never>): boolean => method === 'POST' && params === undefined;
+const isUpsert = ({ method, otherAnswers = [] }: Route<never>): boolean =>
+  method === 'PUT' && otherAnswers.some(({ status }) => status === 201);
 /** Returns true for a read that answers 304 if the client has the current version. */
 const hasEtagReads = ({ otherAnswers = [] }: Route<never>): boolean => otherAnswers.some(({ status }) => status === 304);
 

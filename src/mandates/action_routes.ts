@@ -19,7 +19,7 @@ const authoriseAction = (needs: ActionNeeds) =>
     operation: 'authoriseAction',
     summary: 'Authorise an action',
     description:
-      'Checks the action against the mandate and those that it was delegated from, and reserves its cost. A refusal has a `code`, and `hard` unless a later attempt can succeed; it writes nothing.',
+      'Checks the action against the mandate and those that it was delegated from, and reserves its cost. A refusal has `code` and `hard` (false only for rate limits), and writes nothing.',
     access: 'write',
     fastPath: true,
     idempotent: true,
@@ -87,7 +87,7 @@ const decideAction = (needs: ActionNeeds) =>
     operation: 'decideAction',
     summary: 'Decide a deferred action',
     description:
-      'Allows or denies an action, once. Who asked for the action cannot decide it; an admin can decide what a key of theirs asked for.',
+      'Allows or denies an action, once. The requester cannot decide. An admin who is logged in can decide what a key of theirs requested.',
     access: 'admin',
     audit: 'action.decided',
     idempotent: true,

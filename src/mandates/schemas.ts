@@ -79,7 +79,7 @@ const byPattern = <T extends z.ZodType>(value: T, about: string) =>
     .refine((entries) => Object.keys(entries).length <= MAX_PATTERNS, `must have at most ${MAX_PATTERNS} patterns`)
     .describe(about);
 
-/** The terms of a mandate. They never change. An absent limit means unlimited; 0 is zero. */
+/** The terms of a mandate. They never change. An absent limit is unlimited; a limit of 0 permits nothing. */
 export const definitionFields = {
   max_cost_per_call_micros: micros('Maximum cost of an action').optional(),
   max_cost_total_micros: micros('Maximum cost of all actions together, with those under delegated mandates').optional(),

@@ -20,8 +20,9 @@ export const snapshotRoutes = [
     path: '/v1/snapshots',
     operation: 'createSnapshot',
     audit: 'snapshot.created',
-    summary: 'Name the current end of the log',
-    description: 'The state as of the snapshot stays readable until the snapshot expires or is deleted.',
+    summary: 'Create a snapshot',
+    description:
+      'Names the current end of the log. The state as of the snapshot stays readable until the snapshot expires or is deleted.',
     access: 'admin',
     idempotent: true,
     body: snapshotBody,

@@ -45,7 +45,7 @@ export const batchBody = z
             op: z.literal('put'),
             ...named,
             ...put,
-            if_none_match: z.literal(true).optional().describe('There must be no such object.'),
+            if_none_match: z.literal(true).optional().describe('The object must not exist.'),
           }),
           z
             .strictObject({

@@ -49,7 +49,7 @@ export const queryBody = z
       .refine(isSmall, `must have at most ${MAX_CONTAINED} values, and at most ${MAX_CONTAINED_ELEMENTS} in an array`)
       .optional()
       .describe(
-        `Only objects whose body contains this JSON: an object matches one with more members. It has at most ${MAX_CONTAINED} values, counting objects and arrays, and arrays have at most ${MAX_CONTAINED_ELEMENTS} elements.`,
+        `Only objects whose body contains this JSON. A JSON object may have further members. It has at most ${MAX_CONTAINED} values, counting objects and arrays, and arrays have at most ${MAX_CONTAINED_ELEMENTS} elements.`,
       ),
     filter: filterIn(language)
       .optional()

@@ -25,7 +25,7 @@ export const jsonBody = z
   .describe('The value: any JSON.');
 
 const audience = {
-  channel: z.enum(channels).optional().describe('The channels of requests that can see the object. The default is team.'),
+  channel: z.enum(channels).optional().describe('The channel of the object. The default is team.'),
   user_id: nameOf()
     .optional()
     .describe('The user whom the object is about; in the channel private, its owner, by default the caller’s subject.'),
@@ -59,7 +59,7 @@ export const object = z
     key: z.string(),
     body: z.unknown().describe('The value.'),
     tags: z.record(z.string(), z.string()),
-    version: z.int().describe('Increases with each change of the key, also over deletion and expiry. The `ETag` contains it.'),
+    version: z.int().describe('Increases with each change of the key, including deletion and expiry. The `ETag` contains it.'),
     commit_seq: z.int().describe('The seq of the event that wrote this version.'),
     created_at: z.string(),
     updated_at: z.string(),
