@@ -20,7 +20,8 @@ function formOf(endpoint: Endpoint): string {
   const accepts = Object.entries(responses).flatMap(([status, { content = {} }]) =>
     isSuccess(status) ? Object.keys(content) : [],
   );
-  const [[mediaType, media] = []] = Object.entries(requestBody?.content ?? {});
+  const bodies = Object.entries(requestBody?.content ?? {});
+  const [mediaType, media] = bodies.find(([, { example }]) => example !== undefined) ?? bodies[0] ?? [];
   const inputs = parameters.map((parameter) => input(id, parameter));
   return `<details class="try"><summary>Try it<span class="unseen">: ${escapeHtml(endpoint.summary)}</span></summary>
 <form data-method="${method}" data-path="${path}"${mediaType ? ` data-type="${mediaType}"` : ''}>
@@ -40,8 +41,8 @@ ${mediaType ? bodyArea(id, mediaType, media?.example) : ''}
 `;
 }
 
-const credential = (id: string) => `<p><label for="${id}-token">Access token or API key</label>
-<input id="${id}-token" class="token" type="password" autocomplete="off" spellcheck="false">
+const credential = (id: string) => `<p><label for="${id}-credential">Access token or API key</label>
+<input id="${id}-credential" class="token" type="password" autocomplete="off" spellcheck="false">
 <small>Kept in this browser tab until it is closed.</small></p>`;
 
 /** Path and query parameters have the values of the example; headers are empty, so that a repeated request is a new one. */

@@ -100,7 +100,7 @@ function operationOf(route: Route<never>, ref: Ref): Operation {
 
 function describe({ description = '', access, capability }: Route<never>): { description?: string } {
   const scope = access === 'none' || access === 'any' ? '' : `Requires the scope \`${access}\`.`;
-  const accepted = capability ? 'Accepts [capabilities](/docs/capabilities).' : '';
+  const accepted = capability ? 'Accepts capabilities.' : '';
   const text = [description, scope, accepted].filter((sentence) => sentence !== '').join(' ');
   return text === '' ? {} : { description: text };
 }

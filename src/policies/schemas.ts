@@ -21,7 +21,7 @@ const expires_in_ms = z
   .describe('Validity of a mandate that is composed from it, in ms. Default: 5 minutes.');
 
 export const policyBody = z
-  .strictObject({ name: label, description: text, expires_in_ms: expires_in_ms.optional(), ...definitionFields })
+  .strictObject({ name: nameOf(), description: text, expires_in_ms: expires_in_ms.optional(), ...definitionFields })
   .refine((body) => JSON.stringify(body).length <= MAX_DEFINITION, `must have at most ${MAX_DEFINITION} characters`)
   .meta({ id: 'NewPolicy' });
 export type PolicyBody = z.output<typeof policyBody>;
@@ -56,7 +56,7 @@ const ruleFields = {
 
 export const ruleBody = z
   .strictObject({
-    name: label,
+    name: nameOf(),
     conditions,
     policy_ids: z.array(nameOf()).min(1).max(MAX_RULE_POLICIES).describe(ruleFields.policy_ids.description!),
     agent_ids: z.array(nameOf()).min(1).max(MAX_RULE_AGENTS).optional().describe(ruleFields.agent_ids.description!),

@@ -27,7 +27,7 @@ test('embeds passages and queries with their prefixes, whatever the order of the
   const [a, b] = await embed(['a cat', 'a ship']);
   expect([...a!]).toEqual(directionOf(vectorOf('a cat')));
   expect([...b!]).toEqual(directionOf(vectorOf('a ship')));
-  expect(await models.embedQuery!('tnt_a', 'a boat')).toEqual([{ model: 'model-a', vector: b }]);
+  expect(await models.embedQuery!('tnt_a', 'a boat')).toEqual([{ model: 'model-a 64', vector: b }]);
   expect(server.asked.map(({ path, body }) => [path, body])).toEqual([
     ['/v1/embeddings', { model: 'model-a', input: ['passage: a cat', 'passage: a ship'], encoding_format: 'float' }],
     ['/v1/embeddings', { model: 'model-a', input: ['query: a boat'], encoding_format: 'float' }],
