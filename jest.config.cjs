@@ -9,5 +9,7 @@ module.exports = {
   globalSetup: '<rootDir>/tests/support/global-setup.ts',
   globalTeardown: '<rootDir>/tests/support/global-teardown.ts',
   maxWorkers: 2,
+  // Node keeps some memory of every test file: a worker that ran half of them would reach the limit of its heap.
+  workerIdleMemoryLimit: '1500MB',
   testTimeout: 120_000,
 };

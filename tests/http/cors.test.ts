@@ -24,7 +24,7 @@ test('the preflight of a listed origin returns the allowed methods and headers',
     'access-control-allow-origin': LISTED,
     'access-control-allow-methods': 'GET, POST, PUT, PATCH, DELETE',
     'access-control-allow-headers':
-      'Authorization, Content-Digest, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-API-Key, X-Request-Id, X-Signature',
+      'Authorization, Content-Digest, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Lease, X-API-Key, X-Request-Id, X-Signature',
     'access-control-expose-headers': exposed,
     'access-control-max-age': '600',
   });
