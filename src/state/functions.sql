@@ -302,8 +302,8 @@ begin atomic
   where v.change = 'put' and (v.expires_at is null or v.expires_at > p_at);
 end;
 
--- Returns the keys of objects of the tenant with all these tags, at most p_limit. The inner query has the condition of the GIN index alone, so that no
--- statistics can choose another plan; it finds rows of one namespace, but for collisions of the hash.
+-- Returns the keys of objects of the tenant with all these tags: p_limit rows if there may be more. The inner query has the condition of the GIN index
+-- alone, so that no statistics can choose another plan. A row of other tags with the same hash returns null, so that it counts towards the limit.
 create or replace function tagged_keys(p_namespace text, p_tags jsonb, p_limit int) returns setof text
 language sql stable security definer
 set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set enable_indexscan = off set enable_indexonlyscan = off
@@ -314,7 +314,7 @@ as $$
     where o.tag_keys @> public.state_tag_keys(current_tenant(), p_namespace, p_tags)
     limit p_limit
   )
-  select h.key from hit h where h.tenant_id = current_tenant() and h.namespace = p_namespace and h.tags @> p_tags
+  select case when h.tenant_id = current_tenant() and h.namespace = p_namespace and h.tags @> p_tags then h.key end from hit h
 $$;
 revoke execute on function tagged_keys(text, jsonb, int) from public;
 grant execute on function tagged_keys(text, jsonb, int) to agent_memory_app;

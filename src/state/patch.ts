@@ -47,7 +47,7 @@ function applyOperations(body: unknown, operations: PatchOperation[], maxBytes: 
   let bytes = sizeOf(document);
   for (const [i, operation] of operations.entries()) {
     const at = `${pointer}/${i}`;
-    assertOwnPath(document, operation.path.split('/').slice(1, -1), at, 'path');
+    assertPlace(document, operation, at);
     const source = 'from' in operation ? assertOwnPath(document, operation.from.split('/').slice(1), at, 'from') : undefined;
     // copies can double the document with each operation
     bytes += operation.op === 'copy' ? sizeOf(source) : 'value' in operation ? sizeOf(operation.value) : 0;
@@ -64,8 +64,7 @@ function applyOne(document: unknown, operation: PatchOperation, at: string): unk
   try {
     return jsonPatch.applyOperation(document, operation as jsonPatch.Operation, true, true, true).newDocument;
   } catch (cause) {
-    if ((cause as { name?: unknown }).name === 'TEST_OPERATION_FAILED')
-      throw new Problem('conflict', 'A test of the patch failed.', { ...errorAt(at, 'must equal the current value'), cause });
+    if ((cause as { name?: unknown }).name === 'TEST_OPERATION_FAILED') throw testFailed(at, cause);
     throw new Problem('validation', `${at}: the operation does not apply to the body.`, {
       ...errorAt(at, 'must apply to the current body'),
       cause,
@@ -79,19 +78,33 @@ const errorAt = (pointer: string, detail: string) => ({ errors: [{ pointer, deta
 function assertOwnPath(document: unknown, tokens: string[], at: string, field: string): unknown {
   let value = document;
   for (const token of tokens) {
-    const name = token.replaceAll('~1', '/').replaceAll('~0', '~');
-    if (
-      typeof value !== 'object' ||
-      value === null ||
-      !Object.hasOwn(value, name) ||
-      (Array.isArray(value) && !/^\d+$/.test(name))
-    )
-      throw new Problem(
-        'validation',
-        `${at}/${field}: there is no such member.`,
-        errorAt(`${at}/${field}`, 'must be the path of a value'),
-      );
-    value = (value as Record<string, unknown>)[name];
+    if (!hasPlace(value, token, false)) throw noMember(at, field);
+    value = (value as Record<string, unknown>)[nameIn(token)];
   }
   return value;
 }
+
+/** Throws unless the last step of `path` is an own member, or the place of a new value. The library truncates indexes to 32 bits. */
+function assertPlace(document: unknown, { op, path }: PatchOperation, at: string): void {
+  const tokens = path.split('/').slice(1);
+  const parent = assertOwnPath(document, tokens.slice(0, -1), at, 'path');
+  const last = tokens.at(-1);
+  if (last === undefined || hasPlace(parent, last, op === 'add' || op === 'move' || op === 'copy')) return;
+  throw op === 'test' ? testFailed(at) : noMember(at, 'path');
+}
+
+const nameIn = (token: string): string => token.replaceAll('~1', '/').replaceAll('~0', '~');
+
+/** Returns whether a value has a member with the name of a token; for a new value, whether it could get one. */
+function hasPlace(value: unknown, token: string, isNew: boolean): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (!Array.isArray(value)) return isNew || Object.hasOwn(value, nameIn(token));
+  if (isNew && token === '-') return true;
+  return /^(0|[1-9]\d*)$/.test(token) && Number(token) < value.length + (isNew ? 1 : 0);
+}
+
+const noMember = (at: string, field: string) =>
+  new Problem('validation', `${at}/${field}: there is no such member.`, errorAt(`${at}/${field}`, 'must be the path of a value'));
+
+const testFailed = (at: string, cause?: unknown) =>
+  new Problem('conflict', 'A test of the patch failed.', { ...errorAt(at, 'must equal the current value'), cause });

@@ -130,15 +130,15 @@ async function findScanEnd(db: Db, reader: unknown[], { by, direction, moment }:
   return end && (end.cut || end.n === values.scan) ? end.last : undefined;
 }
 
-/** Returns the keys of the objects that have the tags; undefined if there are no tags or too many such objects. */
+/** Returns the keys of the objects that have the tags; undefined if there are no tags or too many objects with their hashes. */
 async function findTagged(db: Db, { namespace, tags }: Query): Promise<string[] | undefined> {
   if (!tags || Object.keys(tags).length === 0) return undefined;
-  const rows = await db.rows<{ key: string }>('select key from tagged_keys($1, $2, $3) key', [
+  const rows = await db.rows<{ key: string | null }>('select key from tagged_keys($1, $2, $3) key', [
     namespace,
     JSON.stringify(tags),
     MAX_TAGGED + 1,
   ]);
-  return rows.length > MAX_TAGGED ? undefined : rows.map(({ key }) => key);
+  return rows.length > MAX_TAGGED ? undefined : rows.flatMap(({ key }) => key ?? []);
 }
 
 const LAST_CODE_POINT = 0x10ffff;

@@ -113,8 +113,12 @@ export const listQuery = z.strictObject({
   prefix: nameOf().optional().describe('Only keys that begin with this text.'),
   tag: z
     .union([tagParameter.transform((one) => [one]), z.array(tagParameter).max(MAX_TAGS)])
+    .refine(
+      (all) => all.every(([name, value]) => Object.fromEntries(all)[name] === value),
+      'must not have two values of one name',
+    )
     .optional()
-    .describe('`name:value`. Only objects with this tag; repeat the parameter for several, all of which must match.'),
+    .describe('`name:value`. Only objects with this tag; repeat the parameter for several names, all of which must match.'),
   from_commit: integerParameter(0, 1e15)
     .optional()
     .describe(

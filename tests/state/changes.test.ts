@@ -69,6 +69,13 @@ test('a JSON patch applies its operations in order, or none', async () => {
     { op: 'replace', path: '/none', value: 1 },
     { op: 'add', path: '/none/deep', value: 1 },
     { op: 'add', path: '/list/9', value: 1 },
+    // 2^32 + 1, which has the same lower 32 bits as 1
+    { op: 'add', path: '/list/4294967297', value: 1 },
+    { op: 'replace', path: '/list/4294967297', value: 1 },
+    { op: 'remove', path: '/list/2' },
+    { op: 'remove', path: '/list/-' },
+    { op: 'add', path: '/list/01', value: 1 },
+    { op: 'add', path: '/first/x', value: 1 },
     { op: 'move', from: '/none', path: '/x' },
     { op: 'add', path: 'list', value: 1 },
     { op: 'other', path: '/list' },
@@ -82,6 +89,11 @@ test('a patch reaches no inherited member, and its result is bounded', async () 
   await put(alice, 'plan', { body: { text: 'x'.repeat(1000) } });
   for (const path of ['/__proto__/x', '/constructor/x', '/constructor/prototype/x', '/toString/x', '/text/length'])
     expect([path, (await operate(alice, 'plan', { op: 'add', path, value: 1 })).status]).toEqual([path, 422]);
+  for (const path of ['/__proto__', '/constructor', '/toString', '/text/0']) {
+    expect([path, (await operate(alice, 'plan', { op: 'remove', path })).status]).toEqual([path, 422]);
+    expect([path, (await operate(alice, 'plan', { op: 'replace', path, value: 1 })).status]).toEqual([path, 422]);
+  }
+  expect((await operate(alice, 'plan', { op: 'test', path: '/text/length', value: 1000 })).status).toBe(409);
   for (const from of ['/__proto__', '/constructor', '/toString'])
     expect([from, (await operate(alice, 'plan', { op: 'copy', from, path: '/x' })).status]).toEqual([from, 422]);
   expect((await patch(alice, 'plan', JSON.parse('{"__proto__": {"x": 1}}'))).status).toBe(400);

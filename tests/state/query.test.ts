@@ -153,6 +153,25 @@ test('a rare tag is found through the index, whatever the planner estimates', as
   }
 });
 
+test('a tag is found among many objects whose tags have the same hash', async () => {
+  const owner = await newTenant(daemon.url);
+  const operations = Array.from({ length: 2001 }, (_, i) => ({
+    op: 'put',
+    namespace: `${NAMESPACE}/a`,
+    key: `k${i}`,
+    body: i,
+    tags: { b: 'x' },
+  }));
+  for (let from = 0; from < operations.length; from += 1000) {
+    const { status } = await owner.request('POST', '/v1/state/batch', {
+      body: { operations: operations.slice(from, from + 1000) },
+    });
+    expect(status).toBe(200);
+  }
+  await put(owner, 'hidden', { body: 1, tags: { 'a/b': 'x' } });
+  expect(keysOf(await query(owner, { tags: { 'a/b': 'x' } }))).toEqual(['hidden']);
+});
+
 test('a scan that is bounded continues at its cursor, finds every match, and names no object that the caller cannot see', async () => {
   const admin = await newTenant(daemon.url);
   const owner = await newColleague(admin);

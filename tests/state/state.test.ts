@@ -208,6 +208,8 @@ test('lists page by key, and a prefix and tags select exactly', async () => {
   expect(keysOf(await list(alice, '?prefix=a'))).toEqual(['a', 'a/1', 'a/2', 'a\u{10ffff}']);
   expect(keysOf(await list(alice, '?prefix=a%2F'))).toEqual(['a/1', 'a/2']);
   expect(keysOf(await list(alice, '?tag=first:a&tag=all:yes'))).toEqual(['a', 'a/1', 'a/2', 'a\u{10ffff}']);
+  const two = await alice.request('GET', `${pathOf('').slice(0, -1)}?tag=first:a&tag=first:b`);
+  expect([two.status, two.body.errors]).toEqual([422, [expect.objectContaining({ parameter: 'tag' })]]);
   await put(alice, 'a', { body: 'a', tags: { first: 'none' } });
   expect(keysOf(await list(alice, '?tag=first:a'))).toEqual(['a/1', 'a/2', 'a\u{10ffff}']);
   const pages: string[] = [];
