@@ -11056,7 +11056,7 @@ CREATE FUNCTION public.tagged_keys(p_namespace text, p_tags jsonb, p_limit integ
     where o.tag_keys @> public.state_tag_keys(current_tenant(), p_namespace, p_tags)
     limit p_limit
   )
-  select h.key from hit h where h.tenant_id = current_tenant() and h.namespace = p_namespace and h.tags @> p_tags
+  select case when h.tenant_id = current_tenant() and h.namespace = p_namespace and h.tags @> p_tags then h.key end from hit h
 $$;
 
 ALTER FUNCTION public.tagged_keys(p_namespace text, p_tags jsonb, p_limit integer) OWNER TO agent_memory_searcher;
