@@ -141,8 +141,8 @@ create or replace function max_copies() returns int
 language sql immutable parallel safe
 return 100000;
 
--- Returns the changes that restore the objects of a namespace (null: all) as of a seq: `seq` is the version to put back. Objects that have expired
--- or were erased since then stay gone. p_scope: {"channels", "subjects" (null: all)} that the caller can see.
+-- Returns the changes that restore the objects of a namespace (null: all) as of a seq: `seq` is the version to put back. An object whose value at the
+-- seq has expired or was erased since then stays as it is, because that value cannot be put back. p_scope: {"channels", "subjects" (null: all)} that the caller can see.
 create or replace function restore_plan(p_tenant text, p_namespace text, p_seq bigint, p_scope jsonb, p_at timestamptz) returns state_versions[]
 language plpgsql stable
 -- a plan for the namespace, because one for any parameters reads all objects of the tenant
@@ -152,13 +152,22 @@ declare
   v_channels text[] := texts_of(p_scope -> 'channels');
   v_subjects text[] := texts_of(p_scope -> 'subjects');
   v_last bigint := (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant);
+  v_then timestamptz := (select e.created_at from events e where e.tenant_id = p_tenant and e.seq <= p_seq order by e.seq desc limit 1);
 begin
   return array(
     select row(
       p_tenant, d.namespace, d.key, coalesce(d.from_version, d.to_version), d.from_seq, case when d.from_seq is null then 'deleted' else 'put' end,
       d.from_expires_at)::state_versions
     from compare_state(p_tenant, p_namespace, v_channels, v_subjects, '{"",""}', null, p_seq, p_at, v_last, p_at) d
-    where d.life <> 'erased'
+    where d.life <> 'erased' and (d.from_seq is not null or not exists (
+      select
+      from (
+        select * from state_versions w
+        where w.tenant_id = p_tenant and w.namespace = d.namespace and w.key = d.key and w.seq <= p_seq
+        order by w.version desc
+        limit 1
+      ) v
+      where v.change = 'erased' or (v.change = 'put' and v.expires_at > v_then)))
     order by d.namespace, d.key
     limit max_copies() + 1);
 end $$;

@@ -146,6 +146,27 @@ test('what has expired or was erased since the snapshot stays gone', async () =>
   expect(await failedChecks(alice)).toEqual([]);
 }, 60_000);
 
+test('a restore keeps a newer object whose value at the moment has expired or was erased since, and deletes what did not exist', async () => {
+  await put(alice, 'lapsed', { body: 1, ttl_seconds: 1 });
+  await eventually(async () => (await get(alice, 'lapsed')).status === 404, 'the expiry');
+  await put(alice, 'erased', { body: 1 });
+  const { commit_seq } = (await put(alice, 'brief', { body: 1, ttl_seconds: 1 })).body;
+  await eventually(async () => (await get(alice, 'brief')).status === 404, 'the expiry');
+  for (const key of ['lapsed', 'erased', 'brief', 'new']) await put(alice, key, { body: 2 });
+  const restoreThen = (more: Row) => done(alice, 'POST', '/v1/state/restore', { at: commit_seq, ...more });
+  expect(await restoreThen({ dry_run: true })).toMatchObject({ restored: 1, deleted: 2, unchanged: 1 });
+  // blanks all versions that are not current
+  await done(alice, 'PUT', '/v1/retention', { rules: [{ kind: 'state.put', older_than_days: 0 }] });
+  await waitForJob(alice, (await done(alice, 'POST', '/v1/retention/runs')).job_id);
+  expect(await restoreThen({})).toMatchObject({ restored: 0, deleted: 1, unchanged: 3 });
+  expect((await list(alice)).data.map(({ key, body }: Row) => [key, body])).toEqual([
+    ['brief', 2],
+    ['erased', 2],
+    ['lapsed', 2],
+  ]);
+  expect(await failedChecks(alice)).toEqual([]);
+}, 60_000);
+
 test('a restore over an object that has just expired also records its end', async () => {
   await put(alice, 'a', { body: 1 });
   await snap(alice, 's');
