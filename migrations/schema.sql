@@ -9452,13 +9452,22 @@ declare
   v_channels text[] := texts_of(p_scope -> 'channels');
   v_subjects text[] := texts_of(p_scope -> 'subjects');
   v_last bigint := (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant);
+  v_then timestamptz := (select e.created_at from events e where e.tenant_id = p_tenant and e.seq <= p_seq order by e.seq desc limit 1);
 begin
   return array(
     select row(
       p_tenant, d.namespace, d.key, coalesce(d.from_version, d.to_version), d.from_seq, case when d.from_seq is null then 'deleted' else 'put' end,
       d.from_expires_at)::state_versions
     from compare_state(p_tenant, p_namespace, v_channels, v_subjects, '{"",""}', null, p_seq, p_at, v_last, p_at) d
-    where d.life <> 'erased'
+    where d.life <> 'erased' and (d.from_seq is not null or not exists (
+      select
+      from (
+        select * from state_versions w
+        where w.tenant_id = p_tenant and w.namespace = d.namespace and w.key = d.key and w.seq <= p_seq
+        order by w.version desc
+        limit 1
+      ) v
+      where v.change = 'erased' or (v.change = 'put' and v.expires_at > v_then)))
     order by d.namespace, d.key
     limit max_copies() + 1);
 end $$;
