@@ -84,6 +84,20 @@ describeOnServer('a second connection changes rows', () => {
     return withClient(connection, async (client) => (await client.query(text, values)).rows);
   };
 
+  test('a request whose row was swept does not remove the row of a later one', async () => {
+    const { token } = (await acquire(alice, 'queue')).body;
+    const ownersOf = async () => (await sql(`select owner from lease_waiters where key = 'queue'`)).map(({ owner }) => owner);
+    const first = acquire(alice, 'queue', { owner: 'two', wait_ms: 2000 });
+    await eventually(async () => (await ownersOf()).includes('two'), 'the first request to wait');
+    await sql(`delete from lease_waiters where key = 'queue'`);
+    const second = acquire(alice, 'queue', { owner: 'three', wait_ms: 8000 });
+    await eventually(async () => (await ownersOf()).includes('three'), 'the second request to wait');
+    expect((await first).status).toBe(409);
+    expect(await ownersOf()).toEqual(['three']);
+    await release(alice, 'queue', token);
+    expect((await second).status).toBe(200);
+  });
+
   test('the leases of a restored backup are void until an admin confirms the restore', async () => {
     const { token } = (await acquire(alice, 'k')).body;
     const other = (await acquire(alice, 'taken')).body;
