@@ -43,7 +43,8 @@ export async function mint(
   const expires_at = await tenant.write(async (db) => {
     if (idempotency && (await recallKey(db, tenant.id, idempotency))) throw shownOnce();
     const stored = await insertCapability(db, tenant.id, { ...made, created_by: principal.user_id, created_with });
-    if (stored === undefined) throw new Problem('conflict', 'The tenant has too many capabilities. Revoke some first.');
+    if (stored === undefined)
+      throw new Problem('conflict', 'The tenant or the user has too many capabilities. Revoke some first.');
     if (idempotency) await rememberKey(db, tenant.id, idempotency);
     return stored;
   });

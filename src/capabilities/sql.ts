@@ -6,8 +6,11 @@ import type { Capability } from './schemas.ts';
 
 const columns =
   'jti, kid, ns, ops, regions, max_bytes, max_qps, agent, created_by, created_with, created_at, expires_at, revoked_at';
-/** Limit of valid capabilities per tenant, so that minting cannot fill the storage. */
+/** Limits of valid capabilities of a tenant, and of those that one user or the user's keys minted. */
 const MAX_CAPABILITIES = 10_000;
+const MAX_OF_USER = 1_000;
+/** Ended capabilities of a user that stay listed, so that minting short ones cannot fill the storage. */
+const MAX_ENDED = 1_000;
 /** Days for which a capability is listed after its end. */
 const LISTED_DAYS = 30;
 
@@ -47,8 +50,18 @@ export interface NewCapability extends Pick<Capability, 'jti' | 'kid' | 'ns' | '
   exp: number;
 }
 
-/** Returns the time at which it expires, or undefined if the tenant has too many capabilities. */
+/** Returns the time at which it expires, or undefined if the tenant or the user has too many. Deletes the user's oldest beyond MAX_ENDED. */
 export async function insertCapability(db: Db, tenant_id: string, row: NewCapability): Promise<string | undefined> {
+  await db.run(
+    `delete from capabilities
+     where tenant_id = $1 and jti in (
+       select jti from capabilities
+       where tenant_id = $1 and created_by = $2 and (revoked_at is not null or expires_at <= now())
+       order by least(revoked_at, expires_at) desc, jti
+       offset ${MAX_ENDED}
+       for update skip locked)`,
+    [tenant_id, row.created_by],
+  );
   const inserted = await db.row<{ expires_at: string }>(
     `insert into capabilities (
        tenant_id, jti, kid, digest, ns, ops, regions, max_bytes, max_qps, agent, created_by, created_with, expires_at)
@@ -59,7 +72,10 @@ export async function insertCapability(db: Db, tenant_id: string, row: NewCapabi
          select from capabilities
          where tenant_id = $1 and revoked_at is null and expires_at > now()
          limit ${MAX_CAPABILITIES}) valid
-     ) < ${MAX_CAPABILITIES}
+     ) < ${MAX_CAPABILITIES} and (
+       select count(*) from capabilities
+       where tenant_id = $1 and created_by = $11 and revoked_at is null and expires_at > now()
+     ) < ${MAX_OF_USER}
      returning expires_at`,
     [
       tenant_id,

@@ -1,7 +1,10 @@
 import { loadConfig } from '../../src/config.ts';
 import { describeService } from '../../src/wiring.ts';
 import { type Call, clientOf, makeOwner, makeUser } from '../auth/client.ts';
+import { type TestConnection, withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { describeOnServer } from '../support/database.ts';
+import { testEngine } from '../support/engine.ts';
 import { eventually } from '../support/eventually.ts';
 import { grant, isValid, KEY, makeKey, mint, minted, payloadOf, settings, sign } from './support.ts';
 
@@ -212,4 +215,35 @@ test('in production without CAP_KEY_ACTIVE the routes answer 503 and no capabili
   } finally {
     await bare.stop();
   }
+});
+
+describeOnServer('a user with many capabilities', () => {
+  const sql = async (text: string, values: unknown[]) => {
+    const engine = testEngine();
+    if (engine.kind !== 'postgres') throw new Error('a second connection is needed');
+    const connection: TestConnection = { ...engine.cluster.admin, database: daemon.env.PGDATABASE! };
+    return withClient(connection, async (client) => (await client.query(text, values)).rows);
+  };
+  const multiply = (jti: string, name: string, count: number, ends_in: string) =>
+    sql(
+      `insert into capabilities (tenant_id, jti, kid, digest, ns, ops, created_by, expires_at)
+       select tenant_id, $2 || n, kid, digest, ns, ops, created_by, now() + $4::interval - interval '1 ms' * n
+       from capabilities, generate_series(1, $3::int) n
+       where jti = $1`,
+      [jti, name, count, ends_in],
+    );
+
+  test('the oldest ended ones are deleted, and valid ones are limited for each user', async () => {
+    const owner = await makeOwner(call);
+    const member = await makeUser(call, owner, 'member', 'mia');
+    const { jti } = await minted(call, member);
+    await multiply(jti, 'jti_ended', 1_005, '-1 minute');
+    await multiply(jti, 'jti_valid', 998, '1 hour');
+    expect((await mint(call, member)).status).toBe(201);
+    const ended = `select jti from capabilities where tenant_id = $1 and expires_at < now() order by expires_at limit 1`;
+    expect(await sql(ended, [owner.tenant_id])).toEqual([{ jti: 'jti_ended1000' }]);
+    expect([(await mint(call, member)).status, (await mint(call, owner)).status]).toEqual([409, 201]);
+    expect((await call('DELETE', `/v1/capabilities/${jti}`, { token: member.token })).status).toBe(204);
+    expect((await mint(call, member)).status).toBe(201);
+  });
 });
