@@ -13,7 +13,16 @@ import { createTermsCache } from './terms.ts';
 
 export { matches } from './globs.ts';
 export { issueMandate, readMandate } from './issue.ts';
-export { type Definition, definition, definitionFields, mandate, type ToolPolicy } from './schemas.ts';
+export {
+  type Definition,
+  definition,
+  definitionFields,
+  MAX_DEFINITION,
+  MAX_LISTED,
+  mandate,
+  storedBytes,
+  type ToolPolicy,
+} from './schemas.ts';
 
 export const feature: Feature<ActionNeeds> = {
   open: ({ mac, secrets, seal, config, log }) => ({

@@ -5,7 +5,14 @@ import type { Idempotency } from '../http/route.ts';
 import { newId } from '../id.ts';
 import { narrow } from './narrowing.ts';
 import { noMandate, readerOf } from './rights.ts';
-import type { Definition, DelegateBody, MandateBody, MandateView } from './schemas.ts';
+import {
+  type Definition,
+  type DelegateBody,
+  MAX_DEFINITION,
+  type MandateBody,
+  type MandateView,
+  storedBytes,
+} from './schemas.ts';
 import { findMandate, type MandateRow } from './sql.ts';
 import { withTemplate } from './templates.ts';
 import type { Terms } from './terms.ts';
@@ -50,6 +57,11 @@ export function delegatedOf(parent: Terms, body: DelegateBody): NewMandate {
 /** Writes a mandate. Returns its id, which a retry with the same Idempotency-Key returns again. */
 export async function issueMandate(mac: Mac, caller: Caller, made: NewMandate, idempotency: Idempotency | null): Promise<Judged> {
   const { mandate_id = newId('man'), agent_id, principal, definition, expires_at, parent, origin } = made;
+  if (storedBytes(definition) > MAX_DEFINITION)
+    throw new Problem(
+      'validation',
+      `The terms of a mandate have at most ${MAX_DEFINITION} bytes, with those of its policies or parent.`,
+    );
   const revision = newId('evt');
   const effect = {
     op: 'create',

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { time } from '../http/time.ts';
 import { count, name, type Portable, seq } from '../portable.ts';
-import { definition } from './schemas.ts';
+import { definition, MAX_DEFINITION, storedBytes } from './schemas.ts';
 
 // Imported mandates keep their sums. Actions are not exported, so nothing is reserved; and they are suspended until an admin confirms them.
 const mandate = z.strictObject({
@@ -13,7 +13,7 @@ const mandate = z.strictObject({
   chain: z.array(name).min(1).max(8),
   agent_id: name,
   principal: name.nullable(),
-  definition,
+  definition: definition.refine((terms) => storedBytes(terms) <= MAX_DEFINITION, `must have at most ${MAX_DEFINITION} bytes`),
   spent_micros: count,
   reserved_micros: count.transform(() => 0),
   calls: count,

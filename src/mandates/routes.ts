@@ -4,7 +4,16 @@ import { decodeCursor, toPage } from '../http/page.ts';
 import type { ActionNeeds } from './actions.ts';
 import { delegatedOf, issueMandate, mandateOf, readMandate, viewOf } from './issue.ts';
 import { readerOf, withTerms } from './rights.ts';
-import { delegateBody, mandate, mandateBody, mandateList, mandatePage, mandateParams, revokeBody } from './schemas.ts';
+import {
+  delegateBody,
+  MAX_DEFINITION,
+  mandate,
+  mandateBody,
+  mandateList,
+  mandatePage,
+  mandateParams,
+  revokeBody,
+} from './schemas.ts';
 import { listMandates } from './sql.ts';
 import { commitChange, controlEvent, within } from './write.ts';
 
@@ -24,6 +33,7 @@ const createMandate = ({ mac }: ActionNeeds) =>
     audit: 'mandate.created',
     idempotent: true,
     body: mandateBody,
+    maxBytes: MAX_DEFINITION,
     unredactable: NAMES,
     success: { status: 201, description: 'The mandate', schema: mandate },
     problems: [...WRITE_PROBLEMS, 'quota-exceeded'],
@@ -110,6 +120,7 @@ const delegateMandate = ({ cache, mac }: ActionNeeds) =>
     idempotent: true,
     params: mandateParams,
     body: delegateBody,
+    maxBytes: MAX_DEFINITION,
     unredactable: NAMES,
     success: { status: 201, description: 'The delegated mandate', schema: mandate },
     problems: [...WRITE_PROBLEMS, 'quota-exceeded'],

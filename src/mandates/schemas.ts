@@ -106,6 +106,19 @@ export const definitionFields = {
   approval_ttl_ms: milliseconds(MAX_APPROVAL_MS, 'Time in which a deferred action must be decided').optional(),
 };
 export const definition = z.strictObject({ ...definitionFields, template: z.enum(templateNames).optional() });
+/** Maximum size of the terms of a mandate or policy in bytes. A page of MAX_LISTED has at most 16 MiB of them. */
+export const MAX_DEFINITION = 65_536;
+export const MAX_LISTED = 250;
+
+/** Returns the bytes of a value as the database writes it as JSON: numbers without exponents, so that `1e300` has 301. */
+export function storedBytes(value: unknown): number {
+  let zeros = 0;
+  const text = JSON.stringify(value, (_, each) => {
+    if (typeof each === 'number') zeros += Number(/e[+-](\d+)$/.exec(String(each))?.[1] ?? 0);
+    return each;
+  });
+  return Buffer.byteLength(text) + zeros;
+}
 export type Definition = z.output<typeof definition>;
 
 const mandateId = nameOf(128)
@@ -163,7 +176,7 @@ export const mandateParams = z.strictObject({ mandate_id: nameOf() });
 export const mandateList = z.strictObject({
   agent_id: nameOf().optional(),
   status: z.enum(['active', 'revoked', 'expired', 'suspended']).optional(),
-  limit: z.coerce.number().int().min(1).max(1000).default(50),
+  limit: z.coerce.number().int().min(1).max(MAX_LISTED).default(50),
   cursor: z.string().max(500).optional(),
 });
 export const mandatePage = pageOf(mandate);

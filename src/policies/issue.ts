@@ -6,7 +6,7 @@ import { issueMandate, readMandate } from '../mandates/index.ts';
 import { compose } from './compose.ts';
 import { holds } from './conditions.ts';
 import { DEFAULT_EXPIRES_MS, issueBody, issued } from './schemas.ts';
-import { latestOf, rulesFor } from './sql.ts';
+import { latestOf, MAX_RULES, rulesFor } from './sql.ts';
 
 /** Bounds the work of a composition. */
 const MAX_COMPOSED = 64;
@@ -46,17 +46,12 @@ export const issueRoutes = (mac: Mac) => [
 async function composedFor({ tenant }: Caller, agent_id: string, context: Record<string, unknown>) {
   const { rules, rows } = await tenant.snapshot(async (db) => {
     const all = await rulesFor(db, tenant.id, agent_id);
+    if (all.length > MAX_RULES) throw new Problem('conflict', `More than ${MAX_RULES} rules apply to this agent.`);
     const matching = all.filter(({ conditions }) => holds(conditions, context));
-    return {
-      rules: matching,
-      rows: await latestOf(
-        db,
-        tenant.id,
-        matching.flatMap(({ policy_ids }) => policy_ids),
-      ),
-    };
+    const ids = [...new Set(matching.flatMap(({ policy_ids }) => policy_ids))];
+    if (ids.length > MAX_COMPOSED) throw new Problem('conflict', `More than ${MAX_COMPOSED} policies apply to this context.`);
+    return { rules: matching, rows: await latestOf(db, tenant.id, ids) };
   });
-  if (rows.length > MAX_COMPOSED) throw new Problem('conflict', `More than ${MAX_COMPOSED} policies apply to this context.`);
   const applied = rows.map((row) => ({ ...row, expires_in_ms: row.expires_in_ms ?? DEFAULT_EXPIRES_MS }));
   return {
     definition: compose(applied),

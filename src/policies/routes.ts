@@ -4,13 +4,14 @@ import { replayHeaders } from '../http/outcome.ts';
 import { decodeCursor, pageById, toPage } from '../http/page.ts';
 import { Problem, type ProblemType } from '../http/problem.ts';
 import { newId } from '../id.ts';
+import { MAX_DEFINITION } from '../mandates/index.ts';
 import { changeOnce } from './once.ts';
 import {
-  listQuery,
   type PolicyBody,
   type PolicyView,
   policy,
   policyBody,
+  policyList,
   policyPage,
   policyParams,
   versionQuery,
@@ -22,6 +23,7 @@ const written = {
   ...tagged,
   idempotent: true,
   body: policyBody,
+  maxBytes: MAX_DEFINITION,
   freeText: ['name', 'description'],
   unredactable: ['allowed_tools', 'denied_tools', 'tool_policies', 'charging', 'pricing'],
 };
@@ -101,7 +103,7 @@ const readRoutes = [
     path: '/v1/policies',
     operation: 'listPolicies',
     summary: 'List the latest versions of policies',
-    query: listQuery,
+    query: policyList,
     success: { status: 200, description: 'A page of policies', schema: policyPage },
     problems: ['validation', 'forbidden'],
     handle: async ({ caller: { tenant }, query }) => {
@@ -129,7 +131,7 @@ const readRoutes = [
     operation: 'listPolicyVersions',
     summary: 'List the versions of a policy, newest first',
     params: policyParams,
-    query: listQuery,
+    query: policyList,
     success: { status: 200, description: 'A page of versions', schema: policyPage },
     problems: ['validation', 'forbidden', 'not-found'],
     handle: async ({ caller: { tenant }, params, query: { cursor, limit } }) => {

@@ -6,7 +6,7 @@ import { pageById } from '../http/page.ts';
 import { Problem, type ProblemType } from '../http/problem.ts';
 import { newId } from '../id.ts';
 import { changeOnce } from './once.ts';
-import { listQuery, type RuleBody, type RuleView, rule, ruleBody, rulePage, ruleParams } from './schemas.ts';
+import { MAX_RULE, type RuleBody, type RuleView, rule, ruleBody, ruleList, rulePage, ruleParams } from './schemas.ts';
 import { deleteRule, existing, findRule, insertRule, listRules, type RuleRow, updateRule } from './sql.ts';
 
 const tagged = { tag: 'Policies', limit: 'v1', access: 'admin' } as const;
@@ -14,6 +14,7 @@ const written = {
   ...tagged,
   idempotent: true,
   body: ruleBody,
+  maxBytes: MAX_RULE,
   freeText: ['name'],
   unredactable: ['conditions', 'policy_ids', 'agent_ids'],
 };
@@ -54,7 +55,7 @@ export const ruleRoutes = [
     path: '/v1/rules',
     operation: 'listRules',
     summary: 'List rules',
-    query: listQuery,
+    query: ruleList,
     success: { status: 200, description: 'A page of rules', schema: rulePage },
     problems: ['validation', 'forbidden'],
     handle: async ({ caller: { tenant }, query }) => {

@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import { label, nameOf } from '../http/name.ts';
 import { pageOf } from '../http/page.ts';
-import { definition, definitionFields, mandate } from '../mandates/index.ts';
+import { definition, definitionFields, MAX_DEFINITION, MAX_LISTED, mandate, storedBytes } from '../mandates/index.ts';
 import { type Condition, faultsIn } from './conditions.ts';
 
 /** Validity of a composed mandate if its policies do not state one. */
 export const DEFAULT_EXPIRES_MS = 300_000;
 const MAX_EXPIRES_MS = 31 * 86_400_000;
-/** Characters of JSON. Bounds the storage of versions. */
-const MAX_DEFINITION = 65_536;
+/** Bytes of a rule. An issue reads all rules of a tenant, and a page up to 1,000. */
+export const MAX_RULE = 16_384;
 const MAX_RULE_POLICIES = 32;
 const MAX_RULE_AGENTS = 256;
 const MAX_CONTEXT = 16_384;
@@ -22,7 +22,7 @@ const expires_in_ms = z
 
 export const policyBody = z
   .strictObject({ name: nameOf(), description: text, expires_in_ms: expires_in_ms.optional(), ...definitionFields })
-  .refine((body) => JSON.stringify(body).length <= MAX_DEFINITION, `must have at most ${MAX_DEFINITION} characters`)
+  .refine((body) => storedBytes(body) <= MAX_DEFINITION, `must have at most ${MAX_DEFINITION} bytes`)
   .meta({ id: 'NewPolicy' });
 export type PolicyBody = z.output<typeof policyBody>;
 
@@ -61,6 +61,7 @@ export const ruleBody = z
     policy_ids: z.array(nameOf()).min(1).max(MAX_RULE_POLICIES).describe(ruleFields.policy_ids.description!),
     agent_ids: z.array(nameOf()).min(1).max(MAX_RULE_AGENTS).optional().describe(ruleFields.agent_ids.description!),
   })
+  .refine((body) => storedBytes(body) <= MAX_RULE, `must have at most ${MAX_RULE} bytes`)
   .meta({ id: 'NewRule' });
 export type RuleBody = z.output<typeof ruleBody>;
 
@@ -97,10 +98,11 @@ export const issued = mandate
   })
   .meta({ id: 'IssuedMandate' });
 
-const listed = z.strictObject({
-  limit: z.coerce.number().int().min(1).max(1000).default(50),
-  cursor: z.string().max(500).optional(),
-});
+const listed = (max: number) =>
+  z.strictObject({
+    limit: z.coerce.number().int().min(1).max(max).default(50),
+    cursor: z.string().max(500).optional(),
+  });
 export const policyPage = pageOf(policy);
 export const policyParams = z.strictObject({ policy_id: nameOf() });
 export const versionQuery = z.strictObject({
@@ -108,4 +110,5 @@ export const versionQuery = z.strictObject({
 });
 export const rulePage = pageOf(rule);
 export const ruleParams = z.strictObject({ rule_id: nameOf() });
-export const listQuery = listed;
+export const policyList = listed(MAX_LISTED);
+export const ruleList = listed(1000);

@@ -4,7 +4,7 @@ import type { RuleBody, RuleView } from './schemas.ts';
 
 const MAX_POLICIES = 200;
 const MAX_VERSIONS = 200;
-const MAX_RULES = 500;
+export const MAX_RULES = 500;
 
 const columns = 'p.policy_id, p.version, p.name, p.description, p.definition, p.expires_in_ms, p.created_at';
 const ruleColumns = 'r.rule_id, r.version, r.name, r.conditions, r.policy_ids, r.agent_ids, r.created_at, r.updated_at';
@@ -132,12 +132,13 @@ export const listRules = (db: Db, tenant: string, after: string, count: number):
 export const deleteRule = (db: Db, tenant: string, rule_id: string): Promise<number> =>
   db.run('delete from policy_rules where tenant_id = $1 and rule_id = $2', [tenant, rule_id]);
 
-/** Returns all rules for an agent. Their number is limited. */
+/** Returns the rules for an agent, at most one more than MAX_RULES: an import can bring more. */
 export const rulesFor = (db: Db, tenant: string, agent_id: string): Promise<RuleRow[]> =>
   db.rows(
     `select ${ruleColumns} from policy_rules r
      where r.tenant_id = $1 and (r.agent_ids is null or $2 = any (r.agent_ids))
-     order by r.rule_id`,
+     order by r.rule_id
+     limit ${MAX_RULES} + 1`,
     [tenant, agent_id],
   );
 

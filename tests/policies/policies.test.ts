@@ -90,6 +90,47 @@ test('conditions and terms are validated, with the place of each fault', async (
   expect((await issue('planner', { text: 'x'.repeat(20_000) })).status).toBe(422);
 });
 
+test('rules, policies and mandates have a limited size, also the numbers that the database writes in full', async () => {
+  const { policy_id } = await make('policies', {});
+  const within = (value: unknown[]) => ({
+    name: 'x',
+    conditions: [{ field: 'a', operator: 'in', value }],
+    policy_ids: [policy_id],
+  });
+  const tools = (length: number) => ({ allowed_tools: Array.from({ length }, (_, i) => `${i}`.padEnd(250, 'x')) });
+  const numbers = Array.from({ length: 256 }, () => 1e300);
+  const schema = { tool_policies: { x: { args_schema: { enum: numbers } } } };
+  const attempts: [number, string, Row][] = [
+    [413, '/v1/rules', within(Array.from({ length: 20 }, () => 'x'.repeat(900)))],
+    [422, '/v1/rules', within(numbers)],
+    [201, '/v1/rules', within(numbers.slice(216))],
+    [413, '/v1/policies', { name: 'x', ...tools(256), denied_tools: tools(20).allowed_tools }],
+    [422, '/v1/policies', { name: 'x', ...schema }],
+    [413, '/v1/mandates', { agent_id: 'planner', ...tools(256), denied_tools: tools(20).allowed_tools }],
+    [422, '/v1/mandates', { agent_id: 'planner', ...schema }],
+    [201, '/v1/mandates', { agent_id: 'planner', ...tools(200) }],
+  ];
+  for (const [status, path, body] of attempts)
+    expect([path, (await send(alice, 'POST', path, body)).status]).toEqual([path, status]);
+});
+
+test('the composed terms have a limited size, and lists a limited page', async () => {
+  const tools = (letter: string) => Array.from({ length: 126 }, (_, i) => `${letter}${i}`.padEnd(250, letter));
+  const entries = (letter: string) => ({
+    tool_policies: Object.fromEntries(tools(letter).map((tool) => [tool, { verify: true }])),
+  });
+  const made = [await make('policies', entries('a')), await make('policies', entries('b'))];
+  await make('rules', { conditions: [], policy_ids: made.map(({ policy_id }) => policy_id) });
+  const refused = await issue('planner', {});
+  expect([refused.status, refused.body.detail]).toEqual([422, expect.stringMatching(/at most 65536 bytes/)]);
+  for (const path of ['/v1/mandates', '/v1/policies'])
+    for (const [limit, status] of [
+      [250, 200],
+      [251, 422],
+    ])
+      expect((await send(alice, 'GET', `${path}?limit=${limit}`)).status).toBe(status);
+});
+
 test('a mandate is composed from the policies of all rules that match', async () => {
   const base = await make('policies', {
     max_cost_total_micros: 1_000,
