@@ -184,7 +184,7 @@ begin
       raise exception 'the maximum number of requests waits for the lease' using errcode = 'AM429', detail = '{"retry_after_ms": 1000}';
     end if;
     insert into lease_waiters (tenant_id, key, place, owner, expires_at)
-    select p_tenant, v_key, coalesce(max(w.place), 0) + 1, v_change ->> 'owner', lease_end(v_now, p_wait_ms)
+    select p_tenant, v_key, greatest(max(w.place) + 1, floor(extract(epoch from v_now) * 1000000)::bigint), v_change ->> 'owner', lease_end(v_now, p_wait_ms)
     from lease_waiters w
     where w.tenant_id = p_tenant and w.key = v_key
     returning place into v_place;
