@@ -271,14 +271,15 @@ begin
   end if;
 end $$;
 
--- Raises AM410 if a trim has removed the state as of a seq. The caller has locked the clock, so that no trim follows. Null: now.
+-- Raises AM410 if a trim removes or has removed the state as of a seq. The caller has locked the clock, so that no trim follows. Null: now.
 create or replace function require_retained(p_clock tenant_clocks, p_seq bigint) returns void
 language plpgsql
 as $$
+declare
+  v_first bigint := state_since(p_clock.tenant_id);
 begin
-  if p_seq < p_clock.oldest_seq - 1 then
-    raise exception 'the log begins at seq %', p_clock.oldest_seq
-      using errcode = 'AM410', detail = jsonb_build_object('oldest_seq', p_clock.oldest_seq);
+  if p_seq < v_first - 1 then
+    raise exception 'the log begins at seq %', v_first using errcode = 'AM410', detail = jsonb_build_object('oldest_seq', v_first);
   end if;
 end $$;
 

@@ -333,6 +333,17 @@ return coalesce(jsonb_path_match(
     || case when p_expires_at is null then '{}' else jsonb_build_object('expires_at', sortable_time(p_expires_at)) end,
   (p_filter ->> 'path')::jsonpath, p_filter -> 'vars', true), false);
 
+-- Returns the first seq of the log: past state is complete from just before it. During a trim, the one at its end: versions that newer ones before the end
+-- replaced leave step by step.
+create or replace function state_since(p_tenant text) returns bigint
+language plpgsql stable
+as $$
+begin
+  return greatest(
+    (select c.oldest_seq from tenant_clocks c where c.tenant_id = p_tenant),
+    (select max((j.cursor ->> 'trim_to')::bigint) + 1 from jobs j where j.tenant_id = p_tenant and j.kind = 'retention' and j.state = 'running'));
+end $$;
+
 -- Resolves `at`: a seq, a time, or a name that a noun knows (the hook `moment`). `seq` is null if no noun knows the name. Also returns the ends of the log.
 create or replace function find_moment(p_tenant text, p_seq bigint, p_time timestamptz, p_name text)
 returns table (seq bigint, at timestamptz, oldest_seq bigint, last_seq bigint)
@@ -341,7 +352,7 @@ as $$
 declare
   v_noun text;
 begin
-  select c.oldest_seq, c.last_seq into oldest_seq, last_seq from tenant_clocks c where c.tenant_id = p_tenant;
+  select state_since(p_tenant), c.last_seq into oldest_seq, last_seq from tenant_clocks c where c.tenant_id = p_tenant;
   seq := p_seq;
   if p_time is not null then
     at := p_time;

@@ -1,4 +1,5 @@
 import { failedChecks } from '../export/file.ts';
+import type { Row } from '../retention/support.ts';
 import { get, list, put } from '../state/client.ts';
 import { type Client, newTenant } from '../support/client.ts';
 import { type TestConnection, withClient } from '../support/cluster.ts';
@@ -57,6 +58,40 @@ describeOnServer('a test needs a second connection', () => {
     ]);
     expect([(await get(alice, 'a')).body.body, (await get(alice, 'a', '', 'kept')).body.body]).toEqual([3, 2]);
     expect([(await list(alice, '', 'copy')).data, await lastSeq(alice)]).toEqual([[], 4]);
+    expect(await failedChecks(alice)).toEqual([]);
+  }, 60_000);
+
+  test('between the steps of a trim, the past before its end returns 410', async () => {
+    const engine = testEngine();
+    if (engine.kind !== 'postgres') throw new Error('this needs a PostgreSQL server');
+    const connection: TestConnection = { ...engine.cluster.admin, database: daemon.env.PGDATABASE! };
+    for (const body of [1, 2, 3, 4]) await put(alice, 'a', { body });
+    const restoreAt = (at: number) => alice.request('POST', '/v1/state/restore', { body: { at } });
+    await withClient(connection, async (client) => {
+      await client.query(
+        `insert into jobs (tenant_id, job_id, kind, state, input, started_by, due_at, created_at, updated_at)
+         values ($1, 'job_steps', 'retention', 'running', '{}', 'usr_1', now() + interval '1 hour', now(), now())`,
+        [alice.tenant_id],
+      );
+      const input = { rules: [], trim: { keep_events: 1 } };
+      let cursor: Row = { phase: 'bound', after: '', now: new Date(), counts: {} };
+      const step = async () => {
+        const values = [alice.tenant_id, JSON.stringify(cursor), JSON.stringify(input)];
+        const text = `select retain_step($1, 'job_steps', 0, 3600000, 1, $2, $3, '{}') as cursor`;
+        cursor = (await client.query<{ cursor: Row }>(text, values)).rows[0]!.cursor;
+      };
+      while (cursor.counts.trimmed === undefined) await step();
+      expect(cursor).toMatchObject({ phase: 'trim', trim_to: 3, counts: { trimmed: 1 } });
+      // the first event is gone, the second is not
+      for (const at of [1, 2]) {
+        expect((await get(alice, 'a', `?at=${at}`)).body).toMatchObject({ status: 410, oldest_seq: 4 });
+        expect([(await restoreAt(at)).status, (await fork(alice, 'copy', { at })).status]).toEqual([410, 410]);
+      }
+      expect((await get(alice, 'a', '?at=3')).body.body).toBe(3);
+      while (cursor.phase !== 'over') await step();
+      await client.query(`delete from jobs where job_id = 'job_steps'; delete from erasure_marks where job_id = 'job_steps'`);
+    });
+    expect([(await get(alice, 'a', '?at=2')).status, (await get(alice, 'a')).body.body]).toEqual([410, 4]);
     expect(await failedChecks(alice)).toEqual([]);
   }, 60_000);
 });
