@@ -4031,7 +4031,7 @@ CREATE FUNCTION public.find_moment(p_tenant text, p_seq bigint, p_time timestamp
 declare
   v_noun text;
 begin
-  select c.oldest_seq, c.last_seq into oldest_seq, last_seq from tenant_clocks c where c.tenant_id = p_tenant;
+  select state_since(p_tenant), c.last_seq into oldest_seq, last_seq from tenant_clocks c where c.tenant_id = p_tenant;
   seq := p_seq;
   if p_time is not null then
     at := p_time;
@@ -9382,10 +9382,11 @@ end $$;
 CREATE FUNCTION public.require_retained(p_clock public.tenant_clocks, p_seq bigint) RETURNS void
     LANGUAGE plpgsql
     AS $$
+declare
+  v_first bigint := state_since(p_clock.tenant_id);
 begin
-  if p_seq < p_clock.oldest_seq - 1 then
-    raise exception 'the log begins at seq %', p_clock.oldest_seq
-      using errcode = 'AM410', detail = jsonb_build_object('oldest_seq', p_clock.oldest_seq);
+  if p_seq < v_first - 1 then
+    raise exception 'the log begins at seq %', v_first using errcode = 'AM410', detail = jsonb_build_object('oldest_seq', v_first);
   end if;
 end $$;
 
@@ -10710,6 +10711,17 @@ begin
   on conflict (tenant_id, namespace, key, version) do update set seq = excluded.seq, change = excluded.change, expires_at = excluded.expires_at;
   v_objects := repair_objects(p_tenant, array(select f.seq from state_object_faults(p_tenant, p_from, p_to) f where f.is_wrong));
   return cardinality(v_wrong) + v_objects;
+end $$;
+
+-- Name: state_since(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_since(p_tenant text) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return greatest(
+    (select c.oldest_seq from tenant_clocks c where c.tenant_id = p_tenant),
+    (select max((j.cursor ->> 'trim_to')::bigint) + 1 from jobs j where j.tenant_id = p_tenant and j.kind = 'retention' and j.state = 'running'));
 end $$;
 
 -- Name: state_slots(text, jsonb); Type: FUNCTION; Schema: public
