@@ -47,13 +47,23 @@ function applyOperations(body: unknown, operations: PatchOperation[], maxBytes: 
   let bytes = sizeOf(document);
   for (const [i, operation] of operations.entries()) {
     const at = `${pointer}/${i}`;
-    assertPlace(document, operation, at);
     const source = 'from' in operation ? assertOwnPath(document, operation.from.split('/').slice(1), at, 'from') : undefined;
     // copies can double the document with each operation
     bytes += operation.op === 'copy' ? sizeOf(source) : 'value' in operation ? sizeOf(operation.value) : 0;
     if (bytes > maxBytes)
       throw new Problem('too-large', `The patched body may have at most ${maxBytes} bytes.`, errorAt(at, 'makes it too large'));
-    document = applyOne(document, structuredClone(operation), at);
+    // after the removal, the path of a move can lead elsewhere
+    const steps: PatchOperation[] =
+      operation.op === 'move'
+        ? [
+            { op: 'remove', path: operation.from },
+            { op: 'add', path: operation.path, value: source },
+          ]
+        : [structuredClone(operation)];
+    for (const step of steps) {
+      assertPlace(document, step, at);
+      document = applyOne(document, step, at);
+    }
   }
   return document;
 }
@@ -89,7 +99,7 @@ function assertPlace(document: unknown, { op, path }: PatchOperation, at: string
   const tokens = path.split('/').slice(1);
   const parent = assertOwnPath(document, tokens.slice(0, -1), at, 'path');
   const last = tokens.at(-1);
-  if (last === undefined || hasPlace(parent, last, op === 'add' || op === 'move' || op === 'copy')) return;
+  if (last === undefined || hasPlace(parent, last, op === 'add' || op === 'copy')) return;
   throw op === 'test' ? testFailed(at) : noMember(at, 'path');
 }
 

@@ -96,6 +96,13 @@ test('a patch reaches no inherited member, and its result is bounded', async () 
   expect((await operate(alice, 'plan', { op: 'test', path: '/text/length', value: 1000 })).status).toBe(409);
   for (const from of ['/__proto__', '/constructor', '/toString'])
     expect([from, (await operate(alice, 'plan', { op: 'copy', from, path: '/x' })).status]).toEqual([from, 422]);
+  await put(alice, 'moved', { body: { constructor: {}, list: [{}, { constructor: {} }, {}] } });
+  for (const [from, path] of [
+    ['/constructor', '/constructor/x'],
+    ['/list/0', '/list/1/constructor/x'],
+    ['/list/0', '/list/3'],
+  ])
+    expect([path, (await operate(alice, 'moved', { op: 'move', from, path })).status]).toEqual([path, 422]);
   expect((await patch(alice, 'plan', JSON.parse('{"__proto__": {"x": 1}}'))).status).toBe(400);
   expect(Object.hasOwn(Object, 'x')).toBe(false);
   // each copy doubles the document
