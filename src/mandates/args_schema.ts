@@ -15,8 +15,12 @@ const MAX_PATTERN = 500;
 const MAX_PROGRAM = 5_000;
 /** `uniqueItems` compares every pair of items. */
 const MAX_UNIQUE_ITEMS = 200;
-/** Nodes × values, plus instructions × characters. 4 million took 80 ms on a core at 2.4 GHz. */
-const MAX_WORK = 4_000_000;
+/** Steps of one authorisation: nodes × values, plus instructions × characters. 4 million took 80 ms on a core at 2.4 GHz. */
+export const MAX_WORK = 4_000_000;
+/** Schemas of a definition, and nodes of all of them together. They are compiled when they are written and when they are first used. */
+const MAX_SCHEMAS = 32;
+const MAX_TOTAL_NODES = 2_000;
+const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
 
 const SUBSCHEMA = ['items', 'contains', 'additionalProperties', 'propertyNames', 'not', 'if', 'then', 'else'];
 const SUBSCHEMA_LISTS = ['prefixItems', 'allOf', 'anyOf', 'oneOf'];
@@ -27,47 +31,91 @@ const PLAIN = [
   ...['minProperties', 'maxProperties', 'dependentRequired', 'title', 'description', 'default', 'examples', 'deprecated'],
   ...['$schema', '$comment'],
 ];
+/** Each value inside of them is compared on its own, so it counts as a node. */
+const COMPARED = ['enum', 'const', 'required', 'dependentRequired'];
 const DEFINITIONS = ['$defs', 'definitions'];
 
 class SchemaFault extends Error {}
 
 interface Tree {
   nodes: number;
+  /** Comparisons per item of arrays with `uniqueItems`. */
+  pairs: number;
   program: number;
 }
 
-/** Validates arguments. Returns what is wrong with them, or undefined. */
-export type ArgsCheck = (args: unknown) => string | undefined;
+/** The number of values in arguments, and of characters in their texts and names. */
+interface Size {
+  values: number;
+  characters: number;
+}
+
+export interface ArgsCheck {
+  /** Returns the number of steps in which arguments of this size are validated. */
+  stepsFor(size: Size): number;
+  /** Returns what is wrong with the arguments, or undefined. */
+  faultIn(args: unknown): string | undefined;
+}
+
+const options = {
+  strict: true,
+  strictTypes: false,
+  strictTuples: false,
+  strictRequired: false,
+  validateFormats: false,
+  logger: false,
+} as const;
+
+/** Compiled once, because the meta-schema is larger than most schemas. */
+const dialect = new Ajv2020(options);
+
+/** Returns why the schemas of a definition are not accepted together, with the name of the first that is not; undefined if they are. */
+export function schemasFault(schemas: Readonly<Record<string, unknown>>): { name?: string; fault: string } | undefined {
+  const named = Object.entries(schemas);
+  if (named.length > MAX_SCHEMAS) return { fault: `must have at most ${MAX_SCHEMAS} schemas of arguments` };
+  let nodes = 0;
+  for (const [name, schema] of named) {
+    const fault = faultOf(() => {
+      nodes += treeOf(schema).tree.nodes;
+    });
+    if (fault !== undefined) return { name, fault };
+    if (nodes > MAX_TOTAL_NODES)
+      return {
+        fault: `must have at most ${MAX_TOTAL_NODES} subschemas and compared values in all schemas of arguments together`,
+      };
+  }
+  return undefined;
+}
 
 /** Returns why a schema is not accepted; undefined if it is. */
-export function schemaFault(schema: unknown): string | undefined {
+export const schemaFault = (schema: unknown): string | undefined => faultOf(() => compileSchema(schema));
+
+function faultOf(work: () => unknown): string | undefined {
   try {
-    compileSchema(schema);
+    work();
     return undefined;
   } catch (error) {
     return error instanceof SchemaFault ? error.message : `is not a valid JSON schema: ${(error as Error).message.slice(0, 200)}`;
   }
 }
 
+/** Copies a schema with its references expanded. Throws if it is too large, or uses what is not accepted. */
+function treeOf(schema: unknown): { expanded: Json; tree: Tree } {
+  if (JSON.stringify(schema).length > MAX_SCHEMA_BYTES) throw new SchemaFault(`must have at most ${MAX_SCHEMA_BYTES} characters`);
+  const tree: Tree = { nodes: 0, pairs: 0, program: 0 };
+  return { expanded: expand(schema, schema as Json, tree, []) as Json, tree };
+}
+
 /** Compiles a schema. Throws if it is not accepted. */
 export function compileSchema(schema: unknown): ArgsCheck {
-  if (JSON.stringify(schema).length > MAX_SCHEMA_BYTES) throw new SchemaFault(`must have at most ${MAX_SCHEMA_BYTES} characters`);
-  const tree: Tree = { nodes: 0, program: 0 };
-  const expanded = expand(schema, schema as Json, tree, []);
-  const ajv = new Ajv2020({
-    strict: true,
-    strictTypes: false,
-    strictTuples: false,
-    strictRequired: false,
-    validateFormats: false,
-    logger: false,
-    code: { regExp: re2 },
-  });
-  const validate = ajv.compile(expanded as Json);
-  return (args) => {
-    const { values, characters } = sizeOf(args);
-    if (tree.nodes * values + tree.program * characters > MAX_WORK) return 'the arguments are too large for their schema';
-    return validate(args) ? undefined : faultIn(validate);
+  const { expanded, tree } = treeOf(schema);
+  void dialect.validateSchema(expanded, true);
+  // an instance of its own, because an instance keeps what it compiled
+  const ajv = new Ajv2020({ ...options, meta: false, validateSchema: false, code: { regExp: re2 } });
+  const validate = ajv.compile(expanded);
+  return {
+    stepsFor: ({ values, characters }) => (tree.nodes + tree.pairs) * values + tree.program * characters,
+    faultIn: (args) => (validate(args) ? undefined : faultIn(validate)),
   };
 }
 
@@ -88,9 +136,7 @@ const re2 = Object.assign(
 
 /** Copies a schema with its references expanded, and counts its nodes. */
 function expand(node: unknown, root: Json, tree: Tree, within: string[]): unknown {
-  tree.nodes += 1;
-  if (tree.nodes > MAX_NODES)
-    throw new SchemaFault(`must have at most ${MAX_NODES} subschemas after its references are expanded`);
+  countNodes(1, tree);
   if (within.length > MAX_DEPTH) throw new SchemaFault(`must be nested at most ${MAX_DEPTH} levels deep`);
   if (typeof node === 'boolean') return node;
   if (!isObject(node)) throw new SchemaFault('must consist of objects and booleans');
@@ -108,6 +154,12 @@ function expand(node: unknown, root: Json, tree: Tree, within: string[]): unknow
   return { ...own, allOf: [...all, target] };
 }
 
+function countNodes(count: number, tree: Tree): void {
+  tree.nodes += count;
+  if (tree.nodes > MAX_NODES)
+    throw new SchemaFault(`must have at most ${MAX_NODES} subschemas and compared values after its references are expanded`);
+}
+
 function expandKeyword(key: string, value: unknown, node: Json, root: Json, tree: Tree, within: string[]): unknown {
   const deeper = [...within, ''];
   const below = (one: unknown) => expand(one, root, tree, deeper);
@@ -118,9 +170,14 @@ function expandKeyword(key: string, value: unknown, node: Json, root: Json, tree
     return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, below(one)]));
   }
   if (!PLAIN.includes(key)) throw new SchemaFault(`must not use ${JSON.stringify(key.slice(0, 40))}`);
+  if (key === '$schema' && value !== DIALECT) throw new SchemaFault(`must have no other $schema than ${DIALECT}`);
+  if (COMPARED.includes(key)) countNodes(sizeOf(value).values, tree);
   if (key === 'pattern') countProgram(value, tree);
-  if (key === 'uniqueItems' && value === true && !(Number(node.maxItems) <= MAX_UNIQUE_ITEMS))
-    throw new SchemaFault(`must limit maxItems to ${MAX_UNIQUE_ITEMS} where it uses uniqueItems`);
+  if (key === 'uniqueItems' && value === true) {
+    if (!(Number(node.maxItems) <= MAX_UNIQUE_ITEMS))
+      throw new SchemaFault(`must limit maxItems to ${MAX_UNIQUE_ITEMS} where it uses uniqueItems`);
+    tree.pairs += Number(node.maxItems);
+  }
   return value;
 }
 
@@ -147,8 +204,8 @@ function resolve(root: Json, ref: string): unknown {
   return node;
 }
 
-/** Returns the number of values in the arguments, and of characters in their texts and names. */
-function sizeOf(args: unknown): { values: number; characters: number } {
+/** Returns the size of arguments. */
+export function sizeOf(args: unknown): Size {
   const size = { values: 0, characters: 0 };
   const waiting = [args];
   while (waiting.length > 0) {

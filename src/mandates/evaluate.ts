@@ -1,5 +1,5 @@
 import type { Outcome } from '../db/unit.ts';
-import type { ArgsCheck } from './args_schema.ts';
+import { type ArgsCheck, MAX_WORK, sizeOf } from './args_schema.ts';
 import { matches, matchesAny, mostSpecific } from './globs.ts';
 import type { ActionBody, Definition, ToolPolicy } from './schemas.ts';
 
@@ -105,9 +105,21 @@ function toolRefusal(chain: Link[], policies: Match[], { tool, args }: ActionBod
     return blocked('TOOL_NOT_ALLOWED', 'the mandate does not allow the tool');
   if (chain.some((link) => link.definition.strict_tools && !policies.some((policy) => policy.link === link)))
     return blocked('UNKNOWN_TOOL', 'the mandate has no policy for the tool');
+  const fault = argsFault(policies, args ?? {});
+  return fault === undefined ? undefined : blocked('ARGUMENT_VALIDATION_FAILED', `the arguments are not valid: ${fault}`);
+}
+
+/** The steps of all schemas that apply are bounded together. */
+function argsFault(policies: Match[], args: Record<string, unknown>): string | undefined {
+  const size = sizeOf(args);
+  let steps = 0;
   for (const { link, pattern } of policies) {
-    const fault = link.argsCheckOf(pattern)?.(args ?? {});
-    if (fault !== undefined) return blocked('ARGUMENT_VALIDATION_FAILED', `the arguments are not valid: ${fault}`);
+    const check = link.argsCheckOf(pattern);
+    if (!check) continue;
+    steps += check.stepsFor(size);
+    if (steps > MAX_WORK) return 'the arguments are too large for their schemas';
+    const fault = check.faultIn(args);
+    if (fault !== undefined) return fault;
   }
   return undefined;
 }

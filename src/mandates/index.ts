@@ -23,6 +23,7 @@ export {
   storedBytes,
   type ToolPolicy,
 } from './schemas.ts';
+export { MAX_PATTERNS, policiesFault } from './size.ts';
 
 export const feature: Feature<ActionNeeds> = {
   open: ({ mac, secrets, seal, config, log }) => ({

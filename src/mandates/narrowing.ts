@@ -3,6 +3,7 @@ import type { FieldError } from '../http/problem.ts';
 import { compareTimes } from '../time.ts';
 import { matches } from './globs.ts';
 import type { Definition, ToolPolicy } from './schemas.ts';
+import { policiesFault } from './size.ts';
 
 // Delegation only narrows. An absent field takes the parent's value; a wider one is an error. Authorisation also judges every mandate of the
 // chain, so that a delegated mandate is never wider even if its terms looked narrower.
@@ -14,13 +15,20 @@ interface Bounds {
 
 type Rate = NonNullable<Definition['rate_limit']>;
 
-/** Returns the terms of a delegated mandate, and the fields that are wider than the parent's. */
+/** Returns the terms of a delegated mandate, and what is wrong with them: fields that are wider than the parent's, or too large with them. */
 export function narrow(parent: Bounds, child: Bounds): Bounds & { faults: FieldError[] } {
   const definition: Definition = { ...parent.definition, ...child.definition };
   const policies = mergePolicies(parent.definition.tool_policies, child.definition.tool_policies);
   if (policies) definition.tool_policies = policies;
   if (child.definition.template === undefined) delete definition.template;
   const expires_at = child.expires_at ?? parent.expires_at;
+  const tooLarge = policies && policiesFault(policies);
+  if (tooLarge)
+    return {
+      definition,
+      expires_at,
+      faults: [{ pointer: '#/tool_policies', detail: `with those of the parent: ${tooLarge.fault}` }],
+    };
   const wide = widerFields(parent.definition, definition);
   if (parent.expires_at !== null && compareTimes(expires_at!, parent.expires_at) > 0) wide.push('expires_at');
   return {

@@ -3,6 +3,7 @@ import { nameOf } from '../http/name.ts';
 import { pageOf } from '../http/page.ts';
 import { time } from '../http/time.ts';
 import { schemaFault } from './args_schema.ts';
+import { MAX_PATTERN, MAX_PATTERNS, MAX_STARS, policiesFault } from './size.ts';
 
 // Amounts are integers of micro-units: a millionth of the currency's unit.
 
@@ -12,14 +13,17 @@ const MAX_MICROS = 1e15;
 const MAX_WINDOW_MS = 31 * 86_400_000;
 const MAX_LEASE_MS = 86_400_000;
 const MAX_APPROVAL_MS = 7 * 86_400_000;
-const MAX_PATTERNS = 256;
 const MAX_TOKENS = 1e9;
 const MAX_PRICE = 1e12;
 
 export const templateNames = ['restricted', 'development', 'production', 'temporary'] as const;
 
 const micros = (about: string) => z.int().min(0).max(MAX_MICROS).describe(`${about}, in micro-units`);
-const patterns = (about: string) => z.array(nameOf()).max(MAX_PATTERNS).describe(about);
+const pattern = nameOf(MAX_PATTERN).refine(
+  (text) => text.split('*').length <= MAX_STARS + 1,
+  `must have at most ${MAX_STARS} stars`,
+);
+const patterns = (about: string) => z.array(pattern).max(MAX_PATTERNS).describe(about);
 const milliseconds = (max: number, about: string) => z.int().min(100).max(max).describe(`${about}, in ms`);
 
 const rateLimit = z
@@ -47,10 +51,6 @@ const charging = z
 
 const argsSchema = z
   .record(z.string(), z.unknown())
-  .superRefine((schema, context) => {
-    const fault = schemaFault(schema);
-    if (fault !== undefined) context.addIssue({ code: 'custom', message: fault });
-  })
   .describe('JSON schema of the arguments. References are local and not recursive; patterns have the syntax of RE2.');
 
 const toolPolicy = z
@@ -75,9 +75,22 @@ const prices = z
 
 const byPattern = <T extends z.ZodType>(value: T, about: string) =>
   z
-    .record(nameOf(), value)
+    .record(pattern, value)
     .refine((entries) => Object.keys(entries).length <= MAX_PATTERNS, `must have at most ${MAX_PATTERNS} patterns`)
     .describe(about);
+
+/** Compiles the schemas of arguments only if all of them together are small enough. */
+function checkPolicies(policies: Record<string, ToolPolicy>, context: z.RefinementCtx): void {
+  const found = policiesFault(policies);
+  if (found) {
+    context.addIssue({ code: 'custom', message: found.fault, path: found.name === undefined ? [] : [found.name, 'args_schema'] });
+    return;
+  }
+  for (const [name, { args_schema }] of Object.entries(policies)) {
+    const fault = args_schema && schemaFault(args_schema);
+    if (fault !== undefined) context.addIssue({ code: 'custom', message: fault, path: [name, 'args_schema'] });
+  }
+}
 
 /** The terms of a mandate. They never change. An absent limit is unlimited; a limit of 0 permits nothing. */
 export const definitionFields = {
@@ -92,7 +105,9 @@ export const definitionFields = {
     'Patterns of the tools that may be called. An empty list allows none; without a list, all are allowed.',
   ).optional(),
   denied_tools: patterns('Patterns of tools that may not be called, even if they are allowed.').optional(),
-  tool_policies: byPattern(toolPolicy, 'Further conditions, by pattern. All patterns that match a tool apply to it.').optional(),
+  tool_policies: byPattern(toolPolicy, 'Further conditions, by pattern. All patterns that match a tool apply to it.')
+    .superRefine(checkPolicies)
+    .optional(),
   strict_tools: z.boolean().optional().describe('Tools without an entry in `tool_policies` are refused.'),
   rate_limit: rateLimit.optional(),
   charging: charging.optional(),

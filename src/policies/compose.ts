@@ -1,6 +1,6 @@
 import { canonicalJson } from '../http/json.ts';
 import { Problem } from '../http/problem.ts';
-import type { Definition, ToolPolicy } from '../mandates/index.ts';
+import { type Definition, policiesFault, type ToolPolicy } from '../mandates/index.ts';
 import { type Effort, intersectLists, withoutCovered } from './intersect.ts';
 
 // Composes the terms of a mandate from policies. The result allows only what every policy allows: each limit is the strictest, tools must be
@@ -125,7 +125,10 @@ type Entries = Record<string, ToolPolicy>;
 function mergeEntries(a: Entries, b: Entries, at: At): Entries {
   const shared = Object.keys(b).filter((pattern) => Object.hasOwn(a, pattern));
   const merged = shared.map((pattern) => [pattern, bothEntries(pattern, a[pattern]!, b[pattern]!, at)] as const);
-  return { ...a, ...b, ...Object.fromEntries(merged) };
+  const entries = { ...a, ...b, ...Object.fromEntries(merged) };
+  const tooLarge = policiesFault(entries);
+  if (tooLarge) throw new Problem('conflict', `The tool_policies of these policies together ${tooLarge.fault}.`);
+  return entries;
 }
 
 const bothEntries = (pattern: string, a: ToolPolicy, b: ToolPolicy, at: At): ToolPolicy =>

@@ -1,12 +1,11 @@
 import { Problem } from '../http/problem.ts';
-import { matches } from '../mandates/index.ts';
+import { MAX_PATTERNS, matches } from '../mandates/index.ts';
 
 // Intersections of patterns, in which `*` matches any text.
 
 /** Steps of one composition. Comparing two patterns counts as the product of their lengths, which is the most that it takes. */
 const MAX_STEPS = 5_000_000;
-/** As in a mandate. */
-const MAX_PATTERNS = 256;
+/** Characters of the name of a tool. */
 const MAX_LENGTH = 255;
 
 /** Bounds the work of a composition. */
