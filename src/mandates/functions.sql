@@ -555,10 +555,11 @@ begin
     where m.tenant_id = p_tenant and m.mandate_id = a.mandate_id and o.agent_id = any (p_agents)));
 end $$;
 
--- Ends the suspension of all mandates of the tenant, when an admin confirms a restore or an import.
+-- Ends the suspension of all mandates of the tenant, when an admin confirms a restore or an import. Locks the clock first, as a batch does.
 create or replace function mandates_confirmed(p_tenant text) returns void
 language sql
 begin atomic
+  select from tenant_clocks c where c.tenant_id = p_tenant for update;
   update mandates m set suspended = false where m.tenant_id = p_tenant and m.suspended;
 end;
 

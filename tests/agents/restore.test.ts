@@ -9,6 +9,7 @@ import { type Client, newColleague, newTenant } from '../support/client.ts';
 import { withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { daemonDatabase, describeOnServer, serverConnection } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
 
 // A restored backup brings back the agents that were killed since. The ledger kills them again.
 
@@ -143,6 +144,23 @@ describeOnServer('a test cannot open a second connection', () => {
     expect((await owner.request('POST', '/v1/tenant/confirm-restore')).status).toBe(204);
     expect([await act(made.mandate_id, 'a4'), await fenced()]).toEqual([[201, undefined], 201]);
   }, 60_000);
+
+  test('a confirmation locks no mandate before the clock, which a batch locks first', async () => {
+    const owner = await newTenant(daemon!.url);
+    await owner.request('POST', '/v1/mandates', { body: { agent_id: 'planner' } });
+    await withClient({ ...serverConnection(), database: given!.env.PGDATABASE! }, async (pg) => {
+      await pg.query('update mandates set suspended = true where tenant_id = $1', [owner.tenant_id]);
+      await pg.query('begin');
+      await pg.query('select from tenant_clocks where tenant_id = $1 for update', [owner.tenant_id]);
+      const confirmed = owner.request('POST', '/v1/tenant/confirm-restore');
+      const blocked = 'select from pg_stat_activity where pg_backend_pid() = any (pg_blocking_pids(pid))';
+      await eventually(async () => (await pg.query(blocked)).rowCount === 1, 'the confirmation waits for the clock');
+      const free = await pg.query('select from mandates where tenant_id = $1 for update nowait', [owner.tenant_id]);
+      expect(free.rowCount).toBe(1);
+      await pg.query('commit');
+      expect((await confirmed).status).toBe(204);
+    });
+  }, 90_000);
 });
 
 test('without an encryption key, a change is not recorded, with a warning', () => {
