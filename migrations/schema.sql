@@ -6094,6 +6094,10 @@ ALTER TABLE ONLY public.mandates FORCE ROW LEVEL SECURITY;
 CREATE FUNCTION public.mandates_confirmed(p_tenant text) RETURNS void
     LANGUAGE sql
     BEGIN ATOMIC
+ SELECT
+    FROM public.tenant_clocks c
+   WHERE (c.tenant_id = mandates_confirmed.p_tenant)
+  FOR UPDATE OF c;
  UPDATE public.mandates AS m SET suspended = false
    WHERE ((m.tenant_id = mandates_confirmed.p_tenant) AND m.suspended);
 END;
