@@ -27,7 +27,7 @@ export function narrow(parent: Bounds, child: Bounds): Bounds & { faults: FieldE
     return {
       definition,
       expires_at,
-      faults: [{ pointer: '#/tool_policies', detail: `with those of the parent: ${tooLarge.fault}` }],
+      faults: [{ pointer: '#/tool_policies', detail: `together with those of the parent: ${tooLarge.fault}` }],
     };
   const wide = widerFields(parent.definition, definition);
   if (parent.expires_at !== null && compareTimes(expires_at!, parent.expires_at) > 0) wide.push('expires_at');
