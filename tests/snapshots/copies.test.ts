@@ -155,14 +155,14 @@ test('a restore keeps a newer object whose value at the moment has expired or wa
   for (const key of ['lapsed', 'erased', 'brief', 'new']) await put(alice, key, { body: 2 });
   const restoreThen = (more: Row) => done(alice, 'POST', '/v1/state/restore', { at: commit_seq, ...more });
   expect(await restoreThen({ dry_run: true })).toMatchObject({ restored: 1, deleted: 2, unchanged: 1 });
+  await del(alice, 'lapsed');
   // blanks all versions that are not current
   await done(alice, 'PUT', '/v1/retention', { rules: [{ kind: 'state.put', older_than_days: 0 }] });
   await waitForJob(alice, (await done(alice, 'POST', '/v1/retention/runs')).job_id);
-  expect(await restoreThen({})).toMatchObject({ restored: 0, deleted: 1, unchanged: 3 });
+  expect(await restoreThen({})).toMatchObject({ restored: 0, deleted: 1, unchanged: 2 });
   expect((await list(alice)).data.map(({ key, body }: Row) => [key, body])).toEqual([
     ['brief', 2],
     ['erased', 2],
-    ['lapsed', 2],
   ]);
   expect(await failedChecks(alice)).toEqual([]);
 }, 60_000);
