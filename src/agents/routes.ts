@@ -7,7 +7,7 @@ import { assertWritten, replayHeaders } from '../http/outcome.ts';
 import type { ProblemType } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { agentParams, agentState, reasonBody, tenantState, WHOLE_TENANT } from './schemas.ts';
-import { commitAlone, confirmRestored, lockTenant, readOwnState, readState, readUsage, type Stored } from './sql.ts';
+import { commitAlone, confirmRestored, findKill, lockTenant, readOwnState, readState, readUsage, type Stored } from './sql.ts';
 
 const tagged = { tag: 'Agents', limit: 'v1' } as const;
 const change = {
@@ -140,6 +140,15 @@ async function changeState(
   reason: string | undefined,
   idempotency: Idempotency | null,
 ): Promise<Changed> {
+  // a repetition changes nothing; with a key, its outcome must be stored
+  const killed =
+    state === 'killed' && !idempotency ? await tenant.read((db) => findKill(db, tenant.id, agent_id, reason)) : undefined;
+  if (killed) {
+    // the first attempt may have failed here
+    record(tenant.id, killed.at, { kind: 'agent', id: agent_id, state, reason });
+    const usage = await tenant.read((db) => readUsage(db, tenant.id, agent_id));
+    return { state: { ...killed.state, ...usage }, replay: false };
+  }
   const event = eventOf(actorOf(principal), { agent_id, state, ...(reason !== undefined && { reason }) });
   // counts no bytes, because a full quota must not prevent a kill
   const outcome = await commitAlone(tenant, unitOf(idempotency, [event], 0));

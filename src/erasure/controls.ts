@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import type { Tenant, Tenants } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
@@ -11,6 +12,8 @@ import { findTenant } from './replay.ts';
 // Changes that a restored backup must not undo, such as the kill of an agent, are entries of the ledger too.
 
 const PURPOSE = 'controls';
+/** Changes that a daemon knows to be in the ledger. */
+const MAX_KNOWN = 10_000;
 
 const changeSchema = z.looseObject({ kind: z.string(), id: z.string() });
 
@@ -24,11 +27,14 @@ const aad = (tenant_id: string, control_id: string) => `${tenant_id}/${control_i
 
 /**
  * Returns a function that records a committed change; `at` is the time of its commit. It throws `unavailable` if the ledger cannot be
- * written. Without a key, it only warns.
+ * written. Without a key, it only warns. A change that it has recorded last for a thing is not recorded again.
  */
-export const controlRecorder =
-  ({ seal, ledger, warn }: DeletionNeeds) =>
-  (tenant_id: string, at: string, change: ControlChange): void => {
+export function controlRecorder({ seal, ledger, warn }: DeletionNeeds) {
+  const recorded = new LRUCache<string, string>({ max: MAX_KNOWN });
+  return (tenant_id: string, at: string, change: ControlChange): void => {
+    const thing = JSON.stringify([tenant_id, change.kind, change.id]);
+    const version = JSON.stringify([at, change]);
+    if (recorded.get(thing) === version) return;
     if (!seal) {
       warn({ tenant_id, kind: change.kind }, 'ENCRYPTION_KEY is not set; a restored backup would undo this change');
       return;
@@ -42,7 +48,9 @@ export const controlRecorder =
         'The change is in force, but it could not be written to the ledger that protects it from a restore. Repeat the request.';
       throw new Problem('unavailable', detail, { cause, headers: { 'Retry-After': '60' } });
     }
+    recorded.set(thing, version);
   };
+}
 
 export interface ReplayedControl {
   tenant_id: string;

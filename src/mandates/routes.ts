@@ -14,7 +14,7 @@ import {
   mandateParams,
   revokeBody,
 } from './schemas.ts';
-import { listMandates } from './sql.ts';
+import { isRevoked, listMandates } from './sql.ts';
 import { commitChange, controlEvent, within } from './write.ts';
 
 const tagged = { tag: 'Mandates', limit: 'v1' } as const;
@@ -95,13 +95,17 @@ const revokeMandate = ({ cache, record }: ActionNeeds) =>
     success: { status: 200, description: 'The revoked mandate', schema: mandate },
     problems: [...WRITE_PROBLEMS],
     handle: async ({ caller, params: { mandate_id }, body, idempotency }) => {
-      const { replay } = await withTerms(cache, caller, mandate_id, (terms) => {
+      const { tenant } = caller;
+      const { replay } = await withTerms(cache, caller, mandate_id, async (terms) => {
+        // a repetition changes nothing
+        const isDone = !idempotency && (await tenant.read((db) => isRevoked(db, tenant.id, mandate_id)));
+        if (isDone) return { answer: {}, replay: false };
         const event = controlEvent(caller, terms, 'mandate.revoked', body, { op: 'revoke', ...within(terms) });
         return commitChange(caller, event, idempotency, 0);
       });
       const view = await readMandate(caller, mandate_id);
       // also for a retry, whose first attempt may have failed here
-      record(caller.tenant.id, view.revoked_at!, { kind: 'mandate', id: mandate_id, ...body });
+      record(tenant.id, view.revoked_at!, { kind: 'mandate', id: mandate_id, ...body });
       return { body: view, headers: replayHeaders(replay) };
     },
   });

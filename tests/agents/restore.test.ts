@@ -106,6 +106,25 @@ describeOnServer('a test cannot open a second connection', () => {
     expect([code, data.filter(({ kind }: any) => kind === 'mandate.revoked').length]).toEqual([0, 1]);
   }, 170_000);
 
+  test('a repeated kill or revocation adds neither an event nor an entry, unless the reason of the kill differs', async () => {
+    const owner = await newTenant(daemon!.url);
+    await owner.request('POST', '/v1/mandates', { body: { mandate_id: 'm', agent_id: 'planner' } });
+    const written = async () => [
+      (await owner.request('GET', '/v1/events?channel=team')).body.data.length,
+      readLedger(ledger).controls.filter(({ tenant_id }) => tenant_id === owner.tenant_id).length,
+    ];
+    const kill = (reason?: string) => ask(owner, '/v1/agents/planner/kill', reason);
+    expect(await written()).toEqual([1, 0]);
+    const first = await kill('loops');
+    for (let i = 0; i < 3; i++) expect((await kill('loops')).body).toEqual(first.body);
+    expect(await written()).toEqual([2, 1]);
+    expect((await kill()).body).toMatchObject({ state: 'killed', killed_at: first.body.killed_at });
+    await kill();
+    expect(await written()).toEqual([3, 2]);
+    for (let i = 0; i < 3; i++) expect((await ask(owner, '/v1/mandates/m/revoke', 'leaked')).body.status).toBe('revoked');
+    expect(await written()).toEqual([4, 3]);
+  });
+
   test('while the ledger cannot be written, a kill is in force and returns 503, and its retry writes the entry', async () => {
     const owner = await newTenant(daemon!.url);
     const kill = () => owner.request('POST', '/v1/agents/planner/kill', { body: {}, headers: { 'Idempotency-Key': 'once' } });
