@@ -99,6 +99,8 @@ return (p_effect ->> 'mandate_id') || chr(10) || (p_effect ->> 'action_id');
 -- Returns the existing actions that these units name, by action_key.
 create or replace function named_actions(p_tenant text, p_units jsonb) returns jsonb
 language plpgsql stable
+-- a plan from before the table grew would read all actions of the tenant
+set plan_cache_mode = force_custom_plan
 as $$
 begin
   return (
