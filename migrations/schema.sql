@@ -7642,6 +7642,7 @@ end $_$;
 
 CREATE FUNCTION public.named_actions(p_tenant text, p_units jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_custom_plan'
     AS $_$
 begin
   return (
