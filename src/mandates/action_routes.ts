@@ -19,7 +19,7 @@ const authoriseAction = (needs: ActionNeeds) =>
     operation: 'authoriseAction',
     summary: 'Authorise an action',
     description:
-      'Checks the action against the mandate and those that it was delegated from, and reserves its cost. A refusal has `code` and `hard` (false only for rate limits), and writes nothing.',
+      'Checks the action against the mandate and those that it was delegated from, and reserves its cost. A refusal has `code` and `hard` (false only for rate limits), and writes nothing. `Action-Repeated: true` marks the stored answer to an action id that another request has used.',
     access: 'write',
     fastPath: true,
     idempotent: true,
@@ -31,8 +31,9 @@ const authoriseAction = (needs: ActionNeeds) =>
     otherAnswers: [{ status: 202, description: 'The action waits for the decision of an admin', schema: authorisation }],
     problems: [...WRITE_PROBLEMS, 'rate-limited', 'quota-exceeded'],
     handle: async ({ caller, params, body, idempotency }) => {
-      const { answer, replay } = await authorise(needs, caller, params.mandate_id, body, idempotency);
-      return { status: statusOf(answer), body: answer, headers: replayHeaders(replay) };
+      const { answer, replay, repeated } = await authorise(needs, caller, params.mandate_id, body, idempotency);
+      const headers = { ...replayHeaders(replay), ...(repeated && { 'Action-Repeated': 'true' }) };
+      return { status: statusOf(answer), body: answer, headers };
     },
   });
 
@@ -43,7 +44,8 @@ const readAction = (needs: ActionNeeds) =>
     path: '/v1/mandates/{mandate_id}/actions/{action_id}',
     operation: 'readAction',
     summary: 'Get an action',
-    access: 'read',
+    description: 'Any scope suffices, so that a key which may only write can act under a mandate.',
+    access: 'any',
     params: actionParams,
     success: { status: 200, description: 'The action', schema: action },
     problems: ['validation', 'forbidden', 'not-found'],

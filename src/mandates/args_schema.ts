@@ -1,5 +1,6 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import { RE2JS } from 're2js';
+import { type ArgsCheck, isObject, sizeOf } from './args_size.ts';
 
 // JSON schemas of tool arguments. Clients write both the schema and the arguments, and both are evaluated on the event loop, so the work is
 // bounded by their sizes and not by a time limit, whose result would depend on the machine. Patterns run on RE2, which is linear in the text.
@@ -15,8 +16,6 @@ const MAX_PATTERN = 500;
 const MAX_PROGRAM = 5_000;
 /** `uniqueItems` compares every pair of items. */
 const MAX_UNIQUE_ITEMS = 200;
-/** Steps of one authorisation: nodes × values, plus instructions × characters. 4 million took 80 ms on a core at 2.4 GHz. */
-export const MAX_WORK = 4_000_000;
 /** Schemas of a definition, and nodes of all of them together. They are compiled when they are written and when they are first used. */
 const MAX_SCHEMAS = 32;
 const MAX_TOTAL_NODES = 2_000;
@@ -42,19 +41,6 @@ interface Tree {
   /** Comparisons per item of arrays with `uniqueItems`. */
   pairs: number;
   program: number;
-}
-
-/** The number of values in arguments, and of characters in their texts and names. */
-interface Size {
-  values: number;
-  characters: number;
-}
-
-export interface ArgsCheck {
-  /** Returns the number of steps in which arguments of this size are validated. */
-  stepsFor(size: Size): number;
-  /** Returns what is wrong with the arguments, or undefined. */
-  faultIn(args: unknown): string | undefined;
 }
 
 const options = {
@@ -203,23 +189,3 @@ function resolve(root: Json, ref: string): unknown {
   }
   return node;
 }
-
-/** Returns the size of arguments. */
-export function sizeOf(args: unknown): Size {
-  const size = { values: 0, characters: 0 };
-  const waiting = [args];
-  while (waiting.length > 0) {
-    const value = waiting.pop();
-    size.values += 1;
-    if (typeof value === 'string') size.characters += value.length;
-    else if (Array.isArray(value)) for (const item of value) waiting.push(item);
-    else if (isObject(value))
-      for (const [name, item] of Object.entries(value)) {
-        size.characters += name.length;
-        waiting.push(item);
-      }
-  }
-  return size;
-}
-
-const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,5 +1,5 @@
 import type { Outcome } from '../db/unit.ts';
-import { type ArgsCheck, MAX_WORK, sizeOf } from './args_schema.ts';
+import { type ArgsCheck, MAX_WORK, sizeOf } from './args_size.ts';
 import { matches, matchesAny, mostSpecific } from './globs.ts';
 import type { ActionBody, Definition, ToolPolicy } from './schemas.ts';
 

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Tenant } from '../db/tenant.ts';
-import { type ArgsCheck, compileSchema } from './args_schema.ts';
+import { compileSchema } from './args_schema.ts';
+import type { ArgsCheck } from './args_size.ts';
 import type { Link } from './evaluate.ts';
 import { findTerms, type TermsRow } from './sql.ts';
 

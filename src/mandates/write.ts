@@ -11,6 +11,8 @@ import type { Terms } from './terms.ts';
 export interface Judged {
   answer: Record<string, unknown>;
   replay: boolean;
+  /** True if another request, with another Idempotency-Key or none, has been given this answer. */
+  repeated?: true;
 }
 
 /** The terms that the daemon has cached have changed. */
@@ -53,7 +55,8 @@ export async function commitChange(
 function judgedOf(outcome: Outcome): Judged {
   const { status, refusal, made } = outcome;
   if (status === 'refused' && refusal!.code === 'stale') throw new StaleTerms();
-  if (status === 'refused' && refusal!.code === 'replay') return { answer: withTimes(refusal!.members!), replay: true };
+  if (status === 'refused' && refusal!.code === 'replay')
+    return { answer: withTimes(refusal!.members!), replay: true, repeated: true };
   assertWritten(outcome);
   return { answer: withTimes(made!['mandates/0'] as Record<string, unknown>), replay: status === 'replay' };
 }

@@ -68,6 +68,18 @@ test('a key for all subjects acts under every mandate, and a key of an agent onl
   expect((await act(await keyOf(bob!, { agent_id: 'writer' }), mandate)).status).toBe(403);
 });
 
+test('a key that may only write acts under its mandate and reads it, its actions and the state of its agent, but lists nothing', async () => {
+  const mandate = await issue(alice!, { principal: 'bob' });
+  const key = await keyOf(bob!, { scopes: ['write'] });
+  expect(await decisionOf(key, mandate, { action_id: 'one' })).toBe('201 allow');
+  expect((await settle(key, mandate, 'one')).status).toBe(200);
+  expect(await usageOf(key, mandate)).toMatchObject({ spent_micros: 1 });
+  expect(await readAction(key, mandate, 'one')).toMatchObject({ state: 'settled' });
+  expect((await key.request('GET', '/v1/agents/planner')).body).toMatchObject({ state: 'active' });
+  expect((await key.request('GET', `/v1/mandates/${(await issue(alice!)).mandate_id}`)).status).toBe(404);
+  for (const path of ['/v1/mandates', '/v1/events']) expect((await key.request('GET', path)).status).toBe(403);
+});
+
 test('who asked for an action cannot decide it, and neither can another key of the same user', async () => {
   const mandate = await issue(alice!, { tool_policies: { '*': { require_approval: true } } });
   const [asking, sibling] = [
@@ -215,5 +227,14 @@ test('an Idempotency-Key repeats the answer of every write', async () => {
   const ask = () => act(alice!, first.body, { action_id: 'one', estimate_micros: 3 }, { headers });
   const [asked, repeated] = [await ask(), await ask()];
   expect([repeated.status, repeated.body, repeated.headers.get('idempotent-replay')]).toEqual([201, asked.body, 'true']);
+  // the request of another caller is not a retry
+  const other = await act(
+    alice!,
+    first.body,
+    { action_id: 'one', estimate_micros: 3 },
+    { headers: { 'idempotency-key': 'two' } },
+  );
+  expect(other.body).toEqual(asked.body);
+  expect([asked, repeated, other].map((one) => one.headers.get('action-repeated'))).toEqual([null, null, 'true']);
   expect(await usageOf(alice!, first.body)).toMatchObject({ calls: 1, reserved_micros: 3 });
 });
