@@ -40,6 +40,8 @@ interface Plan {
   near: string[];
   /** Those of them that also select passages: as many as keep the pool small. */
   near_full: string[];
+  /** Up to this share of 30 terms, a passage does not count as shorter; see leastLength. */
+  least_length: number;
   /** True if the request may see fewer than half of the passages, so that the index should select by audience. */
   narrow_audience: boolean;
 }
@@ -83,7 +85,17 @@ export function planSearch(survey: Survey, phrases: number[][] = []): SearchPlan
   const counts = terms.map((_, i) => countMatching(masks, i) * scale);
   const near_terms = findNearTerms(terms, weights, visible, counts);
   const near = near_terms.map(({ word }) => word);
-  const base = { keys, weights, visible, near, near_full: [], near_terms, narrow_audience: seqs.length * 2 < survey.sampled };
+  const narrow_audience = seqs.length * 2 < survey.sampled;
+  const base = {
+    keys,
+    weights,
+    visible,
+    near,
+    near_full: [],
+    near_terms,
+    least_length: leastLength(keys.length),
+    narrow_audience,
+  };
   const any = keys.map(quote).join(' | ') || null;
   if (matched.length * scale <= TAKE_ALL) {
     const near_full = selectAffordable(near_terms, visible, TAKE_NEAR - matched.length * scale);
@@ -111,6 +123,13 @@ export function planSearch(survey: Survey, phrases: number[][] = []): SearchPlan
  * 50.1 % at the power 1.5, 51.6 % at 1.25 and 52.7 % at 1; on dialogues of people 80.8 %, 80.6 % and 80.2 %.
  */
 export const termWeight = (passages: number, matching: number) => Math.log(1 + (passages + 1) / (matching + 0.5)) ** 1.25;
+
+/**
+ * Returns the length, as a share of 30 terms, below which passages are not told apart: 1 for queries of up to 8 terms, down to 0.3 for 16 and more. A
+ * long query, such as a whole message, matches some of its words in any passage, the more the longer the passage is. Recall@10 on single facts with
+ * queries of 23 terms rose from 54.2 % to 56.0 %. For short queries it stays 1: their chats have many turns of a few words, and recall@10 fell by 3 points.
+ */
+const leastLength = (terms: number) => Math.min(1, Math.max(0.3, 1 - (0.7 * (terms - 8)) / 8));
 
 /** Maximum number of near words of a query. */
 const MAX_NEAR = 200;

@@ -96,14 +96,16 @@ export interface RankCues extends Pick<Cues, 'trait' | 'dates'> {
 }
 
 /** The part of a plan that the ranking reads. */
-export type RankPlan = Pick<SearchPlan, 'weights' | 'complete' | 'visible' | 'near_terms' | 'near_full'>;
+export type RankPlan = Pick<SearchPlan, 'weights' | 'complete' | 'visible' | 'near_terms' | 'near_full' | 'least_length'>;
 
 const NO_CUES: RankCues = { name_keys: [], trait: 0, dates: [] };
 
 export function rankPool(pool: Pool, plan: RankPlan, limit: number, cues: RankCues = NO_CUES, closeness?: Closeness): Ranked[] {
   const weights = refineWeights(pool, plan);
-  const rows = scorePassages(pool, weights, nearScore(pool, plan, weights));
-  const bestByWords = Math.max(0, ...rows.map((row) => row.ownScore));
+  const divisor = (size: number) => lengthDivisor(size, plan.least_length);
+  const rows = scorePassages(pool, weights, nearScore(pool, plan, weights), divisor);
+  // a short passage is raised among others, not as a share of the query
+  const bestByWords = Math.max(0, ...rows.map((row) => row.ownScore * Math.min(1, divisor(row.size))));
   const covered = Math.min(1, bestByWords / (weights.reduce((sum, weight) => sum + weight, 0) || 1));
   if (closeness) addCloseness(rows, closeness);
   const cueFactor = cueFactors(rows, cues);
@@ -199,9 +201,14 @@ function nearScore(pool: Pool, plan: RankPlan, weights: number[]): (mask: number
   };
 }
 
-function scorePassages(pool: Pool, weights: number[], near: (mask: number, near: number[]) => number): ScoredPassage[] {
+function scorePassages(
+  pool: Pool,
+  weights: number[],
+  near: (mask: number, near: number[]) => number,
+  divisor: (size: number) => number,
+): ScoredPassage[] {
   const weigh = (mask: number, size: number, keys: number[]) =>
-    (weights.reduce((sum, weight, term) => sum + (hasTerm(mask, term) ? weight : 0), 0) + near(mask, keys)) / lengthFactor(size);
+    (weights.reduce((sum, weight, term) => sum + (hasTerm(mask, term) ? weight : 0), 0) + near(mask, keys)) / divisor(size);
   const attenuated = new Map(pool.weights.map(([seq, ordinal, weight]) => [`${seq}.${ordinal}`, weight]));
   const rows = pool.seqs.map((seq, i) => ({
     seq,
@@ -225,8 +232,8 @@ function scorePassages(pool: Pool, weights: number[], near: (mask: number, near:
   return rows;
 }
 
-/** As length_expression in functions.sql. */
-const lengthFactor = (size: number) => 0.25 + 0.75 * Math.max(1, size / 30);
+/** As length_divisor in functions.sql. */
+const lengthDivisor = (size: number, least: number) => 0.25 + 0.75 * Math.max(least, size / 30);
 
 /**
  * Returns a function that scores the neighbours of a passage: the better of the two adjacent events, and a little of the two events behind

@@ -8,6 +8,7 @@ const known = (weights: number[]) => ({
   visible: 100,
   near_terms: [],
   near_full: [],
+  least_length: 1,
 });
 /** Short passages of one actor without traits. */
 const plain = (count: number) => ({
@@ -244,4 +245,16 @@ test('a mask tells each of 52 terms apart', () => {
       expect(bits.map((_, i) => hasTerm(mask, i))).toEqual(bits);
     }),
   );
+});
+
+test('lengths count from 30 terms on for a query of up to 8 terms, and from 9 terms on for 16 and more', () => {
+  const least = (terms: number) =>
+    planSearch(
+      surveyOf(
+        Array.from({ length: terms }, (_, i) => String.fromCharCode(97 + i)),
+        [0],
+        1,
+      ),
+    ).least_length;
+  expect([1, 8, 12, 16, 26].map((terms) => Number(least(terms).toFixed(9)))).toEqual([1, 1, 0.65, 0.3, 0.3]);
 });
