@@ -66,7 +66,7 @@ async function makePlainPool(world: World): Promise<void> {
 /** Returns the arguments with which the service would call `search_pool` for this query. */
 async function argumentsOf(world: World, query: string): Promise<string> {
   const { rows } = await world.sql((client) =>
-    client.query<Survey>('select * from survey($1, $2, $3, $4)', [TENANT, query, SCOPE, []]),
+    client.query<Survey>('select * from survey_query($1, $2, $3, $4)', [TENANT, query, SCOPE, []]),
   );
   const survey = { ...rows[0]!, as_of_seq: Number(rows[0]!.as_of_seq) };
   const scope = { ...SCOPE, as_of_seq: survey.as_of_seq };

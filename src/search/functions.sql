@@ -49,13 +49,13 @@ return coalesce(
   (select string_agg(format('case when $2[%s] = any (c.terms) then %s::bigint else 0 end', i, 1::bigint << (i - p_first)), ' + ')
    from generate_series(p_first, p_last) i), '0::bigint');
 
--- Returns an expression for the keys of p_near that a passage contains. As a list of constants the keys are hashed once per search: for 2,000
--- passages and 52 keys it took 7 ms, and comparing each key with each term 9 ms.
-create or replace function near_expression(p_near int[]) returns text
+-- Returns an expression for those of p_keys that p_terms, a column of terms, contains. As a list of constants the keys are hashed once per search: for
+-- 2,000 passages and 52 keys it took 7 ms, and comparing each key with each term 9 ms.
+create or replace function held_expression(p_terms text, p_keys int[]) returns text
 language sql immutable parallel safe
 return case
-  when cardinality(p_near) = 0 then $$'{}'::int[]$$
-  else format('array(select t from unnest(terms) t where t = any (%L::int[]))', p_near) end;
+  when cardinality(p_keys) = 0 then $$'{}'::int[]$$
+  else format('array(select t from unnest(%s) t where t = any (%L::int[]))', p_terms, p_keys) end;
 
 -- Returns an expression for the sum of the weights of the terms in `mask`.
 create or replace function score_expression(p_weights jsonb) returns text
@@ -89,9 +89,9 @@ begin
 end $$;
 
 -- Samples the log evenly: 128 ranges of 16 passages, or all of a short log. Returns the seq and the term mask of each sampled passage in scope;
--- `rest_masks` has the terms beyond the first 52 and is empty if there are none.
-create or replace function survey_chunks(p_scope jsonb, p_terms int[])
-returns table (scale float8, sampled int, seqs json, masks json, rest_masks json)
+-- `rest` has those of its terms that are beyond the first 52, and is empty if there are none.
+create or replace function sample_chunks(p_scope jsonb, p_terms int[])
+returns table (scale float8, sampled int, seqs json, masks json, rest json)
 language plpgsql stable security definer
 set search_path = pg_catalog, public, pg_temp set plan_cache_mode = force_custom_plan set jit = off
 as $$
@@ -101,10 +101,10 @@ declare
 begin
   return query execute fill_template($q$
     with log_range as materialized (
-      select s.seq, s.ordinal, s.mask, s.rest_mask, g.low, count(*) over (partition by g.low) as taken, max(s.seq) over (partition by g.low) as high
+      select s.seq, s.ordinal, s.mask, s.rest, g.low, count(*) over (partition by g.low) as taken, max(s.seq) over (partition by g.low) as high
       from generate_series(1, {last}, {width}) g (low)
       cross join lateral (
-        select c.seq, c.ordinal, case when {in_scope} then {mask} end as mask, case when {in_scope} then {rest_mask} end as rest_mask
+        select c.seq, c.ordinal, case when {in_scope} then {mask} end as mask, case when {in_scope} then {rest} end as rest
         from chunks c
         where c.tenant_id = (select current_tenant()) and c.seq >= g.low and c.seq < g.low + {width} and c.seq <= {last}
         order by c.seq, c.ordinal
@@ -125,17 +125,17 @@ begin
       count(*)::int,
       coalesce(array_to_json(array_agg(s.seq order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]'),
       coalesce(array_to_json(array_agg(s.mask order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]'),
-      coalesce(array_to_json(array_agg(s.rest_mask order by s.seq, s.ordinal) filter (where s.rest_mask is not null)), '[]')
+      coalesce(json_agg(s.rest order by s.seq, s.ordinal) filter (where s.rest is not null), '[]')
     from log_range s $q$,
     jsonb_build_object(
       'in_scope', chunk_condition(p_scope), 'mask', mask_expression(1, least(52, cardinality(p_terms))),
-      'rest_mask', case when cardinality(p_terms) > 52 then mask_expression(53, cardinality(p_terms)) else 'null::bigint' end,
+      'rest', case when cardinality(p_terms) > 52 then held_expression('c.terms', p_terms[53:]) else 'null::int[]' end,
       'last', v_last || '::bigint', 'width', v_width || '::bigint', 'most', case when v_width <= 16 then 512 else 16 end))
   using p_scope, p_terms;
 end $$;
-revoke execute on function survey_chunks(jsonb, int[]) from public;
-grant execute on function survey_chunks(jsonb, int[]) to agent_memory_app;
-alter function survey_chunks(jsonb, int[]) owner to agent_memory_searcher;
+revoke execute on function sample_chunks(jsonb, int[]) from public;
+grant execute on function sample_chunks(jsonb, int[]) to agent_memory_app;
+alter function sample_chunks(jsonb, int[]) owner to agent_memory_searcher;
 
 -- Returns the index keys of the scope's session, user, agent and project; the key of the tenant if the scope names none of them.
 create or replace function scope_keys(p_scope jsonb) returns uuid[]
@@ -362,7 +362,7 @@ begin
     jsonb_build_object(
       'mask', mask_expression(1, cardinality(p_terms)), 'score', score_expression(p_plan -> 'weights'), 'in_scope', chunk_condition(p_scope),
       'length', length_divisor('cardinality(terms)', coalesce((p_plan ->> 'least_length')::float8, 1)),
-      'near', near_expression(v_near), 'near_keys', quote_literal(v_near))
+      'near', held_expression('terms', v_near), 'near_keys', quote_literal(v_near))
       || index_conditions(p_scope, p_plan))
   using p_scope, p_terms;
 end $$;
@@ -370,12 +370,12 @@ revoke execute on function search_pool_chunks(jsonb, int[], jsonb) from public;
 grant execute on function search_pool_chunks(jsonb, int[], jsonb) to agent_memory_app;
 alter function search_pool_chunks(jsonb, int[], jsonb) owner to agent_memory_searcher;
 
--- First round trip of a search: returns the last seq, the terms of the query (at most 104: words in the order of the query, then the pairs and the
+-- First round trip of a search: returns the last seq, the terms of the query (at most 256: words in the order of the query, then the pairs and the
 -- characters of unspaced scripts), the hashes of p_names as actors, and the sample.
-create or replace function survey(p_tenant text, p_query text, p_scope jsonb, p_names text[])
+create or replace function survey_query(p_tenant text, p_query text, p_scope jsonb, p_names text[])
 returns table (
   as_of_seq bigint, partial_index boolean, terms text[], keys int[], name_keys int[], min_score float8, scale float8, sampled int, seqs json,
-  masks json, rest_masks json)
+  masks json, rest json)
 language plpgsql
 as $$
 begin
@@ -389,13 +389,13 @@ begin
     from tenants t cross join lateral unnest(text_lexemes(t.language, p_query)) l
     where t.tenant_id = p_tenant
     order by l.positions[1], length(l.lexeme) desc, l.lexeme
-    limit 104);
+    limit 256);
   keys := array(select term_key(t) from unnest(terms) with ordinality u (t, i) order by i);
   select coalesce((t.settings ->> 'min_score')::float8, 0) into min_score from tenants t where t.tenant_id = p_tenant;
   name_keys := array(select actor_key(n) from unnest(p_names) with ordinality u (n, i) order by i);
-  select s.scale, s.sampled, s.seqs, s.masks, s.rest_masks
-  into scale, sampled, seqs, masks, rest_masks
-  from survey_chunks(p_scope || jsonb_build_object('as_of_seq', as_of_seq), keys) s;
+  select s.scale, s.sampled, s.seqs, s.masks, s.rest
+  into scale, sampled, seqs, masks, rest
+  from sample_chunks(p_scope || jsonb_build_object('as_of_seq', as_of_seq), keys) s;
   return next;
 end $$;
 

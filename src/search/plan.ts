@@ -17,8 +17,8 @@ export interface Survey {
   sampled: number;
   seqs: number[];
   masks: number[];
-  /** The masks of the terms beyond the first 52; empty if there are none. */
-  rest_masks: number[];
+  /** For each of these passages, the keys beyond the first 52 that it contains; empty if the query has no more. */
+  rest: number[][];
   /** The hashes of the names in the query, as passages store their actor. */
   name_keys: number[];
   /** The tenant's setting: hits below it are left out. */
@@ -78,9 +78,9 @@ const LONGEST_WALK = 30_000;
 export function planSearch(survey: Survey, phrases: number[][] = []): SearchPlan {
   const { scale, seqs } = survey;
   const visible = Math.max(1, seqs.length * scale);
-  const weigh = (masks: number[], i: number) => termWeight(visible, (countMatching(masks, i) + (scale > 1 ? 0.5 : 0)) * scale);
+  const weigh = (matching: number) => termWeight(visible, (matching + (scale > 1 ? 0.5 : 0)) * scale);
   const { keys, terms, masks } = selectRarest(survey, weigh);
-  const weights = keys.map((_, i) => weigh(masks, i));
+  const weights = keys.map((_, i) => weigh(countMatching(masks, i)));
   const matched = seqs.filter((_, i) => masks[i]! !== 0);
   const counts = terms.map((_, i) => countMatching(masks, i) * scale);
   const near_terms = findNearTerms(terms, weights, visible, counts);
@@ -125,11 +125,11 @@ export function planSearch(survey: Survey, phrases: number[][] = []): SearchPlan
 export const termWeight = (passages: number, matching: number) => Math.log(1 + (passages + 1) / (matching + 0.5)) ** 1.25;
 
 /**
- * Returns the length, as a share of 30 terms, below which passages are not told apart: 1 for queries of up to 8 terms, down to 0.3 for 16 and more. A
+ * Returns the length, as a share of 30 terms, below which passages are not told apart: 1 for queries of up to 10 terms, down to 0.3 for 16 and more. A
  * long query, such as a whole message, matches some of its words in any passage, the more the longer the passage is. Recall@10 on single facts with
- * queries of 23 terms rose from 54.2 % to 56.0 %. For short queries it stays 1: their chats have many turns of a few words, and recall@10 fell by 3 points.
+ * queries of 23 terms rose from 54.2 % to 55.9 %. For short queries it stays 1: their chats have many turns of a few words, and recall@10 fell by 3 points.
  */
-const leastLength = (terms: number) => Math.min(1, Math.max(0.3, 1 - (0.7 * (terms - 8)) / 8));
+const leastLength = (terms: number) => Math.min(1, Math.max(0.3, 1 - (0.7 * (terms - 10)) / 6));
 
 /** Maximum number of near words of a query. */
 const MAX_NEAR = 200;
@@ -183,12 +183,16 @@ export const hasTerm = (mask: number, term: number) => Math.floor(mask / 2 ** te
  * Returns the rarest MASK_TERMS terms of the query with their masks. On 160 Chinese questions recall@10 is 35 % with the first 31 terms instead.
  * A term that no sampled passage has occurs nowhere if the sample is the whole log; otherwise such terms get at most half of the places.
  */
-function selectRarest({ keys, terms, masks, rest_masks, scale }: Survey, weigh: (masks: number[], i: number) => number) {
+function selectRarest(survey: Survey, weigh: (matching: number) => number) {
+  const { keys, terms, masks, rest, scale } = survey;
   if (keys.length <= MASK_TERMS) return { keys, terms, masks };
+  const rows = masks.map(
+    (mask, row) => new Set([...keys.slice(0, MASK_TERMS).filter((_, i) => hasTerm(mask, i)), ...rest[row]!]),
+  );
   const columns = keys
     .map((key, i) => {
-      const [from, bit] = i < MASK_TERMS ? [masks, i] : [rest_masks, i - MASK_TERMS];
-      return { key, term: terms[i]!, from, bit, weight: weigh(from, bit), isSampled: countMatching(from, bit) > 0 };
+      const sampled = rows.reduce((n, held) => n + (held.has(key) ? 1 : 0), 0);
+      return { key, term: terms[i]!, weight: weigh(sampled), isSampled: sampled > 0 };
     })
     .sort((a, b) => b.weight - a.weight);
   const unsampled = scale > 1 ? columns.filter(({ isSampled }) => !isSampled).slice(0, MASK_TERMS / 2) : [];
@@ -196,7 +200,7 @@ function selectRarest({ keys, terms, masks, rest_masks, scale }: Survey, weigh: 
   return {
     keys: rarest.map(({ key }) => key),
     terms: rarest.map(({ term }) => term),
-    masks: masks.map((_, row) => rarest.reduce((sum, { from, bit }, i) => sum + (hasTerm(from[row]!, bit) ? 2 ** i : 0), 0)),
+    masks: rows.map((held) => rarest.reduce((mask, { key }, i) => mask + (held.has(key) ? 2 ** i : 0), 0)),
   };
 }
 

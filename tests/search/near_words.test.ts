@@ -39,7 +39,7 @@ describe('planSearch', () => {
     sampled: visible,
     seqs: Array.from({ length: visible }, (_, i) => i + 1),
     masks: Array.from({ length: visible }, (_, i) => (i < matching ? 1 : 0)),
-    rest_masks: [],
+    rest: [],
     name_keys: [],
     min_score: 0,
   });

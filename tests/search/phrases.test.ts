@@ -112,7 +112,7 @@ test('in a large log the plan also finds passages with all terms of a phrase, un
     sampled: 2_048,
     seqs: masks.map((_, i) => i * 1_000 + 1),
     masks,
-    rest_masks: [],
+    rest: [],
   };
   expect(planSearch(survey, [[1, 3]]).full).toContain("('1' & '3')");
   expect(planSearch(survey, [[1, 2]]).full).toBeNull();
