@@ -4448,6 +4448,12 @@ begin
   end loop;
 end $_$;
 
+-- Name: held_expression(text, integer[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.held_expression(p_terms text, p_keys integer[]) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (cardinality(p_keys) = 0) THEN '''{}''::int[]'::text ELSE format('array(select t from unnest(%s) t where t = any (%L::int[]))'::text, p_terms, p_keys) END;
+
 -- Name: held_refusal(text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.held_refusal(p_detail text, p_by jsonb) RETURNS jsonb
@@ -5543,11 +5549,11 @@ begin
   delete from lease_waiters w using unnest(p_keys, p_places) r (key, place) where w.tenant_id = p_tenant and w.key = r.key and w.place = r.place;
 end $$;
 
--- Name: length_expression(text); Type: FUNCTION; Schema: public
+-- Name: length_divisor(text, double precision); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.length_expression(p_size text) RETURNS text
+CREATE FUNCTION public.length_divisor(p_size text, p_least double precision) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN format('(0.25 + 0.75 * greatest(1, %s / 30.0))'::text, p_size);
+    RETURN format('(0.25 + 0.75 * greatest(%s, %s / 30.0))'::text, p_least, p_size);
 
 -- Name: let_back_up(regclass); Type: FUNCTION; Schema: public
 
@@ -7681,12 +7687,6 @@ end $$;
 CREATE FUNCTION public.names_in(p_text text) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ARRAY(SELECT "left"(btrim(translate(m.parts[1], '\'::text, '/'::text), './:-?&=%~+'::text), 256) AS "left" FROM regexp_matches(names_in.p_text, (('[[:alnum:]_./\\:@#?&=%~+-]*'::text || public.name_mark()) || '[[:alnum:]_./\\:@#?&=%~+-]*'::text), 'g'::text) m(parts) LIMIT 64);
-
--- Name: near_expression(integer[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.near_expression(p_near integer[]) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (cardinality(p_near) = 0) THEN '''{}''::int[]'::text ELSE format('array(select t from unnest(terms) t where t = any (%L::int[]))'::text, p_near) END;
 
 -- Name: term_key(text); Type: FUNCTION; Schema: public
 
@@ -9889,6 +9889,55 @@ CREATE FUNCTION public.same_subject(p_kind text, p_channel text, p_user_id text)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN ((p_kind = 'task'::text) AND (p_channel <> 'private'::text)) THEN ''::text ELSE p_user_id END;
 
+-- Name: sample_chunks(jsonb, integer[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.sample_chunks(p_scope jsonb, p_terms integer[]) RETURNS TABLE(scale double precision, sampled integer, seqs json, masks json, rest json)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET jit TO 'off'
+    AS $_$
+declare
+  v_last bigint := (p_scope ->> 'as_of_seq')::bigint;
+  v_width bigint := greatest(16, ceil(v_last / 128.0)::bigint);
+begin
+  return query execute fill_template($q$
+    with log_range as materialized (
+      select s.seq, s.ordinal, s.mask, s.rest, g.low, count(*) over (partition by g.low) as taken, max(s.seq) over (partition by g.low) as high
+      from generate_series(1, {last}, {width}) g (low)
+      cross join lateral (
+        select c.seq, c.ordinal, case when {in_scope} then {mask} end as mask, case when {in_scope} then {rest} end as rest
+        from chunks c
+        where c.tenant_id = (select current_tenant()) and c.seq >= g.low and c.seq < g.low + {width} and c.seq <= {last}
+        order by c.seq, c.ordinal
+        limit {most}
+      ) s
+    ),
+    -- for a range with more passages than were sampled: the part of it that the sample covers
+    covered as (
+      select coalesce(sum(span), 0) as span
+      from (
+        select case when coalesce(max(t.taken), 0) >= 16 and {width} > 16 then max(t.high) - g.low + 1 else {width} end as span
+        from generate_series(1, {last}, {width}) g (low) left join log_range t on t.low = g.low
+        group by g.low
+      ) spans
+    )
+    select
+      greatest(1, {last} / greatest(1, (select span from covered)))::float8,
+      count(*)::int,
+      coalesce(array_to_json(array_agg(s.seq order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]'),
+      coalesce(array_to_json(array_agg(s.mask order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]'),
+      coalesce(json_agg(s.rest order by s.seq, s.ordinal) filter (where s.rest is not null), '[]')
+    from log_range s $q$,
+    jsonb_build_object(
+      'in_scope', chunk_condition(p_scope), 'mask', mask_expression(1, least(52, cardinality(p_terms))),
+      'rest', case when cardinality(p_terms) > 52 then held_expression('c.terms', p_terms[53:]) else 'null::int[]' end,
+      'last', v_last || '::bigint', 'width', v_width || '::bigint', 'most', case when v_width <= 16 then 512 else 16 end))
+  using p_scope, p_terms;
+end $_$;
+
+ALTER FUNCTION public.sample_chunks(p_scope jsonb, p_terms integer[]) OWNER TO agent_memory_searcher;
+
 -- Name: scope_id(text, text, text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.scope_id(p_scope text, p_project_id text, p_session_id text, p_user_id text) RETURNS text
@@ -10018,8 +10067,9 @@ begin
        from neighbour b)
     from numbered n $q$,
     jsonb_build_object(
-      'mask', mask_expression(1, cardinality(p_terms)), 'length', length_expression('cardinality(terms)'), 'score', score_expression(p_plan -> 'weights'), 'in_scope', chunk_condition(p_scope),
-      'near', near_expression(v_near), 'near_keys', quote_literal(v_near))
+      'mask', mask_expression(1, cardinality(p_terms)), 'score', score_expression(p_plan -> 'weights'), 'in_scope', chunk_condition(p_scope),
+      'length', length_divisor('cardinality(terms)', coalesce((p_plan ->> 'least_length')::float8, 1)),
+      'near', held_expression('terms', v_near), 'near_keys', quote_literal(v_near))
       || index_conditions(p_scope, p_plan))
   using p_scope, p_terms;
 end $_$;
@@ -10907,9 +10957,9 @@ begin
   return v_old.memory_id;
 end $$;
 
--- Name: survey(text, text, jsonb, text[]); Type: FUNCTION; Schema: public
+-- Name: survey_query(text, text, jsonb, text[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.survey(p_tenant text, p_query text, p_scope jsonb, p_names text[]) RETURNS TABLE(as_of_seq bigint, partial_index boolean, terms text[], keys integer[], name_keys integer[], min_score double precision, scale double precision, sampled integer, seqs json, masks json, rest_masks json)
+CREATE FUNCTION public.survey_query(p_tenant text, p_query text, p_scope jsonb, p_names text[]) RETURNS TABLE(as_of_seq bigint, partial_index boolean, terms text[], keys integer[], name_keys integer[], min_score double precision, scale double precision, sampled integer, seqs json, masks json, rest json)
     LANGUAGE plpgsql
     AS $$
 begin
@@ -10923,64 +10973,15 @@ begin
     from tenants t cross join lateral unnest(text_lexemes(t.language, p_query)) l
     where t.tenant_id = p_tenant
     order by l.positions[1], length(l.lexeme) desc, l.lexeme
-    limit 104);
+    limit 256);
   keys := array(select term_key(t) from unnest(terms) with ordinality u (t, i) order by i);
   select coalesce((t.settings ->> 'min_score')::float8, 0) into min_score from tenants t where t.tenant_id = p_tenant;
   name_keys := array(select actor_key(n) from unnest(p_names) with ordinality u (n, i) order by i);
-  select s.scale, s.sampled, s.seqs, s.masks, s.rest_masks
-  into scale, sampled, seqs, masks, rest_masks
-  from survey_chunks(p_scope || jsonb_build_object('as_of_seq', as_of_seq), keys) s;
+  select s.scale, s.sampled, s.seqs, s.masks, s.rest
+  into scale, sampled, seqs, masks, rest
+  from sample_chunks(p_scope || jsonb_build_object('as_of_seq', as_of_seq), keys) s;
   return next;
 end $$;
-
--- Name: survey_chunks(jsonb, integer[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.survey_chunks(p_scope jsonb, p_terms integer[]) RETURNS TABLE(scale double precision, sampled integer, seqs json, masks json, rest_masks json)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-    SET plan_cache_mode TO 'force_custom_plan'
-    SET jit TO 'off'
-    AS $_$
-declare
-  v_last bigint := (p_scope ->> 'as_of_seq')::bigint;
-  v_width bigint := greatest(16, ceil(v_last / 128.0)::bigint);
-begin
-  return query execute fill_template($q$
-    with log_range as materialized (
-      select s.seq, s.ordinal, s.mask, s.rest_mask, g.low, count(*) over (partition by g.low) as taken, max(s.seq) over (partition by g.low) as high
-      from generate_series(1, {last}, {width}) g (low)
-      cross join lateral (
-        select c.seq, c.ordinal, case when {in_scope} then {mask} end as mask, case when {in_scope} then {rest_mask} end as rest_mask
-        from chunks c
-        where c.tenant_id = (select current_tenant()) and c.seq >= g.low and c.seq < g.low + {width} and c.seq <= {last}
-        order by c.seq, c.ordinal
-        limit {most}
-      ) s
-    ),
-    -- for a range with more passages than were sampled: the part of it that the sample covers
-    covered as (
-      select coalesce(sum(span), 0) as span
-      from (
-        select case when coalesce(max(t.taken), 0) >= 16 and {width} > 16 then max(t.high) - g.low + 1 else {width} end as span
-        from generate_series(1, {last}, {width}) g (low) left join log_range t on t.low = g.low
-        group by g.low
-      ) spans
-    )
-    select
-      greatest(1, {last} / greatest(1, (select span from covered)))::float8,
-      count(*)::int,
-      coalesce(array_to_json(array_agg(s.seq order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]'),
-      coalesce(array_to_json(array_agg(s.mask order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]'),
-      coalesce(array_to_json(array_agg(s.rest_mask order by s.seq, s.ordinal) filter (where s.rest_mask is not null)), '[]')
-    from log_range s $q$,
-    jsonb_build_object(
-      'in_scope', chunk_condition(p_scope), 'mask', mask_expression(1, least(52, cardinality(p_terms))),
-      'rest_mask', case when cardinality(p_terms) > 52 then mask_expression(53, cardinality(p_terms)) else 'null::bigint' end,
-      'last', v_last || '::bigint', 'width', v_width || '::bigint', 'most', case when v_width <= 16 then 512 else 16 end))
-  using p_scope, p_terms;
-end $_$;
-
-ALTER FUNCTION public.survey_chunks(p_scope jsonb, p_terms integer[]) OWNER TO agent_memory_searcher;
 
 -- Name: surviving_seq(public.memories, text); Type: FUNCTION; Schema: public
 
@@ -14421,6 +14422,11 @@ GRANT ALL ON FUNCTION public.rename_event(p_seq bigint, p_parts jsonb) TO agent_
 REVOKE ALL ON FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name text) TO agent_memory_app;
 
+-- Name: FUNCTION sample_chunks(p_scope jsonb, p_terms integer[]); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.sample_chunks(p_scope jsonb, p_terms integer[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.sample_chunks(p_scope jsonb, p_terms integer[]) TO agent_memory_app;
+
 -- Name: FUNCTION scope_words(p_scope jsonb, p_seqs bigint[], p_shortest integer, p_longest integer); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.scope_words(p_scope jsonb, p_seqs bigint[], p_shortest integer, p_longest integer) FROM PUBLIC;
@@ -14436,11 +14442,6 @@ GRANT ALL ON FUNCTION public.search_pool_chunks(p_scope jsonb, p_terms integer[]
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.snapshots TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.snapshots TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.snapshots TO agent_memory_backup;
-
--- Name: FUNCTION survey_chunks(p_scope jsonb, p_terms integer[]); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms integer[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms integer[]) TO agent_memory_app;
 
 -- Name: FUNCTION tagged_keys(p_namespace text, p_tags jsonb, p_limit integer); Type: ACL; Schema: public
 

@@ -103,7 +103,9 @@ const NO_CUES: RankCues = { name_keys: [], trait: 0, dates: [] };
 export function rankPool(pool: Pool, plan: RankPlan, limit: number, cues: RankCues = NO_CUES, closeness?: Closeness): Ranked[] {
   const weights = refineWeights(pool, plan);
   const divisor = (size: number) => lengthDivisor(size, plan.least_length);
-  const rows = scorePassages(pool, weights, nearScore(pool, plan, weights), divisor);
+  const near = nearScore(pool, plan, weights);
+  const termScore = (mask: number) => weights.reduce((sum, weight, term) => sum + (hasTerm(mask, term) ? weight : 0), 0);
+  const rows = scorePassages(pool, (mask, size, keys) => (termScore(mask) + near(mask, keys)) / divisor(size));
   // a short passage is raised among others, not as a share of the query
   const bestByWords = Math.max(0, ...rows.map((row) => row.ownScore * Math.min(1, divisor(row.size))));
   const covered = Math.min(1, bestByWords / (weights.reduce((sum, weight) => sum + weight, 0) || 1));
@@ -201,14 +203,7 @@ function nearScore(pool: Pool, plan: RankPlan, weights: number[]): (mask: number
   };
 }
 
-function scorePassages(
-  pool: Pool,
-  weights: number[],
-  near: (mask: number, near: number[]) => number,
-  divisor: (size: number) => number,
-): ScoredPassage[] {
-  const weigh = (mask: number, size: number, keys: number[]) =>
-    (weights.reduce((sum, weight, term) => sum + (hasTerm(mask, term) ? weight : 0), 0) + near(mask, keys)) / divisor(size);
+function scorePassages(pool: Pool, weigh: (mask: number, size: number, near: number[]) => number): ScoredPassage[] {
   const attenuated = new Map(pool.weights.map(([seq, ordinal, weight]) => [`${seq}.${ordinal}`, weight]));
   const rows = pool.seqs.map((seq, i) => ({
     seq,

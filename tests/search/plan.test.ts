@@ -246,15 +246,3 @@ test('a mask tells each of 52 terms apart', () => {
     }),
   );
 });
-
-test('lengths count from 30 terms on for a query of up to 10 terms, and from 9 terms on for 16 and more', () => {
-  const least = (terms: number) =>
-    planSearch(
-      surveyOf(
-        Array.from({ length: terms }, (_, i) => String.fromCharCode(97 + i)),
-        [0],
-        1,
-      ),
-    ).least_length;
-  expect([1, 10, 13, 16, 26].map((terms) => Number(least(terms).toFixed(9)))).toEqual([1, 1, 0.65, 0.3, 0.3]);
-});

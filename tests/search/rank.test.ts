@@ -290,24 +290,3 @@ describe('near words', () => {
     expect(passages(rankPool(pool, long, 10))[20]).toBe(rounded((2 + (4 / 8) * 0.5 * termWeight(100, 50)) / 4));
   });
 });
-
-test('for a long query, a shorter passage with the same terms ranks first; for a short query, lengths up to 30 terms count alike', () => {
-  const pool = poolOf(
-    [
-      [10, 0, 1, 0b1],
-      [20, 0, 2, 0b1],
-    ],
-    { sizes: [9, 24] },
-  );
-  const rank = (least_length: number) => rankPool(pool, { ...known([1, 1]), least_length }, 10);
-  expect(placesOf(rank(1))).toEqual([
-    [20, 0],
-    [10, 0],
-  ]);
-  expect(placesOf(rank(0.3))).toEqual([
-    [10, 0],
-    [20, 0],
-  ]);
-  // each has one of two terms, whatever its length
-  expect(rank(0.3)[0]!.scores.coverage).toBe(0.5);
-});
