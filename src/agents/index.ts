@@ -19,8 +19,8 @@ export const feature: Feature = {
     });
   },
   routes: ({ config, seal, log }) => {
-    const record = controlRecorder({ seal, ledger: ledgerOf(config), warn: log.warn.bind(log) });
-    return [...agentRoutes(record), ...tenantStateRoutes(record)];
+    const needs = { log, record: controlRecorder({ seal, ledger: ledgerOf(config), warn: log.warn.bind(log) }) };
+    return [...agentRoutes(needs), ...tenantStateRoutes(needs)];
   },
   replays: { agent: replayState },
   kinds: ['agent.killed', 'agent.resurrected'],

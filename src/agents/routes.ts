@@ -1,11 +1,13 @@
 import { z } from 'zod';
 import { actorOf, agentOf, assertPerson, type Caller, route } from '../auth/index.ts';
 import { recallKey, rememberKey } from '../db/idempotency.ts';
+import type { Tenant } from '../db/tenant.ts';
 import { serviceEventOf, unitOf } from '../db/unit.ts';
 import type { controlRecorder, ReplayChange } from '../erasure/index.ts';
 import { assertWritten, replayHeaders } from '../http/outcome.ts';
 import type { ProblemType } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
+import type { Logger } from '../log.ts';
 import { agentParams, agentState, reasonBody, tenantState, WHOLE_TENANT } from './schemas.ts';
 import { commitAlone, confirmRestored, findKill, lockTenant, readOwnState, readState, readUsage, type Stored } from './sql.ts';
 
@@ -19,8 +21,7 @@ const change = {
   problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'conflict'] satisfies ProblemType[],
 };
 
-/** `record` writes a change to the ledger. */
-export const agentRoutes = (record: Recorder) => [
+export const agentRoutes = (needs: Needs) => [
   route({
     ...tagged,
     method: 'GET',
@@ -49,7 +50,7 @@ export const agentRoutes = (record: Recorder) => [
     success: { status: 200, description: 'The agent is killed', schema: agentState },
     handle: async ({ caller, params: { agent_id }, body, idempotency }) => {
       agentOf(caller.principal, agent_id);
-      return answer(await changeState(record, caller, agent_id, 'killed', body.reason, idempotency), { agent_id });
+      return answer(await changeState(needs, caller, agent_id, 'killed', body.reason, idempotency), { agent_id });
     },
   }),
   route({
@@ -64,12 +65,12 @@ export const agentRoutes = (record: Recorder) => [
     success: { status: 200, description: 'The state: an agent of a killed tenant remains killed', schema: agentState },
     handle: async ({ caller, params: { agent_id }, body, idempotency }) => {
       assertPerson(caller.principal);
-      return answer(await changeState(record, caller, agent_id, 'active', body.reason, idempotency), { agent_id });
+      return answer(await changeState(needs, caller, agent_id, 'active', body.reason, idempotency), { agent_id });
     },
   }),
 ];
 
-export const tenantStateRoutes = (record: Recorder) => [
+export const tenantStateRoutes = (needs: Needs) => [
   route({
     ...change,
     path: '/v1/tenant/kill',
@@ -80,7 +81,7 @@ export const tenantStateRoutes = (record: Recorder) => [
     audit: 'tenant.killed',
     success: { status: 200, description: 'All agents are killed', schema: tenantState },
     handle: async ({ caller, body, idempotency }) =>
-      answer(await changeState(record, caller, WHOLE_TENANT, 'killed', body.reason, idempotency)),
+      answer(await changeState(needs, caller, WHOLE_TENANT, 'killed', body.reason, idempotency)),
   }),
   route({
     ...change,
@@ -93,7 +94,7 @@ export const tenantStateRoutes = (record: Recorder) => [
     success: { status: 200, description: 'The state', schema: tenantState },
     handle: async ({ caller, body, idempotency }) => {
       assertPerson(caller.principal);
-      return answer(await changeState(record, caller, WHOLE_TENANT, 'active', body.reason, idempotency));
+      return answer(await changeState(needs, caller, WHOLE_TENANT, 'active', body.reason, idempotency));
     },
   }),
   route({
@@ -130,10 +131,14 @@ const answer = ({ state, replay }: Changed, more: object = {}) => ({
   headers: replayHeaders(replay),
 });
 
-type Recorder = ReturnType<typeof controlRecorder>;
+export interface Needs {
+  /** Writes a committed change to the ledger. */
+  record: ReturnType<typeof controlRecorder>;
+  log: Logger;
+}
 
 async function changeState(
-  record: Recorder,
+  { record, log }: Needs,
   { tenant, principal }: Caller,
   agent_id: string,
   state: 'killed' | 'active',
@@ -146,8 +151,7 @@ async function changeState(
   if (killed) {
     // the first attempt may have failed here
     record(tenant.id, killed.at, { kind: 'agent', id: agent_id, state, reason });
-    const usage = await tenant.read((db) => readUsage(db, tenant.id, agent_id));
-    return { state: { ...killed.state, ...usage }, replay: false };
+    return { state: { ...killed.state, ...(await usageOf(log, tenant, agent_id)) }, replay: false };
   }
   const event = eventOf(actorOf(principal), { agent_id, state, ...(reason !== undefined && { reason }) });
   // counts no bytes, because a full quota must not prevent a kill
@@ -155,9 +159,18 @@ async function changeState(
   assertWritten(outcome);
   // also for a retry, whose first attempt may have failed here
   record(tenant.id, outcome.at, { kind: 'agent', id: agent_id, state, reason });
-  const usage = await tenant.read((db) => readUsage(db, tenant.id, agent_id));
+  const usage = await usageOf(log, tenant, agent_id);
   return { state: { ...(outcome.made!['agents/0'] as Stored), ...usage }, replay: outcome.status === 'replay' };
 }
+
+/** Returns what an agent has used. After a committed change, a failure to count must not become the answer. */
+const usageOf = (log: Logger, tenant: Tenant, agent_id: string): Promise<object> =>
+  tenant
+    .read((db) => readUsage(db, tenant.id, agent_id))
+    .catch((err: unknown) => {
+      log.warn({ err, tenant_id: tenant.id }, 'the state of an agent was changed, but its usage could not be counted');
+      return {};
+    });
 
 interface StateChange {
   agent_id: string;

@@ -16,8 +16,11 @@ const state = {
   state: z.enum(['active', 'killed']).describe('An agent of a killed tenant is killed.'),
   reason: z.string().optional(),
   killed_at: z.string().optional(),
-  mandates: z.int().describe('Number of mandates of the agent.'),
-  spent_micros: z.int().describe('Sum that actions under these mandates have cost.'),
+  mandates: z
+    .int()
+    .optional()
+    .describe('Number of mandates of the agent. Absent if a change was committed but this could not be counted.'),
+  spent_micros: z.int().optional().describe('Sum that actions under these mandates have cost. Absent with `mandates`.'),
 };
 
 export const agentState = z.object({ agent_id: z.string(), ...state }).meta({ id: 'AgentState' });

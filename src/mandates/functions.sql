@@ -570,15 +570,33 @@ end;
 create or replace function mandates_used(p_tenant text, p_agents text[]) returns jsonb
 language plpgsql stable
 as $$
-declare
-  v_ids text[] := array(
-    select m.mandate_id from mandates m where m.tenant_id = p_tenant and (p_agents is null or m.agent_id = any (p_agents)));
 begin
   return (
-    select jsonb_build_object('mandates', count(*), 'spent_micros', coalesce(sum(u.spent_micros) filter (where not exists (
-      select from mandates m where m.tenant_id = p_tenant and m.mandate_id = u.mandate_id and m.chain[:cardinality(m.chain) - 1] && v_ids)), 0))
-    from mandate_usage(p_tenant, v_ids) u);
+    with own as (
+      select m.mandate_id, m.chain[1] as root_id, m.spent_micros,
+        cardinality(m.chain) = 1 or not is_under(p_tenant, m.chain[:cardinality(m.chain) - 1], p_agents) as is_top
+      from mandates m
+      where m.tenant_id = p_tenant and (p_agents is null or m.agent_id = any (p_agents))
+    ),
+    due as (
+      select sum(a.lapse_micros) as spent
+      from actions a join mandates m on m.tenant_id = p_tenant and m.mandate_id = a.mandate_id
+      where a.tenant_id = p_tenant and a.root_id in (select o.root_id from own o) and a.state = 'open' and a.expires_at <= now()
+        and (p_agents is null or is_under(p_tenant, m.chain, p_agents))
+    )
+    select jsonb_build_object(
+      'mandates', count(*),
+      'spent_micros', least(coalesce(sum(o.spent_micros) filter (where o.is_top), 0) + coalesce((select d.spent from due d), 0), most_micros()))
+    from own o);
 end $$;
+
+-- Returns whether one of these mandates is an agent's of the list; null: of any agent.
+create or replace function is_under(p_tenant text, p_ids text[], p_agents text[]) returns boolean
+language sql stable
+begin atomic
+  select exists (
+    select from mandates m where m.tenant_id = p_tenant and m.mandate_id = any (p_ids) and (p_agents is null or m.agent_id = any (p_agents)));
+end;
 
 -- Erasure, trim and retention: deletes the actions of blanked or dropped events. An open action only loses its names, because its reservation must
 -- end as its terms say.

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { controlRecorder } from '../../src/erasure/index.ts';
 import { readLedger } from '../../src/erasure/ledger.ts';
+import { countBlocked } from '../support/blocked.ts';
 import { type Client, newColleague, newTenant } from '../support/client.ts';
 import { withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
@@ -172,8 +173,7 @@ describeOnServer('a test cannot open a second connection', () => {
       await pg.query('begin');
       await pg.query('select from tenant_clocks where tenant_id = $1 for update', [owner.tenant_id]);
       const confirmed = owner.request('POST', '/v1/tenant/confirm-restore');
-      const blocked = 'select from pg_stat_activity where pg_backend_pid() = any (pg_blocking_pids(pid))';
-      await eventually(async () => (await pg.query(blocked)).rowCount === 1, 'the confirmation waits for the clock');
+      await eventually(async () => (await countBlocked(pg)) === 1, 'the confirmation waits for the clock');
       const free = await pg.query('select from mandates where tenant_id = $1 for update nowait', [owner.tenant_id]);
       expect(free.rowCount).toBe(1);
       await pg.query('commit');

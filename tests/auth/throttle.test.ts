@@ -1,5 +1,6 @@
 import { Client, type QueryResultRow } from 'pg';
 import { FREE_PER_ACCOUNT, FREE_PER_ADDRESS, networkOf, throttleKeys } from '../../src/auth/throttle.ts';
+import { countBlocked } from '../support/blocked.ts';
 import { withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer, serverConnection, workerDatabase } from '../support/database.ts';
@@ -83,8 +84,10 @@ describeOnServer('a test cannot open a second connection', () => {
     await other.query('begin');
     await other.query('select count_failure($1, 10)', [account]);
     const waiting = one.query('select wait_s from begin_login($1, $2, $3, $4, 10, 100)', ['t', 'olga', account, address]);
-    const blocked = `select from pg_stat_activity where wait_event_type = 'Lock' and query like 'select wait_s from begin_login%'`;
-    await eventually(async () => (await other.query(blocked)).rowCount === 1, 'the attempt waits for the other');
+    await eventually(
+      async () => (await countBlocked(other, 'select wait_s from begin_login%')) === 1,
+      'the attempt waits for the other',
+    );
     await other.query('select count_failure($1, 100)', [address]);
     await other.query('commit');
     expect((await waiting).rows).toEqual([{ wait_s: 0 }]);
