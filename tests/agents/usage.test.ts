@@ -4,7 +4,7 @@ import { withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer, serverConnection } from '../support/database.ts';
 
-// What the answer of a kill says about the usage of the agent.
+// The usage of the agent in the answer of a kill.
 
 describeOnServer('rows are written past the service', () => {
   let daemon: TestDaemon;
