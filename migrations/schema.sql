@@ -4762,6 +4762,43 @@ begin
       is distinct from (e.channel, e.user_id, e.agent_id, e.session_id, e.project_id));
 end $$;
 
+-- Name: mandates; Type: TABLE; Schema: public
+
+CREATE TABLE public.mandates (
+    tenant_id text NOT NULL,
+    mandate_id text NOT NULL,
+    seq bigint NOT NULL,
+    revision text NOT NULL,
+    id_hash text,
+    chain text[] NOT NULL,
+    agent_id text NOT NULL,
+    principal text,
+    definition jsonb NOT NULL,
+    limit_micros bigint GENERATED ALWAYS AS (((definition ->> 'max_cost_total_micros'::text))::bigint) STORED,
+    spent_micros bigint DEFAULT 0 NOT NULL,
+    reserved_micros bigint DEFAULT 0 NOT NULL,
+    calls bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    suspended boolean DEFAULT false NOT NULL,
+    CONSTRAINT mandates__chain CHECK ((chain[cardinality(chain)] = mandate_id)),
+    CONSTRAINT mandates__sums CHECK (((spent_micros >= 0) AND (reserved_micros >= 0) AND (calls >= 0)))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.mandates FORCE ROW LEVEL SECURITY;
+
+-- Name: is_under(text, text[], text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_under(p_tenant text, p_ids text[], p_agents text[]) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM public.mandates m
+           WHERE ((m.tenant_id = is_under.p_tenant) AND (m.mandate_id = ANY (is_under.p_ids)) AND ((is_under.p_agents IS NULL) OR (m.agent_id = ANY (is_under.p_agents)))))) AS "exists";
+END;
+
 -- Name: is_valid_at(public.memories, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_valid_at(p_memory public.memories, p_at timestamp with time zone) RETURNS boolean
@@ -6068,33 +6105,6 @@ begin
   return jsonb_build_object('actions', v_count);
 end $$;
 
--- Name: mandates; Type: TABLE; Schema: public
-
-CREATE TABLE public.mandates (
-    tenant_id text NOT NULL,
-    mandate_id text NOT NULL,
-    seq bigint NOT NULL,
-    revision text NOT NULL,
-    id_hash text,
-    chain text[] NOT NULL,
-    agent_id text NOT NULL,
-    principal text,
-    definition jsonb NOT NULL,
-    limit_micros bigint GENERATED ALWAYS AS (((definition ->> 'max_cost_total_micros'::text))::bigint) STORED,
-    spent_micros bigint DEFAULT 0 NOT NULL,
-    reserved_micros bigint DEFAULT 0 NOT NULL,
-    calls bigint DEFAULT 0 NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    expires_at timestamp with time zone,
-    revoked_at timestamp with time zone,
-    suspended boolean DEFAULT false NOT NULL,
-    CONSTRAINT mandates__chain CHECK ((chain[cardinality(chain)] = mandate_id)),
-    CONSTRAINT mandates__sums CHECK (((spent_micros >= 0) AND (reserved_micros >= 0) AND (calls >= 0)))
-)
-WITH (fillfactor='50');
-
-ALTER TABLE ONLY public.mandates FORCE ROW LEVEL SECURITY;
-
 -- Name: mandates_confirmed(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.mandates_confirmed(p_tenant text) RETURNS void
@@ -6292,14 +6302,24 @@ end $$;
 CREATE FUNCTION public.mandates_used(p_tenant text, p_agents text[]) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     AS $$
-declare
-  v_ids text[] := array(
-    select m.mandate_id from mandates m where m.tenant_id = p_tenant and (p_agents is null or m.agent_id = any (p_agents)));
 begin
   return (
-    select jsonb_build_object('mandates', count(*), 'spent_micros', coalesce(sum(u.spent_micros) filter (where not exists (
-      select from mandates m where m.tenant_id = p_tenant and m.mandate_id = u.mandate_id and m.chain[:cardinality(m.chain) - 1] && v_ids)), 0))
-    from mandate_usage(p_tenant, v_ids) u);
+    with own as (
+      select m.mandate_id, m.chain[1] as root_id, m.spent_micros,
+        cardinality(m.chain) = 1 or not is_under(p_tenant, m.chain[:cardinality(m.chain) - 1], p_agents) as is_top
+      from mandates m
+      where m.tenant_id = p_tenant and (p_agents is null or m.agent_id = any (p_agents))
+    ),
+    due as (
+      select sum(a.lapse_micros) as spent
+      from actions a join mandates m on m.tenant_id = p_tenant and m.mandate_id = a.mandate_id
+      where a.tenant_id = p_tenant and a.root_id in (select o.root_id from own o) and a.state = 'open' and a.expires_at <= now()
+        and (p_agents is null or is_under(p_tenant, m.chain, p_agents))
+    )
+    select jsonb_build_object(
+      'mandates', count(*),
+      'spent_micros', least(coalesce(sum(o.spent_micros) filter (where o.is_top), 0) + coalesce((select d.spent from due d), 0), most_micros()))
+    from own o);
 end $$;
 
 -- Name: mark_carried(text, text, bigint[], bigint); Type: FUNCTION; Schema: public
@@ -14313,6 +14333,12 @@ GRANT SELECT ON TABLE public.actions TO agent_memory_backup;
 GRANT SELECT ON TABLE public.nouns TO PUBLIC;
 GRANT SELECT ON TABLE public.nouns TO agent_memory_backup;
 
+-- Name: TABLE mandates; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.mandates TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.mandates TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.mandates TO agent_memory_backup;
+
 -- Name: TABLE leases; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.leases TO agent_memory_app;
@@ -14365,12 +14391,6 @@ GRANT SELECT ON TABLE public.portable_tables TO agent_memory_backup;
 
 REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
-
--- Name: TABLE mandates; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.mandates TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.mandates TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.mandates TO agent_memory_backup;
 
 -- Name: TABLE erasure_marks; Type: ACL; Schema: public
 
