@@ -535,6 +535,12 @@ create or replace function sortable_time(p_at timestamptz) returns text
 language sql stable parallel safe
 return to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 
+-- Formats a time as the API does (src/time.ts): with three fractional digits, or six if it has microseconds.
+create or replace function canonical_time(p_at timestamptz) returns text
+language sql stable parallel safe
+return to_char(p_at at time zone 'UTC', case when date_trunc('milliseconds', p_at) = p_at
+  then 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"' else 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"' end);
+
 -- Returns a member of a content if it has this type, otherwise null.
 create or replace function member_of(p_content jsonb, p_name text, p_type text) returns jsonb
 language sql immutable parallel safe

@@ -9,6 +9,7 @@ import { queryBody } from './query_schemas.ts';
 import { byKey, tagged, useOf } from './routes.ts';
 import { type At, listQuery, namespaceParams, objectPage, versionPage, versionsQuery } from './schemas.ts';
 import { listVersions, momentOf, objectOf } from './sql.ts';
+import { findTaggedPage } from './tagged.ts';
 import { stateFeed } from './watch.ts';
 
 export const listRoutes = (follow: Follow) => [
@@ -92,6 +93,13 @@ interface PageQuery extends Omit<Query, 'by' | 'direction' | 'after' | 'moment'>
 async function pageOfObjects({ tenant, principal }: Caller, { order, cursor, at, limit, ...conditions }: PageQuery) {
   const by = order.replace('-', '') === 'key' ? 'key' : 'seq';
   const after = cursor === undefined ? undefined : decodeCursor(cursor, [by === 'key' ? 'string' : 'number'])[0];
+  const { namespace, tags, ...others } = conditions;
+  const isByTags = Object.keys(tags ?? {}).length > 0 && Object.values({ ...others, at }).every((one) => one === undefined);
+  if (order === 'key' && isByTags) {
+    const query = { namespace, tags: tags!, after: after as string | undefined, limit };
+    const page = await findTaggedPage(tenant, visibilityOfLists(principal), query);
+    if (page !== undefined) return page;
+  }
   const direction = order.startsWith('-') ? 'desc' : 'asc';
   const read = async (db: Db) => {
     const moment = at && (await momentOf(db, tenant.id, at));

@@ -138,7 +138,10 @@ test('a rare tag is found through the index, whatever the planner estimates', as
     const body = (
       await connection.query<{ source: string }>(`select prosrc as source from pg_proc where proname = 'tagged_keys'`)
     ).rows[0]!.source;
-    const named = body
+    const [, statement] = /return query(.*?);/s.exec(body)!;
+    const named = statement!
+      .replaceAll('v_tenant', 'current_tenant()')
+      .replaceAll('v_hashes', `state_tag_keys(current_tenant(), 'ns', '{"rare": "yes"}')`)
       .replaceAll('p_namespace', `'ns'`)
       .replaceAll('p_tags', `'{"rare": "yes"}'::jsonb`)
       .replaceAll('p_limit', '100');
@@ -195,4 +198,58 @@ test('a scan that is bounded continues at its cursor, finds every match, and nam
       const page = await query(admin, { filter: { 'body.n': 5999 }, order, ...at });
       expect([keysOf(page), page.next_cursor, page.scanned_upto]).toEqual([['z'], null, undefined]);
     }
+});
+
+test('a query by tags alone returns what the same query with a further condition returns', async () => {
+  const owner = await newTenant(daemon.url);
+  const everything = { filter: { version: { gte: 1 } } };
+  const compare = async (client: Client, body: Row) => {
+    const page = await query(client, body);
+    expect(await query(client, { ...body, ...everything })).toEqual(page);
+    return page;
+  };
+  const tags = { 'a/b': 'x', ü: '"\\' };
+  const audience = { agent_id: 'planner', session_id: 's "1"', project_id: 'p', user_id: 'alice' };
+  await put(owner, 'all', { body: { n: 1.5, big: 1e300, text: 'a"b\\ü\n' }, tags, ttl_seconds: 3600, ...audience });
+  await put(owner, 'null', { body: null, tags });
+  await put(owner, 'gone', { body: 1, tags });
+  await owner.request('DELETE', '/v1/state/agent%3A%2F%2Fdemo/gone');
+  await put(owner, 'private', { body: 'mine', tags: { ...tags, more: '1' }, channel: 'private' });
+  const page = await compare(owner, { tags });
+  expect(keysOf(page)).toEqual(['all', 'null', 'private']);
+  expect(page.data[0]).toMatchObject({ body: { big: 1e300 }, ...audience, tags });
+  const first = await compare(owner, { tags, limit: 2 });
+  expect([keysOf(first), typeof first.next_cursor]).toEqual([['all', 'null'], 'string']);
+  const rest = await compare(owner, { tags, limit: 1, cursor: first.next_cursor });
+  expect([keysOf(rest), rest.next_cursor]).toEqual([['private'], null]);
+  const bob = await newColleague(owner);
+  expect(keysOf(await compare(bob, { tags }))).toEqual(['all', 'null']);
+  // concurrent queries share a statement
+  const many = await Promise.all(
+    [{ tags }, { tags: { more: '1' } }, { tags: { none: '1' } }, { tags, limit: 1 }].map((body) => query(owner, body)),
+  );
+  expect(many.map(keysOf)).toEqual([['all', 'null', 'private'], ['private'], [], ['all']]);
+});
+
+test('a query by tags also finds large, compressed and many objects', async () => {
+  const owner = await newTenant(daemon.url);
+  const tags = { t: 'x' };
+  await put(owner, 'a', { body: 'x'.repeat(100_000), tags });
+  expect((await query(owner, { tags })).data[0].body).toHaveLength(100_000);
+  await put(owner, 'a', { body: Array(120).fill(1e300), tags });
+  for (const key of ['b', 'c']) await put(owner, key, { body: Array(120).fill(1e300), tags });
+  expect(keysOf(await query(owner, { tags }))).toEqual(['a', 'b', 'c']);
+  const operations = Array.from({ length: 150 }, (_, i) => ({
+    op: 'put',
+    namespace: NAMESPACE,
+    key: `k${1000 + i}`,
+    body: i,
+    tags,
+  }));
+  await owner.request('POST', '/v1/state/batch', { body: { operations } });
+  const page = await query(owner, { tags, limit: 100 });
+  expect([page.data.length, keysOf(await query(owner, { tags, limit: 100, cursor: page.next_cursor })).at(-1)]).toEqual([
+    100,
+    'k1149',
+  ]);
 });
