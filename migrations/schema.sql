@@ -1446,6 +1446,12 @@ CREATE FUNCTION public.blocked_by(p_op text, p_patch jsonb) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE p_op WHEN 'block'::text THEN ARRAY[(p_patch ->> 'channel'::text)] WHEN 'quarantine'::text THEN public.every_channel() ELSE NULL::text[] END;
 
+-- Name: canonical_time(timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.canonical_time(p_at timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN to_char((p_at AT TIME ZONE 'UTC'::text), CASE WHEN (date_trunc('milliseconds'::text, p_at) = p_at) THEN 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'::text ELSE 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'::text END);
+
 -- Name: capabilities_revoke(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.capabilities_revoke(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
@@ -2180,13 +2186,23 @@ END;
 
 CREATE FUNCTION public.state_tag_keys(p_tenant text, p_namespace text, p_tags jsonb) RETURNS bigint[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    AS $$
+    AS $_$
+declare
+  v_space text := p_tenant || '/' || p_namespace || '/';
+  v_names jsonb;
+  v_name text;
+  v_keys bigint[];
 begin
   if p_tags = '{}' then
     return null;
   end if;
-  return (select array_agg(hashtextextended(p_tenant || '/' || p_namespace || '/' || t.key || '=' || t.value, 0)) from jsonb_each_text(p_tags) t);
-end $$;
+  v_names := jsonb_path_query_array(p_tags, '$.keyvalue().key');
+  for i in 1 .. jsonb_array_length(v_names) loop
+    v_name := v_names ->> i - 1;
+    v_keys[i] := hashtextextended(v_space || v_name || '=' || (p_tags ->> v_name), 0);
+  end loop;
+  return v_keys;
+end $_$;
 
 -- Name: time_of(text); Type: FUNCTION; Schema: public
 
@@ -4065,6 +4081,55 @@ begin
   perform enter_tenant(p_tenant);
   return query execute format('select last, fault from %I($1, $2, $3, $4)', p_noun || '_stray') using p_tenant, p_first, p_after, p_limit;
 end $_$;
+
+-- Name: find_tagged(text, text[], text[], text[], text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.find_tagged(p_tenant text, p_queries text[], p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS TABLE(query text, objects text, last_key text, more boolean)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_tenant text := enter_tenant(p_tenant);
+  v_query jsonb;
+  v_namespace text;
+  v_keys text[];
+begin
+  foreach query in array p_queries loop
+    v_query := query;
+    v_namespace := v_query ->> 'namespace';
+    v_keys := array(select k from tagged_keys(v_namespace, v_query -> 'tags', 101) k);
+    objects := null;
+    if cardinality(v_keys) > 100 then
+      return next;
+      continue;
+    end if;
+    select
+      case when coalesce(bool_and(o.is_small), true) then '[' || coalesce(string_agg(state_object_json(
+        o.namespace, o.key, o.body, o.tags, o.version, o.seq, o.created_at, o.updated_at, o.expires_at, o.channel, o.user_id, o.agent_id, o.session_id,
+        o.project_id), ',' order by o.key) filter (where o.is_small and o.place < (v_query -> 'limit')::int), '') || ']' end,
+      max(o.key) filter (where o.place < (v_query -> 'limit')::int),
+      count(*) >= (v_query -> 'limit')::int
+    into objects, last_key, more
+    from (
+      select x.*, row_number() over (order by x.key) as place,
+        pg_column_compression(x.body) is null and coalesce(pg_column_size(x.body), 0) + pg_column_size(x.tags) <= 2048 and is_readable_time(x.created_at)
+          and is_readable_time(x.updated_at) and coalesce(is_readable_time(x.expires_at), true) as is_small
+      from unnest(v_keys) k (key)
+      -- `limit` forces a look-up per key
+      cross join lateral (
+        select * from state_objects y where y.tenant_id = v_tenant and y.namespace = v_namespace and y.key = k.key limit 1
+      ) x
+      where is_live(x.life, x.expires_at, now()) and visible(x.channel, x.user_id, x.sensitivity, p_channels, p_subjects, p_sensitivities)
+        and (not v_query ? 'after' or x.key > v_query ->> 'after')
+      order by x.key
+      limit (v_query -> 'limit')::int
+    ) o;
+    if octet_length(objects) > 65536 then
+      objects := null;
+    end if;
+    return next;
+  end loop;
+end $$;
 
 -- Name: fingerprint_tables(); Type: FUNCTION; Schema: public
 
@@ -10748,6 +10813,12 @@ CREATE FUNCTION public.state_object_faults(p_tenant text, p_from bigint, p_to bi
            WHERE ((n.tenant_id = state_object_faults.p_tenant) AND (n.namespace = v.namespace) AND (n.key = v.key) AND (n.version > v.version))))));
 END;
 
+-- Name: state_object_json(text, text, jsonb, jsonb, integer, bigint, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, text, text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_object_json(p_namespace text, p_key text, p_body jsonb, p_tags jsonb, p_version integer, p_seq bigint, p_created_at timestamp with time zone, p_updated_at timestamp with time zone, p_expires_at timestamp with time zone, p_channel text, p_user_id text, p_agent_id text, p_session_id text, p_project_id text) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN format('{"namespace":%s,"key":%s,"body":%s,"tags":%s,"version":%s,"commit_seq":%s,"created_at":"%s","updated_at":"%s","channel":"%s"%s%s%s%s%s}'::text, to_json(p_namespace), to_json(p_key), COALESCE(p_body, 'null'::jsonb), p_tags, p_version, p_seq, public.canonical_time(p_created_at), public.canonical_time(p_updated_at), p_channel, (',"user_id":'::text || to_json(p_user_id)), (',"agent_id":'::text || to_json(p_agent_id)), (',"session_id":'::text || to_json(p_session_id)), (',"project_id":'::text || to_json(p_project_id)), ((',"expires_at":"'::text || public.canonical_time(p_expires_at)) || '"'::text));
+
 -- Name: state_of_agent(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.state_of_agent(p_tenant text, p_agent text) RETURNS jsonb
@@ -11091,20 +11162,26 @@ end $$;
 -- Name: tagged_keys(text, jsonb, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.tagged_keys(p_namespace text, p_tags jsonb, p_limit integer) RETURNS SETOF text
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     SET enable_seqscan TO 'off'
     SET enable_indexscan TO 'off'
     SET enable_indexonlyscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
+declare
+  v_tenant text := current_tenant();
+  v_hashes bigint[] := public.state_tag_keys(v_tenant, p_namespace, p_tags);
+begin
+  return query
   with hit as materialized (
     select o.tenant_id, o.namespace, o.key, o.tags
     from public.state_objects o
-    where o.tag_keys @> public.state_tag_keys(current_tenant(), p_namespace, p_tags)
+    where o.tag_keys @> v_hashes
     limit p_limit
   )
-  select case when h.tenant_id = current_tenant() and h.namespace = p_namespace and h.tags @> p_tags then h.key end from hit h
-$$;
+  select case when h.tenant_id = v_tenant and h.namespace = p_namespace and h.tags @> p_tags then h.key end from hit h;
+end $$;
 
 ALTER FUNCTION public.tagged_keys(p_namespace text, p_tags jsonb, p_limit integer) OWNER TO agent_memory_searcher;
 
