@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import type { Row } from './client.ts';
 
-// A model of state: a map of keys with versions, tags, expiry and owners, and random commands for it.
+// A model of state: a map of keys with versions, tags, expiry and owners, a lease and snapshots, and random commands for them.
 
 export type Actor = 'bob' | 'carol';
 export const actors: Actor[] = ['bob', 'carol'];
@@ -33,9 +33,14 @@ export interface Change {
   condition: 'none' | 'current' | 'stale' | 'new';
 }
 
+/** The token that a request sends: that of the last acquisition, an earlier one, or none. */
+type Fence = 'none' | 'current' | 'stale';
+
 export type Command =
-  | { kind: 'batch'; actor: Actor; changes: Change[] }
-  | { kind: 'single'; actor: Actor; change: Change }
+  | { kind: 'batch'; actor: Actor; changes: Change[]; fence: Fence }
+  | { kind: 'single'; actor: Actor; change: Change; fence: Fence }
+  | { kind: 'acquire' | 'lapse' | 'snapshot'; actor: Actor }
+  | { kind: 'release' | 'renew'; actor: Actor; fence: Fence }
   | { kind: 'expire'; key: string }
   | { kind: 'read'; actor: Actor; key: string }
   | { kind: 'past'; actor: Actor; moment: number }
@@ -52,12 +57,16 @@ const change = fc.record<Change>({
   condition: fc.constantFrom('none', 'none', 'current', 'stale', 'new'),
 });
 
+const fence = fc.constantFrom<Fence>('none', 'none', 'none', 'current', 'current', 'stale');
+
 export const commands = (length: number): fc.Arbitrary<Command[]> =>
   fc.array(
     fc.oneof<[fc.Arbitrary<Command>, ...fc.Arbitrary<Command>[]]>(
-      fc.record({ kind: fc.constant('single' as const), actor, change }),
-      fc.record({ kind: fc.constant('single' as const), actor, change }),
-      fc.record({ kind: fc.constant('batch' as const), actor, changes: fc.array(change, { minLength: 1, maxLength: 4 }) }),
+      fc.record({ kind: fc.constant('single' as const), actor, change, fence }),
+      fc.record({ kind: fc.constant('single' as const), actor, change, fence }),
+      fc.record({ kind: fc.constant('batch' as const), actor, changes: fc.array(change, { minLength: 1, maxLength: 4 }), fence }),
+      fc.record({ kind: fc.constantFrom('acquire', 'acquire', 'acquire', 'lapse', 'snapshot', 'snapshot'), actor }),
+      fc.record({ kind: fc.constantFrom('release', 'renew'), actor, fence }),
       fc.record({ kind: fc.constant('expire' as const), key }),
       fc.record({ kind: fc.constant('read' as const), actor, key }),
       fc.record({ kind: fc.constant('past' as const), actor, moment: fc.nat(1000) }),
@@ -69,8 +78,10 @@ export const commands = (length: number): fc.Arbitrary<Command[]> =>
 export class Model {
   entries = new Map<string, Entry>();
   versions: Version[] = [];
-  /** The seqs whose state can be compared, with their times. */
-  moments: { seq: number; at: string }[] = [];
+  /** The seqs whose state can be compared, with their times, and the names of those that are snapshots. */
+  moments: { seq: number; at: string; name?: string }[] = [];
+  /** The holder of the lease, if any, and the token of the last acquisition. */
+  lease: { holder: Actor | null; token: number } = { holder: null, token: 0 };
 
   /** Returns the versions that `current` and `stale` stand for. */
   conditionOf({ key, condition }: Change): { match?: number; onlyNew?: boolean } {
@@ -78,6 +89,32 @@ export class Model {
     if (condition === 'current') return { match: Math.max(1, version) };
     if (condition === 'stale') return { match: version + 7 };
     return condition === 'new' ? { onlyNew: true } : {};
+  }
+
+  /** Returns the token that a fence stands for. */
+  tokenOf(fence: Fence): number | undefined {
+    if (fence === 'none') return undefined;
+    return Math.max(1, this.lease.token - (fence === 'stale' ? 1 : 0));
+  }
+
+  /** Returns whether a write with this token is refused. */
+  isStale(token: number | undefined): boolean {
+    return token !== undefined && (this.lease.holder === null || token !== this.lease.token);
+  }
+
+  /** Returns the status of an acquisition. */
+  acquire(actor: Actor): number {
+    if (this.lease.holder !== null && this.lease.holder !== actor) return 409;
+    this.lease = { ...this.lease, holder: actor };
+    return 200;
+  }
+
+  /** Returns the status of a renewal or release. */
+  change(actor: Actor, kind: 'release' | 'renew', token: number): number {
+    if (this.lease.holder !== null && this.lease.holder !== actor) return 403;
+    if (this.isStale(token)) return 412;
+    if (kind === 'release') this.lease = { ...this.lease, holder: null };
+    return kind === 'release' ? 204 : 200;
   }
 
   /** Returns the status of a change, and applies it if it succeeds. `conditions` were computed before the request. */
@@ -113,6 +150,7 @@ export class Model {
   copy(): Model {
     const model = new Model();
     model.entries = new Map(this.entries);
+    model.lease = this.lease;
     for (const one of this.ending) model.ending.add(one);
     return model;
   }
