@@ -36,7 +36,7 @@ describeOnServer('two daemons share a database', () => {
     for (;;) {
       const answer = await ask();
       if (expected.includes(answer.status)) return answer;
-      if (![409, 503].includes(answer.status)) throw new Error(`the status is ${answer.status}`);
+      if (![408, 409, 503].includes(answer.status)) throw new Error(`the status is ${answer.status}`);
     }
   }
 
@@ -55,8 +55,8 @@ describeOnServer('two daemons share a database', () => {
       await until([204, 412], () => release(one, key, held.token, held.owner));
       for (const { status } of await Promise.all(writes)) {
         if (status < 300) accepted += 1;
-        // on an overloaded machine, a write can wait too long for a lock
-        else if (status !== 412 && status !== 503) throw new Error(`a write was answered with ${status}`);
+        // on an overloaded machine, a write can wait too long for a lock, or its body arrive too late
+        else if (![408, 412, 503].includes(status)) throw new Error(`a write was answered with ${status}`);
       }
       const { status, body } = await next;
       await until([412], () => write(one, key, held.owner, held.token, i, memory));

@@ -91,7 +91,7 @@ class Recorder {
     for (let attempt = 0; ; attempt += 1) {
       const url = this.daemons[pick(this.daemons.length)]!.url;
       const answer = await send(url + path, method, this.client.token, body, headers).catch(() => undefined);
-      if (answer && answer.status < 500) return answer;
+      if (answer && answer.status < 500 && answer.status !== 408) return answer;
       if (!repeats || attempt === 200) return undefined;
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
