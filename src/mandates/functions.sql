@@ -728,7 +728,8 @@ begin
   return v_seqs[cardinality(v_seqs)];
 end $$;
 
--- Checks that mandates and actions have the ids of their events. The log has no amounts.
+-- Checks that mandates and actions have the ids of their events, and that no mandate has spent less than its actions were charged. The log has no
+-- amounts.
 create or replace function mandates_check(p_tenant text, p_from bigint, p_to bigint) returns setof finding
 language plpgsql stable
 as $$
@@ -745,6 +746,28 @@ begin
   cross join lateral (
     select e.seq is null or (e.erased_at is null and (
       e.content ->> 'mandate_id' is distinct from r.mandate_id or e.content ->> 'action_id' is distinct from r.action_id))) w (wrong);
+  -- the actions of the range are a part of what was charged: earlier ones may be trimmed or swept
+  return query
+  with own as materialized (
+    select a.mandate_id, sum(a.charged_micros) as charged, count(*) as calls
+    from actions a
+    where a.tenant_id = p_tenant and a.seq between p_from and p_to
+    group by a.mandate_id
+  ),
+  part as (
+    select c.id, coalesce(sum(o.charged), 0) as charged, sum(o.calls) as calls
+    from own o
+    join mandates m on m.tenant_id = p_tenant and m.mandate_id = o.mandate_id
+    cross join lateral unnest(m.chain) c (id)
+    group by c.id
+  )
+  select 'mandate_sums', count(*), count(*) filter (where w.wrong),
+    sample_of(jsonb_build_object('mandate_id', m.mandate_id, 'spent_micros', m.spent_micros, 'charged_micros', p.charged) order by m.mandate_id)
+      filter (where w.wrong),
+    true
+  from part p
+  join mandates m on m.tenant_id = p_tenant and m.mandate_id = p.id
+  cross join lateral (select m.spent_micros < p.charged or m.calls < p.calls) w (wrong);
 end $$;
 
 -- Checks that each mandate reserves what the open actions under it and its descendants have reserved.

@@ -66,6 +66,7 @@ test('an undamaged tenant is consistent, and a repair changes nothing', async ()
     'last_seq',
     'leases',
     'mandate_reservations',
+    'mandate_sums',
     'mandates',
     'memories',
     'memory_versions',
