@@ -160,11 +160,3 @@ test('a retention rule keeps live objects and blanks earlier versions; with max_
   expect(await failedChecks(alice)).toEqual([]);
   expect((await put(alice, 'plan', { body: 'three' })).body.version).toBe(3);
 });
-
-test('a webhook of a channel receives the state that the channel shows', async () => {
-  const { body } = await alice.request('GET', '/v1/events?channel=team&kind=state.put');
-  expect(body.data).toEqual([]);
-  await put(alice, 'plan', { body: 1, project_id: 'p1' });
-  const filter = encodeURIComponent(JSON.stringify({ kind: 'state.put', project_id: 'p1' }));
-  expect((await alice.request('GET', `/v1/events?channel=team&filter=${filter}`)).body.data.length).toBe(1);
-});
