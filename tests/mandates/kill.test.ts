@@ -1,6 +1,8 @@
+import { clientAt } from '../leases/support.ts';
 import { type Client, newTenant, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { daemonDatabase } from '../support/database.ts';
+import { daemonDatabase, describeOnServer } from '../support/database.ts';
+import { readEvents } from '../support/sse.ts';
 import { act, decisionOf, issue, readAction, settle, usageOf } from './support.ts';
 
 // Kills as actions meet them: checked in the transaction, after a replay and before an expiry.
@@ -85,4 +87,29 @@ test('a kill survives a restart', async () => {
   daemon = await startTestDaemon({}, database.env);
   alice = { ...alice, url: daemon.url, request: (method, path, options) => send(daemon.url, method, path, options, alice.token) };
   expect(await decisionOf(alice, mandate)).toBe('403 AGENT_KILLED');
+});
+
+describeOnServer('two daemons share a database', () => {
+  test('a kill on one daemon blocks the next action on the other and reaches its followers; another agent is not affected', async () => {
+    const other = await startTestDaemon({}, database.env);
+    const [mandate, unaffected] = [await issue(alice), await issue(alice, { agent_id: 'writer' })];
+    const there = clientAt(other.url, alice);
+    expect(await decisionOf(there, mandate)).toBe('201 allow');
+    const following = new AbortController();
+    const stream = await fetch(`${other.url}/v1/events?channel=team&kind=agent.killed`, {
+      headers: { accept: 'text/event-stream', authorization: `Bearer ${alice.token}` },
+      signal: following.signal,
+    });
+    await kill('planner');
+    expect([await decisionOf(there, mandate), await decisionOf(there, unaffected)]).toEqual(['403 AGENT_KILLED', '201 allow']);
+    for await (const { data } of readEvents(stream)) {
+      if (data === undefined) continue;
+      expect(JSON.parse(data)).toMatchObject({ kind: 'agent.killed', content: { agent_id: 'planner' } });
+      break;
+    }
+    following.abort();
+    await resurrect('planner');
+    expect(await decisionOf(there, mandate)).toBe('201 allow');
+    await other.stop();
+  });
 });
