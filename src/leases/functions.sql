@@ -364,10 +364,11 @@ begin
   return next;
 end $$;
 
+-- Held leases are exempt from every rule.
 create or replace function leases_held(p_tenant text, p_seqs bigint[]) returns table (seq bigint, live boolean, importance numeric)
 language sql stable
 begin atomic
-  select l.seq, l.expires_at > clock_timestamp(), null::numeric from leases l where l.tenant_id = p_tenant and l.seq = any (p_seqs);
+  select l.seq, l.expires_at > clock_timestamp(), 'Infinity'::numeric from leases l where l.tenant_id = p_tenant and l.seq = any (p_seqs);
 end;
 
 -- Marks the events of leases that are held to be kept whole.

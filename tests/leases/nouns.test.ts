@@ -1,5 +1,5 @@
-import { erase } from '../erasure/support.ts';
-import { trim } from '../retention/support.ts';
+import { erase, waitForJob } from '../erasure/support.ts';
+import { done, trim } from '../retention/support.ts';
 import { type Client, newColleague, newTenant, send } from '../support/client.ts';
 import { type TestConnection, withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
@@ -52,12 +52,28 @@ test('an erasure ends the leases that name the subject or that it holds, and era
 
 test('a trim keeps the event of a held lease', async () => {
   const { token } = (await acquire(alice, 'k')).body;
-  const done = (await acquire(alice, 'done')).body;
-  await release(alice, 'done', done.token);
+  const ended = (await acquire(alice, 'done')).body;
+  await release(alice, 'done', ended.token);
   for (let i = 0; i < 5; i += 1) await alice.request('POST', '/v1/events', { body: { text: `message ${i}`, channel: 'team' } });
   await trim(alice, 2);
   expect((await record(alice, `k;token=${token}`)).status).toBe(201);
   expect((await alice.request('GET', '/v1/consistency')).body.checks.filter(({ ok }: { ok: boolean }) => !ok)).toEqual([]);
+});
+
+test('no retention rule takes the event of a held lease', async () => {
+  const { token } = (await acquire(alice, 'k')).body;
+  const ended = (await acquire(alice, 'done')).body;
+  await release(alice, 'done', ended.token);
+  const rules = [{ kind: 'lease.acquired', older_than_days: 0, max_importance: 1 }];
+  await done(alice, 'PUT', '/v1/retention', { rules });
+  expect((await waitForJob(alice, (await done(alice, 'POST', '/v1/retention/runs')).job_id)).state).toBe('done');
+  expect((await leaseEvents(alice)).map(({ content }: { content: object }) => content)).toEqual([
+    { key: 'k', owner: 'one' },
+    { erased: true, retention: true },
+    { key: 'done', owner: 'one' },
+  ]);
+  expect((await record(alice, `k;token=${token}`)).status).toBe(201);
+  expect((await alice.request('GET', '/v1/consistency')).body.ok).toBe(true);
 });
 
 test('a kill ends the leases that keys of the agent acquired', async () => {

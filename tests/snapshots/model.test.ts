@@ -108,23 +108,27 @@ async function run(client: Client, model: Model, step: Command): Promise<void> {
   }
 }
 
-test('random snapshots, restores, forks and trims agree with a model', async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(command, { minLength: 10, maxLength: 40 }), async (steps) => {
-      const client = await newTenant(daemon.url);
-      const model: Model = { now: new Map(), snapshots: new Map(), made: 0 };
-      for (const step of steps) await run(client, model, step);
-      expect(sorted(await read(client))).toEqual(sorted(model.now));
-      for (const [name, { objects }] of model.snapshots) {
-        expect([name, sorted(await read(client, name))]).toEqual([name, sorted(objects)]);
-        const { data } = await done(client, 'GET', `/v1/snapshots/${name}/diff`);
-        const differing = [...new Set([...objects.keys(), ...model.now.keys()])].filter(
-          (one) => objects.get(one) !== model.now.get(one),
-        );
-        expect(data.map((one: Row) => nameOf(one.namespace, one.key))).toEqual(differing.sort());
-      }
-      expect(await failedChecks(client)).toEqual([]);
-    }),
-    { seed: SEED, numRuns: RUNS },
-  );
-}, 600_000);
+test(
+  'random snapshots, restores, forks and trims agree with a model',
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(command, { minLength: 10, maxLength: 40 }), async (steps) => {
+        const client = await newTenant(daemon.url);
+        const model: Model = { now: new Map(), snapshots: new Map(), made: 0 };
+        for (const step of steps) await run(client, model, step);
+        expect(sorted(await read(client))).toEqual(sorted(model.now));
+        for (const [name, { objects }] of model.snapshots) {
+          expect([name, sorted(await read(client, name))]).toEqual([name, sorted(objects)]);
+          const { data } = await done(client, 'GET', `/v1/snapshots/${name}/diff`);
+          const differing = [...new Set([...objects.keys(), ...model.now.keys()])].filter(
+            (one) => objects.get(one) !== model.now.get(one),
+          );
+          expect(data.map((one: Row) => nameOf(one.namespace, one.key))).toEqual(differing.sort());
+        }
+        expect(await failedChecks(client)).toEqual([]);
+      }),
+      { seed: SEED, numRuns: RUNS },
+    );
+  },
+  600_000 + RUNS * 10_000,
+);

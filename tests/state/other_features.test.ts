@@ -160,3 +160,19 @@ test('a retention rule keeps live objects and blanks earlier versions; with max_
   expect(await failedChecks(alice)).toEqual([]);
   expect((await put(alice, 'plan', { body: 'three' })).body.version).toBe(3);
 });
+
+test('an export contains no lease, no capability and no token, and its import has none', async () => {
+  await put(alice, 'plan', { body: 1 });
+  const lease = await alice.request('PUT', '/v1/leases/work', { body: { owner: 'o', ttl_ms: 3_600_000 } });
+  const minted = await alice.request('POST', '/v1/capabilities', { body: { ns: '**', ops: ['GET'], expires_in: 3600 } });
+  expect([lease.status, minted.status]).toEqual([200, 201]);
+  const file = await exportTenant(alice);
+  expect(linesOf(file).filter(({ type }) => /lease|capabilit/.test(type))).toEqual([]);
+  for (const secret of [lease.body.token, minted.body.jti, minted.body.capability]) expect(file).not.toContain(String(secret));
+  const copy = await newTenant(daemon.url);
+  expect((await jobDone(copy, (await importFile(copy, file)).body.job_id)).state).toBe('done');
+  for (const noun of ['leases', 'capabilities']) expect((await copy.request('GET', `/v1/${noun}`)).body.data).toEqual([]);
+  const fenced = await put(copy, 'plan', { body: 2 }, { lease: `work;token=${lease.body.token}` });
+  expect([fenced.status, (await get(copy, 'plan')).body.version]).toEqual([412, 1]);
+  expect(await failedChecks(copy)).toEqual([]);
+});
