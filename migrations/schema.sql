@@ -5563,7 +5563,7 @@ CREATE FUNCTION public.leases_held(p_tenant text, p_seqs bigint[]) RETURNS TABLE
     BEGIN ATOMIC
  SELECT l.seq,
      (l.expires_at > clock_timestamp()),
-     NULL::numeric AS "numeric"
+     'Infinity'::numeric AS "numeric"
     FROM public.leases l
    WHERE ((l.tenant_id = leases_held.p_tenant) AND (l.seq = ANY (leases_held.p_seqs)));
 END;
@@ -6132,6 +6132,28 @@ begin
   cross join lateral (
     select e.seq is null or (e.erased_at is null and (
       e.content ->> 'mandate_id' is distinct from r.mandate_id or e.content ->> 'action_id' is distinct from r.action_id))) w (wrong);
+  -- the actions of the range are a part of what was charged: earlier ones may be trimmed or swept
+  return query
+  with own as materialized (
+    select a.mandate_id, sum(a.charged_micros) as charged, count(*) as calls
+    from actions a
+    where a.tenant_id = p_tenant and a.seq between p_from and p_to
+    group by a.mandate_id
+  ),
+  part as (
+    select c.id, coalesce(sum(o.charged), 0) as charged, sum(o.calls) as calls
+    from own o
+    join mandates m on m.tenant_id = p_tenant and m.mandate_id = o.mandate_id
+    cross join lateral unnest(m.chain) c (id)
+    group by c.id
+  )
+  select 'mandate_sums', count(*), count(*) filter (where w.wrong),
+    sample_of(jsonb_build_object('mandate_id', m.mandate_id, 'spent_micros', m.spent_micros, 'charged_micros', p.charged) order by m.mandate_id)
+      filter (where w.wrong),
+    true
+  from part p
+  join mandates m on m.tenant_id = p_tenant and m.mandate_id = p.id
+  cross join lateral (select m.spent_micros < p.charged or m.calls < p.calls) w (wrong);
 end $$;
 
 -- Name: mandates_check_rows(text, text, integer); Type: FUNCTION; Schema: public
