@@ -17,6 +17,11 @@ set pg_stat_statements.track = none; set log_statement = none; set log_min_durat
 -- createdb, because verify-backup.sh restores into a scratch database
 create role :"owner" login createrole createdb password :'owner_password';
 alter database :"database" owner to :"owner";
+-- The daemon uses it for searches by vectors in large logs; only a superuser can install it. Stand-ins of the image may lack it.
+select exists (select from pg_available_extensions where name = 'vector') as has_vector \gset
+\if :has_vector
+create extension vector;
+\endif
 create role base_backup login replication password :'base_backup_password';
 create role monitor login password :'monitor_password';
 grant pg_monitor to monitor;

@@ -1,3 +1,4 @@
+import type { Client } from 'pg';
 import type { z } from 'zod';
 import type { Audit } from './audit/index.ts';
 import type { Auth, Caller } from './auth/index.ts';
@@ -81,6 +82,8 @@ export interface Store {
   tenants: Tenants;
   watch: Pick<Watch, 'subscribe' | 'subscribeAll'>;
   ping(): Promise<unknown>;
+  /** Opens a connection of the login role, which owns the tables, for maintenance. The caller must end it. Not for the embedded engine. */
+  connect(): Promise<Client>;
   /** Whether the database is the embedded engine, which has a single session. */
   embedded: boolean;
 }

@@ -50,7 +50,13 @@ export interface Service {
 export function createService(config: Config, database: Database, log: Logger, workers = workersOf(config)): Service {
   const { pool, tenants, watch, ping } = database;
   const { bytesInFlight, inFlight } = countersOf(config);
-  const parts = partsOf(config, { tenants, watch, ping, embedded: pool.embedded }, log, workers, bytesInFlight);
+  const parts = partsOf(
+    config,
+    { tenants, watch, ping, connect: pool.dedicated, embedded: pool.embedded },
+    log,
+    workers,
+    bytesInFlight,
+  );
   const { metrics, health, audit, jobs } = parts;
   const limits = createLimits(config, pool, log);
   const onSkipped = logSkippedRows(log, metrics.countUnreadableRow);
@@ -94,7 +100,7 @@ export function describeService(config: Config): Pick<Service, 'routes' | 'docum
   const none = (): never => {
     throw new Error('describeService has no database');
   };
-  const store = { tenants: none, watch: { subscribe: none, subscribeAll: none }, ping: none, embedded: false };
+  const store = { tenants: none, watch: { subscribe: none, subscribeAll: none }, ping: none, connect: none, embedded: false };
   return assemble(partsOf(config, store, createLogger('silent'), workersOf(config), countersOf(config).bytesInFlight));
 }
 

@@ -120,7 +120,7 @@ async function checkSchema(client: Client, db: Db, server: Server): Promise<Find
   ];
   const clock = checkClock(now, [before, Date.now()], earlier);
   const vector = (await readVector(db))!;
-  const search = `lexical, which needs no extension and no embedder${vector.installed ? `; pgvector ${vector.installed} is installed and not used` : ''}`;
+  const search = `lexical, which needs no extension and no embedder${vector.installed ? `; pgvector ${vector.installed} is installed, for searches with an embedder in large logs` : ''}`;
   const roles = await checkRoles(db, server);
   const rowSecurity = server.migrated
     ? await checkRowSecurity(db, isServable(roles))

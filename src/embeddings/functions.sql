@@ -288,3 +288,19 @@ begin
   end if;
   return v_count;
 end $$;
+
+-- Returns the name of the index over the vectors of a model. Each model has its own, because an index needs vectors of one length.
+create or replace function vector_index_name(p_model text) returns text
+language sql immutable parallel safe
+return 'embeddings__near_' || left(md5(p_model), 16);
+
+-- Returns the schema of pgvector if the index of the model exists and is complete; null otherwise.
+create or replace function vector_index_schema(p_model text) returns text
+language sql stable
+return (
+  select n.nspname
+  from pg_index i
+  join pg_class c on c.oid = i.indexrelid and c.relname = vector_index_name(p_model) and c.relnamespace = 'public'::regnamespace
+  join pg_extension x on x.extname = 'vector'
+  join pg_namespace n on n.oid = x.extnamespace
+  where i.indrelid = 'public.embeddings'::regclass and i.indisvalid);

@@ -69,8 +69,8 @@ export const remoteModels = (config: RemoteConfig, ask: <T>(service: string, inp
 
 /** The models of the main thread. */
 export interface OpenModels extends Models {
-  /** The model that embeds passages, with its client. */
-  embedder: { model: Model; client: EmbeddingClient } | undefined;
+  /** The model that embeds passages, with its client, and the one that it replaces. */
+  embedder: { model: Model; previous: Model[]; client: EmbeddingClient } | undefined;
   /** Closes the circuit breakers. */
   reset(): void;
   close(): void;
@@ -122,7 +122,7 @@ function openEmbedding(config: Config, metrics: MetricsOf, log: Logger) {
   const [model, ...previous] = modelsOf(config);
   return {
     ...opened,
-    embedder: { model: model!, client },
+    embedder: { model: model!, previous, client },
     embedQuery: async (tenant_id: string, text: string) => {
       const asked = [model!, ...previous].map(async (each) => ({
         model: each.key,

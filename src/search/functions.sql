@@ -236,6 +236,58 @@ begin
   return query select n.seq, n.ordinal from closest_chunks(p_scope, p_model, p_signs, p_most) n;
 end $$;
 
+-- As closest_chunks, by the index of pgvector in the schema p_schema: approximate, in the time that p_most passages take. The scan continues until
+-- p_most passages are in scope or it has read 40,000 vectors, so a tenant with few of all vectors, or a narrow scope, may get fewer.
+create or replace function nearest_chunks(p_scope jsonb, p_model text, p_signs bit varying, p_most int, p_schema text)
+returns table (seq bigint, ordinal smallint)
+language plpgsql stable security definer
+set search_path = pg_catalog, public, pg_temp set jit = off
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+begin
+  -- not as options of the function: only a superuser may create a function with settings of an extension
+  perform set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '200', true), set_config('hnsw.max_scan_tuples', '40000', true);
+  return query execute fill_template($q$
+    with nearest as materialized (
+      select n.seq, n.ordinal, n.distance
+      from (
+        select v.seq, v.ordinal, v.signs::bit({size}) operator({schema}.<~>) $3::bit({size}) as distance
+        from embeddings v
+        where v.tenant_id = (select current_tenant()) and v.model = {model} and length(v.signs) = {size}
+        order by distance
+      ) n
+      cross join lateral (
+        select from chunks c
+        where c.tenant_id = (select current_tenant()) and c.seq = n.seq and c.ordinal = n.ordinal and {in_scope}
+        limit 1
+      ) c
+      limit $4
+    )
+    select n.seq, n.ordinal from nearest n order by n.distance, n.seq desc, n.ordinal $q$,
+    jsonb_build_object(
+      'in_scope', chunk_condition(p_scope), 'size', length(p_signs), 'schema', quote_ident(p_schema), 'model', quote_literal(p_model)))
+  using p_scope, p_model, p_signs, p_most;
+end $$;
+revoke execute on function nearest_chunks(jsonb, text, bit varying, int, text) from public;
+grant execute on function nearest_chunks(jsonb, text, bit varying, int, text) to agent_memory_app;
+alter function nearest_chunks(jsonb, text, bit varying, int, text) owner to agent_memory_searcher;
+
+-- Returns one row, or none if the vectors of the model have no index.
+create or replace function nearest_passages(p_tenant text, p_scope jsonb, p_model text, p_signs bit varying, p_most int)
+returns table (seqs json, ordinals json)
+language plpgsql
+as $$
+declare
+  v_schema text := vector_index_schema(p_model);
+begin
+  if v_schema is null then
+    return;
+  end if;
+  perform enter_tenant(p_tenant);
+  return query
+  select coalesce(json_agg(n.seq), '[]'), coalesce(json_agg(n.ordinal), '[]') from nearest_chunks(p_scope, p_model, p_signs, p_most, v_schema) n;
+end $$;
+
 -- Returns the first part of the query in search_pool_chunks: `best`, the 1,600 passages with the greatest sum of term weights and those with the closest
 -- vectors, each with the memory that its event created or changed. Proposed and rejected memories are excluded. `offset 0` keeps the lateral join a
 -- look-up per passage.

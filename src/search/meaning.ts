@@ -2,7 +2,7 @@ import type { Tenant } from '../db/tenant.ts';
 import { type Models, type QueryVector, readCosines } from '../embeddings/index.ts';
 import type { Survey } from './plan.ts';
 import type { Pool } from './rank.ts';
-import { type PassageKey, readClosest, type SearchScope } from './sql.ts';
+import { type PassageKey, readClosest, readNearest, type SearchScope } from './sql.ts';
 
 // Compares passages with a query by the vectors of an embedding model. The cosines of a model have a range of their own, so they are compared with those
 // of a sample of the log: z is the number of standard deviations above its mean.
@@ -15,7 +15,7 @@ export interface Closeness {
   coverage: number;
 }
 
-/** In a larger log, the passages closest to the query are not looked for, because that reads all vectors. */
+/** In a larger log, the passages closest to the query are found by the index of pgvector, because without it all vectors are read. */
 const MAX_SCANNED = 20_000;
 /** Number of passages that are added to the pool, the closest ones first. */
 const MAX_CLOSEST = 100;
@@ -36,16 +36,24 @@ const MOST_COVERAGE = 0.5;
 export const embedQuery = ({ embedQuery: embed }: Models, { id }: Tenant, query: string): Promise<QueryVector[] | null> =>
   embed === undefined ? Promise.resolve([]) : embed(id, query).catch(() => null);
 
-/** Returns the passages in scope that are closest to the query; undefined if the log is too large to look for them. */
+/** Passages close to a query. */
+interface Closest {
+  passages: PassageKey[];
+  /** False if closer passages may be missing. */
+  complete: boolean;
+}
+
+/** Returns the passages in scope that are closest to the query. */
 export async function findClosest(
   tenant: Tenant,
   scope: SearchScope,
   [query]: QueryVector[],
   { sampled, scale }: Survey,
-): Promise<PassageKey[] | undefined> {
-  if (!query) return [];
-  if (sampled * scale > MAX_SCANNED) return undefined;
-  return readClosest(tenant, scope, query, MAX_CLOSEST);
+): Promise<Closest> {
+  if (!query) return { passages: [], complete: true };
+  if (sampled * scale <= MAX_SCANNED) return { passages: await readClosest(tenant, scope, query, MAX_CLOSEST), complete: true };
+  const passages = (await readNearest(tenant, scope, query, MAX_CLOSEST)) ?? [];
+  return { passages, complete: passages.length === MAX_CLOSEST };
 }
 
 /** Compares the pool with the query. Returns undefined if no passage has a vector. */

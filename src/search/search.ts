@@ -74,8 +74,8 @@ export async function searchPassages(tenant: Tenant, models: Models, question: S
   ]);
   if (vectors === null) degraded.push('embeddings');
   const closest = await findClosest(tenant, { ...scope, as_of_seq }, vectors ?? [], survey);
-  if (closest === undefined || (vectors !== null && pending)) degraded.push('vectors');
-  const pool = await readPool(tenant, { ...scope, as_of_seq }, plan, closest ?? []);
+  if (!closest.complete || (vectors !== null && pending)) degraded.push('vectors');
+  const pool = await readPool(tenant, { ...scope, as_of_seq }, plan, closest.passages);
   const corrections = question.corrected
     ? new Map()
     : await correctionsOf(tenant, query, { ...scope, as_of_seq }, survey, plan, pool);

@@ -109,6 +109,23 @@ export const readClosest = (
 ): Promise<PassageKey[]> =>
   tenant.call('select * from closest_passages($1, $2, $3, $4, $5)', [tenant.id, scope, model, signsOf(vector), most]);
 
+/** As readClosest, approximately, by the index of pgvector; undefined if there is none. */
+export async function readNearest(
+  tenant: Tenant,
+  scope: SearchScope,
+  { model, vector }: QueryVector,
+  most: number,
+): Promise<PassageKey[] | undefined> {
+  const [row] = await tenant.call<{ seqs: number[]; ordinals: number[] }>('select * from nearest_passages($1, $2, $3, $4, $5)', [
+    tenant.id,
+    scope,
+    model,
+    signsOf(vector),
+    most,
+  ]);
+  return row?.seqs.map((seq, i) => ({ seq, ordinal: row.ordinals[i]! }));
+}
+
 /** Returns the hashes of the terms of each phrase. */
 export async function readPhraseKeys(tenant: Tenant, phrases: string[]): Promise<number[][]> {
   if (phrases.length === 0) return [];

