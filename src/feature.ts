@@ -1,10 +1,10 @@
-import type { Client } from 'pg';
 import type { z } from 'zod';
 import type { Audit } from './audit/index.ts';
 import type { Auth, Caller } from './auth/index.ts';
 import type { Bounds } from './bounds.ts';
 import type { Config } from './config.ts';
 import type { FindUnreadable } from './consistency/index.ts';
+import type { DedicatedClient } from './db/pool.ts';
 import type { Sweep } from './db/sweep.ts';
 import type { Tenants } from './db/tenant.ts';
 import type { EventRow, Outcome } from './db/unit.ts';
@@ -83,7 +83,7 @@ export interface Store {
   watch: Pick<Watch, 'subscribe' | 'subscribeAll'>;
   ping(): Promise<unknown>;
   /** Opens a connection of the login role, which owns the tables, for maintenance. The caller must end it. Not for the embedded engine. */
-  connect(): Promise<Client>;
+  connect(): Promise<DedicatedClient>;
   /** Whether the database is the embedded engine, which has a single session. */
   embedded: boolean;
 }

@@ -57,9 +57,12 @@ export interface Pool {
   /** Runs `check` on each new connection before its first use. If it throws, the connection is closed and the caller gets the error. */
   guard(check: (client: pg.ClientBase) => Promise<void>): void;
   /** Opens a connection outside the pool, for migrations and LISTEN. The caller must end it. */
-  dedicated(): Promise<pg.Client>;
+  dedicated(): Promise<DedicatedClient>;
   end(): Promise<void>;
 }
+
+/** A connection outside the pool, as the login role. */
+export type DedicatedClient = pg.Client;
 
 export const SERVING_ROLE = 'agent_memory_app';
 

@@ -1,4 +1,4 @@
-import type { Client } from 'pg';
+import type { DedicatedClient } from '../db/pool.ts';
 import type { Logger } from '../log.ts';
 import type { Model } from './client.ts';
 
@@ -15,8 +15,8 @@ export interface VectorIndex {
 const LEAST_VERSION = '0.8';
 
 /** `connect` opens a connection as the owner of the tables. */
-export function openVectorIndex(connect: () => Promise<Client>, models: Model[], log: Logger): VectorIndex {
-  let client: Client | undefined;
+export function openVectorIndex(connect: () => Promise<DedicatedClient>, models: Model[], log: Logger): VectorIndex {
+  let client: DedicatedClient | undefined;
   let running: Promise<void> = Promise.resolve();
   let stopping = false;
   const run = async () => {
@@ -43,7 +43,7 @@ export function openVectorIndex(connect: () => Promise<Client>, models: Model[],
 }
 
 /** Returns true if pgvector is installed in the database, after installing it if the server has it and the role may. */
-async function hasExtension(client: Client, log: Logger): Promise<boolean> {
+async function hasExtension(client: DedicatedClient, log: Logger): Promise<boolean> {
   const read = async () =>
     (
       await client.query<{ version: string | null; recent: boolean }>(
@@ -69,7 +69,7 @@ async function hasExtension(client: Client, log: Logger): Promise<boolean> {
   }
 }
 
-async function updateIndexes(client: Client, models: Model[], log: Logger): Promise<void> {
+async function updateIndexes(client: DedicatedClient, models: Model[], log: Logger): Promise<void> {
   const names = new Map<string, Model>();
   for (const model of models) names.set((await one(client, 'select vector_index_name($1) as value', [model.key]))!, model);
   for (const name of await unusable(client, [...names.keys()])) await client.query(`drop index concurrently if exists ${name}`);
@@ -82,7 +82,7 @@ async function updateIndexes(client: Client, models: Model[], log: Logger): Prom
 }
 
 /** Returns the indexes of models that are no longer used, and those whose creation was interrupted. */
-async function unusable(client: Client, names: string[]): Promise<string[]> {
+async function unusable(client: DedicatedClient, names: string[]): Promise<string[]> {
   const { rows } = await client.query<{ name: string }>(
     `select i.indexrelid::regclass::text as name
     from pg_index i join pg_class c on c.oid = i.indexrelid
@@ -94,7 +94,7 @@ async function unusable(client: Client, names: string[]): Promise<string[]> {
   return rows.map(({ name }) => name);
 }
 
-const statementFor = async (client: Client, name: string, { key, dimension }: Model): Promise<string> =>
+const statementFor = async (client: DedicatedClient, name: string, { key, dimension }: Model): Promise<string> =>
   (await one(
     client,
     `select format(
@@ -105,5 +105,5 @@ const statementFor = async (client: Client, name: string, { key, dimension }: Mo
     [name, dimension, key],
   ))!;
 
-const one = async (client: Client, statement: string, values: unknown[]): Promise<string | null> =>
+const one = async (client: DedicatedClient, statement: string, values: unknown[]): Promise<string | null> =>
   (await client.query<{ value: string | null }>(statement, values)).rows[0]!.value;
