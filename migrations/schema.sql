@@ -7807,6 +7807,61 @@ CREATE FUNCTION public.near_query(p_words jsonb) RETURNS text
     LANGUAGE sql STABLE
     RETURN (SELECT string_agg(format('''%s'''::text, public.term_key(w.value)), ' | '::text) AS string_agg FROM jsonb_array_elements_text(near_query.p_words) w(value));
 
+-- Name: nearest_chunks(jsonb, text, bit varying, integer, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.nearest_chunks(p_scope jsonb, p_model text, p_signs bit varying, p_most integer, p_schema text) RETURNS TABLE(seq bigint, ordinal smallint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $_$
+begin
+  -- not as options of the function: only a superuser may create a function with settings of an extension
+  perform set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '200', true), set_config('hnsw.max_scan_tuples', '40000', true);
+  return query execute fill_template($q$
+    with nearest as materialized (
+      select n.seq, n.ordinal, n.distance
+      from (
+        select v.seq, v.ordinal, v.signs::bit({size}) operator({schema}.<~>) $3::bit({size}) as distance
+        from embeddings v
+        where v.tenant_id = (select current_tenant()) and v.model = {model} and length(v.signs) = {size}
+        order by distance
+      ) n
+      cross join lateral (
+        select from chunks c
+        where c.tenant_id = (select current_tenant()) and c.seq = n.seq and c.ordinal = n.ordinal and {in_scope}
+        limit 1
+      ) c
+      limit $4
+    )
+    select n.seq, n.ordinal from nearest n order by n.distance, n.seq desc, n.ordinal $q$,
+    jsonb_build_object(
+      'in_scope', chunk_condition(p_scope), 'size', length(p_signs), 'schema', quote_ident(p_schema), 'model', quote_literal(p_model)))
+  using p_scope, p_model, p_signs, p_most;
+end $_$;
+
+ALTER FUNCTION public.nearest_chunks(p_scope jsonb, p_model text, p_signs bit varying, p_most integer, p_schema text) OWNER TO agent_memory_searcher;
+
+-- Name: nearest_passages(text, jsonb, text, bit varying, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.nearest_passages(p_tenant text, p_scope jsonb, p_model text, p_signs bit varying, p_most integer) RETURNS TABLE(seqs json, ordinals json)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_schema text := vector_index_schema(p_model);
+begin
+  if v_schema is null then
+    return;
+  end if;
+  perform enter_tenant(p_tenant);
+  return query
+  select coalesce(json_agg(n.seq), '[]'), coalesce(json_agg(n.ordinal), '[]') from nearest_chunks(p_scope, p_model, p_signs, p_most, v_schema) n;
+end $$;
+
 -- Name: needs_sources(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.needs_sources(p_tenant text, p_kind text) RETURNS boolean
@@ -11569,6 +11624,32 @@ CREATE FUNCTION public.validity(p_times jsonb) RETURNS tstzrange
     LANGUAGE sql STABLE
     RETURN CASE WHEN (NOT (p_times ?| ARRAY['valid_from'::text, 'valid_to'::text, 'expires_at'::text])) THEN NULL::tstzrange WHEN (public.time_of((p_times ->> 'valid_from'::text)) > LEAST(public.time_of((p_times ->> 'valid_to'::text)), public.time_of((p_times ->> 'expires_at'::text)))) THEN NULL::tstzrange ELSE tstzrange(public.time_of((p_times ->> 'valid_from'::text)), LEAST(public.time_of((p_times ->> 'valid_to'::text)), public.time_of((p_times ->> 'expires_at'::text)))) END;
 
+-- Name: vector_index_name(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.vector_index_name(p_model text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ('embeddings__near_'::text || "left"(md5(p_model), 16));
+
+-- Name: embeddings; Type: TABLE; Schema: public
+
+CREATE TABLE public.embeddings (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    ordinal smallint NOT NULL,
+    model text NOT NULL,
+    source uuid NOT NULL,
+    vector bytea NOT NULL,
+    signs bit varying NOT NULL
+);
+
+ALTER TABLE ONLY public.embeddings FORCE ROW LEVEL SECURITY;
+
+-- Name: vector_index_schema(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.vector_index_schema(p_model text) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN (SELECT n.nspname FROM (((pg_index i JOIN pg_class c ON (((c.oid = i.indexrelid) AND (c.relname = public.vector_index_name(vector_index_schema.p_model)) AND (c.relnamespace = ('public'::regnamespace)::oid)))) JOIN pg_extension x ON ((x.extname = 'vector'::name))) JOIN pg_namespace n ON ((n.oid = x.extnamespace))) WHERE ((i.indrelid = ('public.embeddings'::regclass)::oid) AND i.indisvalid));
+
 -- Name: void_before(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.void_before(p_tenant text) RETURNS timestamp with time zone
@@ -11996,20 +12077,6 @@ CREATE TABLE public.capsules (
 );
 
 ALTER TABLE ONLY public.capsules FORCE ROW LEVEL SECURITY;
-
--- Name: embeddings; Type: TABLE; Schema: public
-
-CREATE TABLE public.embeddings (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    ordinal smallint NOT NULL,
-    model text NOT NULL,
-    source uuid NOT NULL,
-    vector bytea NOT NULL,
-    signs bit varying NOT NULL
-);
-
-ALTER TABLE ONLY public.embeddings FORCE ROW LEVEL SECURITY;
 
 -- Name: lease_floors; Type: TABLE; Schema: public
 
@@ -14503,6 +14570,11 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.artifacts TO agent_memory_backup;
 
+-- Name: FUNCTION nearest_chunks(p_scope jsonb, p_model text, p_signs bit varying, p_most integer, p_schema text); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.nearest_chunks(p_scope jsonb, p_model text, p_signs bit varying, p_most integer, p_schema text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.nearest_chunks(p_scope jsonb, p_model text, p_signs bit varying, p_most integer, p_schema text) TO agent_memory_app;
+
 -- Name: FUNCTION noun(p_noun text, prefix text, part text, keys text[], without text[]); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.noun(p_noun text, prefix text, part text, keys text[], without text[]) FROM PUBLIC;
@@ -14576,6 +14648,13 @@ GRANT ALL ON FUNCTION public.tool_events(p_seqs bigint[], p_last bigint) TO agen
 
 REVOKE ALL ON FUNCTION public.undo_rows(p_ms integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.undo_rows(p_ms integer) TO agent_memory_app;
+
+-- Name: TABLE embeddings; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.embeddings TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.embeddings TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.embeddings TO agent_memory_backup;
+GRANT SELECT ON TABLE public.embeddings TO agent_memory_searcher;
 
 -- Name: FUNCTION wall(p_table regclass, p_rights text); Type: ACL; Schema: public
 
@@ -14663,13 +14742,6 @@ GRANT SELECT ON TABLE public.capability_daemons TO agent_memory_backup;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.capsules TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.capsules TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.capsules TO agent_memory_backup;
-
--- Name: TABLE embeddings; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.embeddings TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.embeddings TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.embeddings TO agent_memory_backup;
-GRANT SELECT ON TABLE public.embeddings TO agent_memory_searcher;
 
 -- Name: TABLE lease_floors; Type: ACL; Schema: public
 
