@@ -23,6 +23,7 @@ const one = [
   'erasure/erasure',
   'export/roundtrip',
   'filter/filter',
+  'guard/service',
   'jobs/jobs',
   'leases/leases',
   'leases/queue',

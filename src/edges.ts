@@ -19,6 +19,7 @@ export const edges: Record<string, readonly string[]> = {
   export: ['artifacts', 'auth', 'consistency', 'events', 'follow', 'jobs', 'passages', 'secrets', 'tenants'],
   filter: [],
   follow: ['auth', 'metrics'],
+  guard: [],
   health: ['auth'],
   jobs: ['auth'],
   leases: ['auth', 'secrets'],

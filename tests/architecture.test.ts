@@ -33,6 +33,8 @@ const anyMay = [
   'slices.ts',
   'fair_queue.ts',
 ];
+/** Files of mandates that need no library. The guard runs in the process of an agent, so it must not load a door. */
+const guardMay = ['args_size', 'evaluate', 'globs', 'schemas', 'templates'].map((name) => `src/mandates/${name}.ts`);
 const forbiddenNames = /^(utils?|helpers?|types?|constants?|common|services?|misc|shared)\.ts$/;
 
 const root = join(import.meta.dirname, '..');
@@ -91,6 +93,7 @@ function faultOf({ file, target, typeOnly }: Import): string | undefined {
     (groups.includes(from) && to === 'setting_types.ts')
   )
     return undefined;
+  if (from === 'guard' && guardMay.includes(target)) return undefined;
   // feature.ts declares the types of the doors, which refer to types of every folder.
   if (from === 'feature.ts') return typeOnly ? undefined : 'feature.ts may import only types';
   if (to === 'feature.ts') return typeOnly && features[from] ? undefined : 'only features may import types of feature.ts';
@@ -105,6 +108,18 @@ function faultOf({ file, target, typeOnly }: Import): string | undefined {
 test('every import is allowed', () => {
   const local = imports.filter(({ target }) => target.startsWith('src/'));
   expect(local.filter((one) => faultOf(one)).map((one) => `${describeImport(one)}: ${faultOf(one)}`)).toEqual([]);
+});
+
+test('the guard loads no package and nothing of the service but pure files', () => {
+  const loaded = new Set<string>();
+  const visit = (file: string): void => {
+    if (loaded.has(file)) return;
+    loaded.add(file);
+    for (const one of imports) if (one.file === file && !one.typeOnly && !one.target.startsWith('node:')) visit(one.target);
+  };
+  visit('src/guard/index.ts');
+  const others = [...loaded].filter((file) => partOf(file) !== 'guard');
+  expect(others.filter((file) => !guardMay.includes(file) || file === 'src/mandates/schemas.ts')).toEqual([]);
 });
 
 test('every folder is listed, and a feature with routes uses all its edges', () => {

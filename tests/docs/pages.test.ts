@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { freePort, type SpawnedDaemon, spawnDaemon } from '../support/daemon.ts';
@@ -69,10 +69,13 @@ afterAll(async () => {
 
 const programName = (text: string) => /^(?:\/\/|#) (\w+\.(?:ts|py))$/m.exec(text.slice(0, text.indexOf('\n')))?.[1];
 
-/** Makes an empty directory with the programs of the page, in which tools of this repository such as tsx are found. */
+/** Makes an empty directory with the programs of the page, in which this package and tools of this repository such as tsx are found. */
 function directoryFor(page: string): string {
   const directory = mkdtempSync(join(tmpdir(), 'page-'));
-  symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'));
+  const modules = join(directory, 'node_modules');
+  mkdirSync(modules);
+  for (const name of readdirSync(join(root, 'node_modules'))) symlinkSync(join(root, 'node_modules', name), join(modules, name));
+  symlinkSync(root, join(modules, 'agent-memory'));
   writeFileSync(join(directory, 'package.json'), '{"type": "module"}');
   for (const { language, text } of blocksOf(read(page)))
     if (['ts', 'python'].includes(language)) writeFileSync(join(directory, programName(text)!), text);
