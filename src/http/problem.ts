@@ -149,6 +149,7 @@ const bySqlState: Record<string, (cause: unknown, conflicts: ConflictMessages) =
     const seconds = Math.ceil(Number(members.retry_after_ms) / 1000);
     return new Problem('rate-limited', sentence(cause), { cause, members, headers: { 'Retry-After': String(seconds) } });
   },
+  AM503: (cause) => unavailable(sentence(cause))(cause),
   AMFEN: (cause) => new Problem('stale-lease', sentence(cause), { cause }),
   AMHLD: (cause) => new Problem('lease-held', sentence(cause), { cause, members: membersOf(cause) }),
   23505: (cause, conflicts) =>

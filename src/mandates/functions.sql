@@ -6,7 +6,7 @@
 --   { "op": "decide", "mandate_id", "chain", "revision", "action_id", "decision", "decider", "decider_user", "is_login" }
 -- The terms of a mandate never change, so the daemon evaluates them before the transaction. `early` and `per_call` are the refusals that it
 -- found; the judge applies them at their place in the order. mandates_judge replaces the effect by its verdict, which mandates_apply writes:
---   { "op", "chain", "action": the row, "spent", "reserved", "calls": changes of the sums of the chain, "counts": calls to record, "answer" }
+--   { "op", "chain", "action": the row, "spent", "reserved", "open", "calls": changes of the sums of the chain, "counts": calls to record, "answer" }
 
 -- The largest integer that JSON carries exactly. Sums end there.
 create or replace function most_micros() returns bigint
@@ -42,13 +42,61 @@ begin
   end;
 end $$;
 
--- Ends the actions of these trees that are open after their expires_at, and charges them. Reads apply the same predicate.
-create or replace function lapse_actions(p_tenant text, p_roots text[], p_at timestamptz) returns bigint
+-- The maximum number of open actions under a root mandate, and about that of actions that a batch ends, because it does so with the clock locked.
+create or replace function most_open_actions() returns int
+language sql immutable parallel safe
+return 10000;
+
+-- Returns when a kill ended an action of this mandate that began at p_created; null if none did. Kills that were written into all open actions
+-- have no row.
+create or replace function kill_of(p_tenant text, p_mandate text, p_created timestamptz) returns timestamptz
+language sql stable
+begin atomic
+  select min(k.killed_at)
+  from mandate_kills k
+  where k.tenant_id = p_tenant and k.killed_at >= p_created and k.agent_hash = any (array(
+    select agent_hash('*')
+    union all
+    select agent_hash(o.agent_id)
+    from mandates m join mandates o on o.tenant_id = p_tenant and o.mandate_id = any (m.chain)
+    where m.tenant_id = p_tenant and m.mandate_id = p_mandate));
+end;
+
+-- Returns the time of the last kill that has a row; null if none has.
+create or replace function last_kill(p_tenant text) returns timestamptz
+language sql stable
+begin atomic
+  select max(k.killed_at) from mandate_kills k where k.tenant_id = p_tenant;
+end;
+
+-- Returns the open actions of these trees that have ended: after their expires_at, or by a kill.
+create or replace function ended_actions(p_tenant text, p_roots text[], p_at timestamptz)
+returns table (mandate_id text, lapse_micros bigint, reserved_micros bigint)
+language sql stable
+begin atomic
+  select a.mandate_id, a.lapse_micros, a.reserved_micros
+  from actions a
+  where a.tenant_id = p_tenant and a.root_id = any (p_roots) and a.state = 'open' and a.expires_at <= p_at
+  union all
+  select a.mandate_id, a.lapse_micros, a.reserved_micros
+  from actions a
+  where (select last_kill(p_tenant) is not null) and a.tenant_id = p_tenant and a.root_id = any (p_roots) and a.state = 'open' and a.expires_at > p_at
+    and a.created_at <= (select last_kill(p_tenant)) and kill_of(p_tenant, a.mandate_id, a.created_at) <= p_at;
+end;
+
+-- Writes the end of these actions, and charges them.
+create or replace function lapse_actions(p_tenant text, p_roots text[], p_at timestamptz) returns void
 language plpgsql
 as $$
 declare
-  v_count bigint;
+  v_last timestamptz := last_kill(p_tenant);
 begin
+  if v_last is not null then
+    update actions a
+    set expires_at = kill_of(p_tenant, a.mandate_id, a.created_at)
+    where a.tenant_id = p_tenant and a.root_id = any (p_roots) and a.state = 'open' and a.created_at <= v_last
+      and kill_of(p_tenant, a.mandate_id, a.created_at) < a.expires_at;
+  end if;
   with lapsed as (
     update actions a
     set state = 'lapsed', charged_micros = a.lapse_micros, ended_at = a.expires_at, args = null
@@ -56,35 +104,46 @@ begin
     returning a.mandate_id, a.lapse_micros, a.reserved_micros
   ),
   sums as (
-    select i.id, sum(l.lapse_micros) as spent, sum(l.reserved_micros) as reserved
+    select i.id, sum(l.lapse_micros) as spent, sum(l.reserved_micros) as reserved, count(*) as open
     from lapsed l
     join mandates o on o.tenant_id = p_tenant and o.mandate_id = l.mandate_id
     cross join lateral unnest(o.chain) i (id)
     group by i.id
-  ),
-  charged as (
-    update mandates m
-    set spent_micros = least(m.spent_micros + s.spent, most_micros()), reserved_micros = m.reserved_micros - s.reserved
-    from sums s
-    where m.tenant_id = p_tenant and m.mandate_id = s.id
   )
-  select count(*) into v_count from lapsed;
-  return v_count;
+  update mandates m
+  set spent_micros = least(m.spent_micros + s.spent, most_micros()), reserved_micros = m.reserved_micros - s.reserved,
+    open_actions = m.open_actions - s.open
+  from sums s
+  where m.tenant_id = p_tenant and m.mandate_id = s.id;
 end $$;
 
--- Locks the mandates that these units name with their ancestors, in the order of their ids, after ending what has expired.
+-- Returns the first of these trees, up to the one with which most_open_actions() are reached. A tree has no more than that.
+create or replace function trees_to_lapse(p_tenant text, p_roots text[], p_at timestamptz) returns text[]
+language sql stable
+return case when cardinality(p_roots) < 2 then p_roots else array(
+  select t.id
+  from (
+    select r.id, e.count, sum(e.count) over (order by r.id rows unbounded preceding) as total
+    from unnest(p_roots) r (id) cross join lateral (select count(*) from ended_actions(p_tenant, array[r.id], p_at)) e
+  ) t
+  where t.count = 0 or t.total - t.count < most_open_actions()) end;
+
+-- Locks the mandates that these units name with their ancestors, in the order of their ids, after ending what has expired. `busy`: in its tree, too
+-- much has expired for this batch.
 create or replace function lock_mandates(p_tenant text, p_units jsonb, p_at timestamptz) returns mandate_state[]
 language plpgsql
 as $$
 declare
   v_ids text[] := array(select distinct i.id #>> '{}' from jsonb_path_query(p_units, '$[*].events[*].effects.mandates.chain[*]') i (id));
-  v_roots text[] := array(select distinct i.id #>> '{}' from jsonb_path_query(p_units, '$[*].events[*].effects.mandates.chain[0]') i (id));
+  v_roots text[] := array(
+    select distinct e.doc #>> '{chain,0}' from jsonb_path_query(p_units, '$[*].events[*].effects.mandates ? (exists (@.action_id))') e (doc));
+  v_lapsed text[] := trees_to_lapse(p_tenant, v_roots, p_at);
 begin
-  perform lapse_actions(p_tenant, v_roots, p_at);
+  perform lapse_actions(p_tenant, v_lapsed, p_at);
   return array(
     select row(
       m.mandate_id, m.chain, m.revision, m.limit_micros, m.spent_micros, m.reserved_micros,
-      mandate_block(p_tenant, m.chain, p_at))::mandate_state
+      mandate_block(p_tenant, m.chain, p_at), m.open_actions, m.chain[1] = any (v_roots) and m.chain[1] <> all (v_lapsed))::mandate_state
     from mandates m
     where m.tenant_id = p_tenant and m.mandate_id = any (v_ids)
     order by m.mandate_id
@@ -159,7 +218,7 @@ declare
   v_id text := v_chain[cardinality(v_chain)];
 begin
   if p_verdict ->> 'op' = 'create' then
-    return p_mandates || row(v_id, v_chain, p_verdict ->> 'revision', (p_verdict #>> '{definition,max_cost_total_micros}')::bigint, 0, 0, null)::mandate_state;
+    return p_mandates || row(v_id, v_chain, p_verdict ->> 'revision', (p_verdict #>> '{definition,max_cost_total_micros}')::bigint, 0, 0, null, 0, false)::mandate_state;
   end if;
   for i in 1 .. cardinality(p_mandates) loop
     if p_verdict ->> 'op' = 'revoke' then
@@ -169,6 +228,7 @@ begin
     elsif p_mandates[i].mandate_id = any (v_chain) then
       p_mandates[i].spent_micros := least(p_mandates[i].spent_micros + (p_verdict ->> 'spent')::bigint, most_micros());
       p_mandates[i].reserved_micros := p_mandates[i].reserved_micros + (p_verdict ->> 'reserved')::bigint;
+      p_mandates[i].open_actions := p_mandates[i].open_actions + (p_verdict ->> 'open')::bigint;
     end if;
   end loop;
   return p_mandates;
@@ -195,6 +255,8 @@ begin
     return '{"refusal": {"code": "stale", "detail": "the terms of the mandate have changed"}}';
   elsif v_op = 'revoke' then
     return jsonb_build_object('op', v_op, 'chain', p_effect -> 'chain', 'answer', jsonb_build_object('mandate_id', v_leaf.mandate_id));
+  elsif v_leaf.busy then
+    return '{"refusal": {"code": "AM503", "detail": "many actions have just expired and are being charged; try again"}}';
   elsif v_op = 'authorise' then
     return judge_authorisation(p_tenant, p_effect, v_chain, p_action, p_calls, p_at);
   elsif p_action is null then
@@ -255,6 +317,12 @@ return case
   when room_in(p_chain, p_reserve) < 0 then mandate_refusal('COST_LIMIT_EXCEEDED', 'the total of the mandate, or of one that it was delegated from, would be exceeded')
   when (select max(m.spent_micros + m.reserved_micros) from unnest(p_chain) m) + p_reserve > most_micros() then
     mandate_refusal('COST_LIMIT_EXCEEDED', 'the sums of the mandate have reached their maximum') end;
+
+create or replace function judge_open(p_root mandate_state) returns jsonb
+language sql immutable
+return case when p_root.open_actions >= most_open_actions() then
+  mandate_refusal('RATE_LIMIT_EXCEEDED', format('the mandate has %s open actions, with those that were delegated from it; settle some', p_root.open_actions),
+    'AM429', '{"hard": false, "retry_after_ms": 1000}') end;
 
 -- Counts a call against each of these limits: [{ "mandate_id", "entry", "max_calls", "window_ms" }]. p_calls: what the batch has counted. Returns
 -- { "refusal" } for the first limit that has no call left, otherwise the counts by key: { "ordinal", "used", "left" }.
@@ -319,7 +387,7 @@ begin
   end if;
   if v_refusal is null then
     v_agents := count_calls(p_tenant, p_effect -> 'agent_rates', p_calls, p_at);
-    v_refusal := v_agents -> 'refusal';
+    v_refusal := coalesce(v_agents -> 'refusal', judge_open(p_chain[1]));
   end if;
   if v_refusal is not null then
     return jsonb_build_object('refusal', v_refusal);
@@ -330,7 +398,7 @@ begin
     'expires_at', p_at + interval '1 millisecond' * (p_effect ->> 'ttl_ms')::bigint)
     || coalesce((select jsonb_build_object('remaining_calls', min((c.value ->> 'left')::bigint)) from jsonb_each(v_agents) c having count(*) > 0), '{}');
   return jsonb_build_object(
-    'op', 'authorise', 'chain', p_effect -> 'chain', 'spent', 0, 'reserved', v_reserve, 'calls', 1, 'counts', v_tools || v_agents, 'answer', v_answer,
+    'op', 'authorise', 'chain', p_effect -> 'chain', 'spent', 0, 'reserved', v_reserve, 'open', 1, 'calls', 1, 'counts', v_tools || v_agents, 'answer', v_answer,
     'action', action_of(p_effect, v_answer, p_at));
 end $$;
 
@@ -412,7 +480,7 @@ begin
     'overdrawn_micros', case when v_room < 0 then -v_room end, 'code', settle_code(p_effect, p_action)))
     || jsonb_build_object('remaining_micros', shown_room(v_room));
   return jsonb_build_object(
-    'op', 'settle', 'chain', p_effect -> 'chain', 'spent', v_spent, 'reserved', v_reserved, 'calls', 0, 'answer', v_answer,
+    'op', 'settle', 'chain', p_effect -> 'chain', 'spent', v_spent, 'reserved', v_reserved, 'open', case when v_late then 0 else -1 end, 'calls', 0, 'answer', v_answer,
     'action', p_action || jsonb_build_object(
       'state', 'settled', 'charged_micros', v_charge, 'ended_at', p_at,
       'settlement', jsonb_build_object('outcome', p_effect -> 'outcome', 'hash', p_effect -> 'settle_hash', 'answer', v_answer)));
@@ -450,7 +518,8 @@ begin
     'remaining_micros', shown_room(room_in(p_chain, case when v_denied then -v_reserved else 0 end)),
     'expires_at', case when v_denied then p_at else p_at + interval '1 millisecond' * (p_action #>> '{terms,lease_ms}')::bigint end);
   return jsonb_build_object(
-    'op', 'decide', 'chain', p_effect -> 'chain', 'spent', 0, 'reserved', case when v_denied then -v_reserved else 0 end, 'calls', 0, 'answer', v_answer,
+    'op', 'decide', 'chain', p_effect -> 'chain', 'spent', 0, 'reserved', case when v_denied then -v_reserved else 0 end,
+    'open', case when v_denied then -1 else 0 end, 'calls', 0, 'answer', v_answer,
     'action', p_action || jsonb_build_object('decision', p_effect -> 'decision', 'args', null, 'answer', v_answer) || case
       when v_denied then jsonb_build_object('state', 'denied', 'ended_at', p_at, 'charged_micros', 0)
       else jsonb_build_object('lapse_micros', p_action #> '{terms,lapse_micros}', 'expires_at', v_answer -> 'expires_at') end);
@@ -483,9 +552,11 @@ language plpgsql
 as $$
 begin
   update mandates m
-  set spent_micros = greatest(0, least(m.spent_micros + s.spent, most_micros())), reserved_micros = m.reserved_micros + s.reserved, calls = m.calls + s.calls
+  set spent_micros = greatest(0, least(m.spent_micros + s.spent, most_micros())), reserved_micros = m.reserved_micros + s.reserved, calls = m.calls + s.calls,
+    open_actions = m.open_actions + s.open
   from (
-    select i.id, sum((f.doc ->> 'spent')::bigint) as spent, sum((f.doc ->> 'reserved')::bigint) as reserved, sum((f.doc ->> 'calls')::bigint) as calls
+    select i.id, sum((f.doc ->> 'spent')::bigint) as spent, sum((f.doc ->> 'reserved')::bigint) as reserved, sum((f.doc ->> 'calls')::bigint) as calls,
+      sum((f.doc ->> 'open')::bigint) as open
     from unnest(p_effects) f cross join lateral jsonb_array_elements_text(f.doc -> 'chain') i (id)
     where f.doc ? 'action'
     group by i.id
@@ -518,6 +589,8 @@ create or replace function mandate_usage(p_tenant text, p_ids text[])
 returns table (mandate_id text, spent_micros bigint, reserved_micros bigint, remaining_micros bigint, calls bigint, overdrawn_micros bigint)
 language plpgsql stable
 as $$
+declare
+  v_roots text[] := array(select distinct m.chain[1] from mandates m where m.tenant_id = p_tenant and m.mandate_id = any (p_ids));
 begin
   return query
   with wanted as (
@@ -525,10 +598,9 @@ begin
   ),
   lapsed as (
     select i.id, sum(a.lapse_micros) as spent, sum(a.reserved_micros) as reserved
-    from actions a
+    from ended_actions(p_tenant, v_roots, now()) a
     join mandates o on o.tenant_id = p_tenant and o.mandate_id = a.mandate_id
     cross join lateral unnest(o.chain) i (id)
-    where a.tenant_id = p_tenant and a.root_id in (select w.chain[1] from wanted w) and a.state = 'open' and a.expires_at <= now()
     group by i.id
   ),
   used as (
@@ -544,17 +616,17 @@ begin
 end $$;
 
 -- Kill: ends the open actions of these agents, and of mandates delegated from theirs, at the time of the kill. Null: of all agents. Their
--- charge follows from that; a later settlement is charged as late.
+-- charge follows from that; a later settlement is charged as late. Writes no action, of which there can be many.
 create or replace function mandates_killed(p_tenant text, p_agents text[], p_at timestamptz) returns void
 language plpgsql
 as $$
 begin
-  update actions a
-  set expires_at = p_at
-  where a.tenant_id = p_tenant and a.state = 'open' and a.expires_at > p_at and (p_agents is null or exists (
-    select
-    from mandates m join mandates o on o.tenant_id = m.tenant_id and o.mandate_id = any (m.chain)
-    where m.tenant_id = p_tenant and m.mandate_id = a.mandate_id and o.agent_id = any (p_agents)));
+  insert into mandate_kills (tenant_id, agent_hash, killed_at)
+  select p_tenant, agent_hash(a.id), p_at
+  from unnest(coalesce(p_agents, '{*}')) a (id)
+  where exists (
+    select from mandates m where m.tenant_id = p_tenant and (p_agents is null or m.agent_id = a.id) and m.open_actions > 0)
+  on conflict do nothing;
 end $$;
 
 -- Ends the suspension of all mandates of the tenant, when an admin confirms a restore or an import. Locks the clock first, as a batch does.
@@ -570,19 +642,22 @@ end;
 create or replace function mandates_used(p_tenant text, p_agents text[]) returns jsonb
 language plpgsql stable
 as $$
+declare
+  v_roots text[] := array(
+    select distinct m.chain[1] from mandates m where m.tenant_id = p_tenant and (p_agents is null or m.agent_id = any (p_agents)));
 begin
   return (
     with own as (
-      select m.mandate_id, m.chain[1] as root_id, m.spent_micros,
+      select m.mandate_id, m.spent_micros,
         cardinality(m.chain) = 1 or not is_under(p_tenant, m.chain[:cardinality(m.chain) - 1], p_agents) as is_top
       from mandates m
       where m.tenant_id = p_tenant and (p_agents is null or m.agent_id = any (p_agents))
     ),
     due as (
       select sum(a.lapse_micros) as spent
-      from actions a join mandates m on m.tenant_id = p_tenant and m.mandate_id = a.mandate_id
-      where a.tenant_id = p_tenant and a.root_id in (select o.root_id from own o) and a.state = 'open' and a.expires_at <= now()
-        and (p_agents is null or is_under(p_tenant, m.chain, p_agents))
+      from ended_actions(p_tenant, v_roots, now()) a
+      join mandates m on m.tenant_id = p_tenant and m.mandate_id = a.mandate_id
+      where p_agents is null or is_under(p_tenant, m.chain, p_agents)
     )
     select jsonb_build_object(
       'mandates', count(*),
@@ -663,6 +738,9 @@ declare
 begin
   if not p_erasure ? 'dry_run' then
     perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+    -- while kills find their agent by its name
+    perform lapse_actions(p_tenant, array(
+      select distinct m.chain[1] from mandates m where m.tenant_id = p_tenant and m.mandate_id = any (v_ids)), clock_timestamp());
     perform hash_mandate(p_tenant, i.id, p_erasure) from unnest(v_ids) i (id);
     if p_after = '' then
       update actions a
@@ -770,32 +848,34 @@ begin
   cross join lateral (select m.spent_micros < p.charged or m.calls < p.calls) w (wrong);
 end $$;
 
--- Checks that each mandate reserves what the open actions under it and its descendants have reserved.
+-- Checks that each mandate counts the open actions under it and its descendants, and reserves what they have reserved.
 create or replace function mandates_check_rows(p_tenant text, p_after text, p_limit int)
 returns table (name text, checked bigint, wrong bigint, sample jsonb, vital boolean, last text)
 language plpgsql stable
 as $$
 begin
   return query
-  select 'mandate_reservations', count(*), count(*) filter (where r.reserved_micros <> r.expected),
+  select 'mandate_reservations', count(*), count(*) filter (where not r.fits),
     sample_of(jsonb_build_object('mandate_id', r.mandate_id, 'reserved_micros', r.reserved_micros, 'expected', r.expected) order by r.mandate_id)
-      filter (where r.reserved_micros <> r.expected),
+      filter (where not r.fits),
     true, case when count(*) = p_limit then max(r.mandate_id) end
   from (
-    select m.mandate_id, m.reserved_micros, open_reservations(p_tenant, m.chain[1], m.mandate_id) as expected
-    from mandates m
+    select m.mandate_id, m.reserved_micros, o.reserved_micros as expected,
+      m.reserved_micros = o.reserved_micros and m.open_actions = o.open_actions as fits
+    from mandates m cross join lateral open_sums(p_tenant, m.chain[1], m.mandate_id) o
     where m.tenant_id = p_tenant and m.mandate_id > p_after
     order by m.mandate_id
     limit p_limit
   ) r;
 end $$;
 
-create or replace function open_reservations(p_tenant text, p_root text, p_id text) returns bigint
+create or replace function open_sums(p_tenant text, p_root text, p_id text) returns table (reserved_micros bigint, open_actions bigint)
 language sql stable
-return (
-  select coalesce(sum(a.reserved_micros), 0)::bigint
+begin atomic
+  select coalesce(sum(a.reserved_micros), 0)::bigint, count(*)
   from actions a join mandates o on o.tenant_id = p_tenant and o.mandate_id = a.mandate_id
-  where a.tenant_id = p_tenant and a.root_id = p_root and a.state = 'open' and p_id = any (o.chain));
+  where a.tenant_id = p_tenant and a.root_id = p_root and a.state = 'open' and p_id = any (o.chain);
+end;
 
 create or replace function mandates_repair_rows(p_tenant text, p_after text, p_limit int) returns table (changed bigint, last text)
 language plpgsql
@@ -805,8 +885,9 @@ declare
 begin
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
   update mandates m
-  set reserved_micros = open_reservations(p_tenant, m.chain[1], m.mandate_id)
-  where m.tenant_id = p_tenant and m.mandate_id = any (v_ids) and m.reserved_micros <> open_reservations(p_tenant, m.chain[1], m.mandate_id);
+  set reserved_micros = s.reserved_micros, open_actions = s.open_actions
+  from (select o.mandate_id, u.* from mandates o cross join lateral open_sums(p_tenant, o.chain[1], o.mandate_id) u where o.tenant_id = p_tenant and o.mandate_id = any (v_ids)) s
+  where m.tenant_id = p_tenant and m.mandate_id = s.mandate_id and (m.reserved_micros, m.open_actions) <> (s.reserved_micros, s.open_actions);
   get diagnostics changed = row_count;
   last := case when cardinality(v_ids) = p_limit then v_ids[p_limit] end;
   return next;
@@ -834,19 +915,30 @@ begin
     limit p_limit) d;
 end $$;
 
+-- Ends what has expired in the trees of the first p_limit expired actions. Deletes the kills once they are written into all actions.
 create or replace function sweep_expired_actions(p_tenant text, p_limit int) returns bigint
 language plpgsql
 as $$
 declare
-  v_roots text[];
+  v_at timestamptz;
+  v_last timestamptz;
+  v_found text[];
 begin
   perform enter_tenant(p_tenant);
-  v_roots := array(select distinct a.root_id from actions a where a.tenant_id = p_tenant and a.state = 'open' and a.expires_at <= now() limit p_limit);
-  if cardinality(v_roots) = 0 then
-    return 0;
-  end if;
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-  return lapse_actions(p_tenant, v_roots, clock_timestamp());
+  v_at := clock_timestamp();
+  v_last := last_kill(p_tenant);
+  v_found := array(
+    select a.root_id
+    from actions a
+    where a.tenant_id = p_tenant and a.state = 'open'
+      and (a.expires_at <= v_at or a.created_at <= v_last and kill_of(p_tenant, a.mandate_id, a.created_at) <= v_at)
+    limit p_limit);
+  perform lapse_actions(p_tenant, trees_to_lapse(p_tenant, array(select distinct r from unnest(v_found) r), v_at), v_at);
+  if cardinality(v_found) < p_limit then
+    delete from mandate_kills k where k.tenant_id = p_tenant and k.killed_at <= v_at;
+  end if;
+  return cardinality(v_found);
 end $$;
 
 create or replace function sweep_ended_actions(p_tenant text, p_limit int) returns bigint

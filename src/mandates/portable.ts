@@ -16,6 +16,7 @@ const mandate = z.strictObject({
   definition: definition.refine((terms) => storedBytes(terms) <= MAX_DEFINITION, `must have at most ${MAX_DEFINITION} bytes`),
   spent_micros: count,
   reserved_micros: count.transform(() => 0),
+  open_actions: count.default(0).transform(() => 0),
   calls: count,
   created_at: time,
   expires_at: time.nullable(),

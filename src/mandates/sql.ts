@@ -128,8 +128,8 @@ export interface ActionRow {
   ended_at: string | null;
 }
 
-// An action that is open after its expires_at has ended, whether a sweep has written that or not.
-const LAPSED = `(a.state = 'lapsed' or (a.state = 'open' and a.expires_at <= now()))`;
+// An action that is open after its expires_at, or after a kill, has ended, whether a sweep has written that or not.
+const LAPSED = `(a.state = 'lapsed' or (a.state = 'open' and a.ends_at <= now()))`;
 
 export const findAction = (db: Db, tenant: string, mandate_id: string, action_id: string): Promise<ActionRow | undefined> =>
   db.row(
@@ -140,9 +140,12 @@ export const findAction = (db: Db, tenant: string, mandate_id: string, action_id
        case when ${LAPSED} then a.lapse_micros else a.charged_micros end as charged_micros,
        a.settlement ->> 'outcome' as outcome,
        case when ${LAPSED} and a.decision = 'allow' then 'EXECUTION_TIMEOUT' else a.settlement #>> '{answer,code}' end as code,
-       a.created_at, a.expires_at, case when ${LAPSED} then a.expires_at else a.ended_at end as ended_at
-     from actions a
-     where a.tenant_id = $1 and a.mandate_id = $2 and a.action_id = $3`,
+       a.created_at, a.ends_at as expires_at, case when ${LAPSED} then a.ends_at else a.ended_at end as ended_at
+     from (
+       select *, case a.state when 'open' then least(a.expires_at, kill_of($1, a.mandate_id, a.created_at)) else a.expires_at end as ends_at
+       from actions a
+       where a.tenant_id = $1 and a.mandate_id = $2 and a.action_id = $3
+     ) a`,
     [tenant, mandate_id, action_id],
   );
 
