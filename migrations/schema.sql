@@ -59,7 +59,9 @@ CREATE TYPE public.mandate_state AS (
 	limit_micros bigint,
 	spent_micros bigint,
 	reserved_micros bigint,
-	block jsonb
+	block jsonb,
+	open_actions bigint,
+	busy boolean
 );
 
 -- Name: memory_effect; Type: TYPE; Schema: public
@@ -448,7 +450,7 @@ declare
   v_id text := v_chain[cardinality(v_chain)];
 begin
   if p_verdict ->> 'op' = 'create' then
-    return p_mandates || row(v_id, v_chain, p_verdict ->> 'revision', (p_verdict #>> '{definition,max_cost_total_micros}')::bigint, 0, 0, null)::mandate_state;
+    return p_mandates || row(v_id, v_chain, p_verdict ->> 'revision', (p_verdict #>> '{definition,max_cost_total_micros}')::bigint, 0, 0, null, 0, false)::mandate_state;
   end if;
   for i in 1 .. cardinality(p_mandates) loop
     if p_verdict ->> 'op' = 'revoke' then
@@ -458,6 +460,7 @@ begin
     elsif p_mandates[i].mandate_id = any (v_chain) then
       p_mandates[i].spent_micros := least(p_mandates[i].spent_micros + (p_verdict ->> 'spent')::bigint, most_micros());
       p_mandates[i].reserved_micros := p_mandates[i].reserved_micros + (p_verdict ->> 'reserved')::bigint;
+      p_mandates[i].open_actions := p_mandates[i].open_actions + (p_verdict ->> 'open')::bigint;
     end if;
   end loop;
   return p_mandates;
@@ -809,9 +812,11 @@ CREATE FUNCTION public.apply_actions(p_tenant text, p_effects public.effect[], p
     AS $$
 begin
   update mandates m
-  set spent_micros = greatest(0, least(m.spent_micros + s.spent, most_micros())), reserved_micros = m.reserved_micros + s.reserved, calls = m.calls + s.calls
+  set spent_micros = greatest(0, least(m.spent_micros + s.spent, most_micros())), reserved_micros = m.reserved_micros + s.reserved, calls = m.calls + s.calls,
+    open_actions = m.open_actions + s.open
   from (
-    select i.id, sum((f.doc ->> 'spent')::bigint) as spent, sum((f.doc ->> 'reserved')::bigint) as reserved, sum((f.doc ->> 'calls')::bigint) as calls
+    select i.id, sum((f.doc ->> 'spent')::bigint) as spent, sum((f.doc ->> 'reserved')::bigint) as reserved, sum((f.doc ->> 'calls')::bigint) as calls,
+      sum((f.doc ->> 'open')::bigint) as open
     from unnest(p_effects) f cross join lateral jsonb_array_elements_text(f.doc -> 'chain') i (id)
     where f.doc ? 'action'
     group by i.id
@@ -3427,6 +3432,123 @@ begin
   return v_session;
 end $$;
 
+-- Name: mandate_kills; Type: TABLE; Schema: public
+
+CREATE TABLE public.mandate_kills (
+    tenant_id text NOT NULL,
+    agent_hash text NOT NULL,
+    killed_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.mandate_kills FORCE ROW LEVEL SECURITY;
+
+-- Name: mandates; Type: TABLE; Schema: public
+
+CREATE TABLE public.mandates (
+    tenant_id text NOT NULL,
+    mandate_id text NOT NULL,
+    seq bigint NOT NULL,
+    revision text NOT NULL,
+    id_hash text,
+    chain text[] NOT NULL,
+    agent_id text NOT NULL,
+    principal text,
+    definition jsonb NOT NULL,
+    limit_micros bigint GENERATED ALWAYS AS (((definition ->> 'max_cost_total_micros'::text))::bigint) STORED,
+    spent_micros bigint DEFAULT 0 NOT NULL,
+    reserved_micros bigint DEFAULT 0 NOT NULL,
+    calls bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    suspended boolean DEFAULT false NOT NULL,
+    open_actions bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT mandates__chain CHECK ((chain[cardinality(chain)] = mandate_id)),
+    CONSTRAINT mandates__sums CHECK (((spent_micros >= 0) AND (reserved_micros >= 0) AND (calls >= 0)))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.mandates FORCE ROW LEVEL SECURITY;
+
+-- Name: kill_of(text, text, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.kill_of(p_tenant text, p_mandate text, p_created timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT min(k.killed_at) AS min
+    FROM public.mandate_kills k
+   WHERE ((k.tenant_id = kill_of.p_tenant) AND (k.killed_at >= kill_of.p_created) AND (k.agent_hash = ANY (ARRAY( SELECT public.agent_hash('*'::text) AS agent_hash
+         UNION ALL
+          SELECT public.agent_hash(o.agent_id) AS agent_hash
+            FROM (public.mandates m
+              JOIN public.mandates o ON (((o.tenant_id = kill_of.p_tenant) AND (o.mandate_id = ANY (m.chain)))))
+           WHERE ((m.tenant_id = kill_of.p_tenant) AND (m.mandate_id = kill_of.p_mandate))))));
+END;
+
+-- Name: last_kill(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.last_kill(p_tenant text) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT max(k.killed_at) AS max
+    FROM public.mandate_kills k
+   WHERE (k.tenant_id = last_kill.p_tenant);
+END;
+
+-- Name: actions; Type: TABLE; Schema: public
+
+CREATE TABLE public.actions (
+    tenant_id text NOT NULL,
+    mandate_id text NOT NULL,
+    action_id text NOT NULL,
+    seq bigint NOT NULL,
+    root_id text NOT NULL,
+    decision text NOT NULL,
+    state text NOT NULL,
+    type text NOT NULL,
+    tool text,
+    model text,
+    request_hash text NOT NULL,
+    args_hash text,
+    args jsonb,
+    asked_by text NOT NULL,
+    asked_user text NOT NULL,
+    terms jsonb NOT NULL,
+    estimate_micros bigint NOT NULL,
+    reserved_micros bigint NOT NULL,
+    lapse_micros bigint NOT NULL,
+    charged_micros bigint,
+    answer jsonb NOT NULL,
+    settlement jsonb,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT actions__decision CHECK ((decision = ANY (ARRAY['allow'::text, 'defer'::text, 'deny'::text]))),
+    CONSTRAINT actions__ended CHECK (((state = 'open'::text) = (ended_at IS NULL))),
+    CONSTRAINT actions__state CHECK ((state = ANY (ARRAY['open'::text, 'settled'::text, 'lapsed'::text, 'denied'::text])))
+)
+WITH (fillfactor='70');
+
+ALTER TABLE ONLY public.actions FORCE ROW LEVEL SECURITY;
+
+-- Name: ended_actions(text, text[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.ended_actions(p_tenant text, p_roots text[], p_at timestamp with time zone) RETURNS TABLE(mandate_id text, lapse_micros bigint, reserved_micros bigint)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT a.mandate_id,
+     a.lapse_micros,
+     a.reserved_micros
+    FROM public.actions a
+   WHERE ((a.tenant_id = ended_actions.p_tenant) AND (a.root_id = ANY (ended_actions.p_roots)) AND (a.state = 'open'::text) AND (a.expires_at <= ended_actions.p_at))
+ UNION ALL
+  SELECT a.mandate_id,
+     a.lapse_micros,
+     a.reserved_micros
+    FROM public.actions a
+   WHERE (( SELECT (public.last_kill(ended_actions.p_tenant) IS NOT NULL)) AND (a.tenant_id = ended_actions.p_tenant) AND (a.root_id = ANY (ended_actions.p_roots)) AND (a.state = 'open'::text) AND (a.expires_at > ended_actions.p_at) AND (a.created_at <= ( SELECT public.last_kill(ended_actions.p_tenant) AS last_kill)) AND (public.kill_of(ended_actions.p_tenant, a.mandate_id, a.created_at) <= ended_actions.p_at));
+END;
+
 -- Name: enter_tenant(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.enter_tenant(p_tenant text) RETURNS text
@@ -4433,42 +4555,6 @@ CREATE FUNCTION public.has_passage(p_id text, p_chunk_count integer) RETURNS boo
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (p_id !~ '^chk_'::text) THEN true WHEN (p_id !~ '^chk_[^_]+_[0-9]{1,5}$'::text) THEN false ELSE ((split_part(p_id, '_'::text, 3))::integer < p_chunk_count) END;
 
--- Name: actions; Type: TABLE; Schema: public
-
-CREATE TABLE public.actions (
-    tenant_id text NOT NULL,
-    mandate_id text NOT NULL,
-    action_id text NOT NULL,
-    seq bigint NOT NULL,
-    root_id text NOT NULL,
-    decision text NOT NULL,
-    state text NOT NULL,
-    type text NOT NULL,
-    tool text,
-    model text,
-    request_hash text NOT NULL,
-    args_hash text,
-    args jsonb,
-    asked_by text NOT NULL,
-    asked_user text NOT NULL,
-    terms jsonb NOT NULL,
-    estimate_micros bigint NOT NULL,
-    reserved_micros bigint NOT NULL,
-    lapse_micros bigint NOT NULL,
-    charged_micros bigint,
-    answer jsonb NOT NULL,
-    settlement jsonb,
-    created_at timestamp with time zone NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    ended_at timestamp with time zone,
-    CONSTRAINT actions__decision CHECK ((decision = ANY (ARRAY['allow'::text, 'defer'::text, 'deny'::text]))),
-    CONSTRAINT actions__ended CHECK (((state = 'open'::text) = (ended_at IS NULL))),
-    CONSTRAINT actions__state CHECK ((state = ANY (ARRAY['open'::text, 'settled'::text, 'lapsed'::text, 'denied'::text])))
-)
-WITH (fillfactor='70');
-
-ALTER TABLE ONLY public.actions FORCE ROW LEVEL SECURITY;
-
 -- Name: hash_actions(text, bigint[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.hash_actions(p_tenant text, p_seqs bigint[]) RETURNS void
@@ -4827,33 +4913,6 @@ begin
       is distinct from (e.channel, e.user_id, e.agent_id, e.session_id, e.project_id));
 end $$;
 
--- Name: mandates; Type: TABLE; Schema: public
-
-CREATE TABLE public.mandates (
-    tenant_id text NOT NULL,
-    mandate_id text NOT NULL,
-    seq bigint NOT NULL,
-    revision text NOT NULL,
-    id_hash text,
-    chain text[] NOT NULL,
-    agent_id text NOT NULL,
-    principal text,
-    definition jsonb NOT NULL,
-    limit_micros bigint GENERATED ALWAYS AS (((definition ->> 'max_cost_total_micros'::text))::bigint) STORED,
-    spent_micros bigint DEFAULT 0 NOT NULL,
-    reserved_micros bigint DEFAULT 0 NOT NULL,
-    calls bigint DEFAULT 0 NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    expires_at timestamp with time zone,
-    revoked_at timestamp with time zone,
-    suspended boolean DEFAULT false NOT NULL,
-    CONSTRAINT mandates__chain CHECK ((chain[cardinality(chain)] = mandate_id)),
-    CONSTRAINT mandates__sums CHECK (((spent_micros >= 0) AND (reserved_micros >= 0) AND (calls >= 0)))
-)
-WITH (fillfactor='50');
-
-ALTER TABLE ONLY public.mandates FORCE ROW LEVEL SECURITY;
-
 -- Name: is_under(text, text[], text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_under(p_tenant text, p_ids text[], p_agents text[]) RETURNS boolean
@@ -4942,7 +5001,7 @@ begin
   end if;
   if v_refusal is null then
     v_agents := count_calls(p_tenant, p_effect -> 'agent_rates', p_calls, p_at);
-    v_refusal := v_agents -> 'refusal';
+    v_refusal := coalesce(v_agents -> 'refusal', judge_open(p_chain[1]));
   end if;
   if v_refusal is not null then
     return jsonb_build_object('refusal', v_refusal);
@@ -4953,7 +5012,7 @@ begin
     'expires_at', p_at + interval '1 millisecond' * (p_effect ->> 'ttl_ms')::bigint)
     || coalesce((select jsonb_build_object('remaining_calls', min((c.value ->> 'left')::bigint)) from jsonb_each(v_agents) c having count(*) > 0), '{}');
   return jsonb_build_object(
-    'op', 'authorise', 'chain', p_effect -> 'chain', 'spent', 0, 'reserved', v_reserve, 'calls', 1, 'counts', v_tools || v_agents, 'answer', v_answer,
+    'op', 'authorise', 'chain', p_effect -> 'chain', 'spent', 0, 'reserved', v_reserve, 'open', 1, 'calls', 1, 'counts', v_tools || v_agents, 'answer', v_answer,
     'action', action_of(p_effect, v_answer, p_at));
 end $$;
 
@@ -5043,7 +5102,8 @@ begin
     'remaining_micros', shown_room(room_in(p_chain, case when v_denied then -v_reserved else 0 end)),
     'expires_at', case when v_denied then p_at else p_at + interval '1 millisecond' * (p_action #>> '{terms,lease_ms}')::bigint end);
   return jsonb_build_object(
-    'op', 'decide', 'chain', p_effect -> 'chain', 'spent', 0, 'reserved', case when v_denied then -v_reserved else 0 end, 'calls', 0, 'answer', v_answer,
+    'op', 'decide', 'chain', p_effect -> 'chain', 'spent', 0, 'reserved', case when v_denied then -v_reserved else 0 end,
+    'open', case when v_denied then -1 else 0 end, 'calls', 0, 'answer', v_answer,
     'action', p_action || jsonb_build_object('decision', p_effect -> 'decision', 'args', null, 'answer', v_answer) || case
       when v_denied then jsonb_build_object('state', 'denied', 'ended_at', p_at, 'charged_micros', 0)
       else jsonb_build_object('lapse_micros', p_action #> '{terms,lapse_micros}', 'expires_at', v_answer -> 'expires_at') end);
@@ -5069,6 +5129,8 @@ begin
     return '{"refusal": {"code": "stale", "detail": "the terms of the mandate have changed"}}';
   elsif v_op = 'revoke' then
     return jsonb_build_object('op', v_op, 'chain', p_effect -> 'chain', 'answer', jsonb_build_object('mandate_id', v_leaf.mandate_id));
+  elsif v_leaf.busy then
+    return '{"refusal": {"code": "AM503", "detail": "many actions have just expired and are being charged; try again"}}';
   elsif v_op = 'authorise' then
     return judge_authorisation(p_tenant, p_effect, v_chain, p_action, p_calls, p_at);
   elsif p_action is null then
@@ -5084,6 +5146,18 @@ end $$;
 CREATE FUNCTION public.mandate_refusal(p_code text, p_detail text, p_status text DEFAULT 'AM403'::text, p_members jsonb DEFAULT '{"hard": true}'::jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN jsonb_build_object('code', p_status, 'detail', p_detail, 'members', (jsonb_build_object('code', p_code) || p_members));
+
+-- Name: most_open_actions(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.most_open_actions() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN 10000;
+
+-- Name: judge_open(public.mandate_state); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.judge_open(p_root public.mandate_state) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE WHEN ((p_root).open_actions >= public.most_open_actions()) THEN public.mandate_refusal('RATE_LIMIT_EXCEEDED'::text, format('the mandate has %s open actions, with those that were delegated from it; settle some'::text, (p_root).open_actions), 'AM429'::text, '{"hard": false, "retry_after_ms": 1000}'::jsonb) ELSE NULL::jsonb END;
 
 -- Name: judge_repetition(jsonb, jsonb); Type: FUNCTION; Schema: public
 
@@ -5118,7 +5192,7 @@ begin
     'overdrawn_micros', case when v_room < 0 then -v_room end, 'code', settle_code(p_effect, p_action)))
     || jsonb_build_object('remaining_micros', shown_room(v_room));
   return jsonb_build_object(
-    'op', 'settle', 'chain', p_effect -> 'chain', 'spent', v_spent, 'reserved', v_reserved, 'calls', 0, 'answer', v_answer,
+    'op', 'settle', 'chain', p_effect -> 'chain', 'spent', v_spent, 'reserved', v_reserved, 'open', case when v_late then 0 else -1 end, 'calls', 0, 'answer', v_answer,
     'action', p_action || jsonb_build_object(
       'state', 'settled', 'charged_micros', v_charge, 'ended_at', p_at,
       'settlement', jsonb_build_object('outcome', p_effect -> 'outcome', 'hash', p_effect -> 'settle_hash', 'answer', v_answer)));
@@ -5134,13 +5208,13 @@ CREATE FUNCTION public.most_micros() RETURNS bigint
 
 CREATE FUNCTION public.room_in(p_chain public.mandate_state[], p_change bigint) RETURNS bigint
     LANGUAGE sql IMMUTABLE
-    RETURN (SELECT (min(((m.limit_micros - m.spent_micros) - m.reserved_micros)) - room_in.p_change) FROM unnest(room_in.p_chain) m(mandate_id, chain, revision, limit_micros, spent_micros, reserved_micros, block));
+    RETURN (SELECT (min(((m.limit_micros - m.spent_micros) - m.reserved_micros)) - room_in.p_change) FROM unnest(room_in.p_chain) m(mandate_id, chain, revision, limit_micros, spent_micros, reserved_micros, block, open_actions, busy));
 
 -- Name: judge_total(public.mandate_state[], bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.judge_total(p_chain public.mandate_state[], p_reserve bigint) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
-    RETURN CASE WHEN (public.room_in(p_chain, p_reserve) < 0) THEN public.mandate_refusal('COST_LIMIT_EXCEEDED'::text, 'the total of the mandate, or of one that it was delegated from, would be exceeded'::text) WHEN (((SELECT max((m.spent_micros + m.reserved_micros)) AS max FROM unnest(judge_total.p_chain) m(mandate_id, chain, revision, limit_micros, spent_micros, reserved_micros, block)) + p_reserve) > public.most_micros()) THEN public.mandate_refusal('COST_LIMIT_EXCEEDED'::text, 'the sums of the mandate have reached their maximum'::text) ELSE NULL::jsonb END;
+    RETURN CASE WHEN (public.room_in(p_chain, p_reserve) < 0) THEN public.mandate_refusal('COST_LIMIT_EXCEEDED'::text, 'the total of the mandate, or of one that it was delegated from, would be exceeded'::text) WHEN (((SELECT max((m.spent_micros + m.reserved_micros)) AS max FROM unnest(judge_total.p_chain) m(mandate_id, chain, revision, limit_micros, spent_micros, reserved_micros, block, open_actions, busy)) + p_reserve) > public.most_micros()) THEN public.mandate_refusal('COST_LIMIT_EXCEEDED'::text, 'the sums of the mandate have reached their maximum'::text) ELSE NULL::jsonb END;
 
 -- Name: judge_units(text, jsonb, public.tenant_clocks); Type: FUNCTION; Schema: public
 
@@ -5320,12 +5394,18 @@ CREATE FUNCTION public.language_marks() RETURNS jsonb
 
 -- Name: lapse_actions(text, text[], timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.lapse_actions(p_tenant text, p_roots text[], p_at timestamp with time zone) RETURNS bigint
+CREATE FUNCTION public.lapse_actions(p_tenant text, p_roots text[], p_at timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     AS $$
 declare
-  v_count bigint;
+  v_last timestamptz := last_kill(p_tenant);
 begin
+  if v_last is not null then
+    update actions a
+    set expires_at = kill_of(p_tenant, a.mandate_id, a.created_at)
+    where a.tenant_id = p_tenant and a.root_id = any (p_roots) and a.state = 'open' and a.created_at <= v_last
+      and kill_of(p_tenant, a.mandate_id, a.created_at) < a.expires_at;
+  end if;
   with lapsed as (
     update actions a
     set state = 'lapsed', charged_micros = a.lapse_micros, ended_at = a.expires_at, args = null
@@ -5333,20 +5413,17 @@ begin
     returning a.mandate_id, a.lapse_micros, a.reserved_micros
   ),
   sums as (
-    select i.id, sum(l.lapse_micros) as spent, sum(l.reserved_micros) as reserved
+    select i.id, sum(l.lapse_micros) as spent, sum(l.reserved_micros) as reserved, count(*) as open
     from lapsed l
     join mandates o on o.tenant_id = p_tenant and o.mandate_id = l.mandate_id
     cross join lateral unnest(o.chain) i (id)
     group by i.id
-  ),
-  charged as (
-    update mandates m
-    set spent_micros = least(m.spent_micros + s.spent, most_micros()), reserved_micros = m.reserved_micros - s.reserved
-    from sums s
-    where m.tenant_id = p_tenant and m.mandate_id = s.id
   )
-  select count(*) into v_count from lapsed;
-  return v_count;
+  update mandates m
+  set spent_micros = least(m.spent_micros + s.spent, most_micros()), reserved_micros = m.reserved_micros - s.reserved,
+    open_actions = m.open_actions - s.open
+  from sums s
+  where m.tenant_id = p_tenant and m.mandate_id = s.id;
 end $$;
 
 -- Name: lease_end(timestamp with time zone, integer); Type: FUNCTION; Schema: public
@@ -5924,13 +6001,15 @@ CREATE FUNCTION public.lock_mandates(p_tenant text, p_units jsonb, p_at timestam
     AS $_$
 declare
   v_ids text[] := array(select distinct i.id #>> '{}' from jsonb_path_query(p_units, '$[*].events[*].effects.mandates.chain[*]') i (id));
-  v_roots text[] := array(select distinct i.id #>> '{}' from jsonb_path_query(p_units, '$[*].events[*].effects.mandates.chain[0]') i (id));
+  v_roots text[] := array(
+    select distinct e.doc #>> '{chain,0}' from jsonb_path_query(p_units, '$[*].events[*].effects.mandates ? (exists (@.action_id))') e (doc));
+  v_lapsed text[] := trees_to_lapse(p_tenant, v_roots, p_at);
 begin
-  perform lapse_actions(p_tenant, v_roots, p_at);
+  perform lapse_actions(p_tenant, v_lapsed, p_at);
   return array(
     select row(
       m.mandate_id, m.chain, m.revision, m.limit_micros, m.spent_micros, m.reserved_micros,
-      mandate_block(p_tenant, m.chain, p_at))::mandate_state
+      mandate_block(p_tenant, m.chain, p_at), m.open_actions, m.chain[1] = any (v_roots) and m.chain[1] <> all (v_lapsed))::mandate_state
     from mandates m
     where m.tenant_id = p_tenant and m.mandate_id = any (v_ids)
     order by m.mandate_id
@@ -6066,6 +6145,8 @@ end $$;
 CREATE FUNCTION public.mandate_usage(p_tenant text, p_ids text[]) RETURNS TABLE(mandate_id text, spent_micros bigint, reserved_micros bigint, remaining_micros bigint, calls bigint, overdrawn_micros bigint)
     LANGUAGE plpgsql STABLE
     AS $$
+declare
+  v_roots text[] := array(select distinct m.chain[1] from mandates m where m.tenant_id = p_tenant and m.mandate_id = any (p_ids));
 begin
   return query
   with wanted as (
@@ -6073,10 +6154,9 @@ begin
   ),
   lapsed as (
     select i.id, sum(a.lapse_micros) as spent, sum(a.reserved_micros) as reserved
-    from actions a
+    from ended_actions(p_tenant, v_roots, now()) a
     join mandates o on o.tenant_id = p_tenant and o.mandate_id = a.mandate_id
     cross join lateral unnest(o.chain) i (id)
-    where a.tenant_id = p_tenant and a.root_id in (select w.chain[1] from wanted w) and a.state = 'open' and a.expires_at <= now()
     group by i.id
   ),
   used as (
@@ -6163,13 +6243,14 @@ CREATE FUNCTION public.mandates_check_rows(p_tenant text, p_after text, p_limit 
     AS $$
 begin
   return query
-  select 'mandate_reservations', count(*), count(*) filter (where r.reserved_micros <> r.expected),
+  select 'mandate_reservations', count(*), count(*) filter (where not r.fits),
     sample_of(jsonb_build_object('mandate_id', r.mandate_id, 'reserved_micros', r.reserved_micros, 'expected', r.expected) order by r.mandate_id)
-      filter (where r.reserved_micros <> r.expected),
+      filter (where not r.fits),
     true, case when count(*) = p_limit then max(r.mandate_id) end
   from (
-    select m.mandate_id, m.reserved_micros, open_reservations(p_tenant, m.chain[1], m.mandate_id) as expected
-    from mandates m
+    select m.mandate_id, m.reserved_micros, o.reserved_micros as expected,
+      m.reserved_micros = o.reserved_micros and m.open_actions = o.open_actions as fits
+    from mandates m cross join lateral open_sums(p_tenant, m.chain[1], m.mandate_id) o
     where m.tenant_id = p_tenant and m.mandate_id > p_after
     order by m.mandate_id
     limit p_limit
@@ -6216,6 +6297,9 @@ declare
 begin
   if not p_erasure ? 'dry_run' then
     perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+    -- while kills find their agent by its name
+    perform lapse_actions(p_tenant, array(
+      select distinct m.chain[1] from mandates m where m.tenant_id = p_tenant and m.mandate_id = any (v_ids)), clock_timestamp());
     perform hash_mandate(p_tenant, i.id, p_erasure) from unnest(v_ids) i (id);
     if p_after = '' then
       update actions a
@@ -6293,12 +6377,12 @@ CREATE FUNCTION public.mandates_killed(p_tenant text, p_agents text[], p_at time
     LANGUAGE plpgsql
     AS $$
 begin
-  update actions a
-  set expires_at = p_at
-  where a.tenant_id = p_tenant and a.state = 'open' and a.expires_at > p_at and (p_agents is null or exists (
-    select
-    from mandates m join mandates o on o.tenant_id = m.tenant_id and o.mandate_id = any (m.chain)
-    where m.tenant_id = p_tenant and m.mandate_id = a.mandate_id and o.agent_id = any (p_agents)));
+  insert into mandate_kills (tenant_id, agent_hash, killed_at)
+  select p_tenant, agent_hash(a.id), p_at
+  from unnest(coalesce(p_agents, '{*}')) a (id)
+  where exists (
+    select from mandates m where m.tenant_id = p_tenant and (p_agents is null or m.agent_id = a.id) and m.open_actions > 0)
+  on conflict do nothing;
 end $$;
 
 -- Name: mandates_needs(text, text, bigint, bigint, bigint, integer); Type: FUNCTION; Schema: public
@@ -6337,8 +6421,9 @@ declare
 begin
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
   update mandates m
-  set reserved_micros = open_reservations(p_tenant, m.chain[1], m.mandate_id)
-  where m.tenant_id = p_tenant and m.mandate_id = any (v_ids) and m.reserved_micros <> open_reservations(p_tenant, m.chain[1], m.mandate_id);
+  set reserved_micros = s.reserved_micros, open_actions = s.open_actions
+  from (select o.mandate_id, u.* from mandates o cross join lateral open_sums(p_tenant, o.chain[1], o.mandate_id) u where o.tenant_id = p_tenant and o.mandate_id = any (v_ids)) s
+  where m.tenant_id = p_tenant and m.mandate_id = s.mandate_id and (m.reserved_micros, m.open_actions) <> (s.reserved_micros, s.open_actions);
   get diagnostics changed = row_count;
   last := case when cardinality(v_ids) = p_limit then v_ids[p_limit] end;
   return next;
@@ -6389,19 +6474,22 @@ end $$;
 CREATE FUNCTION public.mandates_used(p_tenant text, p_agents text[]) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     AS $$
+declare
+  v_roots text[] := array(
+    select distinct m.chain[1] from mandates m where m.tenant_id = p_tenant and (p_agents is null or m.agent_id = any (p_agents)));
 begin
   return (
     with own as (
-      select m.mandate_id, m.chain[1] as root_id, m.spent_micros,
+      select m.mandate_id, m.spent_micros,
         cardinality(m.chain) = 1 or not is_under(p_tenant, m.chain[:cardinality(m.chain) - 1], p_agents) as is_top
       from mandates m
       where m.tenant_id = p_tenant and (p_agents is null or m.agent_id = any (p_agents))
     ),
     due as (
       select sum(a.lapse_micros) as spent
-      from actions a join mandates m on m.tenant_id = p_tenant and m.mandate_id = a.mandate_id
-      where a.tenant_id = p_tenant and a.root_id in (select o.root_id from own o) and a.state = 'open' and a.expires_at <= now()
-        and (p_agents is null or is_under(p_tenant, m.chain, p_agents))
+      from ended_actions(p_tenant, v_roots, now()) a
+      join mandates m on m.tenant_id = p_tenant and m.mandate_id = a.mandate_id
+      where p_agents is null or is_under(p_tenant, m.chain, p_agents)
     )
     select jsonb_build_object(
       'mandates', count(*),
@@ -8060,12 +8148,6 @@ CREATE FUNCTION public.object_of(p_content jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (jsonb_typeof(p_content) = 'object'::text) THEN p_content ELSE '{}'::jsonb END;
 
--- Name: open_reservations(text, text, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.open_reservations(p_tenant text, p_root text, p_id text) RETURNS bigint
-    LANGUAGE sql STABLE
-    RETURN (SELECT (COALESCE(sum(a.reserved_micros), (0)::numeric))::bigint AS "coalesce" FROM (public.actions a JOIN public.mandates o ON (((o.tenant_id = open_reservations.p_tenant) AND (o.mandate_id = a.mandate_id)))) WHERE ((a.tenant_id = open_reservations.p_tenant) AND (a.root_id = open_reservations.p_root) AND (a.state = 'open'::text) AND (open_reservations.p_id = ANY (o.chain))));
-
 -- Name: open_session(text, text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.open_session(p_tenant text, p_user text, p_session jsonb) RETURNS void
@@ -8088,6 +8170,18 @@ begin
         where n.tenant_id = p_tenant and n.user_id = p_user order by n.used_at desc offset 199 limit 1))
     limit 20 for update skip locked);
 end $$;
+
+-- Name: open_sums(text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.open_sums(p_tenant text, p_root text, p_id text) RETURNS TABLE(reserved_micros bigint, open_actions bigint)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (COALESCE(sum(a.reserved_micros), (0)::numeric))::bigint AS "coalesce",
+     count(*) AS count
+    FROM (public.actions a
+      JOIN public.mandates o ON (((o.tenant_id = open_sums.p_tenant) AND (o.mandate_id = a.mandate_id))))
+   WHERE ((a.tenant_id = open_sums.p_tenant) AND (a.root_id = open_sums.p_root) AND (a.state = 'open'::text) AND (open_sums.p_id = ANY (o.chain)));
+END;
 
 -- Name: other_language(regconfig, text); Type: FUNCTION; Schema: public
 
@@ -11191,15 +11285,25 @@ CREATE FUNCTION public.sweep_expired_actions(p_tenant text, p_limit integer) RET
     LANGUAGE plpgsql
     AS $$
 declare
-  v_roots text[];
+  v_at timestamptz;
+  v_last timestamptz;
+  v_found text[];
 begin
   perform enter_tenant(p_tenant);
-  v_roots := array(select distinct a.root_id from actions a where a.tenant_id = p_tenant and a.state = 'open' and a.expires_at <= now() limit p_limit);
-  if cardinality(v_roots) = 0 then
-    return 0;
-  end if;
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-  return lapse_actions(p_tenant, v_roots, clock_timestamp());
+  v_at := clock_timestamp();
+  v_last := last_kill(p_tenant);
+  v_found := array(
+    select a.root_id
+    from actions a
+    where a.tenant_id = p_tenant and a.state = 'open'
+      and (a.expires_at <= v_at or a.created_at <= v_last and kill_of(p_tenant, a.mandate_id, a.created_at) <= v_at)
+    limit p_limit);
+  perform lapse_actions(p_tenant, trees_to_lapse(p_tenant, array(select distinct r from unnest(v_found) r), v_at), v_at);
+  if cardinality(v_found) < p_limit then
+    delete from mandate_kills k where k.tenant_id = p_tenant and k.killed_at <= v_at;
+  end if;
+  return cardinality(v_found);
 end $$;
 
 -- Name: sweep_leases(text, integer); Type: FUNCTION; Schema: public
@@ -11431,6 +11535,12 @@ begin
 end $$;
 
 ALTER FUNCTION public.tool_events(p_seqs bigint[], p_last bigint) OWNER TO agent_memory_searcher;
+
+-- Name: trees_to_lapse(text, text[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.trees_to_lapse(p_tenant text, p_roots text[], p_at timestamp with time zone) RETURNS text[]
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN (cardinality(p_roots) < 2) THEN p_roots ELSE ARRAY(SELECT t.id FROM (SELECT r.id, e.count, sum(e.count) OVER (ORDER BY r.id ROWS UNBOUNDED PRECEDING) AS total FROM (unnest(trees_to_lapse.p_roots) r(id) CROSS JOIN LATERAL (SELECT count(*) AS count FROM public.ended_actions(trees_to_lapse.p_tenant, ARRAY[r.id], trees_to_lapse.p_at) ended_actions(mandate_id, lapse_micros, reserved_micros)) e)) t WHERE ((t.count = 0) OR ((t.total - (t.count)::numeric) < (public.most_open_actions())::numeric))) END;
 
 -- Name: trim_blocker(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -12415,6 +12525,11 @@ ALTER TABLE ONLY public.login_failures
 ALTER TABLE ONLY public.mandate_calls
     ADD CONSTRAINT mandate_calls_pkey PRIMARY KEY (tenant_id, mandate_id, entry, ordinal);
 
+-- Name: mandate_kills mandate_kills_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.mandate_kills
+    ADD CONSTRAINT mandate_kills_pkey PRIMARY KEY (tenant_id, agent_hash, killed_at);
+
 -- Name: mandates mandates_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.mandates
@@ -12981,6 +13096,11 @@ ALTER TABLE ONLY public.leases
 ALTER TABLE ONLY public.mandate_calls
     ADD CONSTRAINT mandate_calls__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: mandate_kills mandate_kills__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.mandate_kills
+    ADD CONSTRAINT mandate_kills__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: mandates mandates__tenant; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.mandates
@@ -13190,6 +13310,10 @@ CREATE POLICY backup_reads ON public.leases FOR SELECT TO agent_memory_backup US
 -- Name: mandate_calls backup_reads; Type: POLICY; Schema: public
 
 CREATE POLICY backup_reads ON public.mandate_calls FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
+
+-- Name: mandate_kills backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.mandate_kills FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: mandates backup_reads; Type: POLICY; Schema: public
 
@@ -13415,6 +13539,10 @@ CREATE POLICY eraser_deletes ON public.leases FOR DELETE TO agent_memory_eraser 
 
 CREATE POLICY eraser_deletes ON public.mandate_calls FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: mandate_kills eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.mandate_kills FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: mandates eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.mandates FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -13587,6 +13715,10 @@ CREATE POLICY eraser_finds ON public.leases FOR SELECT TO agent_memory_eraser US
 
 CREATE POLICY eraser_finds ON public.mandate_calls FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: mandate_kills eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.mandate_kills FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: mandates eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.mandates FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -13706,6 +13838,10 @@ ALTER TABLE public.leases ENABLE ROW LEVEL SECURITY;
 -- Name: mandate_calls; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.mandate_calls ENABLE ROW LEVEL SECURITY;
+
+-- Name: mandate_kills; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.mandate_kills ENABLE ROW LEVEL SECURITY;
 
 -- Name: mandates; Type: ROW SECURITY; Schema: public
 
@@ -13922,6 +14058,10 @@ CREATE POLICY tenant_wall ON public.leases TO agent_memory_app USING ((tenant_id
 -- Name: mandate_calls tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.mandate_calls TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: mandate_kills tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.mandate_kills TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 -- Name: mandates tenant_wall; Type: POLICY; Schema: public
 
@@ -14431,6 +14571,24 @@ GRANT SELECT(seq) ON TABLE public.overlays TO agent_memory_searcher;
 
 GRANT SELECT(blocked_in) ON TABLE public.overlays TO agent_memory_searcher;
 
+-- Name: TABLE mandate_kills; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.mandate_kills TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.mandate_kills TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.mandate_kills TO agent_memory_backup;
+
+-- Name: TABLE mandates; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.mandates TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.mandates TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.mandates TO agent_memory_backup;
+
+-- Name: TABLE actions; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.actions TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.actions TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.actions TO agent_memory_backup;
+
 -- Name: FUNCTION erase_rows(p_ms integer); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.erase_rows(p_ms integer) FROM PUBLIC;
@@ -14488,22 +14646,10 @@ GRANT ALL ON FUNCTION public.fingerprint_tables() TO agent_memory_backup;
 REVOKE ALL ON FUNCTION public.fingerprint_tenants() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fingerprint_tenants() TO agent_memory_backup;
 
--- Name: TABLE actions; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.actions TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.actions TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.actions TO agent_memory_backup;
-
 -- Name: TABLE nouns; Type: ACL; Schema: public
 
 GRANT SELECT ON TABLE public.nouns TO PUBLIC;
 GRANT SELECT ON TABLE public.nouns TO agent_memory_backup;
-
--- Name: TABLE mandates; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.mandates TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.mandates TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.mandates TO agent_memory_backup;
 
 -- Name: TABLE leases; Type: ACL; Schema: public
 
