@@ -20,6 +20,7 @@ const omitted: Record<string, string> = {
   idempotency_keys: 'responses of this service',
   invites: 'a credential',
   jobs: 'work of this service',
+  mandate_kills: 'ends of actions, which are not exported',
   mandate_calls: 'the windows of rate limits of this service',
   lease_floors: 'like leases',
   lease_waiters: 'requests to this service',
