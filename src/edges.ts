@@ -7,7 +7,7 @@ export const edges: Record<string, readonly string[]> = {
   audit: ['auth'],
   auth: [],
   backup: [],
-  capabilities: ['auth', 'limits'],
+  capabilities: ['auth', 'erasure', 'limits'],
   capsules: ['auth', 'memories', 'passages', 'search'],
   consistency: ['auth', 'events', 'jobs', 'passages'],
   context: ['auth', 'capsules', 'edits', 'embeddings', 'filter', 'memories', 'passages', 'search'],

@@ -1,3 +1,5 @@
+import { ledgerOf } from '../config.ts';
+import { controlRecorder } from '../erasure/index.ts';
 import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { spendToken, sweepBuckets } from '../limits/index.ts';
@@ -5,7 +7,7 @@ import { capabilityCredentials } from './credential.ts';
 import { type Announcement, announceKeys } from './daemons.ts';
 import { isolation } from './isolation.ts';
 import { type CapabilityKeys, capabilityKeysOf } from './keys.ts';
-import { capabilityRoutes } from './routes.ts';
+import { capabilityRoutes, replayRevocation } from './routes.ts';
 import { sweepCapabilities } from './sql.ts';
 
 export { mintingKey } from './daemons.ts';
@@ -26,7 +28,9 @@ export const feature: Feature<Capabilities> = {
     auth.accept(capabilityCredentials({ keys, region, tenants, ttl_ms, spend: spendToken }));
     return { keys, announcement: keys && announceKeys(tenants, keys, log) };
   },
-  routes: ({ auth, tenants }, { keys }) => capabilityRoutes(keys, tenants, auth),
+  routes: ({ auth, tenants, config, seal, log }, { keys }) =>
+    capabilityRoutes(keys, tenants, auth, controlRecorder({ seal, ledger: ledgerOf(config), warn: log.warn.bind(log) })),
+  replays: { capability: replayRevocation },
   sweeps: () => [sweepCapabilities, sweepBuckets],
   start: ({ announcement }) => announcement?.start(),
   stop: async ({ announcement }) => announcement?.stop(),

@@ -1,6 +1,7 @@
 import { type Auth, isAdmin, type Principal, route } from '../auth/index.ts';
 import { recallKey, rememberKey } from '../db/idempotency.ts';
 import type { Tenants } from '../db/tenant.ts';
+import type { controlRecorder, ReplayChange } from '../erasure/index.ts';
 import { replayHeaders } from '../http/outcome.ts';
 import { pageById } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
@@ -16,6 +17,7 @@ export const capabilityRoutes = (
   keys: CapabilityKeys | undefined,
   tenants: Tenants,
   { invalidate }: Pick<Auth, 'invalidate'>,
+  record: ReturnType<typeof controlRecorder>,
 ) => [
   route({
     ...tagged,
@@ -79,18 +81,24 @@ export const capabilityRoutes = (
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'unavailable'],
     handle: async ({ caller: { tenant, principal }, params, idempotency }) => {
       required(keys);
-      const replay = await tenant.write(async (db) => {
-        if (idempotency && (await recallKey(db, tenant.id, idempotency))) return true;
-        if ((await revokeCapability(db, tenant.id, filterOf(principal), params.jti)) === 0)
-          throw new Problem('not-found', 'There is no valid capability with this id.');
-        if (idempotency) await rememberKey(db, tenant.id, idempotency);
-        return false;
+      const { replay, revoked } = await tenant.write(async (db) => {
+        const known = idempotency && (await recallKey(db, tenant.id, idempotency));
+        const row = await revokeCapability(db, tenant.id, filterOf(principal), params.jti);
+        if (idempotency && !known && row?.changed) await rememberKey(db, tenant.id, idempotency);
+        return { replay: Boolean(known), revoked: row };
       });
       invalidate(tenant.id);
+      // also for a retry, whose first attempt may have failed here
+      if (revoked) record(tenant.id, revoked.revoked_at, { kind: 'capability', id: params.jti });
+      if (!replay && !revoked?.changed) throw new Problem('not-found', 'There is no valid capability with this id.');
       return { headers: replayHeaders(replay) };
     },
   }),
 ];
+
+/** After a restore, revokes a capability whose revocation the ledger records. */
+export const replayRevocation: ReplayChange = (tenant, { id }) =>
+  tenant.write((db) => revokeCapability(db, tenant.id, { created_by: null, created_with: null }, String(id)));
 
 function required(keys: CapabilityKeys | undefined): CapabilityKeys {
   if (keys) return keys;

@@ -119,16 +119,17 @@ export const listCapabilities = (
     limit,
   ]);
 
-/** Returns how many were revoked: 0 if there is no such capability, or if it was revoked before. */
+/** Revokes a capability. Returns when it was revoked, and false for `changed` if that was before; undefined if there is none. */
 export const revokeCapability = (
   db: Db,
   tenant_id: string,
   { created_by, created_with }: CapabilityFilter,
   jti: string,
-): Promise<number> =>
-  db.run(
-    `update capabilities set revoked_at = now()
-     where tenant_id = $1 and ${MATCHES_FILTER} and jti = $4 and revoked_at is null`,
+): Promise<{ revoked_at: string; changed: boolean } | undefined> =>
+  db.row(
+    `update capabilities set revoked_at = coalesce(revoked_at, now())
+     where tenant_id = $1 and ${MATCHES_FILTER} and jti = $4
+     returning revoked_at, revoked_at = now() as changed`,
     [tenant_id, created_by, created_with, jti],
   );
 

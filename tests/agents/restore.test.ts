@@ -107,6 +107,30 @@ describeOnServer('a test cannot open a second connection', () => {
     expect([code, data.filter(({ kind }: any) => kind === 'mandate.revoked').length]).toEqual([0, 1]);
   }, 170_000);
 
+  test('a replay revokes capabilities of the backup that were revoked since, and no others', async () => {
+    const owner = await newTenant(daemon!.url);
+    const body = { ns: '**', ops: ['GET'], expires_in: 3600 };
+    const mint = async (client: Client): Promise<string> => (await client.request('POST', '/v1/capabilities', { body })).body.jti;
+    const [gone, newer] = [await mint(owner), await mint(owner)];
+    const revoke = (jti: string) => owner.request('DELETE', `/v1/capabilities/${jti}`);
+    expect([(await revoke(gone)).status, (await revoke(newer)).status, (await revoke(gone)).status]).toEqual([204, 204, 404]);
+    expect(readLedger(ledger).controls.filter(({ tenant_id }) => tenant_id === owner.tenant_id).length).toBe(2);
+    const client = await restore(owner);
+    const [copy, kept] = [await mint(client), await mint(client)];
+    await withClient({ ...serverConnection(), database: restored!.env.PGDATABASE! }, (pg) =>
+      pg.query('update capabilities set jti = $1 where tenant_id = $2 and jti = $3', [gone, owner.tenant_id, copy]),
+    );
+    const revokedOf = async () => {
+      const { data } = (await client.request('GET', '/v1/capabilities')).body;
+      return Object.fromEntries(data.map(({ jti, revoked_at }: any) => [jti, revoked_at]));
+    };
+    expect(await revokedOf()).toEqual({ [gone]: null, [kept]: null });
+    expect((await replay(ledger, owner)).code).toBe(0);
+    const revoked = await revokedOf();
+    expect(revoked).toEqual({ [gone]: expect.any(String), [kept]: null });
+    expect([(await replay(ledger, owner)).code, await revokedOf()]).toEqual([0, revoked]);
+  }, 170_000);
+
   test('a repeated kill or revocation adds neither an event nor an entry, unless the reason of the kill differs', async () => {
     const owner = await newTenant(daemon!.url);
     await owner.request('POST', '/v1/mandates', { body: { mandate_id: 'm', agent_id: 'planner' } });
