@@ -276,7 +276,6 @@ declare
   v_judged judgement;
   v_count int;
   v_moved boolean := false;
-  v_changed int[];
   v_docs jsonb[];
 begin
   if exists (select from unnest(verdicts) v where v.status <> 'new') then
@@ -288,8 +287,8 @@ begin
       verdicts[v_judged.unit].outcome := jsonb_build_object('seq', 0, 'count', 0, 'refusal', v_judged.refusal);
       v_moved := true;
     else
-      v_changed := array_append(v_changed, v_judged.unit);
-      v_docs := array_append(v_docs, v_judged.doc);
+      v_docs := coalesce(v_docs, array(select jsonb_array_elements(units)));
+      v_docs[v_judged.unit] := v_judged.doc;
       verdicts[v_judged.unit].bytes := (v_judged.doc ->> 'bytes')::bigint;
       v_count := jsonb_array_length(v_judged.doc -> 'events');
       v_moved := v_moved or v_count <> verdicts[v_judged.unit].count;
@@ -297,11 +296,8 @@ begin
     end if;
   end loop;
   -- all changes at once, because each update copies the whole batch
-  if v_changed is not null then
-    units := (
-      select jsonb_agg(coalesce(c.doc, u.doc) order by u.ord)
-      from jsonb_array_elements(units) with ordinality u (doc, ord)
-      left join unnest(v_changed, v_docs) c (unit, doc) on c.unit = u.ord);
+  if v_docs is not null then
+    units := to_jsonb(v_docs);
   end if;
   if v_moved then
     verdicts := assign_seqs(verdicts, p_clock);

@@ -149,21 +149,32 @@ begin
   return p_slot;
 end $$;
 
--- Completes the event of a change: its audience, its content, and the effect that state_apply reads.
--- Stable like jsonb_build_object, so that the planner inlines it.
+-- Completes the event of a change: its audience, its content, and the effect that state_apply reads. p_effect has n, is_new, body, tags and sealed.
+-- Each jsonb value is built at once, because copying one costs as much as building it.
 create or replace function state_event(p_event jsonb, p_slot state_slot, p_effect jsonb) returns jsonb
-language sql stable
-return p_event || jsonb_build_object(
-  'session_id', coalesce(p_slot.session_id, 'state'), 'channel', p_slot.channel, 'user_id', p_slot.user_id, 'agent_id', p_slot.agent_id,
-  'project_id', p_slot.project_id,
-  'content', jsonb_build_object('namespace', p_slot.namespace, 'key', p_slot.key, 'version', p_slot.version) || case when p_slot.life = 'live'
-    then jsonb_build_object('body', p_effect -> 'body', 'tags', p_effect -> 'tags', 'created_at', sortable_time(p_slot.created_at))
-      || case when p_slot.expires_at is null then '{}' else jsonb_build_object('expires_at', sortable_time(p_slot.expires_at)) end
-      || case when p_effect ? 'sealed' then jsonb_build_object('sealed', p_effect -> 'sealed') else '{}' end
-    else '{}' end,
-  'effects', (p_event -> 'effects') || jsonb_build_object('state', to_jsonb(p_slot)
-    || jsonb_build_object('n', p_effect -> 'n', 'is_new', p_effect -> 'is_new', 'tags', '{}'::jsonb)
-    || case when p_slot.life = 'live' then jsonb_build_object('body', p_effect -> 'body', 'tags', p_effect -> 'tags') else '{}' end));
+language plpgsql stable
+as $$
+declare
+  v_content jsonb;
+begin
+  if p_slot.life = 'live' then
+    v_content := jsonb_build_object(
+      'namespace', p_slot.namespace, 'key', p_slot.key, 'version', p_slot.version, 'body', p_effect -> 'body', 'tags', p_effect -> 'tags',
+      'created_at', sortable_time(p_slot.created_at));
+    if p_slot.expires_at is not null then
+      v_content := v_content || jsonb_build_object('expires_at', sortable_time(p_slot.expires_at));
+    end if;
+    if p_effect ? 'sealed' then
+      v_content := v_content || jsonb_build_object('sealed', p_effect -> 'sealed');
+    end if;
+  else
+    v_content := jsonb_build_object('namespace', p_slot.namespace, 'key', p_slot.key, 'version', p_slot.version);
+    p_effect := p_effect - '{body,tags}'::text[];
+  end if;
+  return (p_event - '{effects,content}'::text[]) || jsonb_build_object(
+    'session_id', coalesce(p_slot.session_id, 'state'), 'channel', p_slot.channel, 'user_id', p_slot.user_id, 'agent_id', p_slot.agent_id,
+    'project_id', p_slot.project_id, 'content', v_content, 'effects', jsonb_set(p_event -> 'effects', '{state}', to_jsonb(p_slot) || p_effect));
+end $$;
 
 -- Judges the changes of a unit in order. Returns a refusal, or the events as they are to be written and the slots after them.
 create or replace function judge_changes(
@@ -175,6 +186,7 @@ declare
   v_effect jsonb;
   v_place int;
   v_slot state_slot;
+  v_is_new boolean;
   v_events jsonb[] := '{}';
 begin
   for i in 0 .. jsonb_array_length(p_events) - 1 loop
@@ -195,9 +207,11 @@ begin
         'event_id', v_effect -> 'expiry_event_id', 'kind', 'state.expired', 'actor_type', 'agent', 'actor_id', 'agent-memory'), v_slot, '{}'));
     end if;
     if v_effect ->> 'op' <> 'expire' then
-      v_effect := v_effect || jsonb_build_object('is_new', v_slot.life is distinct from 'live');
+      v_is_new := v_slot.life is distinct from 'live';
       v_slot := changed_slot(v_slot, v_effect, p_at);
-      v_events := array_append(v_events, state_event(v_event, v_slot, v_effect));
+      v_events := array_append(v_events, state_event(v_event, v_slot, jsonb_build_object(
+        'n', v_effect -> 'n', 'is_new', v_is_new, 'body', v_effect -> 'body', 'tags', v_effect -> 'tags')
+        || case when v_effect ? 'sealed' then jsonb_build_object('sealed', v_effect -> 'sealed') else '{}' end));
     end if;
     slots[v_place] := v_slot;
   end loop;
@@ -226,7 +240,7 @@ begin
       return next row(v_unit.ord, v_judged.refusal, null)::judgement;
     else
       v_slots := v_judged.slots;
-      return next row(v_unit.ord, null, v_unit.doc || jsonb_build_object('events', v_judged.events))::judgement;
+      return next row(v_unit.ord, null, jsonb_set(v_unit.doc, '{events}', v_judged.events))::judgement;
     end if;
   end loop;
 end $$;
@@ -250,15 +264,15 @@ begin
     tenant_id, namespace, key, channel, user_id, agent_id, session_id, project_id, life, version, seq, body, tags, created_at, updated_at, expires_at)
   -- the last change of a batch wins
   select distinct on (c.namespace, c.key)
-    p_tenant, c.namespace, c.key, c.channel, c.user_id, c.agent_id, c.session_id, c.project_id, c.life, c.version, c.seq, c.body, c.tags, c.created_at,
-    p_at, c.expires_at
+    p_tenant, c.namespace, c.key, c.channel, c.user_id, c.agent_id, c.session_id, c.project_id, c.life, c.version, c.seq, c.body, coalesce(c.tags, '{}'),
+    c.created_at, p_at, c.expires_at
   from change c
   order by c.namespace, c.key, c.seq desc
   on conflict (tenant_id, namespace, key) do update
   set life = excluded.life, version = excluded.version, seq = excluded.seq, body = excluded.body, tags = excluded.tags,
     created_at = excluded.created_at, updated_at = excluded.updated_at, expires_at = excluded.expires_at;
   return array(
-    select row('state', f.unit, f.event, (f.doc - '{body,tags}'::text[]) || jsonb_build_object('seq', f.seq), false)::answer
+    select row('state', f.unit, f.event, (f.doc - '{body,tags,sealed}'::text[]) || jsonb_build_object('seq', f.seq), false)::answer
     from unnest(p_effects) f
     where f.doc -> 'n' <> 'null');
 end $$;
@@ -350,56 +364,98 @@ return format(
   p_channel, ',"user_id":' || to_json(p_user_id), ',"agent_id":' || to_json(p_agent_id), ',"session_id":' || to_json(p_session_id),
   ',"project_id":' || to_json(p_project_id), ',"expires_at":"' || canonical_time(p_expires_at) || '"');
 
+-- Returns the first p_limit keys after p_after of the objects with these tags that the caller sees, among the next p_scan objects of the namespace. Null if
+-- there may be more.
+create or replace function scan_tagged(
+  p_tenant text, p_namespace text, p_tags jsonb, p_after text, p_scan int, p_limit int, p_channels text[], p_subjects text[], p_sensitivities text[])
+returns text[]
+language plpgsql stable
+as $$
+declare
+  v_keys text[];
+  v_scanned int;
+begin
+  select array_agg(s.key order by s.key) filter (where s.tags @> p_tags and is_live(s.life, s.expires_at, now())
+    and visible(s.channel, s.user_id, s.sensitivity, p_channels, p_subjects, p_sensitivities)), count(*)
+  into v_keys, v_scanned
+  from (
+    select o.* from state_objects o where o.tenant_id = p_tenant and o.namespace = p_namespace and o.key > p_after order by o.key limit p_scan
+  ) s;
+  return case when v_scanned < p_scan or cardinality(v_keys) >= p_limit then coalesce(v_keys[:p_limit], '{}') end;
+end $$;
+
 -- Answers several queries by tags, {"namespace", "tags", "after", "limit"}, in the order of the keys: `objects` is a list as JSON, `last_key` the key of
--- the last one, and `more` whether others follow. `objects` is null if more than 100 objects have the tags, the page is longer than 64 KiB or an object is
--- large, compressed or unreadable: then the query is answered by itself.
+-- the last one, and `more` whether others follow. `objects` is null if the query must be answered by itself: the matching objects are many but rare, one
+-- of them is large, compressed or unreadable, or the list is longer than 64 KiB. A tag that most objects have is found by a scan: the index would return
+-- the positions of all of them.
 create or replace function find_tagged(
   p_tenant text, p_queries text[], p_channels text[], p_subjects text[], p_sensitivities text[])
 returns table (query text, objects text, last_key text, more boolean)
 language plpgsql
-set plan_cache_mode = force_generic_plan
+-- the primary key, also without statistics
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_sort = off
 as $$
 declare
   v_tenant text := enter_tenant(p_tenant);
   v_query jsonb;
   v_namespace text;
+  v_tags jsonb;
+  v_after text;
+  v_limit int;
   v_keys text[];
 begin
   foreach query in array p_queries loop
     v_query := query;
     v_namespace := v_query ->> 'namespace';
-    v_keys := array(select k from tagged_keys(v_namespace, v_query -> 'tags', 101) k);
-    objects := null;
-    if cardinality(v_keys) > 100 then
-      return next;
-      continue;
+    v_tags := v_query -> 'tags';
+    v_after := coalesce(v_query ->> 'after', '');
+    v_limit := v_query -> 'limit';
+    v_keys := scan_tagged(v_tenant, v_namespace, v_tags, v_after, 2 * v_limit, v_limit, p_channels, p_subjects, p_sensitivities);
+    if v_keys is null then
+      v_keys := array(select k from tagged_keys(v_namespace, v_tags, 101) k);
+      if cardinality(v_keys) > 100 then
+        v_keys := scan_tagged(v_tenant, v_namespace, v_tags, v_after, 2000, v_limit, p_channels, p_subjects, p_sensitivities);
+      end if;
     end if;
-    select
-      case when coalesce(bool_and(o.is_small), true) then '[' || coalesce(string_agg(state_object_json(
-        o.namespace, o.key, o.body, o.tags, o.version, o.seq, o.created_at, o.updated_at, o.expires_at, o.channel, o.user_id, o.agent_id, o.session_id,
-        o.project_id), ',' order by o.key) filter (where o.is_small and o.place < (v_query -> 'limit')::int), '') || ']' end,
-      max(o.key) filter (where o.place < (v_query -> 'limit')::int),
-      count(*) >= (v_query -> 'limit')::int
-    into objects, last_key, more
-    from (
-      select x.*, row_number() over (order by x.key) as place,
-        pg_column_compression(x.body) is null and coalesce(pg_column_size(x.body), 0) + pg_column_size(x.tags) <= 2048 and is_readable_time(x.created_at)
-          and is_readable_time(x.updated_at) and coalesce(is_readable_time(x.expires_at), true) as is_small
-      from unnest(v_keys) k (key)
-      -- `limit` forces a look-up per key
-      cross join lateral (
-        select * from state_objects y where y.tenant_id = v_tenant and y.namespace = v_namespace and y.key = k.key limit 1
-      ) x
-      where is_live(x.life, x.expires_at, now()) and visible(x.channel, x.user_id, x.sensitivity, p_channels, p_subjects, p_sensitivities)
-        and (not v_query ? 'after' or x.key > v_query ->> 'after')
-      order by x.key
-      limit (v_query -> 'limit')::int
-    ) o;
-    if octet_length(objects) > 65536 then
-      objects := null;
-    end if;
+    select p.objects, p.last_key, p.more into objects, last_key, more
+    from page_of_keys(v_tenant, v_namespace, v_keys, v_after, v_limit, p_channels, p_subjects, p_sensitivities) p;
     return next;
   end loop;
+end $$;
+
+-- Returns the page of find_tagged for these keys.
+create or replace function page_of_keys(
+  p_tenant text, p_namespace text, p_keys text[], p_after text, p_limit int, p_channels text[], p_subjects text[], p_sensitivities text[],
+  out objects text, out last_key text, out more boolean)
+language plpgsql stable
+as $$
+begin
+  if p_keys is null then
+    return;
+  end if;
+  select
+    case when coalesce(bool_and(o.is_small), true) then '[' || coalesce(string_agg(state_object_json(
+      o.namespace, o.key, o.body, o.tags, o.version, o.seq, o.created_at, o.updated_at, o.expires_at, o.channel, o.user_id, o.agent_id, o.session_id,
+      o.project_id), ',' order by o.key) filter (where o.is_small and o.place < p_limit), '') || ']' end,
+    max(o.key) filter (where o.place < p_limit), count(*) >= p_limit
+  into objects, last_key, more
+  from (
+    select x.*, row_number() over (order by x.key) as place,
+      pg_column_compression(x.body) is null and coalesce(pg_column_size(x.body), 0) + pg_column_size(x.tags) <= 2048 and is_readable_time(x.created_at)
+        and is_readable_time(x.updated_at) and coalesce(is_readable_time(x.expires_at), true) as is_small
+    from unnest(p_keys) k (key)
+    -- `limit` forces a look-up per key
+    cross join lateral (
+      select * from state_objects y where y.tenant_id = p_tenant and y.namespace = p_namespace and y.key = k.key limit 1
+    ) x
+    where x.key > p_after and is_live(x.life, x.expires_at, now())
+      and visible(x.channel, x.user_id, x.sensitivity, p_channels, p_subjects, p_sensitivities)
+    order by x.key
+    limit p_limit
+  ) o;
+  if octet_length(objects) > 65536 then
+    objects := null;
+  end if;
 end $$;
 
 -- Returns whether an object matches a filter, {"path", "vars"} of compileFilter.

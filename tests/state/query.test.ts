@@ -231,6 +231,37 @@ test('a query by tags alone returns what the same query with a further condition
   expect(many.map(keysOf)).toEqual([['all', 'null', 'private'], ['private'], [], ['all']]);
 });
 
+test('a query by tags pages through common and rare tags, whatever their share of the objects', async () => {
+  const owner = await newTenant(daemon.url);
+  const bob = await newColleague(owner);
+  const operations = Array.from({ length: 1000 }, (_, i) => ({
+    ...{ op: 'put', namespace: NAMESPACE, key: `k${1000 + i}`, body: i, channel: i % 2 === 0 ? 'team' : 'private' },
+    tags: { all: '1', third: String(i % 3), tenth: String(i % 10), end: i < 850 ? 'no' : 'yes' },
+  }));
+  expect((await owner.request('POST', '/v1/state/batch', { body: { operations } })).status).toBe(200);
+  for (const [tags, matches] of [
+    [{ all: '1' }, () => true],
+    [{ third: '1' }, (i) => i % 3 === 1],
+    [{ tenth: '4' }, (i) => i % 10 === 4],
+    [{ end: 'yes' }, (i) => i >= 850],
+    [{ third: '2', end: 'yes' }, (i) => i % 3 === 2 && i >= 850],
+  ] as [Row, (i: number) => boolean][])
+    for (const [client, sees] of [
+      [owner, () => true],
+      [bob, (i) => i % 2 === 0],
+    ] as [Client, (i: number) => boolean][]) {
+      const keys: string[] = [];
+      for (let cursor: string | undefined, last = false; !last; ) {
+        const page = await query(client, { tags, limit: 70, ...(cursor !== undefined && { cursor }) });
+        keys.push(...keysOf(page));
+        cursor = page.next_cursor;
+        last = cursor === null;
+      }
+      const expected = operations.filter((_, i) => matches(i) && sees(i)).map(({ key }) => key);
+      expect([tags, keys]).toEqual([tags, expected]);
+    }
+});
+
 test('a query by tags also finds large, compressed and many objects', async () => {
   const owner = await newTenant(daemon.url);
   const tags = { t: 'x' };
