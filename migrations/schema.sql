@@ -4209,46 +4209,33 @@ end $_$;
 CREATE FUNCTION public.find_tagged(p_tenant text, p_queries text[], p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS TABLE(query text, objects text, last_key text, more boolean)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
     AS $$
 declare
   v_tenant text := enter_tenant(p_tenant);
   v_query jsonb;
   v_namespace text;
+  v_tags jsonb;
+  v_after text;
+  v_limit int;
   v_keys text[];
 begin
   foreach query in array p_queries loop
     v_query := query;
     v_namespace := v_query ->> 'namespace';
-    v_keys := array(select k from tagged_keys(v_namespace, v_query -> 'tags', 101) k);
-    objects := null;
-    if cardinality(v_keys) > 100 then
-      return next;
-      continue;
+    v_tags := v_query -> 'tags';
+    v_after := coalesce(v_query ->> 'after', '');
+    v_limit := v_query -> 'limit';
+    v_keys := scan_tagged(v_tenant, v_namespace, v_tags, v_after, 2 * v_limit, v_limit, p_channels, p_subjects, p_sensitivities);
+    if v_keys is null then
+      v_keys := array(select k from tagged_keys(v_namespace, v_tags, 101) k);
+      if cardinality(v_keys) > 100 then
+        v_keys := scan_tagged(v_tenant, v_namespace, v_tags, v_after, 2000, v_limit, p_channels, p_subjects, p_sensitivities);
+      end if;
     end if;
-    select
-      case when coalesce(bool_and(o.is_small), true) then '[' || coalesce(string_agg(state_object_json(
-        o.namespace, o.key, o.body, o.tags, o.version, o.seq, o.created_at, o.updated_at, o.expires_at, o.channel, o.user_id, o.agent_id, o.session_id,
-        o.project_id), ',' order by o.key) filter (where o.is_small and o.place < (v_query -> 'limit')::int), '') || ']' end,
-      max(o.key) filter (where o.place < (v_query -> 'limit')::int),
-      count(*) >= (v_query -> 'limit')::int
-    into objects, last_key, more
-    from (
-      select x.*, row_number() over (order by x.key) as place,
-        pg_column_compression(x.body) is null and coalesce(pg_column_size(x.body), 0) + pg_column_size(x.tags) <= 2048 and is_readable_time(x.created_at)
-          and is_readable_time(x.updated_at) and coalesce(is_readable_time(x.expires_at), true) as is_small
-      from unnest(v_keys) k (key)
-      -- `limit` forces a look-up per key
-      cross join lateral (
-        select * from state_objects y where y.tenant_id = v_tenant and y.namespace = v_namespace and y.key = k.key limit 1
-      ) x
-      where is_live(x.life, x.expires_at, now()) and visible(x.channel, x.user_id, x.sensitivity, p_channels, p_subjects, p_sensitivities)
-        and (not v_query ? 'after' or x.key > v_query ->> 'after')
-      order by x.key
-      limit (v_query -> 'limit')::int
-    ) o;
-    if octet_length(objects) > 65536 then
-      objects := null;
-    end if;
+    select p.objects, p.last_key, p.more into objects, last_key, more
+    from page_of_keys(v_tenant, v_namespace, v_keys, v_after, v_limit, p_channels, p_subjects, p_sensitivities) p;
     return next;
   end loop;
 end $$;
@@ -5026,6 +5013,7 @@ declare
   v_effect jsonb;
   v_place int;
   v_slot state_slot;
+  v_is_new boolean;
   v_events jsonb[] := '{}';
 begin
   for i in 0 .. jsonb_array_length(p_events) - 1 loop
@@ -5046,9 +5034,11 @@ begin
         'event_id', v_effect -> 'expiry_event_id', 'kind', 'state.expired', 'actor_type', 'agent', 'actor_id', 'agent-memory'), v_slot, '{}'));
     end if;
     if v_effect ->> 'op' <> 'expire' then
-      v_effect := v_effect || jsonb_build_object('is_new', v_slot.life is distinct from 'live');
+      v_is_new := v_slot.life is distinct from 'live';
       v_slot := changed_slot(v_slot, v_effect, p_at);
-      v_events := array_append(v_events, state_event(v_event, v_slot, v_effect));
+      v_events := array_append(v_events, state_event(v_event, v_slot, jsonb_build_object(
+        'n', v_effect -> 'n', 'is_new', v_is_new, 'body', v_effect -> 'body', 'tags', v_effect -> 'tags')
+        || case when v_effect ? 'sealed' then jsonb_build_object('sealed', v_effect -> 'sealed') else '{}' end));
     end if;
     slots[v_place] := v_slot;
   end loop;
@@ -5279,7 +5269,6 @@ declare
   v_judged judgement;
   v_count int;
   v_moved boolean := false;
-  v_changed int[];
   v_docs jsonb[];
 begin
   if exists (select from unnest(verdicts) v where v.status <> 'new') then
@@ -5291,8 +5280,8 @@ begin
       verdicts[v_judged.unit].outcome := jsonb_build_object('seq', 0, 'count', 0, 'refusal', v_judged.refusal);
       v_moved := true;
     else
-      v_changed := array_append(v_changed, v_judged.unit);
-      v_docs := array_append(v_docs, v_judged.doc);
+      v_docs := coalesce(v_docs, array(select jsonb_array_elements(units)));
+      v_docs[v_judged.unit] := v_judged.doc;
       verdicts[v_judged.unit].bytes := (v_judged.doc ->> 'bytes')::bigint;
       v_count := jsonb_array_length(v_judged.doc -> 'events');
       v_moved := v_moved or v_count <> verdicts[v_judged.unit].count;
@@ -5300,11 +5289,8 @@ begin
     end if;
   end loop;
   -- all changes at once, because each update copies the whole batch
-  if v_changed is not null then
-    units := (
-      select jsonb_agg(coalesce(c.doc, u.doc) order by u.ord)
-      from jsonb_array_elements(units) with ordinality u (doc, ord)
-      left join unnest(v_changed, v_docs) c (unit, doc) on c.unit = u.ord);
+  if v_docs is not null then
+    units := to_jsonb(v_docs);
   end if;
   if v_moved then
     verdicts := assign_seqs(verdicts, p_clock);
@@ -8261,6 +8247,40 @@ CREATE FUNCTION public.overlay_of(p_tenant text, p_event public.events, p_base j
   from whole w cross join hidden h cross join passage p;
 $$;
 
+-- Name: page_of_keys(text, text, text[], text, integer, text[], text[], text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.page_of_keys(p_tenant text, p_namespace text, p_keys text[], p_after text, p_limit integer, p_channels text[], p_subjects text[], p_sensitivities text[], OUT objects text, OUT last_key text, OUT more boolean) RETURNS record
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  if p_keys is null then
+    return;
+  end if;
+  select
+    case when coalesce(bool_and(o.is_small), true) then '[' || coalesce(string_agg(state_object_json(
+      o.namespace, o.key, o.body, o.tags, o.version, o.seq, o.created_at, o.updated_at, o.expires_at, o.channel, o.user_id, o.agent_id, o.session_id,
+      o.project_id), ',' order by o.key) filter (where o.is_small and o.place < p_limit), '') || ']' end,
+    max(o.key) filter (where o.place < p_limit), count(*) >= p_limit
+  into objects, last_key, more
+  from (
+    select x.*, row_number() over (order by x.key) as place,
+      pg_column_compression(x.body) is null and coalesce(pg_column_size(x.body), 0) + pg_column_size(x.tags) <= 2048 and is_readable_time(x.created_at)
+        and is_readable_time(x.updated_at) and coalesce(is_readable_time(x.expires_at), true) as is_small
+    from unnest(p_keys) k (key)
+    -- `limit` forces a look-up per key
+    cross join lateral (
+      select * from state_objects y where y.tenant_id = p_tenant and y.namespace = p_namespace and y.key = k.key limit 1
+    ) x
+    where x.key > p_after and is_live(x.life, x.expires_at, now())
+      and visible(x.channel, x.user_id, x.sensitivity, p_channels, p_subjects, p_sensitivities)
+    order by x.key
+    limit p_limit
+  ) o;
+  if octet_length(objects) > 65536 then
+    objects := null;
+  end if;
+end $$;
+
 -- Name: pair_tool_events(text, jsonb, bigint, bigint[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.pair_tool_events(p_tenant text, p_scope jsonb, p_last bigint, p_seqs bigint[]) RETURNS jsonb
@@ -10194,6 +10214,24 @@ end $_$;
 
 ALTER FUNCTION public.sample_chunks(p_scope jsonb, p_terms integer[]) OWNER TO agent_memory_searcher;
 
+-- Name: scan_tagged(text, text, jsonb, text, integer, integer, text[], text[], text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.scan_tagged(p_tenant text, p_namespace text, p_tags jsonb, p_after text, p_scan integer, p_limit integer, p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_keys text[];
+  v_scanned int;
+begin
+  select array_agg(s.key order by s.key) filter (where s.tags @> p_tags and is_live(s.life, s.expires_at, now())
+    and visible(s.channel, s.user_id, s.sensitivity, p_channels, p_subjects, p_sensitivities)), count(*)
+  into v_keys, v_scanned
+  from (
+    select o.* from state_objects o where o.tenant_id = p_tenant and o.namespace = p_namespace and o.key > p_after order by o.key limit p_scan
+  ) s;
+  return case when v_scanned < p_scan or cardinality(v_keys) >= p_limit then coalesce(v_keys[:p_limit], '{}') end;
+end $$;
+
 -- Name: scope_id(text, text, text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.scope_id(p_scope text, p_project_id text, p_session_id text, p_user_id text) RETURNS text
@@ -10747,15 +10785,15 @@ begin
     tenant_id, namespace, key, channel, user_id, agent_id, session_id, project_id, life, version, seq, body, tags, created_at, updated_at, expires_at)
   -- the last change of a batch wins
   select distinct on (c.namespace, c.key)
-    p_tenant, c.namespace, c.key, c.channel, c.user_id, c.agent_id, c.session_id, c.project_id, c.life, c.version, c.seq, c.body, c.tags, c.created_at,
-    p_at, c.expires_at
+    p_tenant, c.namespace, c.key, c.channel, c.user_id, c.agent_id, c.session_id, c.project_id, c.life, c.version, c.seq, c.body, coalesce(c.tags, '{}'),
+    c.created_at, p_at, c.expires_at
   from change c
   order by c.namespace, c.key, c.seq desc
   on conflict (tenant_id, namespace, key) do update
   set life = excluded.life, version = excluded.version, seq = excluded.seq, body = excluded.body, tags = excluded.tags,
     created_at = excluded.created_at, updated_at = excluded.updated_at, expires_at = excluded.expires_at;
   return array(
-    select row('state', f.unit, f.event, (f.doc - '{body,tags}'::text[]) || jsonb_build_object('seq', f.seq), false)::answer
+    select row('state', f.unit, f.event, (f.doc - '{body,tags,sealed}'::text[]) || jsonb_build_object('seq', f.seq), false)::answer
     from unnest(p_effects) f
     where f.doc -> 'n' <> 'null');
 end $$;
@@ -10853,8 +10891,29 @@ end $$;
 -- Name: state_event(jsonb, public.state_slot, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.state_event(p_event jsonb, p_slot public.state_slot, p_effect jsonb) RETURNS jsonb
-    LANGUAGE sql STABLE
-    RETURN (p_event || jsonb_build_object('session_id', COALESCE((p_slot).session_id, 'state'::text), 'channel', (p_slot).channel, 'user_id', (p_slot).user_id, 'agent_id', (p_slot).agent_id, 'project_id', (p_slot).project_id, 'content', (jsonb_build_object('namespace', (p_slot).namespace, 'key', (p_slot).key, 'version', (p_slot).version) || CASE WHEN ((p_slot).life = 'live'::text) THEN ((jsonb_build_object('body', (p_effect -> 'body'::text), 'tags', (p_effect -> 'tags'::text), 'created_at', public.sortable_time((p_slot).created_at)) || CASE WHEN ((p_slot).expires_at IS NULL) THEN '{}'::jsonb ELSE jsonb_build_object('expires_at', public.sortable_time((p_slot).expires_at)) END) || CASE WHEN (p_effect ? 'sealed'::text) THEN jsonb_build_object('sealed', (p_effect -> 'sealed'::text)) ELSE '{}'::jsonb END) ELSE '{}'::jsonb END), 'effects', ((p_event -> 'effects'::text) || jsonb_build_object('state', ((to_jsonb(p_slot) || jsonb_build_object('n', (p_effect -> 'n'::text), 'is_new', (p_effect -> 'is_new'::text), 'tags', '{}'::jsonb)) || CASE WHEN ((p_slot).life = 'live'::text) THEN jsonb_build_object('body', (p_effect -> 'body'::text), 'tags', (p_effect -> 'tags'::text)) ELSE '{}'::jsonb END)))));
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_content jsonb;
+begin
+  if p_slot.life = 'live' then
+    v_content := jsonb_build_object(
+      'namespace', p_slot.namespace, 'key', p_slot.key, 'version', p_slot.version, 'body', p_effect -> 'body', 'tags', p_effect -> 'tags',
+      'created_at', sortable_time(p_slot.created_at));
+    if p_slot.expires_at is not null then
+      v_content := v_content || jsonb_build_object('expires_at', sortable_time(p_slot.expires_at));
+    end if;
+    if p_effect ? 'sealed' then
+      v_content := v_content || jsonb_build_object('sealed', p_effect -> 'sealed');
+    end if;
+  else
+    v_content := jsonb_build_object('namespace', p_slot.namespace, 'key', p_slot.key, 'version', p_slot.version);
+    p_effect := p_effect - '{body,tags}'::text[];
+  end if;
+  return (p_event - '{effects,content}'::text[]) || jsonb_build_object(
+    'session_id', coalesce(p_slot.session_id, 'state'), 'channel', p_slot.channel, 'user_id', p_slot.user_id, 'agent_id', p_slot.agent_id,
+    'project_id', p_slot.project_id, 'content', v_content, 'effects', jsonb_set(p_event -> 'effects', '{state}', to_jsonb(p_slot) || p_effect));
+end $$;
 
 -- Name: state_forget(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
 
@@ -10929,7 +10988,7 @@ begin
       return next row(v_unit.ord, v_judged.refusal, null)::judgement;
     else
       v_slots := v_judged.slots;
-      return next row(v_unit.ord, null, v_unit.doc || jsonb_build_object('events', v_judged.events))::judgement;
+      return next row(v_unit.ord, null, jsonb_set(v_unit.doc, '{events}', v_judged.events))::judgement;
     end if;
   end loop;
 end $_$;
