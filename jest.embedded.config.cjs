@@ -18,6 +18,7 @@ const one = [
   'backup/rows',
   'capabilities/capabilities',
   'capsules/private',
+  'compat/compat',
   'consistency/consistency',
   'edits/effects',
   'erasure/erasure',

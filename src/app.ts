@@ -7,7 +7,7 @@ import { Problem } from './http/problem.ts';
 import type { Route } from './http/route.ts';
 import { beginResponse, sendProblem } from './http/send.ts';
 import { serve } from './http/serve.ts';
-import { matchPath } from './http/url.ts';
+import { matchPath, precedenceOf } from './http/url.ts';
 
 // The order of the middleware. The busiest routes bypass Express, all others go through it; both paths end in the same `serve`.
 // docs/decisions/thin-door.md has the measurements.
@@ -26,10 +26,16 @@ export function createApp<C>(
   app.enable('strict routing');
   if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
   app.use(helmet());
-  for (const route of routes) app[verb(route)](expressPath(route.path), (req, res) => serve(gate, route, req, res));
+  const mayServe = precedenceOf(routes.map(({ path }) => path));
+  for (const route of routes)
+    app[verb(route)](expressPath(route.path), (req, res, next) =>
+      mayServe(route.path, req.path) ? serve(gate, route, req, res) : next(),
+    );
   pages?.(app);
   app.use((req, res) => {
-    const allowed = routes.filter((route) => pathMatches(route.path, req.path)).map((route) => route.method);
+    const allowed = routes
+      .filter(({ path }) => pathMatches(path, req.path) && mayServe(path, req.path))
+      .map(({ method }) => method);
     const problem =
       allowed.length > 0
         ? new Problem('method-not-allowed', `The path supports ${allowed.join(', ')}.`, {
@@ -58,7 +64,7 @@ export function createApp<C>(
 }
 
 const verb = (route: { method: string }) => route.method.toLowerCase() as 'get' | 'post' | 'put' | 'patch' | 'delete';
-const expressPath = (path: string) => path.replaceAll(/\{(\w+)\}/g, ':$1');
+const expressPath = (path: string) => path.replaceAll(/\{(\w+)\}/g, ':$1').replaceAll(/\{\+(\w+)\}/g, '*$1');
 
 function isPath(template: string, req: IncomingMessage): boolean {
   const url = req.url ?? '/';

@@ -83,6 +83,10 @@ function contradictions(config: z.output<typeof settings>): string[] {
   if (config.ADMIN_PORT === config.PORT && config.PORT !== 0)
     faults.push(`ADMIN_PORT: got ${config.ADMIN_PORT}, expected another port than PORT`);
   if (config.NODE_ENV === 'production' && config.DEV_MODE) faults.push('DEV_MODE: got true, expected false in production');
+  if (config.DEV_MODE && config.COMPAT_TENANT !== undefined && !servesOnlyThisMachine(config))
+    faults.push(
+      `DEV_MODE: got true with HOST=${hostOf(config)} and TRUST_PROXY_HOPS=${config.TRUST_PROXY_HOPS}, expected a loopback address and no proxy, because COMPAT_TENANT accepts requests without a credential`,
+    );
   if (config.IDEMPOTENCY_TTL < 86_400) faults.push(`IDEMPOTENCY_TTL: got ${config.IDEMPOTENCY_TTL} s, expected at least 24h`);
   if (config.PGPOOL_MIN > config.PGPOOL_MAX)
     faults.push(`PGPOOL_MIN: got ${config.PGPOOL_MIN}, expected at most PGPOOL_MAX (${config.PGPOOL_MAX})`);
@@ -101,6 +105,9 @@ function contradictions(config: z.output<typeof settings>): string[] {
     faults.push('JWT_SECRET, JWT_SECRET_NEXT, JWT_SECRET_PREVIOUS: got equal values, expected different ones');
   return [...faults, ...capabilityKeyFaults(config)];
 }
+
+const servesOnlyThisMachine = (config: Config): boolean =>
+  /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/.test(hostOf(config)) && config.TRUST_PROXY_HOPS === 0;
 
 /** The two keys may be equal if their ids are, too: in a rotation, NEXT becomes ACTIVE before there is a new NEXT. */
 function capabilityKeyFaults(config: z.output<typeof settings>): string[] {

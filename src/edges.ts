@@ -9,6 +9,7 @@ export const edges: Record<string, readonly string[]> = {
   backup: [],
   capabilities: ['auth', 'erasure', 'limits'],
   capsules: ['auth', 'memories', 'passages', 'search'],
+  compat: ['auth', 'follow', 'leases', 'state'],
   consistency: ['auth', 'events', 'jobs', 'passages'],
   context: ['auth', 'capsules', 'edits', 'embeddings', 'filter', 'memories', 'passages', 'search'],
   doctor: ['limits'],

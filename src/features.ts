@@ -4,6 +4,7 @@ import { feature as audit } from './audit/index.ts';
 import { feature as auth } from './auth/index.ts';
 import { feature as capabilities } from './capabilities/index.ts';
 import { feature as capsules } from './capsules/index.ts';
+import { feature as compat } from './compat/index.ts';
 import { feature as consistency } from './consistency/index.ts';
 import { feature as context } from './context/index.ts';
 import { feature as edits } from './edits/index.ts';
@@ -56,4 +57,5 @@ export const features: Feature<unknown>[] = [
   agents,
   health,
   metrics,
+  compat,
 ];

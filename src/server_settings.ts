@@ -31,7 +31,12 @@ export const serverSettings = {
     flag,
     'false',
     'Server',
-    'development mode of AgentState; requests need a credential with either value, and production rejects `true`',
+    'development mode of AgentState: the paths of COMPAT_TENANT accept requests without a credential, which act as the agent `dev-mode`. Requires a loopback HOST, no proxy, and not production',
+  ),
+  COMPAT_TENANT: optional(
+    z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, 'the id of a tenant'),
+    'Server',
+    'the tenant whose state is also served by the HTTP interface of AgentState; without it, that interface is off',
   ),
   TLS_CERT_FILE: optional(z.string(), 'Server', 'file with the certificate to serve HTTPS with; read at startup'),
   TLS_KEY_FILE: optional(z.string(), 'Server', 'file with the private key of TLS_CERT_FILE'),

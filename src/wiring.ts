@@ -181,7 +181,9 @@ function assemble(parts: Parts) {
   const opened = features.map((feature) => ({ feature, own: feature.open?.(parts) }));
   for (const { feature, own } of opened) feature.figures?.(parts, own);
   // A route without authentication gets null as its caller.
-  const routes = opened.flatMap(({ feature, own }) => feature.routes?.(parts, own) ?? []) as Route<Caller>[];
+  const declared = opened.flatMap(({ feature, own }) => feature.routes?.(parts, own) ?? []) as Route<Caller>[];
+  const replaced = new Set(declared.filter(({ replaces }) => replaces).map(({ method, path }) => `${method} ${path}`));
+  const routes = declared.filter(({ replaces, method, path }) => replaces || !replaced.has(`${method} ${path}`));
   return {
     routes,
     document: documentOf(routes),

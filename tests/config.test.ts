@@ -157,6 +157,18 @@ test('REGION and DEV_MODE of the agentstate guide are settings, and production d
   );
 });
 
+test('DEV_MODE with COMPAT_TENANT requires a loopback address and no proxy', () => {
+  const compat = { COMPAT_TENANT: 'demo', DEV_MODE: 'true' };
+  for (const HOST of ['localhost', '127.0.0.1', '::1']) expect(problemsOf({ ...compat, HOST })).toBe('');
+  expect(problemsOf(compat)).toBe('');
+  expect(problemsOf({ ...compat, HOST: '0.0.0.0' })).toMatch(
+    /DEV_MODE: got true with HOST=0\.0\.0\.0 .* expected a loopback address and no proxy/,
+  );
+  expect(problemsOf({ ...compat, TRUST_PROXY_HOPS: '1' })).toMatch(/TRUST_PROXY_HOPS=1, expected/);
+  expect(problemsOf({ ...compat, DEV_MODE: 'false', HOST: '0.0.0.0' })).toBe('');
+  expect(problemsOf({ COMPAT_TENANT: 'a b' })).toMatch(/COMPAT_TENANT: got "a b", expected the id of a tenant/);
+});
+
 test('ADMIN_PORT must differ from PORT', () => {
   expect(problemsOf({ ADMIN_PORT: '3000' })).toMatch(/ADMIN_PORT: got 3000, expected another port than PORT/);
   expect(problemsOf({ PORT: '0', ADMIN_PORT: '0' })).toBe('');

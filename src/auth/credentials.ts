@@ -29,6 +29,8 @@ export interface CredentialKind {
 /** Authenticates requests. Cached states of credentials are at most `ttl_ms` old. */
 export interface Credentials {
   identify(req: IncomingMessage): Promise<Caller>;
+  /** Returns the caller with an identity that was established otherwise. Throws if it may not act at present. */
+  callerOf(identity: Identity): Promise<Caller>;
   /** Drops the cached states of a tenant's credentials, so that a change takes effect on this daemon at once. */
   invalidate(tenant_id: string): void;
   /** Adds a kind of credentials. */
@@ -69,13 +71,17 @@ export function openCredentials(
     const claims = tokens.verify(text);
     return claims && identifySession(tenants, sessions, claims);
   };
+  const callerOf = async (identity: Identity): Promise<Caller> => {
+    const { principal } = identity;
+    return { ...identity, tenant: await admitted(admissions, principal, tenants(principal.tenant_id)) };
+  };
   return {
     identify: async (req) => {
-      const { principal, signed, capability } = (await identifyText(req, credentialOf(req))) ?? {};
-      if (!principal || isExpired(principal.expires_at)) throw invalidCredential();
-      const tenant = await admitted(admissions, principal, tenants(principal.tenant_id));
-      return { principal, tenant, ...(signed && { signed }), ...(capability && { capability }) };
+      const identity = await identifyText(req, credentialOf(req));
+      if (!identity || isExpired(identity.principal.expires_at)) throw invalidCredential();
+      return callerOf(identity);
     },
+    callerOf,
     admit: (condition) => void admissions.push(condition),
     invalidate: (tenant_id) => {
       sessions.invalidate(`${tenant_id}.`);
@@ -137,11 +143,15 @@ export function claimedIdentityOf(req: IncomingMessage): { tenant_id: string; id
   return credentialNamedBy(req) ?? (looksLikeKey(text) ? readSecret('key', text) : claimedIdentityIn(text));
 }
 
+/** Returns whether a request has a credential, valid or not. An empty header, as some clients send it, is none. */
+export const hasCredential = ({ headersDistinct }: Pick<IncomingMessage, 'headersDistinct'>): boolean =>
+  [headersDistinct.authorization, headersDistinct['x-api-key']].some((values) => values?.some((value) => value !== ''));
+
 /** Returns the only credential of a request. Throws if there are several, because they could identify two callers. */
 function credentialOf({ headersDistinct }: Pick<IncomingMessage, 'headersDistinct'>): string {
   const bearers = headersDistinct.authorization ?? [];
   const keys = headersDistinct['x-api-key'] ?? [];
-  if (bearers.length + keys.length === 0)
+  if (!hasCredential({ headersDistinct }))
     throw new Problem('unauthenticated', 'A credential is required: send Authorization: Bearer or X-API-Key.', {
       headers: { 'WWW-Authenticate': 'Bearer realm="agent-memory"' },
     });

@@ -7,12 +7,12 @@ import type { Admission, CredentialKind } from './credentials.ts';
 import { isolation } from './isolation.ts';
 import { openKeyGuard } from './key_guard.ts';
 import { type AuthSettings, type Login, openLogin } from './login.ts';
-import type { Caller } from './principal.ts';
+import type { Caller, Identity } from './principal.ts';
 import { authRoutes } from './routes.ts';
 import { sweepNonces, sweepRefreshTokens, sweepResets, sweepSessions } from './users_sql.ts';
 
 export * from './behalf.ts';
-export { type CredentialKind, claimedIdentityOf } from './credentials.ts';
+export { type CredentialKind, claimedIdentityOf, hasCredential } from './credentials.ts';
 export { assertPerson } from './grants.ts';
 export { logOut, openLogin, register } from './login.ts';
 export * from './principal.ts';
@@ -25,6 +25,8 @@ export * from './visibility.ts';
 export interface Auth {
   /** Returns the caller of a request. Throws `unauthenticated`. */
   identify(req: IncomingMessage): Promise<Caller>;
+  /** Returns the caller with an identity that was established otherwise. Throws if it may not act at present. */
+  callerOf(identity: Identity): Promise<Caller>;
   /** Drops the cached states of a tenant's credentials. */
   invalidate(tenant_id: string): void;
   /** Adds a kind of bearer credentials. */
@@ -75,6 +77,6 @@ interface AuthNeeds {
 
 export function openAuth(settings: AuthSettings, tenants: Tenants, { addressOf, seal, onInvalidated }: AuthNeeds): Auth {
   const login = openLogin(settings, tenants, addressOf && openKeyGuard(addressOf), seal, onInvalidated);
-  const { identify, invalidate, accept, admit } = login.credentials;
-  return { identify, invalidate, accept, admit, login };
+  const { identify, callerOf, invalidate, accept, admit } = login.credentials;
+  return { identify, callerOf, invalidate, accept, admit, login };
 }

@@ -12,11 +12,25 @@ export interface Feed {
   key: unknown;
   /** True if the client determines the cost of a read, so that reads start small. */
   filtered: boolean;
+  /** The form of the messages on the wire, if it is another than that of the service. */
+  format?: Format;
   /** Returns what the caller may see; a stream ends when this changes. Throws a Problem if the caller may not follow this feed. */
   visibilityOf(caller: Caller): Visibility;
   /** Returns the messages of a range in the order of `seq`; at least one if there is any. */
   read(db: Db, tenant: Tenant, visibility: Visibility, range: FeedRange): Promise<FeedPage>;
 }
+
+/** The form of messages. Each text ends with an empty line. */
+export interface Format {
+  message(message: Message): string;
+  /** The end of the stream of a client that is too slow. `last_seq`: the position that it has reached. */
+  overflow(last_seq: number): string;
+}
+
+export const ownFormat: Format = {
+  message: ({ seq, event, data }) => `id: ${seq}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`,
+  overflow: (last_seq) => `event: overflow\ndata: {"last_seq":${last_seq}}\n\n`,
+};
 
 /** The positions after `after`, up to and including `upto`. `limit` and `page_bytes`: the maximum number of messages and their maximum size. */
 export interface FeedRange {
@@ -65,7 +79,7 @@ export async function readBatch(tenant: Tenant, feed: Feed, visibility: Visibili
     return { ...page, oldest_seq: (await readLogBounds(db, tenant.id))?.oldest_seq };
   });
   return {
-    pieces: piecesOf(messages),
+    pieces: piecesOf(messages, feed.format ?? ownFormat),
     since: messages.find(({ at }) => at !== undefined)?.at,
     cursor: more || messages.length === range.limit ? messages.at(-1)!.seq : range.upto,
     took_ms: performance.now() - began,
@@ -73,15 +87,15 @@ export async function readBatch(tenant: Tenant, feed: Feed, visibility: Visibili
   };
 }
 
-function piecesOf(messages: Message[]): Piece[] {
+function piecesOf(messages: Message[], format: Format): Piece[] {
   const pieces: Piece[] = [];
   let text = '';
   let types: MessageType[] = [];
-  for (const [i, { seq, event, data, type }] of messages.entries()) {
-    text += `id: ${seq}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
-    types.push(type);
+  for (const [i, message] of messages.entries()) {
+    text += format.message(message);
+    types.push(message.type);
     if (text.length < PIECE_BYTES && i < messages.length - 1) continue;
-    pieces.push({ bytes: Buffer.from(text), types, upto: seq });
+    pieces.push({ bytes: Buffer.from(text), types, upto: message.seq });
     [text, types] = ['', []];
   }
   return pieces;

@@ -4,7 +4,7 @@ import type { Watch } from '../db/watch.ts';
 import { Problem } from '../http/problem.ts';
 import { STREAMED } from '../http/route.ts';
 import type { Logger } from '../log.ts';
-import { type Batch, type Feed, readBatch } from './feed.ts';
+import { type Batch, type Feed, ownFormat, readBatch } from './feed.ts';
 import { type FollowMetrics, followCounters, registerGauges } from './figures.ts';
 import { assertIssued, assertRetained } from './retained.ts';
 import { type BufferSize, createSendBuffer, type SendBuffer } from './send_buffer.ts';
@@ -44,6 +44,8 @@ export interface Follow {
     res: ServerResponse;
     feed: Feed;
     after: number | undefined;
+    /** Authenticates the request again, if its route does so in its own way. */
+    identify?: Dependencies['recheck'];
   }): Promise<typeof STREAMED>;
   /** Rechecks the streams of a tenant after one of its credentials was restricted. */
   recheck(tenant_id: string): void;
@@ -74,6 +76,7 @@ const shareOf = (needs: Dependencies) => ({
 
 interface Stream {
   caller: Caller;
+  identify: Dependencies['recheck'];
   feed: Feed;
   visibility: Visibility;
   req: IncomingMessage;
@@ -102,7 +105,7 @@ export function openFollow(needs: Dependencies): Follow {
   return {
     stream: (input) => answer(shared, input),
     recheck: (tenant_id) => {
-      for (const at of shared.open.get(tenant_id) ?? []) void recheck(shared, at);
+      for (const at of shared.open.get(tenant_id) ?? []) void recheck(at);
     },
     end: () => {
       shared.ended = true;
@@ -113,7 +116,7 @@ export function openFollow(needs: Dependencies): Follow {
 
 async function answer(
   shared: Shared,
-  { caller, req, res, feed, after }: Parameters<Follow['stream']>[0],
+  { caller, req, res, feed, after, identify = shared.recheck }: Parameters<Follow['stream']>[0],
 ): Promise<typeof STREAMED> {
   const visibility = feed.visibilityOf(caller);
   const bounds = await caller.tenant.read((db) => readLogBounds(db, caller.tenant.id));
@@ -134,6 +137,7 @@ async function answer(
   const { buffer: limits, batch, buffered: total, counters } = shared;
   await run(shared, {
     caller,
+    identify,
     feed,
     visibility,
     req,
@@ -161,15 +165,15 @@ async function run(shared: Shared, at: Stream): Promise<void> {
   res.once('close', () => end(at));
   const isStoppable = caller.principal.agent_id !== undefined;
   const heartbeat = setInterval(() => buffer.isIdle() && res.write(`: alive\nid: ${buffer.sent()}\n\n`), HEARTBEAT_MS);
-  const rechecks = setInterval(() => void recheck(shared, at), RECHECK_MS);
+  const rechecks = setInterval(() => void recheck(at), RECHECK_MS);
   try {
     openStream(res, at.cursor);
     // the credential may have expired since the request was authenticated
-    void recheck(shared, at);
+    void recheck(at);
     while (!at.over) {
       if (!(await buffer.waitForRoom())) return endSlowStream(shared, at);
       // a kill is an event itself, so it wakes the streams of the tenant on every daemon
-      if (isStoppable && at.head > at.cursor) await recheck(shared, at);
+      if (isStoppable && at.head > at.cursor) await recheck(at);
       if (at.head > at.cursor && !(await advance(shared, at))) return endWithFilterError(at);
       if (at.head > at.cursor || at.over) continue;
       await new Promise<void>((resolve) => {
@@ -206,9 +210,9 @@ function register({ open }: Shared, at: Stream): () => void {
 }
 
 /** Ends the stream if its credential is no longer valid or its visibility has changed. */
-async function recheck(shared: Shared, at: Stream): Promise<void> {
-  const allowed = await shared
-    .recheck(at.req)
+async function recheck(at: Stream): Promise<void> {
+  const allowed = await at
+    .identify(at.req)
     .then((caller) => JSON.stringify(at.feed.visibilityOf(caller)) === JSON.stringify(at.visibility))
     .catch(() => false);
   if (!allowed) end(at);
@@ -218,9 +222,9 @@ async function recheck(shared: Shared, at: Stream): Promise<void> {
  * Discards what the client has not taken, sends an `overflow` event with the position that it has reached, and ends the stream. Closes the
  * connection if the client does not read the event in time.
  */
-function endSlowStream({ counters }: Shared, { res, buffer }: Stream): void {
+function endSlowStream({ counters }: Shared, { res, buffer, feed: { format = ownFormat } }: Stream): void {
   counters.overflowed(buffer.close());
-  res.end(`event: overflow\ndata: {"last_seq":${buffer.sent()}}\n\n`);
+  res.end(format.overflow(buffer.sent()));
   const cut = setTimeout(() => res.destroy(), OVERFLOW_GRACE_MS);
   res.once('close', () => clearTimeout(cut));
 }

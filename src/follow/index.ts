@@ -1,4 +1,4 @@
-export type { Feed, FeedRange, Message } from './feed.ts';
+export type { Feed, FeedRange, Format, Message } from './feed.ts';
 export { type Follow, openFollow } from './follow.ts';
 export { assertRetainedAfter } from './retained.ts';
 export { readLogBounds } from './sql.ts';

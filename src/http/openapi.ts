@@ -36,8 +36,10 @@ Every write under /v1 accepts \`Idempotency-Key\`, and \`Lease\`, with which it 
 export function openapi(routes: Route<never>[], version: string, tagDescriptions: Record<string, string> = {}): OpenApi {
   const components = createComponents();
   const paths: OpenApi['paths'] = {};
-  for (const route of routes)
-    paths[route.path] = { ...paths[route.path], [route.method.toLowerCase()]: operationOf(route, components.ref) };
+  for (const route of routes) {
+    const path = route.path.replace('{+', '{');
+    paths[path] = { ...paths[path], [route.method.toLowerCase()]: operationOf(route, components.ref) };
+  }
   const document: OpenApi = {
     openapi: '3.1.0',
     info: { title: 'Agent Memory', version, description },

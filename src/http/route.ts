@@ -68,7 +68,7 @@ export interface Answer {
 
 export interface Route<C = unknown> {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-  /** In OpenAPI notation: `/v1/events/{event_id}`. */
+  /** In OpenAPI notation: `/v1/events/{event_id}`. A parameter `{+name}` takes one or more segments (src/http/url.ts). */
   path: string;
   operation: string;
   /** Imperative, at most ten words. */
@@ -78,6 +78,10 @@ export interface Route<C = unknown> {
   tag: string;
   /** Required scope. `any`: a credential with any scope; `none`: no credential. */
   access: 'none' | 'any' | 'read' | 'write' | 'admin';
+  /** Returns the caller in place of `identify` of the gate. Throws `unauthenticated` or `forbidden`. */
+  identify?(req: IncomingMessage): Promise<unknown>;
+  /** Takes the place of the route of another feature with the same method and path. */
+  replaces?: true;
   /** Rate limit: by address, by principal and tenant, or none. */
   limit: 'auth' | 'v1' | 'none';
   /** `admin`: the route is for operators, and is served on ADMIN_PORT instead of PORT if that is set. */
@@ -133,8 +137,9 @@ type Weight = boolean | 'perhaps';
 
 type RouteDeclaration<C, P extends Shape, Q extends Shape, B extends Shape> = Omit<
   Route<C>,
-  'params' | 'query' | 'body' | 'capability' | 'handle' | 'handleLarge' | 'streams' | 'heavy'
+  'params' | 'query' | 'body' | 'identify' | 'capability' | 'handle' | 'handleLarge' | 'streams' | 'heavy'
 > & {
+  identify?(req: IncomingMessage): Promise<C>;
   params?: P;
   query?: Q;
   body?: B;

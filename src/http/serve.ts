@@ -50,7 +50,7 @@ async function admit<C>({ gate, route, req, res, streams, audit, releases }: Exc
   audit.address = gate.addressOf(req);
   assertSingleHeaders(req);
   if (route.limit === 'auth') await gate.admit(route, null, audit.address, res);
-  if (route.access !== 'none') audit.caller = await gate.identify(req);
+  if (route.access !== 'none') audit.caller = (await (route.identify ?? gate.identify)(req)) as C;
   const { caller } = audit;
   const capability = caller && gate.capabilityOf(caller);
   if (capability && !route.capability) throw new Problem('forbidden', 'Capabilities do not permit this operation.');

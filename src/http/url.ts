@@ -26,14 +26,33 @@ export function urlOf(req: IncomingMessage): { pathname: string; query: Record<s
 /** Returns the path parameters, or undefined if the path does not match the template. */
 export function matchPath(template: string, pathname: string): Record<string, string> | undefined {
   const parts = template.split('/');
-  const segments = pathname.split('/');
+  const segments = hasOpenEnd(template) ? joined(parts, pathname.split('/')) : pathname.split('/');
   if (parts.length !== segments.length) return undefined;
   const params: Record<string, string> = {};
   for (let i = 0; i < parts.length; i += 1) {
-    if (parts[i]!.startsWith('{') && segments[i] !== '') params[parts[i]!.slice(1, -1)] = decodeSegment(segments[i]!);
+    if (parts[i]!.startsWith('{') && segments[i] !== '') params[parts[i]!.replace(/[{+}]/g, '')] = decodeSegment(segments[i]!);
     else if (parts[i] !== segments[i]) return undefined;
   }
   return params;
+}
+
+/** Joins the segments that the parameter `{+name}` of the template takes. */
+function joined(parts: string[], segments: string[]): string[] {
+  const at = parts.findIndex((part) => part.startsWith('{+'));
+  const count = Math.max(1, segments.length - parts.length + 1);
+  return [...segments.slice(0, at), segments.slice(at, at + count).join('/'), ...segments.slice(at + count)];
+}
+
+const hasOpenEnd = (template: string): boolean => template.includes('{+');
+const firstOf = (path: string): string | undefined => /^\/v1\/([^/{]+)/.exec(path)?.[1];
+
+/**
+ * Returns a function that tests whether a route may serve a path. A route with a parameter `{+name}` leaves to the others all paths under /v1
+ * that begin like one of theirs, so that it never answers in their place.
+ */
+export function precedenceOf(templates: string[]): (template: string, pathname: string) => boolean {
+  const taken = new Set(templates.map(firstOf));
+  return (template, pathname) => !hasOpenEnd(template) || !taken.has(firstOf(pathname));
 }
 
 function decodeSegment(segment: string): string {

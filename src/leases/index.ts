@@ -5,6 +5,8 @@ import { openQueues, type Queues } from './queue.ts';
 import { leaseRoutes } from './routes.ts';
 import { sweepLeases } from './sql.ts';
 
+export { acquire, release, renew } from './hold.ts';
+
 export const feature: Feature<Queues> = {
   open: ({ watch, log }) => openQueues(watch, log),
   routes: (_, queues) => leaseRoutes(queues),

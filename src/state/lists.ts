@@ -90,7 +90,8 @@ interface PageQuery extends Omit<Query, 'by' | 'direction' | 'after' | 'moment'>
   at?: At | undefined;
 }
 
-async function pageOfObjects({ tenant, principal }: Caller, { order, cursor, at, limit, ...conditions }: PageQuery) {
+/** Returns a page of the objects that match a query. */
+export async function pageOfObjects({ tenant, principal }: Caller, { order, cursor, at, limit, ...conditions }: PageQuery) {
   const by = order.replace('-', '') === 'key' ? 'key' : 'seq';
   const after = cursor === undefined ? undefined : decodeCursor(cursor, [by === 'key' ? 'string' : 'number'])[0];
   const { namespace, tags, ...others } = conditions;

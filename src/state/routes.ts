@@ -144,7 +144,7 @@ function answer({ written, replay }: Outcomes) {
 }
 
 /** Reads an object now or at an earlier moment. Throws `not-found` if it does not exist then or the caller may not see it. */
-async function readObject(
+export async function readObject(
   { tenant, principal }: Caller,
   { namespace, key }: { namespace: string; key: string },
   at: At | undefined,

@@ -15,6 +15,7 @@ const executedElsewhere: Record<string, string> = {
   'docs/audit.md': 'run beside the daemon on its database: tests/audit',
   'docs/backup.md': 'need PostgreSQL’s client programs: tests/operations/backup',
   'docs/capabilities.md': 'run beside the daemon on its database: tests/capabilities',
+  'docs/compat.md': 'need a daemon with COMPAT_TENANT: tests/compat',
   'docs/compose.md': 'need docker: scripts/check-compose.sh',
   'docs/deployment.md': 'need docker: scripts/check-compose.sh, tests/operations',
   'docs/embeddings.md': 'need a model server: tests/embeddings',
