@@ -80,7 +80,7 @@ export interface Registry {
 /** The parts of the database that features use apart from the tenant of a request. */
 export interface Store {
   tenants: Tenants;
-  watch: Pick<Watch, 'subscribe' | 'subscribeAll'>;
+  watch: Pick<Watch, 'subscribe' | 'subscribeAll' | 'signal' | 'onSignal' | 'listens'>;
   ping(): Promise<unknown>;
   /** Opens a connection of the login role, which owns the tables, for maintenance. The caller must end it. Not for the embedded engine. */
   connect(): Promise<DedicatedClient>;
@@ -98,6 +98,8 @@ export interface Feature<Own = undefined> {
   sweeps?(parts: Parts, own: Own): Sweep[];
   /** Registers metrics that are computed at each scrape. `open` creates the counters that are incremented as things happen. */
   figures?(parts: Parts, own: Own): void;
+  /** Gauges of the numbers that the `tally` hooks of its nouns return, added up over all tenants by the last sweep. */
+  tallies?: Tally[];
   start?(own: Own): void;
   /** Called when the daemon begins to stop: ends everything that would keep requests open. */
   drain?(own: Own): void;
@@ -151,6 +153,13 @@ export interface EventEffect<Payload extends object = object> {
   actor: { type: string; id: string };
   /** The user whom the event is about. */
   subject: string | undefined;
+}
+
+export interface Tally {
+  name: string;
+  help: string;
+  /** Returns the value; undefined if there is none. */
+  of(tallies: Record<string, number>): number | undefined;
 }
 
 /** Requests that try to reach another tenant's data. tests/scenarios/i1.test.ts sends them and fails for a route that has no case. */

@@ -62,15 +62,22 @@ export function createService(config: Config, database: Database, log: Logger, w
   const onSkipped = logSkippedRows(log, metrics.countUnreadableRow);
   database.onFlushed(metrics.observeCommit);
   database.onSkipped(onSkipped);
+  pool.observe(metrics.store('postgresql'));
   const { routes, document, sweeps, handlers, opened } = assemble(parts);
   const gate = gateOf(config, parts, inFlight, limits, clientOf(config), onSkipped);
   jobs.run(handlers);
   const sweeper = startSweeper(tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), ...sweeps], log, config.SWEEP_DELAY_MS);
   for (const { start } of opened) start();
+  for (const { name, help, of } of features.flatMap(({ tallies = [] }) => tallies))
+    metrics.gauge(name, help, () => {
+      const { tallies } = sweeper.figures();
+      return tallies && of(tallies);
+    });
   metrics.read({
     ready: () => isReady(health),
     pool: pool.figures,
     writes: database.writes,
+    listens: watch.listens,
     requestsInFlight: () => inFlight.count,
     bodyBytesInFlight: () => bytesInFlight.bytes,
     workers: workers.figures,
@@ -100,7 +107,13 @@ export function describeService(config: Config): Pick<Service, 'routes' | 'docum
   const none = (): never => {
     throw new Error('describeService has no database');
   };
-  const store = { tenants: none, watch: { subscribe: none, subscribeAll: none }, ping: none, connect: none, embedded: false };
+  const store = {
+    tenants: none,
+    watch: { subscribe: none, subscribeAll: none, signal: none, onSignal: () => undefined, listens: none },
+    ping: none,
+    connect: none,
+    embedded: false,
+  };
   return assemble(partsOf(config, store, createLogger('silent'), workersOf(config), countersOf(config).bytesInFlight));
 }
 

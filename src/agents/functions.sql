@@ -164,3 +164,19 @@ begin
   from (
     select s.agent_hash, s.agent_id from agent_states s where s.tenant_id = p_tenant and s.agent_hash > p_after order by s.agent_hash limit p_limit) d;
 end $$;
+
+-- Returns the kills of the last p_back seconds in all tenants, a page of those after the given one.
+create or replace function recent_kills(p_back float8, p_after_at text, p_after_tenant text, p_after_hash text, p_limit int)
+returns table (tenant_id text, agent_hash text, killed_at timestamptz, exact_at text, age_s float8)
+language sql stable security definer set search_path = pg_catalog, public, pg_temp
+as $$
+  select s.tenant_id, s.agent_hash, s.killed_at, s.killed_at::text, extract(epoch from clock_timestamp() - s.killed_at)::float8
+  from public.agent_states s
+  where s.state = 'killed' and s.killed_at > clock_timestamp() - interval '1 second' * p_back
+    and (s.killed_at, s.tenant_id, s.agent_hash) > (p_after_at::timestamptz, p_after_tenant, p_after_hash)
+  order by s.killed_at, s.tenant_id, s.agent_hash
+  limit p_limit
+$$;
+revoke execute on function recent_kills(float8, text, text, text, int) from public;
+grant execute on function recent_kills(float8, text, text, text, int) to agent_memory_app;
+alter function recent_kills(float8, text, text, text, int) owner to agent_memory_overseer;

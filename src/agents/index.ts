@@ -4,12 +4,13 @@ import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { Problem } from '../http/problem.ts';
 import { isolation } from './isolation.ts';
+import { type KillFeed, openKillFeed } from './kill_feed.ts';
 import { portable } from './portable.ts';
 import { agentRoutes, replayState, tenantStateRoutes } from './routes.ts';
 import { isKilled } from './sql.ts';
 
-export const feature: Feature = {
-  open: ({ auth }) => {
+export const feature: Feature<KillFeed> = {
+  open: ({ auth, tenants, watch, metrics, log }) => {
     // Not from the cached state of the credential, which another daemon's kill does not reach. The guard repeats the check in the
     // transaction of each write.
     auth.admit(async ({ agent_id }, tenant) => {
@@ -17,9 +18,13 @@ export const feature: Feature = {
       if (await isKilled(tenant, agent_id)) throw killed();
       return { agents: { agent_id } };
     });
+    return openKillFeed({ tenants, watch, metrics, log });
   },
-  routes: ({ config, seal, log }) => {
-    const needs = { log, record: controlRecorder({ seal, ledger: ledgerOf(config), warn: log.warn.bind(log) }) };
+  start: (kills) => kills.start(),
+  stop: (kills) => kills.stop(),
+  routes: ({ config, seal, log }, kills) => {
+    const record = controlRecorder({ seal, ledger: ledgerOf(config), warn: log.warn.bind(log) });
+    const needs = { log, record, onKilled: kills.announce };
     return [...agentRoutes(needs), ...tenantStateRoutes(needs)];
   },
   replays: { agent: replayState },

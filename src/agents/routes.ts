@@ -134,11 +134,13 @@ const answer = ({ state, replay }: Changed, more: object = {}) => ({
 export interface Needs {
   /** Writes a committed change to the ledger. */
   record: ReturnType<typeof controlRecorder>;
+  /** Called after the commit of a kill. `at`: its time by the clock of the database. */
+  onKilled(tenant_id: string, agent_id: string, at: string): void;
   log: Logger;
 }
 
 async function changeState(
-  { record, log }: Needs,
+  { record, onKilled, log }: Needs,
   { tenant, principal }: Caller,
   agent_id: string,
   state: 'killed' | 'active',
@@ -157,6 +159,7 @@ async function changeState(
   // counts no bytes, because a full quota must not prevent a kill
   const outcome = await commitAlone(tenant, unitOf(idempotency, [event], 0));
   assertWritten(outcome);
+  if (state === 'killed' && outcome.status === 'new') onKilled(tenant.id, agent_id, outcome.at);
   // also for a retry, whose first attempt may have failed here
   record(tenant.id, outcome.at, { kind: 'agent', id: agent_id, state, reason });
   const usage = await usageOf(log, tenant, agent_id);

@@ -1,5 +1,5 @@
 import type { Db } from '../db/query.ts';
-import type { Tenant } from '../db/tenant.ts';
+import type { Tenant, Tenants } from '../db/tenant.ts';
 import type { Outcome, Unit } from '../db/unit.ts';
 import type { AgentState } from './schemas.ts';
 
@@ -60,3 +60,39 @@ export const confirmRestored = (db: Db, tenant_id: string): Promise<number> => d
 /** Lets requests with equal Idempotency-Keys take turns. */
 export const lockTenant = (db: Db, tenant_id: string): Promise<number> =>
   db.run('select from tenants where tenant_id = $1 for no key update', [tenant_id]);
+
+/** A kill that was announced or found. */
+export interface Kill {
+  tenant_id: string;
+  agent_hash: string;
+  killed_at: string;
+}
+
+const PAGE = 1000;
+
+/** Yields the kills of the last `back_s` seconds in all tenants. */
+export async function* recentKills(tenants: Tenants, back_s: number): AsyncGenerator<Kill & { age_s: number }> {
+  let after = ['-infinity', '', ''];
+  for (;;) {
+    const page = await tenants('').call<Kill & { exact_at: string; age_s: number }>(
+      'select tenant_id, agent_hash, killed_at, exact_at, age_s from recent_kills($1, $2, $3, $4, $5)',
+      [back_s, ...after, PAGE],
+      'recent_kills',
+    );
+    yield* page;
+    const last = page.at(-1);
+    if (!last || page.length < PAGE) return;
+    after = [last.exact_at, last.tenant_id, last.agent_hash];
+  }
+}
+
+/** Returns the seconds since a time by the clock of the database. */
+export async function ageOf(tenants: Tenants, at: string): Promise<number> {
+  const [row] = await tenants('').call<{ age_s: number }>(
+    'select extract(epoch from clock_timestamp() - $1::timestamptz)::float8 as age_s',
+    [at],
+    'age_of',
+  );
+  // `at` is rounded to milliseconds
+  return Math.max(0, row!.age_s);
+}

@@ -38,6 +38,7 @@
 --   stay | p_tenant text, p_seqs bigint[] → setof bigint | mark_subject_events | the events of the subject that remain if shared acts are kept
 --   stored | p_tenant text → bigint | read_log_state | bytes that it stores in addition to the log
 --   stray | p_tenant text, p_first bigint, p_after text, p_limit int → table (last text, fault text) | find_stray | the fault of the first row in a page of imported rows that does not match the log, which begins at p_first; `last` is where the next page begins
+--   tally | p_tenant text → jsonb | tally_rows | numbers of its rows by name, which a sweep adds up over all tenants for the metrics
 --   trim | p_tenant text, p_job text, p_seqs bigint[], p_drop bigint[] → void | trim_step | deletes the rows that end with these events; of them, p_drop leave the log
 --   used | p_tenant text, p_agents text[] → jsonb | agent_usage | what these agents have used: {"mandates", "spent_micros"}; null: all agents
 --   words | p_event events → jsonb | nameable_parts | the data it has about an event that may contain a name
@@ -551,6 +552,23 @@ language sql immutable
 return (
   select coalesce(jsonb_object_agg(k, coalesce((p_counts ->> k)::bigint, 0) + coalesce((p_more ->> k)::bigint, 0)), '{}')
   from (select jsonb_object_keys(p_counts) union select jsonb_object_keys(p_more)) keys (k));
+
+-- Adds up the `tally` hooks.
+create or replace function tally_rows(p_tenant text) returns jsonb
+language plpgsql
+as $$
+declare
+  v_noun text;
+  v_tallies jsonb := '{}';
+  v_more jsonb;
+begin
+  perform enter_tenant(p_tenant);
+  for v_noun in select * from hooks('tally') loop
+    execute format('select %I($1)', v_noun || '_tally') into v_more using p_tenant;
+    v_tallies := add_counts(v_tallies, v_more);
+  end loop;
+  return v_tallies;
+end $$;
 
 -- Identifies the cluster and the database; only the database on a server that restricts pg_control_system().
 create or replace function database_identity() returns text

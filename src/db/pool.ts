@@ -4,6 +4,7 @@ import pg from 'pg';
 import type { Config } from '../config.ts';
 import type { Logger } from '../log.ts';
 import { type ConnectionQueueLimits, NO_TENANT, openConnectionQueue } from './connection_queue.ts';
+import { observeStatements, type PoolObserver } from './pool_observer.ts';
 import { types } from './query.ts';
 
 /** Connection parameters. The `embedded` engine has one session, which cannot be pooled. */
@@ -52,6 +53,8 @@ export interface Pool {
   embedded: boolean;
   /** Returns true if the database answered any request in the last `ms`: a health check then needs no connection. */
   answeredWithin(ms: number): boolean;
+  /** Calls back for each answered statement and each attempt to connect. */
+  observe(observer: PoolObserver): void;
   /** Since the start, `refused` counts requests shed because the queue was full, and `lost` counts broken connections. */
   figures(): { max: number; total: number; idle: number; waiting: number; refused: number; lost: number };
   /** Runs `check` on each new connection before its first use. If it throws, the connection is closed and the caller gets the error. */
@@ -125,12 +128,19 @@ export function createPool(connection: Connection, config: PoolConfig, log: Logg
   // Without an error listener, a broken connection would end the process. Each client has its own listener for its whole life, because it
   // has none between the pool's listener and the borrower's, and the error can arrive in the same packet that made the client ready.
   const counted = { refused: 0, lost: 0 };
-  pool.on('connect', (client) =>
+  let observer: PoolObserver = { answered: () => undefined, connected: () => undefined };
+  const failed = (error: unknown): never => {
+    observer.connected(false);
+    throw error;
+  };
+  pool.on('connect', (client) => {
+    observer.connected(true);
+    observeStatements(client, (seconds) => observer.answered(seconds));
     client.on('error', (err) => {
       counted.lost += 1;
       log.warn({ err }, 'a database connection was lost');
-    }),
-  );
+    });
+  });
   const queue = openConnectionQueue(queueLimitsOf(pool, config));
   const acquire = (tenant: string) => {
     try {
@@ -147,7 +157,7 @@ export function createPool(connection: Connection, config: PoolConfig, log: Logg
       const turn = acquire(tenant);
       if (turn) await turn;
       try {
-        return await borrow(pool, answers, work);
+        return await borrow(pool, answers, work, failed);
       } finally {
         queue.release(tenant);
       }
@@ -166,10 +176,13 @@ export function createPool(connection: Connection, config: PoolConfig, log: Logg
     guard: (next) => {
       check = next;
     },
+    observe: (next) => {
+      observer = next;
+    },
     dedicated: async () => {
       const client = new pg.Client({ ...clientConfig(connection, config), types, keepAlive: true });
       client.on('error', (err) => log.warn({ err }, 'a dedicated database connection was lost'));
-      await client.connect();
+      await client.connect().then(() => observer.connected(true), failed);
       return client;
     },
     end: () => pool.end(),
@@ -200,8 +213,13 @@ function clientConfig({ embedded, ...connection }: Connection, config: PoolConfi
 const rolledBack = new WeakSet<pg.ClientBase>();
 export const markRolledBack = (client: pg.ClientBase): void => void rolledBack.add(client);
 
-async function borrow<T>(pool: pg.Pool, answers: AnswerTracker, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-  const client = await connectTrusted(pool, answers);
+async function borrow<T>(
+  pool: pg.Pool,
+  answers: AnswerTracker,
+  work: (client: pg.PoolClient) => Promise<T>,
+  onNoConnection: (error: unknown) => never,
+): Promise<T> {
+  const client = await connectTrusted(pool, answers).catch(onNoConnection);
   rolledBack.delete(client);
   let broken: Error | undefined;
   try {

@@ -1,10 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../log.ts';
-import { claimRun, finishRun, listTenants, readLastRun, releaseRun, renewRun, type SweepRun } from './sweep_sql.ts';
+import {
+  claimRun,
+  finishRun,
+  listTenants,
+  readLastRun,
+  releaseRun,
+  renewRun,
+  type SweepRun,
+  type Tallies,
+  tallyTenant,
+} from './sweep_sql.ts';
 import type { Tenant, Tenants } from './tenant.ts';
 
 // Removes expired rows to reclaim space. Correctness does not depend on it: queries exclude expired rows by predicate. One daemon at a time
-// sweeps all tenants. A tenant whose sweep fails is logged and counted, and the run continues with the next one.
+// sweeps all tenants. A tenant whose sweep fails is logged and counted, and the run continues with the next one. The run also adds up the numbers
+// of all tenants for the metrics, which no scrape could afford.
 
 const EVERY_MS = 3_600_000;
 /** Interval at which a daemon checks whether a run is due, or was left unfinished by a daemon that died. */
@@ -27,6 +38,7 @@ interface SweepFigures {
   last_success_s: number | undefined;
   /** Number of tenants whose sweep failed in the last run. */
   failed: number | undefined;
+  tallies: Tallies | undefined;
 }
 
 export interface Sweeper {
@@ -40,7 +52,7 @@ export interface Sweeper {
 /** Starts the sweeper. The first run begins after `delay_ms`; if undefined, tenants are swept only by `run`. */
 export function startSweeper(tenants: Tenants, sweeps: Sweep[], log: Logger, delay_ms?: number): Sweeper {
   const stopping = new AbortController();
-  let figures: SweepFigures = { last_success_s: undefined, failed: undefined };
+  let figures: SweepFigures = { last_success_s: undefined, failed: undefined, tallies: undefined };
   let polling: Promise<unknown> = Promise.resolve();
   let timer: NodeJS.Timeout | undefined;
 
@@ -48,7 +60,12 @@ export function startSweeper(tenants: Tenants, sweeps: Sweep[], log: Logger, del
     const run = await claimRun(tenants(''), LEASE_MS, now);
     const removed = run ? await sweepTenants({ tenants, sweeps, log, run, stopping: stopping.signal }) : 0;
     const last = await readLastRun(tenants(''));
-    if (last) figures = { last_success_s: Date.parse(last.succeeded_at) / 1000, failed: last.failed };
+    if (last)
+      figures = {
+        last_success_s: Date.parse(last.succeeded_at) / 1000,
+        failed: last.failed,
+        tallies: last.tallies ?? undefined,
+      };
     return removed;
   }
 
@@ -101,6 +118,7 @@ async function sweepTenants(context: SweepContext): Promise<number> {
       }
       run.after = tenant_id;
       run.failed += swept.failed ? 1 : 0;
+      for (const [name, count] of Object.entries(swept.tallies)) run.tallies[name] = (run.tallies[name] ?? 0) + count;
       // Renew at once after a failure: if the database is unavailable, the run ends here instead of failing for every tenant.
       if (!(await renewLease(swept.failed))) return removed;
       await sleep(PAUSE_MS, undefined, { signal: stopping }).catch(() => undefined);
@@ -125,8 +143,13 @@ function leaseRenewerOf(any: Tenant, run: SweepRun): (at_once?: boolean) => Prom
 
 /** Runs all sweeps of a tenant. A failed one does not prevent the others. */
 async function sweepTenant({ sweeps, log, stopping }: SweepContext, tenant: Tenant, renewLease: () => Promise<boolean>) {
-  const swept = { removed: 0, failed: false, unfinished: false };
-  for (const sweep of sweeps)
+  const swept = { removed: 0, failed: false, unfinished: false, tallies: {} as Tallies };
+  // before the sweeps, which remove what is overdue
+  const tally: Sweep = async () => {
+    swept.tallies = await tallyTenant(tenant);
+    return 0;
+  };
+  for (const sweep of [tally, ...sweeps])
     try {
       const end = performance.now() + MAX_SWEEP_MS;
       let batch = ROWS_PER_BATCH;

@@ -8,6 +8,7 @@ import { dbOf } from './query.ts';
 // whatever both miss.
 
 const CHANNEL = 'agent_memory_log';
+const SIGNALS = 'agent_memory_signals';
 const COALESCE_MS = 10;
 const POLL_MS = 1000;
 const POLL_WITHOUT_LISTEN_MS = 200;
@@ -22,6 +23,11 @@ export interface Watch {
   subscribe(tenant: string, listener: (lastSeq: number) => void): () => void;
   /** Calls back for every commit of this daemon and every notified commit of others, without polling. Returns a function that unsubscribes. */
   subscribeAll(listener: (tenant: string) => void): () => void;
+  /** Sends a small message to all daemons, at once to this one. It may be lost, and a daemon may receive it twice. */
+  signal(kind: string, message: object): void;
+  onSignal(kind: string, listener: (message: object) => void): void;
+  /** Returns whether notifications arrive; undefined if the connections do not support them. */
+  listens(): boolean | undefined;
   start(): void;
   stop(): Promise<void>;
 }
@@ -31,6 +37,7 @@ type Listener = (lastSeq: number) => void;
 export function createWatch(pool: Pool, log: Logger, canListen: boolean): Watch {
   const listeners = new Map<string, Set<Listener>>();
   const everywhere = new Set<(tenant: string) => void>();
+  const signals = new Map<string, ((message: object) => void)[]>();
   const pending = new Map<string, number>();
   let listening: pg.Client | undefined;
   let notifyTimer: NodeJS.Timeout | undefined;
@@ -58,23 +65,29 @@ export function createWatch(pool: Pool, log: Logger, canListen: boolean): Watch 
     for (const [tenant] of batch) pending.delete(tenant);
     if (pending.size > 0) notifyTimer = setTimeout(() => void announce(), COALESCE_MS);
     // Polling finds the events of a lost notification.
-    await pool
-      .using((client) => client.query('select pg_notify($1, $2)', [CHANNEL, JSON.stringify(batch)]))
-      .catch((err) => log.debug({ err }, 'a notification could not be sent'));
+    await send(CHANNEL, batch);
   }
+
+  const send = (channel: string, payload: unknown): Promise<unknown> =>
+    pool
+      .using((client) => client.query('select pg_notify($1, $2)', [channel, JSON.stringify(payload)]))
+      .catch((err) => log.debug({ err }, 'a notification could not be sent'));
+
+  const receive = (kind: string, message: object) => signals.get(kind)?.forEach((listener) => listener(message));
 
   async function listen(): Promise<void> {
     if (stopped || !canListen) return;
     try {
       const client = await pool.dedicated();
-      client.on('notification', ({ payload }) => {
-        for (const [tenant, lastSeq] of JSON.parse(payload ?? '[]') as [string, number][]) notifyAll(tenant, lastSeq);
+      client.on('notification', ({ channel, payload = '[]' }) => {
+        if (channel === SIGNALS) receive(...(JSON.parse(payload) as [string, object]));
+        else for (const [tenant, lastSeq] of JSON.parse(payload) as [string, number][]) notifyAll(tenant, lastSeq);
       });
       client.once('end', () => {
         listening = undefined;
         setTimeout(() => void listen(), RELISTEN_MS).unref();
       });
-      await client.query(`listen ${CHANNEL}`);
+      await client.query(`listen ${CHANNEL}; listen ${SIGNALS}`);
       listening = client;
       if (stopped) await client.end();
     } catch (err) {
@@ -118,6 +131,12 @@ export function createWatch(pool: Pool, log: Logger, canListen: boolean): Watch 
       everywhere.add(listener);
       return () => void everywhere.delete(listener);
     },
+    signal: (kind, message) => {
+      receive(kind, message);
+      if (canListen && !stopped) void send(SIGNALS, [kind, message]);
+    },
+    onSignal: (kind, listener) => void signals.set(kind, [...(signals.get(kind) ?? []), listener]),
+    listens: () => (canListen ? listening !== undefined : undefined),
     start: () => {
       void listen();
       void poll();

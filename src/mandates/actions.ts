@@ -5,6 +5,7 @@ import { canonicalJson } from '../http/json.ts';
 import type { Idempotency } from '../http/route.ts';
 import type { Secrets } from '../secrets/index.ts';
 import { evaluate } from './evaluate.ts';
+import type { ActionFigures } from './figures.ts';
 import { withTerms } from './rights.ts';
 import type { ActionBody, Authorisation, SettleBody } from './schemas.ts';
 import type { TermsCache } from './terms.ts';
@@ -14,13 +15,14 @@ export interface ActionNeeds {
   cache: TermsCache;
   mac: Mac;
   secrets: Secrets;
+  figures: ActionFigures;
   /** Writes a committed change to the ledger. */
   record: ReturnType<typeof controlRecorder>;
 }
 
 /** Authorises or defers an action. Throws the problem of a refusal, which writes nothing. */
 export const authorise = (
-  { cache, mac, secrets }: ActionNeeds,
+  { cache, mac, secrets, figures }: ActionNeeds,
   caller: Caller,
   mandate_id: string,
   body: ActionBody,
@@ -46,7 +48,8 @@ export const authorise = (
       ...evaluation,
     };
     const kind = evaluation.decision === 'defer' ? 'action.deferred' : 'action.allowed';
-    return commitChange(caller, controlEvent(caller, terms, kind, { action_id, type, tool, model }, effect), idempotency);
+    const event = controlEvent(caller, terms, kind, { action_id, type, tool, model }, effect);
+    return figures.checked(terms.links, commitChange(caller, event, idempotency));
   });
 
 /** Returns 202 for a deferred action, and 201 otherwise. */
@@ -59,7 +62,7 @@ interface ActionParams {
 }
 
 export const settle = (
-  { cache, mac }: ActionNeeds,
+  { cache, mac, figures }: ActionNeeds,
   caller: Caller,
   { mandate_id, action_id }: ActionParams,
   body: SettleBody,
@@ -68,7 +71,7 @@ export const settle = (
   withTerms(cache, caller, mandate_id, (terms) => {
     const effect = { op: 'settle', ...within(terms), action_id, settle_hash: mac(canonicalJson(body)), ...body };
     const event = controlEvent(caller, terms, 'action.settled', { action_id, outcome: body.outcome }, effect);
-    return commitChange(caller, event, idempotency, 0);
+    return figures.settled(body.outcome, commitChange(caller, event, idempotency, 0));
   });
 
 export const decide = (

@@ -971,3 +971,29 @@ begin
   get diagnostics v_count = row_count;
   return v_count;
 end $$;
+
+-- Returns numbers for the metrics: of mandates that may be used, of those with a limit among them, and of open actions. Amounts are whole units of
+-- the currency, and shares per mille, so that sums over all tenants stay integers.
+create or replace function mandates_tally(p_tenant text) returns jsonb
+language plpgsql stable
+as $$
+declare
+  v_void_before timestamptz := void_before(p_tenant);
+begin
+  return (
+    select jsonb_build_object(
+      'mandates_active', count(*) filter (where not d.suspended), 'mandates_suspended', count(*) filter (where d.suspended),
+      'mandates_limited', count(d.limit_micros), 'mandates_budget', coalesce(sum(d.limit_micros) / 1000000, 0)::bigint,
+      'mandates_used_permille', coalesce(sum(d.used), 0)::bigint,
+      'mandates_mostly_used', count(*) filter (where d.used between 800 and 999), 'mandates_used_up', count(*) filter (where d.used >= 1000))
+    from (
+      select m.limit_micros, m.suspended or coalesce(m.created_at < v_void_before, false) as suspended,
+        case when m.limit_micros > 0 then trunc(1000.0 * (m.spent_micros + m.reserved_micros) / m.limit_micros) end as used
+      from mandates m
+      where m.tenant_id = p_tenant and m.revoked_at is null and (m.expires_at is null or m.expires_at > now())
+    ) d
+  ) || (
+    select jsonb_build_object('actions_open', count(*), 'actions_overdue', count(*) filter (where a.expires_at <= now()))
+    from actions a
+    where a.tenant_id = p_tenant and a.state = 'open');
+end $$;

@@ -24,6 +24,8 @@ interface Build {
 interface Readings {
   ready(): Promise<boolean>;
   pool(): { max: number; total: number; idle: number; waiting: number; refused: number; lost: number };
+  /** Whether notifications of the database arrive; undefined if it does not support them. */
+  listens(): boolean | undefined;
   writes(): { queued: number; queuedChars: number; inFlight: number };
   requestsInFlight(): number;
   bodyBytesInFlight(): number;
@@ -153,6 +155,10 @@ function addScrapedGauges(registry: Registry, { gauge, total }: Meter, readings:
   gauge('pool_waiting', 'Requests waiting for a database connection', () => readings.pool().waiting);
   total('pool_refused_total', 'Requests shed because too many waited for a connection', () => readings.pool().refused);
   total('pool_lost_total', 'Database connections that broke', () => readings.pool().lost);
+  gauge('listening', '1 while the connection for notifications of the database is open', () => {
+    const listens = readings.listens();
+    return listens === undefined ? undefined : Number(listens);
+  });
   gauge('write_queue_units', 'Writes waiting for a commit', () => readings.writes().queued);
   gauge('write_queue_characters', 'Size of the writes waiting for a commit', () => readings.writes().queuedChars);
   gauge('write_batches_in_flight', 'Commits in progress', () => readings.writes().inFlight);

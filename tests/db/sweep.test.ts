@@ -100,7 +100,7 @@ test('a failed sweep of a tenant prevents neither its other sweeps nor the next 
   };
   const sweeper = startSweeper(database.tenants, [fails, sweepIdempotency(48 * 3600)], log);
   expect(await sweeper.run()).toBe(3);
-  expect(sweeper.figures()).toEqual({ failed: 1, last_success_s: expect.any(Number) });
+  expect(sweeper.figures()).toEqual({ failed: 1, last_success_s: expect.any(Number), tallies: expect.any(Object) });
   expect(await lastWalk()).toEqual({ last_failed: 1, begun_at: null });
   await sweeper.stop();
 });

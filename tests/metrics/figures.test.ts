@@ -87,11 +87,12 @@ const away = (): Metrics => {
   metrics.read({
     ready: async () => false,
     pool: () => ({ max: 20, total: 3, idle: 1, waiting: 7, refused: 4, lost: 2 }),
+    listens: () => false,
     writes: () => ({ queued: 0, queuedChars: 0, inFlight: 0 }),
     requestsInFlight: none,
     bodyBytesInFlight: none,
     workers: () => ({ running: 1, waiting: 5 }),
-    sweeps: () => ({ last_success_s: undefined, failed: undefined }),
+    sweeps: () => ({ last_success_s: undefined, failed: undefined, tallies: undefined }),
     limitStore: () => ({ kind: 'redis', answers: false }),
     operationOf: () => undefined,
   });

@@ -68,7 +68,7 @@ test('each alert has a test that fires it and one that does not', () => {
 test('dashboards use the provisioned data source, and no two panels share an id or a position', () => {
   const [{ uid }] = parse(read('monitoring/grafana/provisioning/datasources/prometheus.yml')).datasources;
   const boards = listed('monitoring/grafana/dashboards', '.json');
-  expect(boards.map((file) => basename(file))).toEqual(['database.json', 'overview.json', 'work.json']);
+  expect(boards.map((file) => basename(file))).toEqual(['control.json', 'database.json', 'overview.json', 'work.json']);
   for (const board of boards) {
     const { panels } = JSON.parse(read(board)) as { panels: Panel[] };
     expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { act, issue, settle } from '../../mandates/support.ts';
 import { type Client, message, newTenant, send } from '../../support/client.ts';
 import { readEvents } from '../../support/sse.ts';
 import { startReceiver } from '../../webhooks/receiver.ts';
@@ -13,7 +14,8 @@ export const settings = {
   WEBHOOK_ATTEMPTS: '2',
   WEBHOOK_RETRY_MS: '10',
   CONSISTENCY_AT_ONCE: '0',
-  SWEEP_DELAY_MS: '1000',
+  // after the load has issued mandates, whose means are absent without them
+  SWEEP_DELAY_MS: '45000',
   // a stalled watcher keeps its backlog instead of being disconnected
   WATCH_BUFFER_SIZE: '1000000',
   WATCH_BUFFER_BYTES: String(64 * 1024 * 1024),
@@ -35,6 +37,7 @@ export async function startLoad([writing, reading]: [string, string]): Promise<{
     follow(reader, '/v1/state/agent%3A%2F%2Fload', stopping.signal),
   ]);
   const stalled = await stall(reader);
+  const mandate = await issue(writer, { max_cost_total_micros: 1_000_000_000, max_cost_per_call_micros: 1000 });
   const loops = [
     over(stopping.signal, 50, (i) =>
       writer.request('POST', '/v1/events', { body: message(`decision ${i}: use blocks of 64 KiB`) }),
@@ -46,6 +49,8 @@ export async function startLoad([writing, reading]: [string, string]): Promise<{
       writer.request('PUT', `/v1/state/agent%3A%2F%2Fload/key-${i % 10}`, { body: { body: i, tags: { kind: 'load' } } }),
     ),
     over(stopping.signal, 500, () => refusedOnce(writing, writer)),
+    over(stopping.signal, 100, (i) => actOnce(writer, mandate, `action-${i}`)),
+    over(stopping.signal, 1000, (i) => writer.request('POST', `/v1/agents/agent-${i}/kill`, { body: {} })),
   ];
   return {
     stop: async () => {
@@ -69,6 +74,13 @@ async function refusedOnce(url: string, { tenant_id, username }: Client): Promis
   await send(url, 'POST', '/auth/login', { body: { username, password: 'wrong horse 9 battery', tenant_id } });
   await send(url, 'GET', '/v1/events', {}, 'no.such.token');
   await send(url, 'GET', '/nowhere');
+}
+
+/** Authorises and settles an action, and requests one that is refused. */
+async function actOnce(client: Client, mandate: { mandate_id: string }, action_id: string): Promise<void> {
+  await act(client, mandate, { action_id, estimate_micros: 1000 });
+  await settle(client, mandate, action_id);
+  await act(client, mandate, { action_id: `${action_id}-refused`, estimate_micros: 1001 });
 }
 
 async function follow({ url, token }: Client, path: string, signal: AbortSignal): Promise<void> {
