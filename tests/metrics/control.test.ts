@@ -22,7 +22,7 @@ afterAll(() => daemon.stop());
 async function figure(series: string, { url } = daemon): Promise<number | undefined> {
   const { body } = await send<string>(url, 'GET', '/metrics');
   const line = body.split('\n').find((each) => each.startsWith(`agent_memory_${series} `));
-  return line && Number(line.slice(line.lastIndexOf(' ')));
+  return line === undefined ? undefined : Number(line.slice(line.lastIndexOf(' ')));
 }
 
 const figures = (series: string[]) => Promise.all(series.map((one) => figure(one)));

@@ -77,7 +77,7 @@ async function refusedOnce(url: string, { tenant_id, username }: Client): Promis
 }
 
 /** Authorises and settles an action, and requests one that is refused. */
-async function actOnce(client: Client, mandate: { mandate_id: string }, action_id: string): Promise<void> {
+async function actOnce(client: Client, mandate: object, action_id: string): Promise<void> {
   await act(client, mandate, { action_id, estimate_micros: 1000 });
   await settle(client, mandate, action_id);
   await act(client, mandate, { action_id: `${action_id}-refused`, estimate_micros: 1001 });
