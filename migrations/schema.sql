@@ -6455,6 +6455,32 @@ begin
     limit p_limit) d;
 end $$;
 
+-- Name: mandates_tally(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandates_tally(p_tenant text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_void_before timestamptz := void_before(p_tenant);
+begin
+  return (
+    select jsonb_build_object(
+      'mandates_active', count(*) filter (where not d.suspended), 'mandates_suspended', count(*) filter (where d.suspended),
+      'mandates_limited', count(d.limit_micros), 'mandates_budget', coalesce(sum(d.limit_micros) / 1000000, 0)::bigint,
+      'mandates_used_permille', coalesce(sum(d.used), 0)::bigint,
+      'mandates_mostly_used', count(*) filter (where d.used between 800 and 999), 'mandates_used_up', count(*) filter (where d.used >= 1000))
+    from (
+      select m.limit_micros, m.suspended or coalesce(m.created_at < v_void_before, false) as suspended,
+        case when m.limit_micros > 0 then trunc(1000.0 * (m.spent_micros + m.reserved_micros) / m.limit_micros) end as used
+      from mandates m
+      where m.tenant_id = p_tenant and m.revoked_at is null and (m.expires_at is null or m.expires_at > now())
+    ) d
+  ) || (
+    select jsonb_build_object('actions_open', count(*), 'actions_overdue', count(*) filter (where a.expires_at <= now()))
+    from actions a
+    where a.tenant_id = p_tenant and a.state = 'open');
+end $$;
+
 -- Name: mandates_used(text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.mandates_used(p_tenant text, p_agents text[]) RETURNS jsonb
@@ -9060,6 +9086,22 @@ begin
   return v_known.outcome;
 end $$;
 
+-- Name: recent_kills(double precision, text, text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.recent_kills(p_back double precision, p_after_at text, p_after_tenant text, p_after_hash text, p_limit integer) RETURNS TABLE(tenant_id text, agent_hash text, killed_at timestamp with time zone, exact_at text, age_s double precision)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+  select s.tenant_id, s.agent_hash, s.killed_at, s.killed_at::text, extract(epoch from clock_timestamp() - s.killed_at)::float8
+  from public.agent_states s
+  where s.state = 'killed' and s.killed_at > clock_timestamp() - interval '1 second' * p_back
+    and (s.killed_at, s.tenant_id, s.agent_hash) > (p_after_at::timestamptz, p_after_tenant, p_after_hash)
+  order by s.killed_at, s.tenant_id, s.agent_hash
+  limit p_limit
+$$;
+
+ALTER FUNCTION public.recent_kills(p_back double precision, p_after_at text, p_after_tenant text, p_after_hash text, p_limit integer) OWNER TO agent_memory_overseer;
+
 -- Name: recent_passages(jsonb, jsonb, text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.recent_passages(p_scope jsonb, p_topic jsonb, p_except text, p_most integer) RETURNS TABLE(seq bigint)
@@ -11488,6 +11530,24 @@ begin
   returning w.key, w.granted, greatest(l.max - w.used, 0)::int, (extract(epoch from w.ends_at - v_now) * 1000)::float8;
 end $$;
 
+-- Name: tally_rows(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.tally_rows(p_tenant text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_noun text;
+  v_tallies jsonb := '{}';
+  v_more jsonb;
+begin
+  perform enter_tenant(p_tenant);
+  for v_noun in select * from hooks('tally') loop
+    execute format('select %I($1)', v_noun || '_tally') into v_more using p_tenant;
+    v_tallies := add_counts(v_tallies, v_more);
+  end loop;
+  return v_tallies;
+end $_$;
+
 -- Name: tenant_deleting(); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.tenant_deleting() RETURNS text
@@ -12426,6 +12486,8 @@ CREATE TABLE public.sweep_walks (
     due_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     succeeded_at timestamp with time zone DEFAULT now() NOT NULL,
     last_failed integer DEFAULT 0 NOT NULL,
+    tallies jsonb DEFAULT '{}'::jsonb NOT NULL,
+    last_tallies jsonb,
     CONSTRAINT sweep_walks__only_row CHECK (only_row)
 )
 WITH (fillfactor='50');
@@ -12755,6 +12817,10 @@ CREATE INDEX actions__open ON public.actions USING btree (tenant_id, root_id, ex
 -- Name: actions__seq; Type: INDEX; Schema: public
 
 CREATE INDEX actions__seq ON public.actions USING btree (tenant_id, seq);
+
+-- Name: agent_states__killed; Type: INDEX; Schema: public
+
+CREATE INDEX agent_states__killed ON public.agent_states USING btree (killed_at, tenant_id, agent_hash) WHERE (state = 'killed'::text);
 
 -- Name: api_keys__parent; Type: INDEX; Schema: public
 
@@ -13918,6 +13984,10 @@ ALTER TABLE public.memory_versions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.overlays ENABLE ROW LEVEL SECURITY;
 
+-- Name: agent_states overseer_reads; Type: POLICY; Schema: public
+
+CREATE POLICY overseer_reads ON public.agent_states FOR SELECT TO agent_memory_overseer USING (true);
+
 -- Name: api_keys overseer_reads; Type: POLICY; Schema: public
 
 CREATE POLICY overseer_reads ON public.api_keys FOR SELECT TO agent_memory_overseer USING (signed);
@@ -14466,6 +14536,22 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_states TO agent_memory_a
 GRANT SELECT,DELETE ON TABLE public.agent_states TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.agent_states TO agent_memory_backup;
 
+-- Name: COLUMN agent_states.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.agent_states TO agent_memory_overseer;
+
+-- Name: COLUMN agent_states.agent_hash; Type: ACL; Schema: public
+
+GRANT SELECT(agent_hash) ON TABLE public.agent_states TO agent_memory_overseer;
+
+-- Name: COLUMN agent_states.state; Type: ACL; Schema: public
+
+GRANT SELECT(state) ON TABLE public.agent_states TO agent_memory_overseer;
+
+-- Name: COLUMN agent_states.killed_at; Type: ACL; Schema: public
+
+GRANT SELECT(killed_at) ON TABLE public.agent_states TO agent_memory_overseer;
+
 -- Name: TABLE memories; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
@@ -14792,6 +14878,11 @@ REVOKE ALL ON FUNCTION public.portable(p_table regclass, part text, keys text[],
 
 REVOKE ALL ON FUNCTION public.read_clocks(p_tenants text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.read_clocks(p_tenants text[]) TO agent_memory_app;
+
+-- Name: FUNCTION recent_kills(p_back double precision, p_after_at text, p_after_tenant text, p_after_hash text, p_limit integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.recent_kills(p_back double precision, p_after_at text, p_after_tenant text, p_after_hash text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.recent_kills(p_back double precision, p_after_at text, p_after_tenant text, p_after_hash text, p_limit integer) TO agent_memory_app;
 
 -- Name: FUNCTION recent_passages(p_scope jsonb, p_topic jsonb, p_except text, p_most integer); Type: ACL; Schema: public
 
