@@ -13,7 +13,7 @@ export interface Meter {
   store(name: 'postgresql' | 'redis'): StoreMeter;
 }
 
-export interface StoreMeter {
+interface StoreMeter {
   /** `seconds`: from sending a command to the end of its answer. */
   answered(seconds: number): void;
   /** Counts an attempt to connect. */
