@@ -46,7 +46,7 @@ export interface Unit {
   /** Number of bytes that the unit adds to the storage of the tenant. */
   bytes: number;
   events: EventRow[];
-  /** Set by a worker, with empty `events`: a list with this unit in the binary format of jsonb. */
+  /** A list with this unit in the binary format of jsonb. Set by a worker, with empty `events`. */
   encoded?: Buffer;
 }
 
@@ -59,16 +59,26 @@ export const unitOf = (
 
 const JSONB_VERSION = '\u0001';
 
+/** Encodes a value in the binary format of jsonb. */
+export const encodeJsonb = (value: unknown): Buffer => Buffer.from(`${JSONB_VERSION}${JSON.stringify(value)}`);
+
 /** Encodes a unit for the write queue. */
-export const encodeUnit = (unit: Unit): Buffer => Buffer.from(`${JSONB_VERSION}[${JSON.stringify(unit)}]`);
+export const encodeUnit = (unit: Unit): Buffer => encodeJsonb([unit]);
 
 const OPENING = `${JSONB_VERSION}[{`;
 
-/** Returns the unit with guards added, also inside a unit that a worker has encoded. */
-export function withGuards(unit: Unit, guards: Guards): Unit {
-  if (!unit.encoded) return { ...unit, guards };
-  const opening = Buffer.from(`${OPENING}"guards":${JSON.stringify(guards)},`);
-  return { ...unit, encoded: Buffer.concat([opening, unit.encoded.subarray(OPENING.length)]) };
+/** Returns the unit with guards added, also inside a unit that has been encoded. */
+export const withGuards = (unit: Unit, guards: Guards): Unit =>
+  unit.encoded ? withMember(unit, unit.encoded, 'guards', JSON.stringify(guards)) : { ...unit, guards };
+
+/** Returns the unit with what `<noun>_prepare` would compute for it: a JSON text in the form of the noun. Such a unit is a batch of its own. */
+export const withPrepared = (unit: Unit, noun: string, json: string): Unit =>
+  withMember(unit, unit.encoded ?? encodeUnit(unit), 'prepared', `{"${noun}":${json}}`);
+
+/** Adds a member to an encoded unit. */
+function withMember(unit: Unit, encoded: Buffer, name: string, json: string): Unit {
+  const opening = Buffer.from(`${OPENING}"${name}":${json},`);
+  return { ...unit, encoded: Buffer.concat([opening, encoded.subarray(OPENING.length)]) };
 }
 
 /** The result of a unit: `count` events starting at `seq`. Only the status `new` wrote anything. */

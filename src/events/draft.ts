@@ -7,6 +7,7 @@ import { type JsonLimits, parseJson } from '../http/json.ts';
 import { assertOwnTenant } from '../http/own_tenant.ts';
 import { Problem } from '../http/problem.ts';
 import { type Idempotency, parseBody } from '../http/route.ts';
+import { termPieces } from '../passages/index.ts';
 import { type Cited, cite, citeOne, type RefLimits } from '../refs/index.ts';
 import type { Screener, ScreenerSource } from '../secrets/index.ts';
 import { applyDefaults } from './defaults.ts';
@@ -19,6 +20,8 @@ export interface Draft {
   /** True if the body was a single event and not a list. */
   single: boolean;
   unit: Unit;
+  /** The passages of a unit with very many, whose terms are computed before the commit. */
+  termPieces: Buffer[];
   artifacts: NewArtifact[];
   cited: Cited;
   /** Changes of views that the events carry, by noun. */
@@ -53,6 +56,7 @@ export function draftOf(
       prepared.map(({ row }) => row),
       prepared.reduce((sum, { bytes }) => sum + bytes, 0),
     ),
+    termPieces: termPieces(prepared.map(({ row }) => row)),
     artifacts: prepared.flatMap(artifactOf),
     cited: citationsOf(events, limits),
     effects: effectsByNoun(prepared),
@@ -95,8 +99,9 @@ export function draftLarge(
 const ownBuffer = ({ buffer }: Buffer): ArrayBuffer => buffer as ArrayBuffer;
 
 /** Restores the buffers of a draft that was received from a worker. */
-export const receiveDraft = ({ unit, artifacts, ...draft }: Draft): Draft => ({
+export const receiveDraft = ({ unit, termPieces, artifacts, ...draft }: Draft): Draft => ({
   ...draft,
+  termPieces: termPieces.map(bufferOf),
   unit: { ...unit, encoded: bufferOf(unit.encoded!) },
   artifacts: artifacts.map((artifact) => ({ ...artifact, bytes: bufferOf(artifact.bytes), sha256: bufferOf(artifact.sha256) })),
 });

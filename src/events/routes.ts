@@ -20,6 +20,7 @@ import { assertWritten, replayHeaders } from '../http/outcome.ts';
 import { boundedPageOf, decodeCursor } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Input, Reply } from '../http/route.ts';
+import { withTerms } from '../passages/index.ts';
 import { refuseDangling } from '../refs/index.ts';
 import type { Secrets } from '../secrets/index.ts';
 import type { Workers } from '../work/index.ts';
@@ -87,7 +88,7 @@ const writeRoutes = ({ handlers, ...limits }: RecordSettings, secrets: Secrets, 
         idempotencyRequest,
       };
       const order = { tenant: caller.tenant.id, task: 'events', input, transfer: [bytes.buffer as ArrayBuffer], signal };
-      return answer(await record(caller, receiveDraft(await workers.run<Draft>(order)), handlers));
+      return answer(await record(caller, receiveDraft(await workers.run<Draft>(order)), handlers, signal));
     },
   }),
 ];
@@ -196,11 +197,12 @@ async function record(
   caller: Caller,
   draft: Draft,
   handlers: EffectHandlers,
+  signal?: AbortSignal,
 ): Promise<{ single: boolean; data: Recorded[]; replay: boolean }> {
-  const { single, unit, artifacts, summaries, effects } = draft;
+  const { single, unit, termPieces, artifacts, summaries, effects } = draft;
   await refuseDangling(caller, draft.cited);
   for (const [noun, handler] of handlers) if (effects[noun]) await handler.check(caller, effects[noun]);
-  const outcome = await commitWithArtifacts(caller.tenant, artifacts, unit);
+  const outcome = await commitWithArtifacts(caller.tenant, artifacts, await withTerms(caller.tenant, unit, termPieces, signal));
   assertWritten(outcome);
   const replay = outcome.status === 'replay';
   let data = replay

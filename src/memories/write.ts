@@ -5,6 +5,7 @@ import { assertVersion, expectedVersion, type IfMatch } from '../http/etag.ts';
 import { assertWritten } from '../http/outcome.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
+import { termPieces, withTerms } from '../passages/index.ts';
 import { type Cited, cite, citeOne, type RefLimits, refuseDangling } from '../refs/index.ts';
 import { answer, type WriteResult } from './answer.ts';
 import { withMemory } from './effect.ts';
@@ -29,7 +30,8 @@ export async function createMemories(
   limits: MemoryLimits,
 ): Promise<WriteResult> {
   const { unit, states } = await draftOf(caller, requests, idempotency, limits);
-  return answer(caller, unit, states, await caller.tenant.commit(unit), limits.needsSource);
+  const outcome = await caller.tenant.commit(await withTerms(caller.tenant, unit, termPieces(unit.events)));
+  return answer(caller, unit, states, outcome, limits.needsSource);
 }
 
 /** Supersedes a memory with a new one. `match`: the versions of the old memory that the client accepts. */

@@ -304,11 +304,14 @@ return case
 -- "expires_at" if their validity is limited.
 --
 -- Computing terms is half of the work of a commit, so it happens before the clock row is locked. A text that equals the text of the event is not
--- stored again.
+-- stored again. A unit that has "prepared" terms is a batch of its own.
 create or replace function passages_prepare(p_tenant text, p_units jsonb, p_asked timestamptz) returns prepared[]
 language plpgsql
 as $$
 begin
+  if p_units #> '{0,prepared,passages}' is not null then
+    return prepared_passages(p_tenant, p_units -> 0, p_asked);
+  end if;
   return array(
     select row(
       'passages', u.ord, e.ord, c.ord - 1,
@@ -319,6 +322,49 @@ begin
     cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality e (doc, ord)
     cross join lateral jsonb_array_elements(e.doc #> '{effects,passages,chunks}') with ordinality c (doc, ord)
     where t.tenant_id = p_tenant);
+end $$;
+
+-- Returns the terms of passages that are too many for one statement, so that the commit need not compute them. p_passages: [{"text","header","at"}];
+-- without "at", the day is today. Returns a list of arrays as text.
+create or replace function terms_of_passages(p_tenant text, p_passages jsonb) returns jsonb
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  return (
+    select jsonb_agg(
+      passage_terms(t.language, c.doc ->> 'text', c.doc ->> 'header', coalesce((c.doc ->> 'at')::timestamptz, clock_timestamp()))::text
+      order by c.ord)
+    from tenants t
+    cross join jsonb_array_elements(p_passages) with ordinality c (doc, ord)
+    where t.tenant_id = p_tenant);
+end $$;
+
+-- Returns the passages of a unit whose "prepared"."passages" has the terms of each, in order.
+create or replace function prepared_passages(p_tenant text, p_unit jsonb, p_asked timestamptz) returns prepared[]
+language plpgsql
+-- a join of two lists of thousands
+set enable_nestloop = off
+as $$
+begin
+  return array(
+    select row(
+      'passages', 1, p.event, p.part,
+      coalesce(k.terms::int[], passage_terms(p.language, p.doc ->> 'text', p.doc ->> 'header', coalesce(p.at, p_asked))),
+      case when p.doc ->> 'text' = p.event_text then p.doc - 'text' else p.doc end)::prepared
+    from (
+      select t.language, e.event, e.event_text, e.at, c.doc, c.ord - 1 as part, row_number() over (order by e.event, c.ord) as place
+      from tenants t
+      cross join (
+        select e.ord as event, event_text(e.doc -> 'content') as event_text, (e.doc ->> 'occurred_at')::timestamptz as at,
+          e.doc #> '{effects,passages,chunks}' as chunks
+        from jsonb_array_elements(p_unit -> 'events') with ordinality e (doc, ord)
+        offset 0
+      ) e
+      cross join lateral jsonb_array_elements(e.chunks) with ordinality c (doc, ord)
+      where t.tenant_id = p_tenant
+    ) p
+    left join jsonb_array_elements_text(p_unit #> '{prepared,passages}') with ordinality k (terms, place) on k.place = p.place);
 end $$;
 
 -- Returns the passages of an event as an effect, for another event with the same content.
@@ -390,8 +436,8 @@ begin
 end $$;
 
 -- Rebuilds the passages p_from..p_to: deletes them, inserts p_chunks, and lets each noun restore what it knows about them. p_read:
--- [{"seq","source"}], the events from which they were derived; p_chunks: [{"seq","ordinal","text","header","token_count","traits"}]. Returns false
--- and writes nothing if one of these events was erased or changed since it was read: otherwise its old text would come back. Whoever changes or
+-- [{"seq","source"}], the events from which they were derived; p_chunks: [{"seq","ordinal","text","header","token_count","traits","terms"}], where
+-- "terms" is absent if they are to be computed. Returns false and writes nothing if one of these events was erased or changed since it was read: otherwise its old text would come back. Whoever changes or
 -- removes an event locks the clock row first. Terms are computed before it is locked, as in a commit.
 create or replace function rebuild_chunks(p_tenant text, p_from bigint, p_to bigint, p_read jsonb, p_chunks jsonb) returns boolean
 language plpgsql
@@ -402,8 +448,10 @@ declare
 begin
   perform enter_tenant(p_tenant);
   v_passages := array(
-    select row(c.seq, c.ordinal, c.text, c.header, c.token_count, c.traits, passage_terms(t.language, c.text, c.header, e.occurred_at))::passage
-    from jsonb_to_recordset(p_chunks) c (seq bigint, ordinal smallint, text text, header text, token_count int, traits smallint)
+    select row(
+      c.seq, c.ordinal, c.text, c.header, c.token_count, c.traits,
+      coalesce(c.terms, passage_terms(t.language, c.text, c.header, e.occurred_at)))::passage
+    from jsonb_to_recordset(p_chunks) c (seq bigint, ordinal smallint, text text, header text, token_count int, traits smallint, terms int[])
     join events e on e.tenant_id = p_tenant and e.seq = c.seq
     join tenants t on t.tenant_id = p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;

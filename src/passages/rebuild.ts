@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { eachPassage, type Passage, type PassageSource, SEARCHABLE_BYTES } from './passages.ts';
+import { piecesOf, termsOf } from './terms.ts';
 
 // Rebuilds the passages of a tenant from the log in batches; it may be interrupted and resumed. Events recorded meanwhile have passages
 // already, which are rebuilt again when the rebuild reaches them.
@@ -15,6 +16,7 @@ const YIELD_EVERY = 200;
 interface LoggedEvent extends PassageSource {
   seq: number;
   sensitivity: string;
+  occurred_at: string;
   artifact_id: string | null;
   chunk_count: number;
   /** The hash that passage_source returned. */
@@ -24,6 +26,9 @@ interface LoggedEvent extends PassageSource {
 interface Chunk extends Passage {
   seq: number;
   ordinal: number;
+  occurred_at: string;
+  /** An array of PostgreSQL. If absent, rebuild_chunks computes it. */
+  terms?: string;
 }
 
 /** Rebuilds the passages of a tenant and returns the number of events examined. Until the end, responses report `partial_index`. */
@@ -49,6 +54,10 @@ export async function rebuildTenant(tenant: Tenant, progress: (seq: number) => u
 }
 
 async function writeChunks(tenant: Tenant, from: number, to: number, read: object[], chunks: Chunk[]): Promise<boolean> {
+  const pieces = piecesOf(chunks.map(({ text, header, occurred_at }) => ({ text, header, at: occurred_at })));
+  let next = 0;
+  for await (const list of termsOf(tenant, pieces))
+    for (const terms of JSON.parse(`[${list}]`) as string[]) chunks[next++]!.terms = terms;
   const [row] = await tenant.call<{ written: boolean }>('select rebuild_chunks($1, $2, $3, $4, $5) as written', [
     tenant.id,
     from,
@@ -77,7 +86,7 @@ const finish = (tenant: Tenant) => tenant.write((db) => db.run('delete from chun
 /** Reads at most as much as one transaction writes, which bounds memory. */
 const readEvents = (db: Db, tenant: string, after: number): Promise<LoggedEvent[]> =>
   db.rows<LoggedEvent>(
-    `select e.seq, e.kind, e.actor_id, e.content, e.tags, e.sensitivity, e.artifact_id, e.chunk_count, passage_source(e) as source
+    `select e.seq, e.kind, e.actor_id, e.content, e.tags, e.sensitivity, e.occurred_at, e.artifact_id, e.chunk_count, passage_source(e) as source
      from (
        select n.*, sum(n.bytes) over (order by n.seq) - n.bytes as before
        from (
@@ -104,7 +113,7 @@ async function addChunks(tenant: Tenant, event: LoggedEvent, chunks: Chunk[]): P
   const fullText = event.artifact_id === null ? undefined : await readText(tenant, event.artifact_id);
   let ordinal = 0;
   for (const passage of eachPassage(event, fullText)) {
-    chunks.push({ seq: event.seq, ordinal, ...passage });
+    chunks.push({ seq: event.seq, ordinal, occurred_at: event.occurred_at, ...passage });
     ordinal += 1;
     if (ordinal % YIELD_EVERY === 0) await setImmediate();
   }
