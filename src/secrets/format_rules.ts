@@ -4,7 +4,7 @@ import { isNamedSecret } from './pair_rules.ts';
 import { isSessionCookie } from './secret_names.ts';
 import { entropyOf, isJumbled, isPlaceholder } from './shapes.ts';
 import type { Span } from './tokens.ts';
-import { isCommandLineValue, isPassword, isToken } from './value.ts';
+import { isCommandLineValue, isNotExample, isPassword, isToken } from './value.ts';
 
 // Rules for secrets in the formats in which programs store them: cookies, signed URLs, .netrc, .pgpass, JSON Web Keys, key files of PuTTY and SSH2.
 
@@ -34,6 +34,24 @@ export const formatRules: KeywordRule[] = [
     findMore: (text, place, found) => furtherCookies(text, place, found),
     isSecret: (value, name) =>
       isToken(value, isSessionCookie(name) ? 'quoted' : 'bare') || (isSessionCookie(name) && isLong(value)),
+  },
+  {
+    kind: 'token',
+    keywords: ['SSWS '],
+    pattern: /\bSSWS ([\w-]{20,100})/g,
+    isSecret: isLong,
+  },
+  {
+    kind: 'secret',
+    keywords: ['otpauth://', 'otpauth%3A'],
+    pattern: /\botpauth(?::\/\/|%3A%2F%2F)[^\s"'<>]{1,300}?(?:[?&]|%3F|%26)secret(?:=|%3D)([A-Za-z2-7]{16,128})/g,
+    isSecret: isNotExample,
+  },
+  {
+    kind: 'secret',
+    keywords: ['::add-mask::'],
+    pattern: /::add-mask::([^\s"'`$]{4,1024})/g,
+    isSecret: (value) => isPassword(value, 'quoted'),
   },
   {
     kind: 'password',

@@ -87,7 +87,7 @@ export function isToken(text: string, setting: ValueSetting): boolean {
   const least = setting === 'quoted' || setting === 'env' ? 8 : 12;
   if (value.length < least || value.length > 4096 || /\s/.test(value) || isPlaceholder(value)) return false;
   if (isPath.test(value) && value.split('/').length > 2 && value.length < 40) return false;
-  if (isReference.test(value) && !/^(?:\/?[A-Za-z0-9+/]{40}|[A-Za-z0-9+/]{40,}={1,2})$/.test(value)) return false;
+  if (isReference.test(value) && !isLongBase64(value)) return false;
   if (isIdentifier(value) || isVersion.test(value) || algorithm.test(value)) return false;
   if (setting !== 'quoted' && ((isCode.test(value) && !isJumbled(value.split('.').at(-1)!)) || /[()[\]|{}]/.test(value)))
     return false;
@@ -97,6 +97,10 @@ export function isToken(text: string, setting: ValueSetting): boolean {
   if (!mixed && !isJumbled(value) && !(value.length >= 8 && hasSymbol.test(value) && hasLetter.test(value))) return false;
   return entropyOf(value) >= (value.length < 16 ? 2.5 : 2.8);
 }
+
+/** Returns true for random bytes in Base64, of which one in 64 begins like a path. */
+const isLongBase64 = (value: string): boolean =>
+  /^[A-Za-z0-9+/]{40,}={0,2}$/.test(value) && (value.length === 40 || value.endsWith('=') || isJumbled(value));
 
 /** Returns false for the tokens in documentation, which repeat one letter or contain a word such as "example". */
 export const isNotExample = (value: string): boolean =>

@@ -83,3 +83,12 @@ test('key files are redacted from the first line of their secret part', () => {
     expect([kind, value]).toEqual([expect.stringMatching('key'), expect.stringContaining(lines.join('\n'))]);
   }
 });
+
+test.each([
+  ['token', 'Authorization: SSWS ', '00QvX3-lBvVaqRF2wXp6nEkT9_sYdC1uMzHoG7rJ4i', ''],
+  ['secret', 'otpauth://totp/Mail:ann@x.test?issuer=Mail&secret=', 'FSUMJWFNMOTONQSAFFMDPNVOHIHHMZLB', '&digits=6'],
+  ['secret', 'otpauth%3A%2F%2Ftotp%2FMail%3Fsecret%3D', 'FSUMJWFNMOTONQSAFFMDPNVOHIHHMZLB', ''],
+  ['secret', 'echo "::add-mask::', 'qjxx17!MPJgm', '"'],
+])('%s: %s%s', (kind, before, secret, after) => {
+  expect(secretsIn(before + secret + after)).toEqual([[kind, secret]]);
+});

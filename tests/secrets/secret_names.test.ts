@@ -41,6 +41,7 @@ test.each<[string, string | undefined]>([
   ['api_key', 'api-key'],
   ['OPENAI_API_KEY', 'api-key'],
   ['signingkeys', 'api-key'],
+  ['FERNET_KEY', 'api-key'],
   ['key', undefined],
   ['sort_key', undefined],
   ['design_key', undefined],

@@ -156,6 +156,12 @@ test('a token has at most 4,096 characters and may be Base64 that starts like a 
   expect(isToken('//a.b1/q7Zk3mP9xTvB2nL8', 'quoted')).toBe(false);
 });
 
+test('random bytes in Base64 are a token of any length, also if they begin like a path; a path is none', () => {
+  const bytes = 'ZUGMgYSuDTUvQI8PN2BRxPzKu897yml3bXgWQi15CQ2vNCdI6Imj4axHRBuQ5n1yvnkeA1j2Ivi1jTXCtEnE7kQz0Lw';
+  for (const length of [41, 60, 90]) expect([length, tokenIn(`/${bytes.slice(0, length)}`)]).toEqual([length, everywhere]);
+  expect(tokenIn('/var/lib/kubelet/pods/volumes/secrets2026/data/mounted')).toEqual([]);
+});
+
 test('isNotExample is false for examples and repetitive values', () => {
   expect(isNotExample('ghp_q7Zk3mP9xTvB2nL8')).toBe(true);
   for (const mark of ['example', 'placeholder', 'your_', 'xxxxx', '***', '00000000', '1234567890', 'abcdefghij'])
