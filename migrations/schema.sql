@@ -8500,6 +8500,9 @@ CREATE FUNCTION public.passages_prepare(p_tenant text, p_units jsonb, p_asked ti
     LANGUAGE plpgsql
     AS $$
 begin
+  if p_units #> '{0,prepared,passages}' is not null then
+    return prepared_passages(p_tenant, p_units -> 0, p_asked);
+  end if;
   return array(
     select row(
       'passages', u.ord, e.ord, c.ord - 1,
@@ -8696,6 +8699,33 @@ begin
   end loop;
   return v_all;
 end $_$;
+
+-- Name: prepared_passages(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.prepared_passages(p_tenant text, p_unit jsonb, p_asked timestamp with time zone) RETURNS public.prepared[]
+    LANGUAGE plpgsql
+    SET enable_nestloop TO 'off'
+    AS $$
+begin
+  return array(
+    select row(
+      'passages', 1, p.event, p.part,
+      coalesce(k.terms::int[], passage_terms(p.language, p.doc ->> 'text', p.doc ->> 'header', coalesce(p.at, p_asked))),
+      case when p.doc ->> 'text' = p.event_text then p.doc - 'text' else p.doc end)::prepared
+    from (
+      select t.language, e.event, e.event_text, e.at, c.doc, c.ord - 1 as part, row_number() over (order by e.event, c.ord) as place
+      from tenants t
+      cross join (
+        select e.ord as event, event_text(e.doc -> 'content') as event_text, (e.doc ->> 'occurred_at')::timestamptz as at,
+          e.doc #> '{effects,passages,chunks}' as chunks
+        from jsonb_array_elements(p_unit -> 'events') with ordinality e (doc, ord)
+        offset 0
+      ) e
+      cross join lateral jsonb_array_elements(e.chunks) with ordinality c (doc, ord)
+      where t.tenant_id = p_tenant
+    ) p
+    left join jsonb_array_elements_text(p_unit #> '{prepared,passages}') with ordinality k (terms, place) on k.place = p.place);
+end $$;
 
 -- Name: profile_claims(text, jsonb, jsonb, bigint); Type: FUNCTION; Schema: public
 
@@ -9042,8 +9072,10 @@ declare
 begin
   perform enter_tenant(p_tenant);
   v_passages := array(
-    select row(c.seq, c.ordinal, c.text, c.header, c.token_count, c.traits, passage_terms(t.language, c.text, c.header, e.occurred_at))::passage
-    from jsonb_to_recordset(p_chunks) c (seq bigint, ordinal smallint, text text, header text, token_count int, traits smallint)
+    select row(
+      c.seq, c.ordinal, c.text, c.header, c.token_count, c.traits,
+      coalesce(c.terms, passage_terms(t.language, c.text, c.header, e.occurred_at)))::passage
+    from jsonb_to_recordset(p_chunks) c (seq bigint, ordinal smallint, text text, header text, token_count int, traits smallint, terms int[])
     join events e on e.tenant_id = p_tenant and e.seq = c.seq
     join tenants t on t.tenant_id = p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
@@ -11569,6 +11601,22 @@ $$;
 CREATE FUNCTION public.term_vector(p_terms integer[]) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array_to_tsvector((p_terms)::text[]);
+
+-- Name: terms_of_passages(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.terms_of_passages(p_tenant text, p_passages jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return (
+    select jsonb_agg(
+      passage_terms(t.language, c.doc ->> 'text', c.doc ->> 'header', coalesce((c.doc ->> 'at')::timestamptz, clock_timestamp()))::text
+      order by c.ord)
+    from tenants t
+    cross join jsonb_array_elements(p_passages) with ordinality c (doc, ord)
+    where t.tenant_id = p_tenant);
+end $$;
 
 -- Name: text_lexemes(regconfig, text); Type: FUNCTION; Schema: public
 
