@@ -42,6 +42,36 @@ create or replace function killed_refusal() returns jsonb
 language sql immutable parallel safe
 return '{"code": "AM403", "detail": "the agent of this credential is killed", "members": {"code": "AGENT_KILLED", "hard": true}}'::jsonb;
 
+-- Locks what the kills of a batch end and others lock before the clock.
+create or replace function agents_prepare(p_tenant text, p_units jsonb, p_asked timestamptz) returns prepared[]
+language plpgsql
+as $$
+declare
+  v_killed text[] := array(
+    select a.id #>> '{}' from jsonb_path_query(p_units, '$[*].events[*].effects.agents ? (@.state == "killed").agent_id') a (id));
+  v_noun text;
+begin
+  if cardinality(v_killed) > 0 then
+    for v_noun in select * from hooks('killing') loop
+      execute format('select %I($1, $2)', v_noun || '_killing') using p_tenant, case when '*' = any (v_killed) then null else v_killed end;
+    end loop;
+  end if;
+  return '{}';
+end $$;
+
+-- Drops the event of a change to the state that the agent has for this reason. Its unit is written without it, so that a retry finds the key.
+create or replace function agents_judge(p_tenant text, p_units jsonb, p_at timestamptz) returns setof judgement
+language plpgsql
+as $$
+begin
+  return query
+  select u.ord::int, null::jsonb, jsonb_set(u.doc, '{events}', '[]')
+  from jsonb_array_elements(p_units) with ordinality u (doc, ord)
+  cross join lateral jsonb_to_record(u.doc #> '{events,0,effects,agents}') d (agent_id text, state text, reason text)
+  left join agent_states s on s.tenant_id = p_tenant and s.agent_hash = agent_hash(d.agent_id)
+  where d.agent_id is not null and coalesce(s.state, 'active') = d.state and s.reason is not distinct from d.reason;
+end $$;
+
 -- Writes the states, and ends what killed agents hold.
 create or replace function agents_apply(p_tenant text, p_effects effect[], p_prepared prepared[], p_at timestamptz) returns answer[]
 language plpgsql

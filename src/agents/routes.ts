@@ -9,7 +9,7 @@ import type { ProblemType } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import type { Logger } from '../log.ts';
 import { agentParams, agentState, reasonBody, tenantState, WHOLE_TENANT } from './schemas.ts';
-import { commitAlone, confirmRestored, findKill, lockTenant, readOwnState, readState, readUsage, type Stored } from './sql.ts';
+import { commitAlone, confirmRestored, lockTenant, readKept, readOwnState, readState, readUsage, type Stored } from './sql.ts';
 
 const tagged = { tag: 'Agents', limit: 'v1' } as const;
 const change = {
@@ -147,23 +147,19 @@ async function changeState(
   reason: string | undefined,
   idempotency: Idempotency | null,
 ): Promise<Changed> {
-  // a repetition changes nothing; with a key, its outcome must be stored
-  const killed =
-    state === 'killed' && !idempotency ? await tenant.read((db) => findKill(db, tenant.id, agent_id, reason)) : undefined;
-  if (killed) {
-    // the first attempt may have failed here
-    record(tenant.id, killed.at, { kind: 'agent', id: agent_id, state, reason });
-    return { state: { ...killed.state, ...(await usageOf(log, tenant, agent_id)) }, replay: false };
-  }
-  const event = eventOf(actorOf(principal), { agent_id, state, ...(reason !== undefined && { reason }) });
+  const change = { agent_id, state, ...(reason !== undefined && { reason }) };
   // counts no bytes, because a full quota must not prevent a kill
-  const outcome = await commitAlone(tenant, unitOf(idempotency, [event], 0));
+  const outcome = await commitAlone(tenant, unitOf(idempotency, [eventOf(actorOf(principal), change)], 0));
   assertWritten(outcome);
-  if (state === 'killed' && outcome.status === 'new') onKilled(tenant.id, agent_id, outcome.at);
-  // also for a retry, whose first attempt may have failed here
-  record(tenant.id, outcome.at, { kind: 'agent', id: agent_id, state, reason });
+  const made = outcome.made?.['agents/0'] as Stored | undefined;
+  if (made && state === 'killed' && outcome.status === 'new') onKilled(tenant.id, agent_id, outcome.at);
+  // nothing was written if the agent had this state for this reason
+  const kept = made ? undefined : await tenant.read((db) => readKept(db, tenant.id, agent_id));
+  const at = made ? outcome.at : kept!.state === state && kept!.reason === (reason ?? null) ? kept!.at : null;
+  // also for a repetition, because the first attempt may have failed here
+  if (at !== null) record(tenant.id, at, { kind: 'agent', id: agent_id, state, reason });
   const usage = await usageOf(log, tenant, agent_id);
-  return { state: { ...(outcome.made!['agents/0'] as Stored), ...usage }, replay: outcome.status === 'replay' };
+  return { state: { ...(made ?? kept!.view), ...usage }, replay: outcome.status === 'replay' };
 }
 
 /** Returns what an agent has used. After a committed change, a failure to count must not become the answer. */

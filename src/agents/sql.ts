@@ -36,19 +36,22 @@ export async function readOwnState(db: Db, tenant_id: string, agent_id: string):
   return row?.state ?? 'active';
 }
 
-/** Returns the state of an agent that is killed by itself for this reason, and when that was last changed; undefined if it is not. */
-export const findKill = (
-  db: Db,
-  tenant_id: string,
-  agent_id: string,
-  reason: string | undefined,
-): Promise<{ state: Stored; at: string } | undefined> =>
-  db.row(
-    `select state_of_agent($1, $2) as state, updated_at as at
-     from agent_states
-     where tenant_id = $1 and agent_hash = agent_hash($2) and state = 'killed' and reason is not distinct from $3`,
-    [tenant_id, agent_id, reason ?? null],
+/** The state of an agent as the API shows it, and the last change of the agent itself; null if there was none. */
+export interface Kept {
+  view: Stored;
+  state: 'killed' | 'active' | null;
+  reason: string | null;
+  at: string | null;
+}
+
+export async function readKept(db: Db, tenant_id: string, agent_id: string): Promise<Kept> {
+  const row = await db.row<Kept>(
+    `select state_of_agent($1, $2) as view, s.state, s.reason, s.updated_at as at
+     from (select) one left join agent_states s on s.tenant_id = $1 and s.agent_hash = agent_hash($2)`,
+    [tenant_id, agent_id],
   );
+  return row!;
+}
 
 /** Commits a change of state alone: in a batch with other writes, some of them could follow the kill in the log. */
 export const commitAlone = (tenant: Tenant, unit: Unit): Promise<Outcome> =>

@@ -1,4 +1,5 @@
 import type { Logger } from '../log.ts';
+import { retryDeadlocks } from './deadlock.ts';
 import type { Pool } from './pool.ts';
 import { dbOf } from './query.ts';
 import type { Outcome, Unit } from './unit.ts';
@@ -122,9 +123,11 @@ export function createWriteQueue(
   async function flush(tenant: string, batch: Waiting[]): Promise<void> {
     try {
       // Writes take turns separately from the tenant's reads, or they would wait behind them. Without turns they would wait behind all requests.
-      const outcomes = await pool.using(
-        (client) => dbOf(client, pool.named).rows<CommitRow>(COMMIT, [tenant, listOf(batch)], 'commit_units'),
-        `write ${tenant}`,
+      const outcomes = await retryDeadlocks(() =>
+        pool.using(
+          (client) => dbOf(client, pool.named).rows<CommitRow>(COMMIT, [tenant, listOf(batch)], 'commit_units'),
+          `write ${tenant}`,
+        ),
       );
       batch.forEach((unit, i) => unit.resolve(toOutcome(outcomes[i]!)));
       const last = lastWritten(outcomes);

@@ -19,6 +19,7 @@
 --   judge | p_tenant text, p_units jsonb, p_at timestamptz → setof judgement | commit_units | returns the units that it refuses or rewrites; called with the clock locked, before a seq is assigned; each unit sees the effects of earlier ones
 --   kept | p_tenant text, p_job text, p_limit int → jsonb | list_shared | the rows that remain if shared acts are kept: their number, and p_limit ids
 --   killed | p_tenant text, p_agents text[], p_at timestamptz → void | agents_apply | ends what these agents hold or have begun, in the transaction of their kill; null: all agents
+--   killing | p_tenant text, p_agents text[] → void | agents_prepare | locks the rows that `killed` ends and that others lock before the clock; null: all agents
 --   lapse | p_tenant text, p_job text, p_seqs bigint[] → void | mark_expired | marks the rows that expire when these events are blanked
 --   mark | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | marks the rows and events that must go with marked events; `found` in counts: how many were newly marked
 --   measure | p_tenant text, p_from bigint, p_to bigint → bigint | measure_log | bytes that it adds to a stretch of the log

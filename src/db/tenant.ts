@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { SkippedRow } from '../readable.ts';
 import { type CommitRow, lastWritten, toOutcome } from './commit.ts';
+import { retryDeadlocks } from './deadlock.ts';
 import { createLookUps } from './look_up.ts';
 import { markRolledBack, type Pool } from './pool.ts';
 import { type Db, dbOf, type OnSkipped, type RowChecker, rowCheckerOf } from './query.ts';
@@ -66,7 +67,7 @@ export function tenantsOf(
   const tenantOf = (id: string, guards?: Guards, key: string | null = null): Tenant => {
     const onSkipped: OnSkipped = (row) => onSkippedRow(id, row);
     const call = <Row>(text: string, values: unknown[], name?: string) =>
-      pool.using((client) => dbOf(client, pool.named, onSkipped).rows<Row>(text, values, name), id);
+      retryDeadlocks(() => pool.using((client) => dbOf(client, pool.named, onSkipped).rows<Row>(text, values, name), id));
     const transaction = <T>(begin: string, work: (db: Db) => Promise<T>) =>
       pool.using((client) => inTransaction(pool, client, { id, begin, onSkipped }, work), id);
     const write = <T>(work: (db: Db) => Promise<T>) =>
@@ -89,7 +90,9 @@ export function tenantsOf(
       commit: (unit) => commit(id, guards ? withGuards(unit, guards) : unit),
       change: async (text, values) => {
         const rows = guards
-          ? await pool.using((client) => changeGuarded(pool, client, [id, JSON.stringify(guards), key], text, values), id)
+          ? await retryDeadlocks(() =>
+              pool.using((client) => changeGuarded(pool, client, [id, JSON.stringify(guards), key], text, values), id),
+            )
           : await call<CommitRow>(text, values);
         const last = lastWritten(rows);
         if (last !== undefined) onCommitted(id, last);

@@ -27,14 +27,13 @@ const aad = (tenant_id: string, control_id: string) => `${tenant_id}/${control_i
 
 /**
  * Returns a function that records a committed change; `at` is the time of its commit. It throws `unavailable` if the ledger cannot be
- * written. Without a key, it only warns. A change that it has recorded last for a thing is not recorded again.
+ * written. Without a key, it only warns. The change of a thing that it has recorded last, at this time, is not recorded again.
  */
 export function controlRecorder({ seal, ledger, warn }: DeletionNeeds) {
   const recorded = new LRUCache<string, string>({ max: MAX_KNOWN });
   return (tenant_id: string, at: string, change: ControlChange): void => {
     const thing = JSON.stringify([tenant_id, change.kind, change.id]);
-    const version = JSON.stringify([at, change]);
-    if (recorded.get(thing) === version) return;
+    if (recorded.get(thing) === at) return;
     if (!seal) {
       warn({ tenant_id, kind: change.kind }, 'ENCRYPTION_KEY is not set; a restored backup would undo this change');
       return;
@@ -48,7 +47,7 @@ export function controlRecorder({ seal, ledger, warn }: DeletionNeeds) {
         'The change is in force, but it could not be written to the ledger that protects it from a restore. Repeat the request.';
       throw new Problem('unavailable', detail, { cause, headers: { 'Retry-After': '60' } });
     }
-    recorded.set(thing, version);
+    recorded.set(thing, at);
   };
 }
 

@@ -168,6 +168,17 @@ begin
   return next;
 end $$;
 
+-- Locks the jobs that a kill fails before it locks the clock, because a step of a job locks its job first.
+create or replace function jobs_killing(p_tenant text, p_agents text[]) returns void
+language plpgsql
+as $$
+begin
+  perform from jobs j
+  where j.tenant_id = p_tenant and j.finished_at is null and j.started_by = any (keys_of_agents(p_tenant, p_agents))
+  order by j.job_id
+  for update;
+end $$;
+
 -- Fails the unfinished jobs that keys of killed agents started. A daemon that runs one stops at its next step, which renews the lease.
 create or replace function jobs_killed(p_tenant text, p_agents text[], p_at timestamptz) returns void
 language plpgsql

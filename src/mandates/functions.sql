@@ -197,6 +197,8 @@ begin
     v_verdict := judge_mandate_effect(p_tenant, v_unit.effect, v_mandates, v_actions -> action_key(v_unit.effect), v_calls, p_at);
     if v_verdict ? 'refusal' then
       return next row(v_unit.ord, v_verdict -> 'refusal', null)::judgement;
+    elsif v_verdict ? 'unchanged' then
+      return next row(v_unit.ord, null, v_unit.doc #- array['events', v_unit.event::text])::judgement;
     else
       v_mandates := after_verdict(v_mandates, v_verdict);
       v_calls := v_calls || coalesce(v_verdict -> 'counts', '{}');
@@ -234,7 +236,7 @@ begin
   return p_mandates;
 end $$;
 
--- Returns the verdict on an effect, or { "refusal" }. p_action: the row of its action; null if there is none.
+-- Returns the verdict on an effect, { "refusal" }, or { "unchanged" } if its event is to be dropped. p_action: the row of its action; null if there is none.
 create or replace function judge_mandate_effect(
   p_tenant text, p_effect jsonb, p_mandates mandate_state[], p_action jsonb, p_calls jsonb, p_at timestamptz)
 returns jsonb
@@ -254,6 +256,9 @@ begin
     -- an erasure replaced an id of the chain, or the daemon has cached an earlier mandate with this id
     return '{"refusal": {"code": "stale", "detail": "the terms of the mandate have changed"}}';
   elsif v_op = 'revoke' then
+    if exists (select from mandates m where m.tenant_id = p_tenant and m.mandate_id = v_leaf.mandate_id and m.revoked_at is not null) then
+      return '{"unchanged": true}';
+    end if;
     return jsonb_build_object('op', v_op, 'chain', p_effect -> 'chain', 'answer', jsonb_build_object('mandate_id', v_leaf.mandate_id));
   elsif v_leaf.busy then
     return '{"refusal": {"code": "AM503", "detail": "many actions have just expired and are being charged; try again"}}';

@@ -14,7 +14,7 @@ import {
   mandateParams,
   revokeBody,
 } from './schemas.ts';
-import { isRevoked, listMandates } from './sql.ts';
+import { listMandates } from './sql.ts';
 import { commitChange, controlEvent, within } from './write.ts';
 
 const tagged = { tag: 'Mandates', limit: 'v1' } as const;
@@ -97,10 +97,7 @@ const revokeMandate = ({ cache, record }: ActionNeeds) =>
     problems: [...WRITE_PROBLEMS],
     handle: async ({ caller, params: { mandate_id }, body, idempotency }) => {
       const { tenant } = caller;
-      const { replay } = await withTerms(cache, caller, mandate_id, async (terms) => {
-        // a repetition changes nothing
-        const isDone = !idempotency && (await tenant.read((db) => isRevoked(db, tenant.id, mandate_id)));
-        if (isDone) return { answer: {}, replay: false };
+      const { replay } = await withTerms(cache, caller, mandate_id, (terms) => {
         const event = controlEvent(caller, terms, 'mandate.revoked', body, { op: 'revoke', ...within(terms) });
         return commitChange(caller, event, idempotency, 0);
       });

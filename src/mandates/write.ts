@@ -58,7 +58,8 @@ function judgedOf(outcome: Outcome): Judged {
   if (status === 'refused' && refusal!.code === 'replay')
     return { answer: withTimes(refusal!.members!), replay: true, repeated: true };
   assertWritten(outcome);
-  return { answer: withTimes(made!['mandates/0'] as Record<string, unknown>), replay: status === 'replay' };
+  // a change that changes nothing has no answer
+  return { answer: withTimes((made?.['mandates/0'] ?? {}) as Record<string, unknown>), replay: status === 'replay' };
 }
 
 /** Converts the time of an answer to the canonical form. */

@@ -146,8 +146,23 @@ describeOnServer('a test cannot open a second connection', () => {
     expect((await kill()).body).toMatchObject({ state: 'killed', killed_at: first.body.killed_at });
     await kill();
     expect(await written()).toEqual([3, 2]);
-    for (let i = 0; i < 3; i++) expect((await ask(owner, '/v1/mandates/m/revoke', 'leaked')).body.status).toBe('revoked');
+    for (let i = 0; i < 3; i++) expect((await ask(owner, '/v1/mandates/m/revoke', `leaked ${i}`)).body.status).toBe('revoked');
     expect(await written()).toEqual([4, 3]);
+    const keyed = (path: string, key: string) => owner.request('POST', path, { body: {}, headers: { 'Idempotency-Key': key } });
+    for (const path of ['/v1/agents/planner/kill', '/v1/mandates/m/revoke', '/v1/agents/writer/resurrect']) {
+      const answers = [await keyed(path, 'a'), await keyed(path, 'b'), await keyed(path, 'a')];
+      expect(
+        answers.map(({ status, body, headers }) => [status, body.state ?? body.status, headers.get('idempotent-replay')]),
+      ).toEqual(answers.map((_, i) => [200, answers[0]!.body.state ?? 'revoked', i === 2 ? 'true' : null]));
+    }
+    expect((await keyed('/v1/agents/planner/kill', 'a')).body).toMatchObject({
+      state: 'killed',
+      killed_at: first.body.killed_at,
+    });
+    expect(await written()).toEqual([4, 3]);
+    await owner.request('POST', '/v1/agents/planner/resurrect', { body: {} });
+    expect((await keyed('/v1/agents/planner/kill', 'a')).body.state).toBe('active');
+    expect(await written()).toEqual([5, 4]);
   });
 
   test('while the ledger cannot be written, a kill is in force and returns 503, and its retry writes the entry', async () => {
