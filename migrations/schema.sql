@@ -586,6 +586,38 @@ begin
   where u.doc #>> '{guards,agents,agent_id}' = any (v_killed);
 end $_$;
 
+-- Name: agents_judge(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.agents_judge(p_tenant text, p_units jsonb, p_at timestamp with time zone) RETURNS SETOF public.judgement
+    LANGUAGE plpgsql
+    AS $$
+begin
+  return query
+  select u.ord::int, null::jsonb, jsonb_set(u.doc, '{events}', '[]')
+  from jsonb_array_elements(p_units) with ordinality u (doc, ord)
+  cross join lateral jsonb_to_record(u.doc #> '{events,0,effects,agents}') d (agent_id text, state text, reason text)
+  left join agent_states s on s.tenant_id = p_tenant and s.agent_hash = agent_hash(d.agent_id)
+  where d.agent_id is not null and coalesce(s.state, 'active') = d.state and s.reason is not distinct from d.reason;
+end $$;
+
+-- Name: agents_prepare(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.agents_prepare(p_tenant text, p_units jsonb, p_asked timestamp with time zone) RETURNS public.prepared[]
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_killed text[] := array(
+    select a.id #>> '{}' from jsonb_path_query(p_units, '$[*].events[*].effects.agents ? (@.state == "killed").agent_id') a (id));
+  v_noun text;
+begin
+  if cardinality(v_killed) > 0 then
+    for v_noun in select * from hooks('killing') loop
+      execute format('select %I($1, $2)', v_noun || '_killing') using p_tenant, case when '*' = any (v_killed) then null else v_killed end;
+    end loop;
+  end if;
+  return '{}';
+end $_$;
+
 -- Name: agents_stray(text, bigint, text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.agents_stray(p_tenant text, p_first bigint, p_after text, p_limit integer) RETURNS TABLE(last text, fault text)
@@ -4954,6 +4986,18 @@ begin
   where j.tenant_id = p_tenant and j.finished_at is null and j.started_by = any (keys_of_agents(p_tenant, p_agents));
 end $$;
 
+-- Name: jobs_killing(text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.jobs_killing(p_tenant text, p_agents text[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform from jobs j
+  where j.tenant_id = p_tenant and j.finished_at is null and j.started_by = any (keys_of_agents(p_tenant, p_agents))
+  order by j.job_id
+  for update;
+end $$;
+
 -- Name: jobs_revoke(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.jobs_revoke(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
@@ -5118,6 +5162,9 @@ begin
     -- an erasure replaced an id of the chain, or the daemon has cached an earlier mandate with this id
     return '{"refusal": {"code": "stale", "detail": "the terms of the mandate have changed"}}';
   elsif v_op = 'revoke' then
+    if exists (select from mandates m where m.tenant_id = p_tenant and m.mandate_id = v_leaf.mandate_id and m.revoked_at is not null) then
+      return '{"unchanged": true}';
+    end if;
     return jsonb_build_object('op', v_op, 'chain', p_effect -> 'chain', 'answer', jsonb_build_object('mandate_id', v_leaf.mandate_id));
   elsif v_leaf.busy then
     return '{"refusal": {"code": "AM503", "detail": "many actions have just expired and are being charged; try again"}}';
@@ -6345,6 +6392,8 @@ begin
     v_verdict := judge_mandate_effect(p_tenant, v_unit.effect, v_mandates, v_actions -> action_key(v_unit.effect), v_calls, p_at);
     if v_verdict ? 'refusal' then
       return next row(v_unit.ord, v_verdict -> 'refusal', null)::judgement;
+    elsif v_verdict ? 'unchanged' then
+      return next row(v_unit.ord, null, v_unit.doc #- array['events', v_unit.event::text])::judgement;
     else
       v_mandates := after_verdict(v_mandates, v_verdict);
       v_calls := v_calls || coalesce(v_verdict -> 'counts', '{}');
