@@ -19,7 +19,7 @@ export const serverSettings = {
   ADMIN_PORT: optional(
     whole(0, 65_535),
     'Server',
-    'separate port for the routes that are for operators: /metrics and /metrics/json; 0 chooses a free port. Without it, PORT serves them',
+    'separate port for the routes that are for operators: /metrics, /metrics/json and the /admin paths of COMPAT_TENANT; 0 chooses a free port. Without it, PORT serves them',
   ),
   ADMIN_HOST: setting(z.string().min(1), '127.0.0.1', 'Server', 'address to listen on for ADMIN_PORT'),
   REGION: optional(

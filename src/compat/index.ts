@@ -1,5 +1,6 @@
 import type { Feature, Parts } from '../feature.ts';
 import { writeLimitsOf } from '../state/index.ts';
+import { adminRoutes } from './admin_routes.ts';
 import { callersOf, developersOf } from './callers.ts';
 import { healthRoute } from './health.ts';
 import { leaseRoutes } from './lease_routes.ts';
@@ -11,9 +12,17 @@ export const feature: Feature = {
   tags: { AgentState: 'The HTTP interface of AgentState, for its clients.' },
 };
 
+const PLAN_BUCKETS_US = [1, 10, 100, 1000, 10_000];
+
 function routesFor(parts: Parts, tenant_id: string) {
-  const { auth, config, follow, health } = parts;
+  const { auth, config, follow, health, jobs, metrics } = parts;
   const identify = (config.DEV_MODE ? developersOf : callersOf)(auth, tenant_id);
   const needs = { identify, limitsOf: writeLimitsOf(parts), follow };
-  return [...objectRoutes(needs), ...leaseRoutes(needs), healthRoute(health)];
+  const observePlan = metrics.histogram(
+    'query_planner_micros',
+    'Durations of explained AgentState queries in µs',
+    PLAN_BUCKETS_US,
+  );
+  const admin = { identify: callersOf(auth, tenant_id), jobs, observePlan };
+  return [...objectRoutes(needs), ...leaseRoutes(needs), ...adminRoutes(admin), healthRoute(health)];
 }

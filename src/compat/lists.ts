@@ -3,7 +3,7 @@ import { type Reply, STREAMED } from '../http/route.ts';
 import { endChunked, writeChunked } from '../http/write_chunked.ts';
 import { inSlices, type Steps } from '../slices.ts';
 
-// Lists without pages, as AgentState answers them. A list of any length is sent page by page, so that only one page is in memory.
+// Lists without pages, as AgentState answers them. A list of any length is sent page by page, so that a part of it is in memory.
 
 interface Form {
   mediaType: string;
@@ -18,9 +18,13 @@ export const jsonArray: Form = {
   item: (text, isFirst) => (isFirst ? text : `,${text}`),
   end: ']',
 };
+export const jsonLines: Form = { mediaType: 'application/x-ndjson', start: '', item: (text) => `${text}\n`, end: '' };
+
+/** A longer list is sent in parts. */
+const PART_CHARACTERS = 256 * 1024;
 
 /**
- * Answers with the items of all pages. If the request times out or fails after the first page, the connection is closed before the list is complete,
+ * Answers with the items of all pages. If the request times out or fails after the first part, the connection is closed before the list is complete,
  * which the client notices.
  */
 export async function sendList(
@@ -31,17 +35,14 @@ export async function sendList(
 ): Promise<Reply | typeof STREAMED> {
   const headers = { 'Content-Type': form.mediaType };
   let text = form.start;
-  let [read, count] = [0, 0];
+  let count = 0;
   for await (const page of pages) {
-    // a list of one page is an ordinary answer
-    if (read > 0) {
-      if (!res.headersSent) res.writeHead(200, { ...headers, 'Cache-Control': 'no-store' });
-      if (!(await writeChunked(res, Buffer.from(text)))) return STREAMED;
-      text = '';
-    }
     text += await inSlices(serialized(page, count, form), signal);
     count += page.length;
-    read += 1;
+    if (text.length < PART_CHARACTERS) continue;
+    if (!res.headersSent) res.writeHead(200, { ...headers, 'Cache-Control': 'no-store' });
+    if (!(await writeChunked(res, Buffer.from(text)))) return STREAMED;
+    text = '';
   }
   text += form.end;
   if (!res.headersSent) return { headers, body: text };

@@ -7,8 +7,8 @@ import { snapshotRoutes } from './routes.ts';
 import { sweepSnapshots } from './sql.ts';
 
 export { dumpState, restoreByOperator } from './restore.ts';
-export { snapshotBody } from './schemas.ts';
-export { createSnapshot } from './sql.ts';
+export { snapshotBody, snapshotName } from './schemas.ts';
+export { createSnapshot, listSnapshots } from './sql.ts';
 
 export const feature: Feature = {
   routes: () => [...snapshotRoutes, ...copyRoutes],
