@@ -79,7 +79,7 @@ export function priceOf(pricing: ProviderPricing | undefined, provider: string, 
 }
 
 /** Returns the cost of tokens in units of the currency. */
-export const costOf = ({ inputTokenPrice, outputTokenPrice }: ModelPricing, { inputTokens, outputTokens }: TokenUsage): number =>
+const costOf = ({ inputTokenPrice, outputTokenPrice }: ModelPricing, { inputTokens, outputTokens }: TokenUsage): number =>
   (inputTokens * inputTokenPrice + outputTokens * outputTokenPrice) / 1_000_000;
 
 /** Returns the amount to reserve in micro-units. Throws RangeError if a model has no price and the action no estimate. */
@@ -89,7 +89,16 @@ export function estimateOf({ customPricing }: Mandate, action: Action): number {
   const { provider, model, inputTokens = 0, outputTokens = 0 } = action;
   const price = priceOf(customPricing, provider, model);
   if (!price) throw new RangeError(noPrice(provider, model));
-  return Math.ceil(microsOf(costOf(price, { inputTokens, outputTokens }), 'the price of the tokens'));
+  return tokenMicros(price, { inputTokens, outputTokens });
+}
+
+/** Rounds up, as the service does for the charge, so that a reservation is never below it. BigInt, because the product can exceed 2^53. */
+function tokenMicros({ inputTokenPrice, outputTokenPrice }: ModelPricing, { inputTokens, outputTokens }: TokenUsage): number {
+  const price = (units: number, name: string) => BigInt(microsOf(units, name));
+  const millionths =
+    BigInt(inputTokens) * price(inputTokenPrice, 'inputTokenPrice') +
+    BigInt(outputTokens) * price(outputTokenPrice, 'outputTokenPrice');
+  return Number((millionths + 999_999n) / 1_000_000n);
 }
 
 export const noPrice = (provider: string, model: string): string =>

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type Action,
   calculateMaxOutputTokens,
-  costOf,
   createLLMAction,
   createToolAction,
   estimateTokensFromMessages,
@@ -69,7 +69,7 @@ export class MandateClient<S extends StateManagerOption | undefined = undefined>
       leaseMs: leaseMs ?? DEFAULT_LEASE_MS,
       settleWaitMs: settleWaitMs ?? DEFAULT_SETTLE_WAIT_MS,
       running: new Set(),
-      unsettled: new Set(),
+      pending: new Set(),
       signal: this.#closing.signal,
       error: (error) => this.#report(error),
       audit: (action, outcome) => this.#audit(action, outcome),
@@ -83,7 +83,16 @@ export class MandateClient<S extends StateManagerOption | undefined = undefined>
   /** Runs a function as this action. Throws MandateBlockedError if it is refused or its result does not count. */
   async execute<T>(action: Action, fn: Fn<T>, options?: ExecuteOptions<T>): Promise<T> {
     if (this.#closed) throw new Error('the client is closed');
-    return execute(this.#guard, action, fn, options);
+    if (action.agentId !== this.#mandate.agentId)
+      throw new TypeError(`the action belongs to the agent ${action.agentId}, and the mandate to ${this.#mandate.agentId}`);
+    const executing = execute(this.#guard, action, fn, options);
+    const ended = executing.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#guard.pending.add(ended);
+    void ended.then(() => this.#guard.pending.delete(ended));
+    return executing;
   }
 
   executeTool<T>(action: Action, fn: Fn<T>, options?: ExecuteOptions<T>): Promise<T> {
@@ -115,10 +124,7 @@ export class MandateClient<S extends StateManagerOption | undefined = undefined>
     const most = calculateMaxOutputTokens(budget, inputTokens, price, maxOutputTokens);
     // one token, so that the service refuses what the budget does not pay for
     const outputTokens = Math.max(1, most);
-    const action = {
-      ...createLLMAction(this.#mandate.agentId, provider, model, inputTokens, outputTokens),
-      estimatedCost: costOf(price, { inputTokens, outputTokens }),
-    };
+    const action = createLLMAction(this.#mandate.agentId, provider, model, inputTokens, outputTokens);
     return this.execute(action, (context) => fn(outputTokens, context), options);
   }
 
@@ -207,18 +213,23 @@ export class MandateClient<S extends StateManagerOption | undefined = undefined>
     return this.#logger.getEntries();
   }
 
-  /** Waits for settlements for at most `settleWaitMs`, then ends all requests, streams and timers. A state manager that was passed stays open. */
+  /**
+   * Waits for functions and settlements for at most `settleWaitMs`, then ends all requests, streams and timers. Actions that are
+   * not settled then end as the mandate states. A state manager that was passed stays open.
+   */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    const timer = setTimeout(() => this.#closing.abort(), this.#guard.settleWaitMs);
-    const aborted = new Promise<void>((resolve) => this.#closing.signal.addEventListener('abort', () => resolve()));
-    await Promise.race([Promise.all(this.#guard.unsettled), aborted]);
-    clearTimeout(timer);
+    const timer = new AbortController();
+    const drained = async () => {
+      while (this.#guard.pending.size > 0) await Promise.all(this.#guard.pending);
+    };
+    await Promise.race([drained(), sleep(this.#guard.settleWaitMs, undefined, { signal: timer.signal })]);
+    timer.abort();
     this.#closing.abort();
+    for (const controller of this.#guard.running) controller.abort(new Error('the client is closed'));
     this.#backend.close();
     await this.#ownManager?.close();
-    await Promise.all(this.#guard.unsettled);
     await this.#logger.close?.();
   }
 

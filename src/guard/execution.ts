@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Action, usageIn } from './action.ts';
+import { type Action, estimateOf, usageIn } from './action.ts';
 import { argumentFault, bodyOf, customCharge, policiesFor, verifiersFor } from './definition.ts';
 import { MandateBlockedError, MandateServiceError } from './errors.ts';
 import type { ChargingContext, Mandate } from './mandate.ts';
-import { microsOf } from './money.ts';
+import { microsOf, unitsOf } from './money.ts';
 import type { ActionRequest, Authorised, Backend, Blocked, SettleRequest } from './state_manager.ts';
 import { delayBefore } from './transport.ts';
 
@@ -28,8 +28,8 @@ export interface Guard {
   settleWaitMs: number;
   /** The functions that run, which a kill aborts. */
   running: Set<AbortController>;
-  /** The settlements that have not been confirmed. */
-  unsettled: Set<Promise<void>>;
+  /** The executions and settlements that have not ended. */
+  pending: Set<Promise<void>>;
   /** Aborted when the client no longer waits for settlements. */
   signal: AbortSignal;
   error(error: Error): void;
@@ -69,7 +69,6 @@ export async function execute<T>(
 const blocked = (code: Blocked['code'], reason: string): Blocked => ({ code, reason, hard: true });
 
 async function refusalOf({ mandate, backend }: Guard, action: Action, body: ActionRequest): Promise<Blocked | undefined> {
-  if (action.agentId !== mandate.agentId) return blocked('TOOL_DENIED', `the mandate belongs to the agent ${mandate.agentId}`);
   if (action.type === 'tool_call')
     for (const policy of policiesFor(mandate, action)) {
       const fault = argumentFault(policy, action.tool, action.args ?? {});
@@ -194,7 +193,7 @@ function settlementOf(mandate: Mandate, action: Action, outcome: SettleRequest['
     executed: true,
     executionSuccess: outcome === 'success',
     verificationSuccess: verified !== false,
-    estimatedCost: action.estimatedCost ?? 0,
+    estimatedCost: unitsOf(estimateOf(mandate, action)),
     ...(actual !== undefined && { actualCost: actual }),
   };
   const cost = custom ? custom.compute(context) : actual;
@@ -212,8 +211,8 @@ async function settle(guard: Guard, action: Action, body: SettleRequest): Promis
   const settled = settleUntilDone(guard, action, body).then((micros) => {
     charged = micros;
   });
-  guard.unsettled.add(settled);
-  void settled.finally(() => guard.unsettled.delete(settled));
+  guard.pending.add(settled);
+  void settled.finally(() => guard.pending.delete(settled));
   const timer = new AbortController();
   await Promise.race([settled, sleep(guard.settleWaitMs, undefined, { signal: timer.signal })]);
   timer.abort();

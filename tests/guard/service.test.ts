@@ -168,6 +168,21 @@ test.each([
   await client.executeTool({ ...call(1), agentId }, pass);
 });
 
+test('a kill of the tenant reaches every agent, and a client that closes waits for what runs', async () => {
+  const carol = await newTenant(daemon.url);
+  const { mandate, stateManager } = await registered(carol);
+  const apiKeyOfReader = await apiKey(carol, { scopes: ['read', 'write'] });
+  const client = clientOf({ mandate, stateManager: { ...stateManager, apiKey: apiKeyOfReader } });
+  const heard = new Promise<string>(
+    (resolve) => void client.onKill(resolve).then(() => carol.request('POST', '/v1/tenant/kill', { body: { reason: 'all' } })),
+  );
+  expect(await heard).toBe('all');
+  await carol.request('POST', '/v1/tenant/resurrect', { body: {} });
+  const running = client.executeTool(call(1), () => new Promise((resolve) => setTimeout(resolve, 50, { actualCost: 0.5 })));
+  await client.close();
+  expect([await running, (await usageOf(carol, mandate)).spent_micros]).toEqual([{ actualCost: 0.5 }, 500_000]);
+});
+
 test('a client kills its agent for every process, its own listeners hear it, and it cannot resurrect', async () => {
   const { mandate, stateManager } = await registered(alice, { agentId: 'looping' });
   const shared = createDistributedStateManager(stateManager.url, { apiKey: stateManager.apiKey });
