@@ -327,6 +327,33 @@ begin atomic
   where v.change = 'put' and (v.expires_at is null or v.expires_at > p_at);
 end;
 
+-- Reads several objects by `id`, [namespace, key] as JSON. Leaves out bodies of more than p_most_bytes and compressed ones, which are read alone; null reads
+-- all.
+create or replace function read_state(
+  p_tenant text, p_ids text[], p_channels text[], p_subjects text[], p_sensitivities text[], p_most_bytes int)
+returns table (
+  id text, namespace text, key text, body jsonb, tags jsonb, version int, seq bigint, created_at timestamptz, updated_at timestamptz,
+  expires_at timestamptz, channel text, user_id text, agent_id text, session_id text, project_id text)
+language plpgsql
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_tenant text := enter_tenant(p_tenant);
+begin
+  return query
+  select
+    n.id, o.namespace, o.key, o.body, o.tags, o.version, o.seq, o.created_at, o.updated_at, o.expires_at, o.channel, o.user_id, o.agent_id, o.session_id,
+    o.project_id
+  -- `offset 0`: under row-level security, a name that is extracted from JSON within the condition would not use the index
+  from (select i.id, i.id::jsonb ->> 0 as namespace, i.id::jsonb ->> 1 as key from unnest(p_ids) i (id) offset 0) n
+  -- `limit` forces a look-up per key
+  cross join lateral (
+    select * from state_objects x where x.tenant_id = v_tenant and x.namespace = n.namespace and x.key = n.key limit 1
+  ) o
+  where visible(o.channel, o.user_id, o.sensitivity, p_channels, p_subjects, p_sensitivities) and is_live(o.life, o.expires_at, now())
+    and (p_most_bytes is null or o.body is null or (pg_column_size(o.body) <= p_most_bytes and pg_column_compression(o.body) is null));
+end $$;
+
 -- Returns the keys of objects of the tenant with all these tags: p_limit rows if there may be more. The inner query has the condition of the GIN index
 -- alone, so that no statistics can choose another plan. A row of other tags with the same hash returns null, so that it counts towards the limit.
 -- In plpgsql, which keeps the plan: in SQL, each call costs 60 µs more.

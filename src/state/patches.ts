@@ -80,10 +80,7 @@ async function resolvePatches(caller: Caller, changes: (Change | PatchChange)[],
 /** Returns the put for a patch of `content`, or of the stored object if no earlier change of the request is about it. */
 async function patched({ tenant }: Caller, change: PatchChange, content: Content | undefined, limits: Limits): Promise<Put> {
   const { patch, caller, pointer, namespace, key } = change;
-  const stored =
-    content === undefined
-      ? await tenant.read((db) => findObject(db, tenant.id, namespace, key, visibilityById(caller.principal)))
-      : undefined;
+  const stored = content === undefined ? await findObject(tenant, namespace, key, visibilityById(caller.principal)) : undefined;
   const current = content ?? stored;
   if (!current)
     throw new Problem('not-found', 'There is no object with this key.', {

@@ -150,11 +150,12 @@ export async function readObject(
   at: At | undefined,
 ): Promise<StateObject> {
   const visibility = visibilityById(principal);
-  const row = await tenant.read(async (db) =>
+  const row =
     at === undefined
-      ? findObject(db, tenant.id, namespace, key, visibility)
-      : findObjectAt(db, tenant.id, namespace, key, await momentOf(db, tenant.id, at), visibility),
-  );
+      ? await findObject(tenant, namespace, key, visibility)
+      : await tenant.read(async (db) =>
+          findObjectAt(db, tenant.id, namespace, key, await momentOf(db, tenant.id, at), visibility),
+        );
   if (!row) throw noObject();
   requireSubjectFor(principal, row);
   return objectOf(row);

@@ -35,13 +35,24 @@ export const objectOf = (row: ObjectRow): StateObject => {
   return object;
 };
 
-export const findObject = (db: Db, tenant: string, namespace: string, key: string, visibility: Visibility) =>
-  db.row<ObjectRow>(
-    `select ${columns} from state_objects o
-     where o.tenant_id = $1 and o.namespace = $5 and o.key = $6 and ${visible(2, 'o.')} and ${LIVE}`,
-    [tenant, ...visibilityValues(visibility), namespace, key],
-    'find_state',
-  );
+const READ_STATE = { text: 'select * from read_state($1, $2, $3, $4, $5, $6)', name: 'read_state', id: 'id' };
+/** Larger bodies are not read in a batch, because parsing a batch of them would block the event loop. */
+const MAX_BATCHED_BYTES = 4 * 1024;
+
+/** Returns an object that is live now and visible. */
+export async function findObject(
+  tenant: Tenant,
+  namespace: string,
+  key: string,
+  visibility: Visibility,
+): Promise<ObjectRow | undefined> {
+  const id = JSON.stringify([namespace, key]);
+  const values = visibilityValues(visibility);
+  const batched = await tenant.lookUp<ObjectRow>(READ_STATE, id, [...values, MAX_BATCHED_BYTES]);
+  if (batched) return batched;
+  const [row] = await tenant.call<ObjectRow>(READ_STATE.text, [tenant.id, [id], ...values, null], READ_STATE.name);
+  return row;
+}
 
 export const findObjectAt = (db: Db, tenant: string, namespace: string, key: string, moment: Moment, visibility: Visibility) =>
   db.row<ObjectRow>(`select ${columns} from state_object_at($1, $5, $6, $7, $8) o where ${visible(2, 'o.')}`, [

@@ -257,3 +257,23 @@ test('a follower receives the events of its channel', async () => {
   }
   abort.abort();
 });
+
+test('concurrent reads of small, large, compressed, private and missing objects are each answered', async () => {
+  const owner = await newTenant(daemon.url);
+  const bob = await newColleague(owner);
+  const random = Array.from({ length: 2000 }, () => Math.random());
+  const bodies: Record<string, unknown> = { small: { n: 1 }, null: null, large: random, compressed: 'x'.repeat(50_000) };
+  for (const [key, body] of Object.entries(bodies)) expect((await put(owner, key, { body })).status).toBe(201);
+  await put(owner, 'private', { body: 'mine', channel: 'private' });
+  const read = async (client: Client, key: string) => {
+    const { status, body } = await get(client, key);
+    return status === 200 ? body.body : status;
+  };
+  const keys = [...Object.keys(bodies), 'missing', 'private', 'small'];
+  const answers = await Promise.all([owner, bob].map((client) => Promise.all(keys.map((key) => read(client, key)))));
+  const shared = Object.values(bodies);
+  expect(answers).toEqual([
+    [...shared, 404, 'mine', bodies.small],
+    [...shared, 404, 404, bodies.small],
+  ]);
+});
