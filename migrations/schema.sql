@@ -9110,6 +9110,29 @@ CREATE FUNCTION public.read_shared_events(p_tenant text, p_job text, p_after big
    ORDER BY s.seq;
 END;
 
+-- Name: read_state(text, text[], text[], text[], text[], integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.read_state(p_tenant text, p_ids text[], p_channels text[], p_subjects text[], p_sensitivities text[], p_most_bytes integer) RETURNS TABLE(id text, namespace text, key text, body jsonb, tags jsonb, version integer, seq bigint, created_at timestamp with time zone, updated_at timestamp with time zone, expires_at timestamp with time zone, channel text, user_id text, agent_id text, session_id text, project_id text)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_tenant text := enter_tenant(p_tenant);
+begin
+  return query
+  select
+    n.id, o.namespace, o.key, o.body, o.tags, o.version, o.seq, o.created_at, o.updated_at, o.expires_at, o.channel, o.user_id, o.agent_id, o.session_id,
+    o.project_id
+  -- `offset 0`: under row-level security, a name that is extracted from JSON within the condition would not use the index
+  from (select i.id, i.id::jsonb ->> 0 as namespace, i.id::jsonb ->> 1 as key from unnest(p_ids) i (id) offset 0) n
+  -- `limit` forces a look-up per key
+  cross join lateral (
+    select * from state_objects x where x.tenant_id = v_tenant and x.namespace = n.namespace and x.key = n.key limit 1
+  ) o
+  where visible(o.channel, o.user_id, o.sensitivity, p_channels, p_subjects, p_sensitivities) and is_live(o.life, o.expires_at, now())
+    and (p_most_bytes is null or o.body is null or (pg_column_size(o.body) <= p_most_bytes and pg_column_compression(o.body) is null));
+end $$;
+
 -- Name: rebuild_chunks(text, bigint, bigint, jsonb, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.rebuild_chunks(p_tenant text, p_from bigint, p_to bigint, p_read jsonb, p_chunks jsonb) RETURNS boolean
