@@ -70,7 +70,7 @@ export function createRecorder(appender: Appender, tenants: Tenants, log: Logger
       });
       return ofAll && caller && mayReadAll(caller.principal) ? 'private.read' : undefined;
     },
-    countRefusal({ route, req, address, caller, request_id, body }, status) {
+    countRefusal({ route, req, address, caller, request_id, body }, status, code) {
       const claim = caller ? undefined : claimedIdentityOf(req);
       const tenant = caller?.principal.tenant_id ?? claim?.tenant_id ?? tenantNamedIn(route, body);
       if (tenant === undefined) return;
@@ -78,7 +78,16 @@ export function createRecorder(appender: Appender, tenants: Tenants, log: Logger
         ? { id: caller.principal.id, kind: caller.principal.kind, user_id: caller.principal.user_id }
         : null;
       const where = { address: networkOf(address), route: `${route.method} ${route.path}` };
-      refusalCounts.add({ tenant, principal, ...where, status, request_id, claimed: claim?.id, at: new Date().toISOString() });
+      refusalCounts.add({
+        tenant,
+        principal,
+        ...where,
+        status,
+        code,
+        request_id,
+        claimed: claim?.id,
+        at: new Date().toISOString(),
+      });
     },
   };
 }

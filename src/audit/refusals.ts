@@ -16,6 +16,8 @@ export interface Refusal {
   address: string;
   route: string;
   status: number;
+  /** The code of the problem, which the service determines. */
+  code?: string | undefined;
   request_id: string;
   /** The id in an invalid credential. */
   claimed?: string | undefined;
@@ -26,6 +28,8 @@ interface Counter {
   first: Refusal;
   last: Refusal;
   count: number;
+  /** Number of refusals by code. */
+  codes: Record<string, number>;
   overflow: boolean;
 }
 
@@ -65,12 +69,11 @@ export function createRefusalCounts(): RefusalCounts {
       const ownKey = `${principal?.id ?? address} ${status} ${route}`;
       const overflow = !counters.has(ownKey) && counters.size >= max;
       const key = overflow ? `overflow ${status}` : ownKey;
-      const counter = counters.get(key);
-      if (!counter) counters.set(key, { first: refusal, last: refusal, count: 1, overflow });
-      else {
-        counter.last = refusal;
-        counter.count += 1;
-      }
+      const counter = counters.get(key) ?? { first: refusal, last: refusal, count: 0, codes: {}, overflow };
+      counters.set(key, counter);
+      counter.last = refusal;
+      counter.count += 1;
+      if (refusal.code !== undefined) counter.codes[refusal.code] = (counter.codes[refusal.code] ?? 0) + 1;
     },
     unverifiedTenants,
     principalIds: () =>
@@ -87,7 +90,7 @@ export function createRefusalCounts(): RefusalCounts {
   };
 }
 
-function inputOf({ first, last, count, overflow }: Counter): EntryInput {
+function inputOf({ first, last, count, codes, overflow }: Counter): EntryInput {
   const { principal, address, claimed } = last;
   const identity = principal
     ? { principal_id: principal.id, principal_kind: principal.kind, user_id: principal.user_id }
@@ -100,6 +103,7 @@ function inputOf({ first, last, count, overflow }: Counter): EntryInput {
     first_at: first.at,
     payload: {
       ...(overflow ? { principal_kind: principal ? 'others' : 'unknown others' } : { ...identity, address }),
+      ...(Object.keys(codes).length > 0 && { codes }),
       request_id: last.request_id,
       last_at: last.at,
     },

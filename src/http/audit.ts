@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { Problem } from './problem.ts';
 import { type Reply, type Route, STREAMED } from './route.ts';
 
 // Writes an audit entry for each request to a route that declares `audit`, and counts rejected requests on all routes. A route without
@@ -23,14 +24,16 @@ export interface AuditRecorder<C> {
   record(context: AuditContext<C>, action: string, status: number, facts: Reply['audit']): Promise<void>;
   /** Returns the action of a read that is audited on every route, such as reading all users' private items; otherwise undefined. */
   readAction(context: AuditContext<C>): string | undefined;
-  /** Counts a refused request; entries are written later. */
-  countRefusal(context: AuditContext<C>, status: number): void;
+  /** Counts a refused request; entries are written later. `code`: that of the problem, if it has one. */
+  countRefusal(context: AuditContext<C>, status: number, code: string | undefined): void;
 }
 
 const AUDITED_STATUSES = new Set([401, 403, 429]);
 
-export function auditRefusal<C>(recorder: AuditRecorder<C>, context: AuditContext<C>, status: number): void {
-  if (AUDITED_STATUSES.has(status)) recorder.countRefusal(context, status);
+export function auditRefusal<C>(recorder: AuditRecorder<C>, context: AuditContext<C>, status: number, error: unknown): void {
+  if (!AUDITED_STATUSES.has(status)) return;
+  const code = error instanceof Problem ? error.members.code : undefined;
+  recorder.countRefusal(context, status, typeof code === 'string' ? code : undefined);
 }
 
 type Work = () => Promise<Reply | typeof STREAMED>;

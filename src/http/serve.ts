@@ -28,7 +28,7 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
       : await answer(exchange, received, scope?.tenant);
     if (reply !== STREAMED) await send(res, route.success.status, reply);
   } catch (error) {
-    auditRefusal(gate.audit, audit, sendProblem(gate, route.path, res, audit.request_id, error));
+    auditRefusal(gate.audit, audit, sendProblem(gate, route.path, res, audit.request_id, error), error);
   } finally {
     for (const release of releases) release();
   }

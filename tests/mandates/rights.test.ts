@@ -112,7 +112,8 @@ test('events carry neither arguments nor amounts, and refusals are counted in th
   const counted = async () => {
     const audit = await alice!.request('GET', '/v1/audit?action=refused');
     const refused = audit.body.data.filter(({ route }: Row) => route === 'POST /v1/mandates/{mandate_id}/actions');
-    return refused.reduce((sum: number, { status, count }: Row) => sum + (status === 403 ? count : 0), 0);
+    const codes = refused.filter(({ status }: Row) => status === 403).map(({ payload }: Row) => payload.codes);
+    return codes.reduce((sum: number, { COST_LIMIT_EXCEEDED }: Row) => sum + COST_LIMIT_EXCEEDED, 0);
   };
   await eventually(async () => (await counted()) === 3, 'the entries of the refusals');
 });
