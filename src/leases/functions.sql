@@ -180,7 +180,7 @@ begin
   if v_result.outcome #>> '{refusal,code}' = 'AMHLD' then
     v_now := clock_timestamp();
     if (select count(*) from lease_waiters w where w.tenant_id = p_tenant and w.key = v_key and w.expires_at > v_now) >= 100 then
-      raise exception 'the maximum number of requests waits for the lease' using errcode = 'AM429', detail = '{"retry_after_ms": 1000}';
+      raise exception 'the lease already has the maximum number of waiting requests' using errcode = 'AM429', detail = '{"retry_after_ms": 1000}';
     end if;
     insert into lease_waiters (tenant_id, key, place, owner, expires_at)
     select p_tenant, v_key, greatest(max(w.place) + 1, floor(extract(epoch from v_now) * 1000000)::bigint), v_change ->> 'owner', lease_end(v_now, p_wait_ms)

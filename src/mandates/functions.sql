@@ -284,7 +284,7 @@ declare
 begin
   if v_last.mandate_id = p_effect ->> 'mandate_id'
     or exists (select from mandates m where m.tenant_id = p_tenant and m.mandate_id = v_hash) then
-    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM409', 'detail', 'a mandate with this id exists or existed'));
+    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM409', 'detail', 'a mandate with this id exists, or existed before'));
   elsif v_parents > 0 and to_jsonb(v_last.chain) is distinct from (p_effect -> 'chain') - v_parents then
     return '{"refusal": {"code": "stale", "detail": "the chain of the parent has changed"}}';
   elsif v_last.block is not null then
@@ -304,7 +304,7 @@ return case
     mandate_refusal('DUPLICATE_ACTION', 'the action id was used with a different request', 'AM409')
   when p_action ->> 'state' = 'settled' and p_action #>> '{settlement,outcome}' = 'failure' and (p_action ->> 'charged_micros')::bigint = 0 then null
   when p_action ->> 'state' = 'denied' then mandate_refusal('TOOL_DENIED', 'the action was denied')
-  else jsonb_build_object('code', 'replay', 'detail', 'the action was authorised before', 'members', p_action -> 'answer') end;
+  else jsonb_build_object('code', 'replay', 'detail', 'the action has already been authorised', 'members', p_action -> 'answer') end;
 
 -- Returns how much every mandate of the chain still permits; null if none has a limit. Negative if one is overdrawn.
 create or replace function room_in(p_chain mandate_state[], p_change bigint) returns bigint
@@ -450,14 +450,14 @@ create or replace function settle_refusal(p_effect jsonb, p_action jsonb) return
 language sql immutable
 return case
   when p_action ->> 'state' = 'settled' and p_action #>> '{settlement,hash}' = p_effect ->> 'settle_hash' then
-    jsonb_build_object('code', 'replay', 'detail', 'the action was settled before', 'members', p_action #> '{settlement,answer}')
+    jsonb_build_object('code', 'replay', 'detail', 'the action has already been settled', 'members', p_action #> '{settlement,answer}')
   when p_action ->> 'state' = 'settled' then mandate_refusal('DUPLICATE_ACTION', 'the action was settled with a different outcome', 'AM409')
   when p_action ->> 'decision' <> 'allow' then jsonb_build_object('code', 'AM409', 'detail', 'the action was not allowed')
   when p_effect ? 'actual_micros' then null
   when p_effect ? 'tokens' and p_action #> '{terms,price}' is null then
     jsonb_build_object('code', 'AM422', 'detail', 'the mandate has no price for this model; send actual_micros')
   when p_action #> '{terms,charging,custom}' is not null and not p_effect ? 'tokens' then
-    jsonb_build_object('code', 'AM422', 'detail', 'the charge of this action is actual_micros, which is missing') end;
+    jsonb_build_object('code', 'AM422', 'detail', 'this action is charged by actual_micros, which is required') end;
 
 -- A settlement is never refused for its amount or its time: what exceeds the reservation, or comes after it ended, is charged.
 create or replace function judge_settlement(p_effect jsonb, p_chain mandate_state[], p_action jsonb, p_at timestamptz) returns jsonb
@@ -512,9 +512,9 @@ declare
 begin
   if p_action ->> 'asked_by' = p_effect ->> 'decider'
     or (p_effect -> 'is_login' = 'false' and p_action ->> 'asked_user' = p_effect ->> 'decider_user') then
-    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM403', 'detail', 'who asked for an action cannot decide it'));
+    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM403', 'detail', 'the principal that requested an action cannot decide it'));
   elsif p_action ->> 'decision' <> 'defer' or p_action ->> 'state' <> 'open' then
-    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM409', 'detail', 'the action is decided, or no longer waits for a decision'));
+    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM409', 'detail', 'the action has been decided or no longer awaits a decision'));
   elsif v_leaf.block is not null and not v_denied then
     return jsonb_build_object('refusal', v_leaf.block);
   end if;

@@ -393,7 +393,7 @@ begin
   v_plan := fork_plan(p_tenant, p_namespace, p_to, coalesce(p_seq, v_clock.last_seq), p_scope, v_at);
   perform limit_plan(v_plan);
   if is_taken(p_tenant, v_plan, v_at) then
-    raise exception 'the namespace "%" has some of the keys already', p_to using errcode = 'AM409';
+    raise exception 'some of these keys already exist in the namespace "%"', p_to using errcode = 'AM409';
   end if;
   return commit_plan(p_tenant, v_clock, v_plan, p_scope, p_event, p_key, p_body, jsonb_build_object('copied', cardinality(v_plan)), v_at);
 end $$;

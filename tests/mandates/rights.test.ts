@@ -80,7 +80,7 @@ test('a key that may only write acts under its mandate and reads it, its actions
   for (const path of ['/v1/mandates', '/v1/events']) expect((await key.request('GET', path)).status).toBe(403);
 });
 
-test('who asked for an action cannot decide it, and neither can another key of the same user', async () => {
+test('the principal that requested an action cannot decide it, and neither can another key of the same user', async () => {
   const mandate = await issue(alice!, { tool_policies: { '*': { require_approval: true } } });
   const [asking, sibling] = [
     await keyOf(alice!, { role: 'admin', scopes: ['read', 'write', 'admin'] }),
