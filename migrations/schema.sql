@@ -183,7 +183,7 @@ begin
   if v_result.outcome #>> '{refusal,code}' = 'AMHLD' then
     v_now := clock_timestamp();
     if (select count(*) from lease_waiters w where w.tenant_id = p_tenant and w.key = v_key and w.expires_at > v_now) >= 100 then
-      raise exception 'the maximum number of requests waits for the lease' using errcode = 'AM429', detail = '{"retry_after_ms": 1000}';
+      raise exception 'the lease already has the maximum number of waiting requests' using errcode = 'AM429', detail = '{"retry_after_ms": 1000}';
     end if;
     insert into lease_waiters (tenant_id, key, place, owner, expires_at)
     select p_tenant, v_key, greatest(max(w.place) + 1, floor(extract(epoch from v_now) * 1000000)::bigint), v_change ->> 'owner', lease_end(v_now, p_wait_ms)
@@ -4417,7 +4417,7 @@ begin
   v_plan := fork_plan(p_tenant, p_namespace, p_to, coalesce(p_seq, v_clock.last_seq), p_scope, v_at);
   perform limit_plan(v_plan);
   if is_taken(p_tenant, v_plan, v_at) then
-    raise exception 'the namespace "%" has some of the keys already', p_to using errcode = 'AM409';
+    raise exception 'some of these keys already exist in the namespace "%"', p_to using errcode = 'AM409';
   end if;
   return commit_plan(p_tenant, v_clock, v_plan, p_scope, p_event, p_key, p_body, jsonb_build_object('copied', cardinality(v_plan)), v_at);
 end $$;
@@ -5102,7 +5102,7 @@ declare
 begin
   if v_last.mandate_id = p_effect ->> 'mandate_id'
     or exists (select from mandates m where m.tenant_id = p_tenant and m.mandate_id = v_hash) then
-    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM409', 'detail', 'a mandate with this id exists or existed'));
+    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM409', 'detail', 'a mandate with this id exists, or existed before'));
   elsif v_parents > 0 and to_jsonb(v_last.chain) is distinct from (p_effect -> 'chain') - v_parents then
     return '{"refusal": {"code": "stale", "detail": "the chain of the parent has changed"}}';
   elsif v_last.block is not null then
@@ -5125,9 +5125,9 @@ declare
 begin
   if p_action ->> 'asked_by' = p_effect ->> 'decider'
     or (p_effect -> 'is_login' = 'false' and p_action ->> 'asked_user' = p_effect ->> 'decider_user') then
-    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM403', 'detail', 'who asked for an action cannot decide it'));
+    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM403', 'detail', 'the principal that requested an action cannot decide it'));
   elsif p_action ->> 'decision' <> 'defer' or p_action ->> 'state' <> 'open' then
-    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM409', 'detail', 'the action is decided, or no longer waits for a decision'));
+    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM409', 'detail', 'the action has been decided or no longer awaits a decision'));
   elsif v_leaf.block is not null and not v_denied then
     return jsonb_build_object('refusal', v_leaf.block);
   end if;
@@ -5200,7 +5200,7 @@ CREATE FUNCTION public.judge_open(p_root public.mandate_state) RETURNS jsonb
 
 CREATE FUNCTION public.judge_repetition(p_effect jsonb, p_action jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
-    RETURN CASE WHEN (p_action IS NULL) THEN NULL::jsonb WHEN ((p_action ->> 'request_hash'::text) <> (p_effect ->> 'request_hash'::text)) THEN public.mandate_refusal('DUPLICATE_ACTION'::text, 'the action id was used with a different request'::text, 'AM409'::text) WHEN (((p_action ->> 'state'::text) = 'settled'::text) AND ((p_action #>> '{settlement,outcome}'::text[]) = 'failure'::text) AND (((p_action ->> 'charged_micros'::text))::bigint = 0)) THEN NULL::jsonb WHEN ((p_action ->> 'state'::text) = 'denied'::text) THEN public.mandate_refusal('TOOL_DENIED'::text, 'the action was denied'::text) ELSE jsonb_build_object('code', 'replay', 'detail', 'the action was authorised before', 'members', (p_action -> 'answer'::text)) END;
+    RETURN CASE WHEN (p_action IS NULL) THEN NULL::jsonb WHEN ((p_action ->> 'request_hash'::text) <> (p_effect ->> 'request_hash'::text)) THEN public.mandate_refusal('DUPLICATE_ACTION'::text, 'the action id was used with a different request'::text, 'AM409'::text) WHEN (((p_action ->> 'state'::text) = 'settled'::text) AND ((p_action #>> '{settlement,outcome}'::text[]) = 'failure'::text) AND (((p_action ->> 'charged_micros'::text))::bigint = 0)) THEN NULL::jsonb WHEN ((p_action ->> 'state'::text) = 'denied'::text) THEN public.mandate_refusal('TOOL_DENIED'::text, 'the action was denied'::text) ELSE jsonb_build_object('code', 'replay', 'detail', 'the action has already been authorised', 'members', (p_action -> 'answer'::text)) END;
 
 -- Name: judge_settlement(jsonb, public.mandate_state[], jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -10637,7 +10637,7 @@ CREATE FUNCTION public.settle_code(p_effect jsonb, p_action jsonb) RETURNS text
 
 CREATE FUNCTION public.settle_refusal(p_effect jsonb, p_action jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
-    RETURN CASE WHEN (((p_action ->> 'state'::text) = 'settled'::text) AND ((p_action #>> '{settlement,hash}'::text[]) = (p_effect ->> 'settle_hash'::text))) THEN jsonb_build_object('code', 'replay', 'detail', 'the action was settled before', 'members', (p_action #> '{settlement,answer}'::text[])) WHEN ((p_action ->> 'state'::text) = 'settled'::text) THEN public.mandate_refusal('DUPLICATE_ACTION'::text, 'the action was settled with a different outcome'::text, 'AM409'::text) WHEN ((p_action ->> 'decision'::text) <> 'allow'::text) THEN jsonb_build_object('code', 'AM409', 'detail', 'the action was not allowed') WHEN (p_effect ? 'actual_micros'::text) THEN NULL::jsonb WHEN ((p_effect ? 'tokens'::text) AND ((p_action #> '{terms,price}'::text[]) IS NULL)) THEN jsonb_build_object('code', 'AM422', 'detail', 'the mandate has no price for this model; send actual_micros') WHEN (((p_action #> '{terms,charging,custom}'::text[]) IS NOT NULL) AND (NOT (p_effect ? 'tokens'::text))) THEN jsonb_build_object('code', 'AM422', 'detail', 'the charge of this action is actual_micros, which is missing') ELSE NULL::jsonb END;
+    RETURN CASE WHEN (((p_action ->> 'state'::text) = 'settled'::text) AND ((p_action #>> '{settlement,hash}'::text[]) = (p_effect ->> 'settle_hash'::text))) THEN jsonb_build_object('code', 'replay', 'detail', 'the action has already been settled', 'members', (p_action #> '{settlement,answer}'::text[])) WHEN ((p_action ->> 'state'::text) = 'settled'::text) THEN public.mandate_refusal('DUPLICATE_ACTION'::text, 'the action was settled with a different outcome'::text, 'AM409'::text) WHEN ((p_action ->> 'decision'::text) <> 'allow'::text) THEN jsonb_build_object('code', 'AM409', 'detail', 'the action was not allowed') WHEN (p_effect ? 'actual_micros'::text) THEN NULL::jsonb WHEN ((p_effect ? 'tokens'::text) AND ((p_action #> '{terms,price}'::text[]) IS NULL)) THEN jsonb_build_object('code', 'AM422', 'detail', 'the mandate has no price for this model; send actual_micros') WHEN (((p_action #> '{terms,charging,custom}'::text[]) IS NOT NULL) AND (NOT (p_effect ? 'tokens'::text))) THEN jsonb_build_object('code', 'AM422', 'detail', 'this action is charged by actual_micros, which is required') ELSE NULL::jsonb END;
 
 -- Name: settle_webhook(text, text, bigint, integer, bigint, double precision, jsonb, text); Type: FUNCTION; Schema: public
 
