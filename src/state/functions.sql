@@ -411,10 +411,10 @@ begin
   return case when v_scanned < p_scan or cardinality(v_keys) >= p_limit then coalesce(v_keys[:p_limit], '{}') end;
 end $$;
 
--- Answers several queries by tags, {"namespace", "tags", "after", "limit"}, in the order of the keys: `objects` is a list as JSON, `last_key` the key of
--- the last one, and `more` whether others follow. `objects` is null if the query must be answered by itself: the matching objects are many but rare, one
--- of them is large, compressed or unreadable, or the list is longer than 64 KiB. A tag that most objects have is found by a scan: the index would return
--- the positions of all of them.
+-- Answers several queries by tags, {"namespace", "tags", "after", "limit"}, in the order of the keys; with the tags {}, lists. `objects` is a list as JSON,
+-- `last_key` the key of the last one, and `more` whether others follow. `objects` is null if the query must be answered by itself: the matching objects are
+-- many but rare, one of them is large, compressed or unreadable, or the list is longer than 64 KiB. A tag that most objects have is found by a scan: the
+-- index would return the positions of all of them.
 create or replace function find_tagged(
   p_tenant text, p_queries text[], p_channels text[], p_subjects text[], p_sensitivities text[])
 returns table (query text, objects text, last_key text, more boolean)
@@ -437,11 +437,13 @@ begin
     v_tags := v_query -> 'tags';
     v_after := coalesce(v_query ->> 'after', '');
     v_limit := v_query -> 'limit';
-    v_keys := scan_tagged(v_tenant, v_namespace, v_tags, v_after, 2 * v_limit, v_limit, p_channels, p_subjects, p_sensitivities);
-    if v_keys is null then
+    v_keys := scan_tagged(v_tenant, v_namespace, v_tags, v_after, least(2 * v_limit, 200), v_limit, p_channels, p_subjects, p_sensitivities);
+    if v_keys is null and v_tags <> '{}' then
       v_keys := array(select k from tagged_keys(v_namespace, v_tags, 101) k);
       if cardinality(v_keys) > 100 then
-        v_keys := scan_tagged(v_tenant, v_namespace, v_tags, v_after, 2000, v_limit, p_channels, p_subjects, p_sensitivities);
+        -- a longer page exceeds 64 KiB
+        v_keys := case when v_limit <= 200 then scan_tagged(
+          v_tenant, v_namespace, v_tags, v_after, 2000, v_limit, p_channels, p_subjects, p_sensitivities) end;
       end if;
     end if;
     select p.objects, p.last_key, p.more into objects, last_key, more

@@ -94,10 +94,9 @@ interface PageQuery extends Omit<Query, 'by' | 'direction' | 'after' | 'moment'>
 export async function pageOfObjects({ tenant, principal }: Caller, { order, cursor, at, limit, ...conditions }: PageQuery) {
   const by = order.replace('-', '') === 'key' ? 'key' : 'seq';
   const after = cursor === undefined ? undefined : decodeCursor(cursor, [by === 'key' ? 'string' : 'number'])[0];
-  const { namespace, tags, ...others } = conditions;
-  const isByTags = Object.keys(tags ?? {}).length > 0 && Object.values({ ...others, at }).every((one) => one === undefined);
-  if (order === 'key' && isByTags) {
-    const query = { namespace, tags: tags!, after: after as string | undefined, limit };
+  const { namespace, tags = {}, ...others } = conditions;
+  if (order === 'key' && Object.values({ ...others, at }).every((one) => one === undefined)) {
+    const query = { namespace, tags, after: after as string | undefined, limit };
     const page = await findTaggedPage(tenant, visibilityOfLists(principal), query);
     if (page !== undefined) return page;
   }

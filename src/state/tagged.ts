@@ -2,10 +2,11 @@ import { type Visibility, visibilityValues } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { encodeCursor } from '../http/page.ts';
 
-// Queries by tags that few small objects have share round trips, and their pages come from SQL as text (docs/decisions/shared-look-ups.md).
+// Lists and queries by tags alone share round trips if their pages are small. The pages come from SQL as text (docs/decisions/shared-look-ups.md).
 
 export interface TagQuery {
   namespace: string;
+  /** Empty: all objects. */
   tags: Record<string, string>;
   /** The last key of the previous page. */
   after: string | undefined;

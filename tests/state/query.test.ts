@@ -225,13 +225,14 @@ test('a query by tags alone returns what the same query with a further condition
   const bob = await newColleague(owner);
   expect(keysOf(await compare(bob, { tags }))).toEqual(['all', 'null']);
   // concurrent queries share a statement
+  expect(keysOf(await compare(bob, {}))).toEqual(['all', 'null']);
   const many = await Promise.all(
     [{ tags }, { tags: { more: '1' } }, { tags: { none: '1' } }, { tags, limit: 1 }].map((body) => query(owner, body)),
   );
   expect(many.map(keysOf)).toEqual([['all', 'null', 'private'], ['private'], [], ['all']]);
 });
 
-test('a query by tags pages through common and rare tags, whatever their share of the objects', async () => {
+test('a list and a query by tags page through all objects and those with common and rare tags', async () => {
   const owner = await newTenant(daemon.url);
   const bob = await newColleague(owner);
   const operations = Array.from({ length: 1000 }, (_, i) => ({
@@ -240,6 +241,7 @@ test('a query by tags pages through common and rare tags, whatever their share o
   }));
   expect((await owner.request('POST', '/v1/state/batch', { body: { operations } })).status).toBe(200);
   for (const [tags, matches] of [
+    [{}, () => true],
     [{ all: '1' }, () => true],
     [{ third: '1' }, (i) => i % 3 === 1],
     [{ tenth: '4' }, (i) => i % 10 === 4],
