@@ -4259,11 +4259,13 @@ begin
     v_tags := v_query -> 'tags';
     v_after := coalesce(v_query ->> 'after', '');
     v_limit := v_query -> 'limit';
-    v_keys := scan_tagged(v_tenant, v_namespace, v_tags, v_after, 2 * v_limit, v_limit, p_channels, p_subjects, p_sensitivities);
-    if v_keys is null then
+    v_keys := scan_tagged(v_tenant, v_namespace, v_tags, v_after, least(2 * v_limit, 200), v_limit, p_channels, p_subjects, p_sensitivities);
+    if v_keys is null and v_tags <> '{}' then
       v_keys := array(select k from tagged_keys(v_namespace, v_tags, 101) k);
       if cardinality(v_keys) > 100 then
-        v_keys := scan_tagged(v_tenant, v_namespace, v_tags, v_after, 2000, v_limit, p_channels, p_subjects, p_sensitivities);
+        -- a longer page exceeds 64 KiB
+        v_keys := case when v_limit <= 200 then scan_tagged(
+          v_tenant, v_namespace, v_tags, v_after, 2000, v_limit, p_channels, p_subjects, p_sensitivities) end;
       end if;
     end if;
     select p.objects, p.last_key, p.more into objects, last_key, more
