@@ -9,7 +9,7 @@ export const edges: Record<string, readonly string[]> = {
   backup: [],
   capabilities: ['auth', 'erasure', 'limits'],
   capsules: ['auth', 'memories', 'passages', 'search'],
-  compat: ['auth', 'follow', 'jobs', 'leases', 'snapshots', 'state'],
+  compat: ['auth', 'follow', 'health', 'jobs', 'leases', 'snapshots', 'state'],
   consistency: ['auth', 'events', 'jobs', 'passages'],
   context: ['auth', 'capsules', 'edits', 'embeddings', 'filter', 'memories', 'passages', 'search'],
   doctor: ['limits'],

@@ -88,7 +88,10 @@ export async function checkPort({ HOST, PORT, ADMIN_HOST, ADMIN_PORT, TLS_CERT_F
 /** Reads /health of the daemon on this machine; undefined if none answers. */
 export async function readHealth(port: number): Promise<{ status: string; uptime_s: number } | undefined> {
   try {
-    const response = await fetch(`http://127.0.0.1:${port}/health`, { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) });
+    const response = await fetch(`http://127.0.0.1:${port}/health`, {
+      headers: { accept: 'application/json' },
+      signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+    });
     const body = (await response.json()) as { status?: string; uptime_s?: number };
     return typeof body.status === 'string' && typeof body.uptime_s === 'number'
       ? { status: body.status, uptime_s: body.uptime_s }

@@ -4,6 +4,7 @@ import { type Auth, openRoute } from '../auth/index.ts';
 import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { Problem } from '../http/problem.ts';
+import type { Reply } from '../http/route.ts';
 import { isolation } from './isolation.ts';
 
 /** State for the health checks. `phase` changes from starting to serving to draining. */
@@ -65,8 +66,22 @@ const answers = ({ ping }: Health): Promise<boolean> =>
 /** Returns true if the service accepts requests: the answer of /ready. */
 export const isReady = async (health: Health): Promise<boolean> => health.phase === 'serving' && (await answers(health));
 
+/** Returns the answer of /health: 503 if the database does not respond. */
+export async function answerHealth(health: Health, req: IncomingMessage): Promise<Reply> {
+  const healthy = await answers(health);
+  return {
+    status: healthy ? 200 : 503,
+    ...(!healthy && { headers: { 'Retry-After': '1' } }),
+    body: {
+      status: healthy ? 'healthy' : 'unhealthy',
+      timestamp: new Date().toISOString(),
+      authenticated: healthy && (await health.isAuthenticated(req)),
+      uptime_s: Math.round(process.uptime()),
+    },
+  };
+}
+
 function healthRoutes(health: Health) {
-  const isUp = () => answers(health);
   const live = (path: string, operation: string) =>
     openRoute({
       ...shared,
@@ -107,19 +122,7 @@ function healthRoutes(health: Health) {
       success: { status: 200, description: 'The service is healthy', schema: report },
       otherAnswers: [{ status: 503, description: 'The database does not respond (`unhealthy`)', schema: report }],
       problems: [],
-      handle: async ({ req }) => {
-        const healthy = await isUp();
-        return {
-          status: healthy ? 200 : 503,
-          ...(!healthy && { headers: { 'Retry-After': '1' } }),
-          body: {
-            status: healthy ? 'healthy' : 'unhealthy',
-            timestamp: new Date().toISOString(),
-            authenticated: healthy && (await health.isAuthenticated(req)),
-            uptime_s: Math.round(process.uptime()),
-          },
-        };
-      },
+      handle: ({ req }) => answerHealth(health, req),
     }),
     live('/health/live', 'readLive'),
     live('/health/liveness', 'readLiveness'),

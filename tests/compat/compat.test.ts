@@ -194,6 +194,11 @@ test('the paths of this service take precedence', async () => {
 test('/health answers ok, and the other health checks are unchanged', async () => {
   const { status, body } = await agent.call('GET', '/health');
   expect([status, body]).toEqual([200, 'ok']);
+  // as axios sends it
+  const text = await agent.call('GET', '/health', undefined, { accept: 'application/json, text/plain, */*' });
+  expect(text.body).toBe('ok');
+  const json = await agent.call('GET', '/health', undefined, { accept: 'application/json' });
+  expect(json.body).toMatchObject({ status: 'healthy', authenticated: true });
   expect((await agent.call('GET', '/health/ready')).body.status).toBe('ready');
 });
 

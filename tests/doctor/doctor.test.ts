@@ -144,7 +144,7 @@ test('an unreachable server and an unknown host are reported without the passwor
 
 test('an embedded directory in use is checked through its daemon; a missing one is not created', async () => {
   const DATA_DIR = await cloneDataDir();
-  const daemon = await spawnDaemon({ DATA_DIR });
+  const daemon = await spawnDaemon({ DATA_DIR, COMPAT_TENANT: 'demo' });
   const findings = await look({ DATA_DIR, PORT: new URL(daemon.url).port, HOST: '127.0.0.1' });
   const elsewhere = await look({ DATA_DIR });
   await daemon.kill('SIGTERM');
