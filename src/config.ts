@@ -2,6 +2,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { withGuideNames } from './guide_settings.ts';
+import { redisFaults } from './redis_settings.ts';
 import { type Config, secretSettings, settings } from './settings.ts';
 
 // Reads and validates the settings. No other file reads process.env.
@@ -103,7 +104,7 @@ function contradictions(config: z.output<typeof settings>): string[] {
   const keys = [config.JWT_SECRET, config.JWT_SECRET_NEXT, config.JWT_SECRET_PREVIOUS].filter((key) => key !== undefined);
   if (new Set(keys).size < keys.length)
     faults.push('JWT_SECRET, JWT_SECRET_NEXT, JWT_SECRET_PREVIOUS: got equal values, expected different ones');
-  return [...faults, ...capabilityKeyFaults(config)];
+  return [...faults, ...capabilityKeyFaults(config), ...redisFaults(config)];
 }
 
 const servesOnlyThisMachine = (config: Config): boolean =>

@@ -22,6 +22,7 @@ import type { Handlers, Jobs } from './jobs/index.ts';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics/index.ts';
 import type { Portable } from './portable.ts';
+import type { RedisLink } from './redis/index.ts';
 import type { Seal } from './seal.ts';
 import type { Secrets } from './secrets/index.ts';
 import type { Signal } from './signal.ts';
@@ -51,6 +52,8 @@ export interface Parts extends Store {
   follow: Follow;
   /** The models that the operator has configured. */
   models: OpenModels;
+  /** Undefined if none is configured. Everything must work without it. */
+  redis: RedisLink | undefined;
   /** Memory reserved for request bodies. */
   bytesInFlight: BytesInFlight;
   /** Fires with the tenant's id when this daemon revokes a credential of that tenant or reduces its rights. */

@@ -1,5 +1,4 @@
-import { z } from 'zod';
-import { duration, flag, optional, setting, whole } from './setting_types.ts';
+import { duration, flag, setting, whole } from './setting_types.ts';
 
 // Settings of the group "Limits"; src/settings.ts includes them.
 
@@ -36,11 +35,6 @@ export const limitSettings = {
     String(1024 * MIB),
     'Limits',
     'maximum bytes of request bodies that a tenant may send to /v1 per window',
-  ),
-  REDIS_URL: optional(
-    z.string().regex(/^rediss?:\/\//, 'a redis:// URL'),
-    'Limits',
-    'URL of a Redis server that shares the limits among all daemons; by default the database does',
   ),
   MAX_BODY_BYTES: setting(
     whole(1024, 1024 * MIB),

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { contextSettings } from './context_settings.ts';
 import { limitSettings } from './limit_settings.ts';
 import { modelSettings } from './model_settings.ts';
+import { redisSettings } from './redis_settings.ts';
 import { readKey } from './seal.ts';
 import { serverSettings } from './server_settings.ts';
 import { duration, flag, list, optional, setting, whole } from './setting_types.ts';
@@ -179,6 +180,7 @@ export const settings = z.object({
   ),
 
   ...limitSettings,
+  ...redisSettings,
   WEBHOOK_ALLOW_PRIVATE: setting(
     flag,
     'false',
@@ -234,6 +236,8 @@ export const secretSettings = [
   'POSTGRES_PASSWORD',
   'DATABASE_URL',
   'REDIS_URL',
+  'REDIS_PASSWORD',
+  'REDIS_SENTINEL_PASSWORD',
   'EMBEDDINGS_API_KEY',
   'RERANK_API_KEY',
 ] as const;

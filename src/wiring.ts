@@ -23,6 +23,7 @@ import { auditKeysOf, jwtSecretOf, macOf, sealOf } from './keys.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
 import { createMetrics } from './metrics/index.ts';
+import { openRedis } from './redis/index.ts';
 import { registry } from './registry.ts';
 import { openSecrets } from './secrets/index.ts';
 import { createSignal } from './signal.ts';
@@ -57,8 +58,8 @@ export function createService(config: Config, database: Database, log: Logger, w
     workers,
     bytesInFlight,
   );
-  const { metrics, health, audit, jobs } = parts;
-  const limits = createLimits(config, pool, log);
+  const { metrics, health, audit, jobs, redis } = parts;
+  const limits = createLimits(config, pool, log, redis);
   const onSkipped = logSkippedRows(log, metrics.countUnreadableRow);
   database.onFlushed(metrics.observeCommit);
   database.onSkipped(onSkipped);
@@ -67,6 +68,7 @@ export function createService(config: Config, database: Database, log: Logger, w
   const gate = gateOf(config, parts, inFlight, limits, clientOf(config), onSkipped);
   jobs.run(handlers);
   const sweeper = startSweeper(tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), ...sweeps], log, config.SWEEP_DELAY_MS);
+  redis?.start();
   for (const { start } of opened) start();
   for (const { name, help, of } of features.flatMap(({ tallies = [] }) => tallies))
     metrics.gauge(name, help, () => {
@@ -97,7 +99,7 @@ export function createService(config: Config, database: Database, log: Logger, w
     },
     stop: async () => {
       // The audit stops after everything that may still write entries.
-      for (const part of [jobs, sweeper, ...opened, audit, limits, workers]) await part.stop();
+      for (const part of [jobs, sweeper, ...opened, audit, limits, workers, redis]) await part?.stop();
     },
   };
 }
@@ -145,6 +147,7 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, by
   });
   const follow = openFollow({ ...followLimitsOf(config), watch: store.watch, recheck: auth.identify, metrics, log });
   restricted.on(follow.recheck);
+  const redis = openRedis(config, metrics, log);
   const models = openModels(config, metrics, log);
   workers.answer(modelServices(models));
   const mac = macOf(config);
@@ -161,6 +164,7 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, by
     jobs,
     follow,
     models,
+    redis,
     bytesInFlight,
     restricted,
     changed,

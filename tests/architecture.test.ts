@@ -162,7 +162,7 @@ test.each([
   ['express', /^src\/(app\.ts|http\/)/],
   ['prom-client', /^src\/metrics\//],
   ['ipaddr.js', /^src\/webhooks\//],
-  ['ioredis', /^src\/limits\//],
+  ['ioredis', /^src\/redis\//],
   ['bcrypt', /^src\/auth\//],
   ['jsonwebtoken', /^src\/auth\//],
   ['gpt-tokenizer', /^src\/(passages|context)\//],

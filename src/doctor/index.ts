@@ -1,5 +1,7 @@
 import type { Config } from '../config.ts';
 import { testRedis } from '../limits/index.ts';
+import { placeOf } from '../redis/index.ts';
+import { usesRedis } from '../redis_settings.ts';
 import { checkCertificate } from './certificate.ts';
 import { checkDatabase } from './database.ts';
 import { type Finding, failed, findingsOrOk, ok, skipped, warning } from './finding.ts';
@@ -75,19 +77,18 @@ function checkSettings(config: Config): Finding[] {
   return findingsOrOk('settings', `${NODE_ENV}, ${usesServer ? 'PostgreSQL' : 'the embedded database'}`, findings);
 }
 
-async function checkRedis({ REDIS_URL, RATE_LIMIT_ENABLED }: Config): Promise<Finding[]> {
-  if (!REDIS_URL || !RATE_LIMIT_ENABLED)
-    return [skipped('redis', REDIS_URL ? 'rate limits are disabled' : 'not set; the limits are shared in the database')];
-  const { hostname, port } = new URL(REDIS_URL);
-  const place = `${hostname}:${port || 6379}`;
+async function checkRedis(config: Config): Promise<Finding[]> {
+  if (!usesRedis(config)) return [skipped('redis', 'not set; the limits are shared in the database')];
+  const place = placeOf(config);
   const before = performance.now();
   try {
-    await testRedis(REDIS_URL);
+    await testRedis(config);
     return [ok('redis', `${place} answers in ${Math.ceil(performance.now() - before)} ms`)];
   } catch (error) {
     const says = `${place}: ${(error as Error).message}; until then each daemon counts locally`;
+    const [host, port] = place.split(',')[0]!.split(/:(?=\d+$)/);
     return [
-      failed('redis', says, `redis-cli -h ${hostname} -p ${port || 6379} ping   # NOAUTH, WRONGPASS: the password in REDIS_URL`),
+      failed('redis', says, `redis-cli -h ${host} -p ${port} ping   # NOAUTH, WRONGPASS: the password in the REDIS_* settings`),
     ];
   }
 }

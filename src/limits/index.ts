@@ -3,12 +3,13 @@ import type { Config } from '../config.ts';
 import type { Pool } from '../db/pool.ts';
 import { type Db, dbOf } from '../db/query.ts';
 import type { Logger } from '../log.ts';
+import type { RedisLink } from '../redis/index.ts';
 import { createAddressLimit } from './address_limit.ts';
 import { createByteLimit } from './byte_limit.ts';
 import { blockOf, type Policy } from './counter.ts';
 import { createLeases, type TakeTokens } from './lease.ts';
 import { createPrincipalLimit, type LimitedPrincipal, payerOf } from './principal_limit.ts';
-import { connectRedis } from './redis.ts';
+import { takeFromRedis } from './redis.ts';
 import { sweepWindows, takeTokens } from './sql.ts';
 
 // Rate limits by address, principal and tenant: docs/decisions/rate-limits.md.
@@ -25,7 +26,6 @@ type LimitSettings = Pick<
   | 'RATE_LIMIT_AUTH_MAX'
   | 'RATE_LIMIT_MAX_BYTES'
   | 'RATE_LIMIT_TENANT_BYTES'
-  | 'REDIS_URL'
 >;
 
 interface Counted {
@@ -50,7 +50,8 @@ const SWEEP_MS = 60_000;
 const SWEEP_ROWS = 1000;
 const ADMITTED = Promise.resolve();
 
-export function createLimits(config: LimitSettings, pool: Pool, log: Logger): Limits {
+/** Creates the limits, shared through Redis if there is one. */
+export function createLimits(config: LimitSettings, pool: Pool, log: Logger, redis?: RedisLink): Limits {
   if (!config.RATE_LIMIT_ENABLED)
     return {
       admit: () => ADMITTED,
@@ -66,8 +67,8 @@ export function createLimits(config: LimitSettings, pool: Pool, log: Logger): Li
     block,
     setting,
   });
-  const { take, stop } = sharedStore(config, pool, log);
-  const waitMs = config.REDIS_URL ? REDIS_WAIT_MS : DATABASE_WAIT_MS;
+  const { take, stop } = sharedStore(pool, log, redis);
+  const waitMs = redis ? REDIS_WAIT_MS : DATABASE_WAIT_MS;
   const leases = createLeases(take, log);
   const admitAddress = createAddressLimit(policyOf('address', 'RATE_LIMIT_AUTH_MAX', 0), leases, waitMs, log);
   const admitPrincipal = createPrincipalLimit(
@@ -86,15 +87,15 @@ export function createLimits(config: LimitSettings, pool: Pool, log: Logger): Li
       return admitPrincipal(caller.principal, res);
     },
     store: () => ({
-      kind: config.REDIS_URL ? 'redis' : pool.embedded ? 'memory' : 'database',
+      kind: redis ? 'redis' : pool.embedded ? 'memory' : 'database',
       answers: leases.storeAnswers(),
     }),
     stop: async () => stop(),
   };
 }
 
-function sharedStore(config: LimitSettings, pool: Pool, log: Logger): { take: TakeTokens | undefined; stop(): void } {
-  if (config.REDIS_URL) return connectRedis(config.REDIS_URL, log);
+function sharedStore(pool: Pool, log: Logger, redis: RedisLink | undefined): { take: TakeTokens | undefined; stop(): void } {
+  if (redis) return { take: takeFromRedis(redis), stop: () => undefined };
   // The embedded database has only one daemon, which counts in memory.
   if (pool.embedded) return { take: undefined, stop: () => undefined };
   const timer = setInterval(() => void sweep(pool, log), SWEEP_MS).unref();

@@ -14,8 +14,8 @@ import {
 // Requests tokens from the shared store in blocks. One call is in flight at a time, for all counters that have run low meanwhile. While the
 // store is unavailable or slow, every daemon counts locally and charges the tokens later.
 
-/** Takes tokens from the shared windows; returns one grant per request, in order. */
-export type TakeTokens = (requests: TokenRequest[], windowMs: number) => Promise<Grant[]>;
+/** Takes tokens from the shared windows; returns one grant per request, in order, or why there is none. */
+export type TakeTokens = (requests: TokenRequest[], windowMs: number) => Promise<(Grant | Error)[]>;
 
 export interface Leases {
   /** Requests more tokens without waiting. */
@@ -60,18 +60,17 @@ export function createLeases(take: TakeTokens | undefined, log: Logger): Leases 
     const batch = takeBatch();
     const sent = batch.map(({ counter }) => ({ counter, endsThen: counter.ends, tokens: takeRequest(counter) }));
     const requestedAt = performance.now();
-    try {
-      const grants = await take!(
-        sent.map(({ tokens }) => tokens),
-        batch[0]!.counter.policy.windowMs,
-      );
-      const now = performance.now();
-      for (const [i, { counter }] of sent.entries()) applyGrant(counter, grants[i]!, requestedAt, now);
-      store!.worked();
-    } catch (error) {
-      for (const { counter, tokens, endsThen } of sent) undoRequest(counter, tokens, endsThen);
-      store!.failed(error);
+    const requests = sent.map(({ tokens }) => tokens);
+    const grants = await take!(requests, batch[0]!.counter.policy.windowMs).catch((error: Error) => requests.map(() => error));
+    const now = performance.now();
+    for (const [i, { counter, tokens, endsThen }] of sent.entries()) {
+      const grant = grants[i]!;
+      if (grant instanceof Error) undoRequest(counter, tokens, endsThen);
+      else applyGrant(counter, grant, requestedAt, now);
     }
+    const failure = grants.find((grant) => grant instanceof Error);
+    if (failure) store!.failed(failure);
+    else store!.worked();
     for (const { counter, resolve } of batch) {
       counter.lease = undefined;
       resolve();

@@ -1,4 +1,5 @@
-import { Redis } from 'ioredis';
+import { openRedis, type RedisLink } from '../redis/index.ts';
+import type { RedisSettings } from '../redis_settings.ts';
 import type { TakeTokens } from './lease.ts';
 
 // take_tokens() of functions.sql as a Redis script.
@@ -13,46 +14,32 @@ local granted = due + math.min(spare, math.ceil((free - due) / 4))
 redis.call('SET', KEYS[1], used + granted, 'PX', ends_in)
 return { granted, free - granted, ends_in }`;
 
-interface DebugLog {
-  debug(what: { err: Error }, message: string): void;
-}
+/** Takes tokens in Redis. Each window is a key of its own, so the windows of a call may be on different nodes of a cluster. */
+export const takeFromRedis =
+  (redis: Pick<RedisLink, 'run'>, prefix = 'rate:'): TakeTokens =>
+  (requests, windowMs) =>
+    Promise.all(
+      requests.map(async ({ key, max, owed, need, spare }) => {
+        try {
+          const answer = await redis.run(TAKE, [prefix + key], [max, owed, need, spare, windowMs]);
+          const [granted, left, ends_in_ms] = answer as [number, number, number];
+          return { granted, left, ends_in_ms };
+        } catch (error) {
+          return error as Error;
+        }
+      }),
+    );
 
-/** Connects to Redis. `keyPrefix` separates the keys of two services on one server. */
-export function connectRedis(url: string, log: DebugLog, keyPrefix = 'agent_memory:rate:'): { take: TakeTokens; stop(): void } {
-  const redis = new Redis(url, {
-    // A stopped server process keeps its connections open without answering.
-    commandTimeout: 1000,
-    connectTimeout: 2000,
-    maxRetriesPerRequest: 1,
-    retryStrategy: (attempt) => Math.min(attempt * 100, 2000),
-  });
-  // Without a listener ioredis prints every failure; the callers of `take` log it once.
-  redis.on('error', (err) => log.debug({ err }, 'redis'));
-  return {
-    async take(requests, windowMs) {
-      const pipeline = redis.pipeline();
-      for (const { key, max, owed, need, spare } of requests)
-        pipeline.eval(TAKE, 1, keyPrefix + key, max, owed, need, spare, windowMs);
-      const answers = (await pipeline.exec()) ?? [];
-      return answers.map(([error, answer]) => {
-        if (error) throw error;
-        const [granted, left, ends_in_ms] = answer as [number, number, number];
-        return { granted, left, ends_in_ms };
-      });
-    },
-    stop: () => redis.disconnect(),
-  };
-}
+const noMeters = { gauge: () => undefined, total: () => undefined, histogram: () => () => undefined };
 
 /** Takes tokens like a daemon, with a separate key. Throws the cause of a failure instead of the error about exhausted retries. */
-export async function testRedis(url: string): Promise<void> {
+export async function testRedis(config: RedisSettings): Promise<void> {
   const errors: Error[] = [];
-  const { take, stop } = connectRedis(url, { debug: ({ err }) => void errors.push(err) }, 'agent_memory:doctor:');
+  const redis = openRedis(config, noMeters, { debug: ({ err }: { err: Error }) => void errors.push(err) });
   try {
-    await take([{ key: 'doctor', max: 1, owed: 0, need: 1, spare: 0 }], 1000);
-  } catch (error) {
-    throw errors[0] ?? error;
+    const [grant] = await takeFromRedis(redis!, 'doctor:')([{ key: 'doctor', max: 1, owed: 0, need: 1, spare: 0 }], 1000);
+    if (grant instanceof Error) throw errors[0] ?? grant;
   } finally {
-    stop();
+    redis?.stop();
   }
 }

@@ -1,12 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { newTenant, send } from '../../support/client.ts';
 import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
 import { daemonDatabase } from '../../support/database.ts';
 import { isLong } from '../../support/fault-mode.ts';
 import { freePort } from '../../support/port.ts';
-import { describeWith, findTool } from '../../support/tool.ts';
+import { type RedisServer, startRedis } from '../../support/redis.ts';
+import { describeWith } from '../../support/tool.ts';
 import { survive } from './survive.ts';
 
 // Redis shares the rate limits between daemons. It is killed, stopped and restarted under load: no request fails or waits for it, and limits hold
@@ -17,15 +16,13 @@ const MAX = 20_000;
 
 describeWith(['redis-server'], 'Redis fails under load', () => {
   let database: Awaited<ReturnType<typeof daemonDatabase>>;
-  let port: number;
-  let redis: ChildProcess;
+  let redis: RedisServer;
   let daemon: SpawnedDaemon;
   beforeAll(async () => {
     database = await daemonDatabase();
-    port = await freePort();
-    redis = await startRedis(port);
+    redis = await startRedis();
     daemon = await spawnDaemon(database.env, {
-      REDIS_URL: `redis://127.0.0.1:${port}`,
+      REDIS_URL: `redis://127.0.0.1:${redis.port}`,
       RATE_LIMIT_ENABLED: 'true',
       RATE_LIMIT_MAX_REQUESTS: String(MAX),
       RATE_LIMIT_TENANT_MAX: String(MAX),
@@ -34,25 +31,24 @@ describeWith(['redis-server'], 'Redis fails under load', () => {
   });
   afterAll(async () => {
     await daemon?.kill('SIGTERM');
-    redis?.kill('SIGKILL');
+    await redis?.kill();
     await database?.release();
   });
 
   test('killed, unreachable, and restarted empty', async () => {
     const { requests } = await survive('Redis killed', { url: daemon.url, noticed: 'never' }, async () => {
-      redis.kill('SIGKILL');
-      await once(redis, 'exit');
+      await redis.kill();
       await sleep(AWAY_MS);
-      redis = await startRedis(port);
+      redis = await startRedis([], redis.port);
     });
     expect(requests.length).toBeGreaterThan(100);
   });
 
   test('stopped (SIGSTOP): connections stay open and nothing responds', async () => {
     await survive('Redis stopped', { url: daemon.url, noticed: 'never' }, async () => {
-      redis.kill('SIGSTOP');
+      redis.process.kill('SIGSTOP');
       await sleep(AWAY_MS);
-      redis.kill('SIGCONT');
+      redis.process.kill('SIGCONT');
     });
   });
 
@@ -72,14 +68,3 @@ describeWith(['redis-server'], 'Redis fails under load', () => {
     expect(statuses.filter((status) => status === 429)).toHaveLength(30);
   });
 });
-
-async function startRedis(port: number): Promise<ChildProcess> {
-  const settings = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
-  const child = spawn(findTool('redis-server')!, settings, { stdio: ['ignore', 'pipe', 'ignore'] });
-  let output = '';
-  for await (const part of child.stdout!) {
-    output += part;
-    if (output.includes('Ready to accept connections')) break;
-  }
-  return child;
-}

@@ -1,0 +1,94 @@
+import type { Logger } from '../log.ts';
+import type { Metrics } from '../metrics/index.ts';
+import { type RedisSettings, usesRedis } from '../redis_settings.ts';
+import { type Client, createClient } from './connect.ts';
+
+export { placeOf } from './connect.ts';
+
+// The connection to Redis. Nothing depends on it: PostgreSQL decides, and whoever calls does without it after a failure.
+// docs/decisions/redis.md.
+
+/** Redis as the features use it. Keys and channels get the prefix of the settings. */
+export interface RedisLink {
+  /** Runs a script whose keys are in one slot. Rejects if Redis does not answer in time. */
+  run(script: string, keys: string[], args: (string | number)[]): Promise<unknown>;
+  /** Publishes an empty message. Resolves also if it could not be sent. */
+  signal(channel: string): Promise<void>;
+  /** Calls back for each message of a channel, and after a lost connection, because messages may have been missed. */
+  onSignal(channel: string, listener: () => void): void;
+  /** Connects, so that the first request need not wait for it. */
+  start(): void;
+  stop(): void;
+}
+
+type Meters = Pick<Metrics, 'gauge' | 'total' | 'histogram'>;
+
+const LATENCY_BUCKETS_S = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
+
+/** Returns undefined if the settings name no Redis. Throws if REDIS_TLS_CA cannot be read. */
+export function openRedis(config: RedisSettings, meters: Meters, log: Pick<Logger, 'debug'>): RedisLink | undefined {
+  if (!usesRedis(config)) return undefined;
+  const client = createClient(config);
+  let subscriber: Client | undefined;
+  let connections = 0;
+  client.on('ready', () => {
+    connections += 1;
+  });
+  // Without a listener ioredis prints every failure. The callers log failures once.
+  client.on('error', (err: Error) => log.debug({ err }, 'redis'));
+  meters.gauge('redis_up', '1 while the daemon is connected to Redis', () => (client.status === 'ready' ? 1 : 0));
+  meters.total('redis_reconnections_total', 'Lost connections to Redis that were established again', () =>
+    Math.max(0, connections - 1),
+  );
+  const observe = meters.histogram('redis_command_seconds', 'Time until Redis answered a command', LATENCY_BUCKETS_S);
+  const named = (name: string) => config.REDIS_KEY_PREFIX + name;
+
+  async function timed<T>(command: Promise<T>): Promise<T> {
+    const began = performance.now();
+    const answer = await within(command, config.REDIS_COMMAND_TIMEOUT_MS);
+    observe((performance.now() - began) / 1000);
+    return answer;
+  }
+
+  return {
+    run: (script, keys, args) => timed(client.eval(script, keys.length, ...keys.map(named), ...args)),
+    signal: (channel) =>
+      timed(client.publish(named(channel), '')).then(
+        () => undefined,
+        (err: unknown) => log.debug({ err }, 'a signal could not be sent through Redis'),
+      ),
+    onSignal(channel, listener) {
+      subscriber ??= subscriberOf(config, log);
+      subscriber.on('message', (name: string) => {
+        if (name === named(channel)) listener();
+      });
+      subscriber.on('ready', listener);
+      subscriber.subscribe(named(channel)).catch((err: unknown) => log.debug({ err }, 'redis: not subscribed yet'));
+    },
+    start: () => void client.connect().catch((err: unknown) => log.debug({ err }, 'redis')),
+    stop: () => {
+      client.disconnect();
+      subscriber?.disconnect();
+    },
+  };
+}
+
+/** A connection that subscribes cannot send other commands. A subscription is renewed after a lost connection. */
+function subscriberOf(config: RedisSettings, log: Pick<Logger, 'debug'>): Client {
+  const subscriber = createClient(config);
+  subscriber.on('error', (err: Error) => log.debug({ err }, 'redis'));
+  return subscriber;
+}
+
+/** Rejects after `ms`. A client retries, waits for a failover and follows redirections by itself, each within a limit of its own. */
+async function within<T>(work: Promise<T>, ms: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`Redis did not answer within ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
