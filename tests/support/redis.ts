@@ -24,7 +24,19 @@ export interface RedisServer {
 /** Starts a server that keeps nothing on disk. `options`: further arguments of redis-server. */
 export async function startRedis(options: string[] = [], port?: number): Promise<RedisServer> {
   const at = port ?? (await freePort());
-  const settings = ['--port', String(at), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', tmpdir(), ...options];
+  const settings = [
+    '--port',
+    String(at),
+    '--bind',
+    '127.0.0.1',
+    '--save',
+    '',
+    '--appendonly',
+    'no',
+    '--dir',
+    tmpdir(),
+    ...options,
+  ];
   return serverOf(at, settings, 'Ready to accept connections');
 }
 
