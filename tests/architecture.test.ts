@@ -83,13 +83,13 @@ const describeImport = ({ file, target }: Import) => `${file} → ${target}`;
 /** Returns the rule that an import breaks, if any. */
 function faultOf({ file, target, typeOnly }: Import): string | undefined {
   const [from, to] = [partOf(file), partOf(target)];
-  // config.ts reads settings.ts with the settings of each group, which use the types of setting_types.ts and the key format of seal.ts, and the
-  // names of other guides.
-  const groups = ['context_settings.ts', 'limit_settings.ts', 'model_settings.ts', 'server_settings.ts'];
+  // config.ts reads settings.ts with the settings of each group, which use the types of setting_types.ts and the key format of seal.ts, the names
+  // of other guides, and the faults of the settings of Redis.
+  const groups = ['context_settings.ts', 'limit_settings.ts', 'model_settings.ts', 'redis_settings.ts', 'server_settings.ts'];
   if (
     wiring.includes(from) ||
     from === to ||
-    (from === 'config.ts' && ['settings.ts', 'guide_settings.ts'].includes(to)) ||
+    (from === 'config.ts' && ['settings.ts', 'guide_settings.ts', 'redis_settings.ts'].includes(to)) ||
     (from === 'settings.ts' && ['seal.ts', 'setting_types.ts', ...groups].includes(to)) ||
     (groups.includes(from) && to === 'setting_types.ts')
   )
