@@ -2,7 +2,7 @@
 // and each `functions.sql` is applied after those of the folders that it uses (src/db/functions.ts).
 
 export const edges: Record<string, readonly string[]> = {
-  agents: ['auth', 'erasure', 'metrics'],
+  agents: ['auth', 'erasure', 'metrics', 'redis'],
   artifacts: ['auth', 'secrets', 'work'],
   audit: ['auth'],
   auth: [],
@@ -25,7 +25,7 @@ export const edges: Record<string, readonly string[]> = {
   jobs: ['auth'],
   leases: ['auth', 'secrets'],
   limits: ['redis'],
-  mandates: ['agents', 'auth', 'erasure', 'metrics', 'secrets'],
+  mandates: ['agents', 'auth', 'erasure', 'metrics', 'redis', 'secrets'],
   memories: ['auth', 'edits', 'filter', 'passages', 'refs', 'secrets'],
   metrics: ['auth'],
   passages: [],

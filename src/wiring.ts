@@ -23,7 +23,7 @@ import { auditKeysOf, jwtSecretOf, macOf, sealOf } from './keys.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
 import { createMetrics } from './metrics/index.ts';
-import { openRedis } from './redis/index.ts';
+import { KILLS, openRedis } from './redis/index.ts';
 import { registry } from './registry.ts';
 import { openSecrets } from './secrets/index.ts';
 import { createSignal } from './signal.ts';
@@ -68,6 +68,7 @@ export function createService(config: Config, database: Database, log: Logger, w
   const gate = gateOf(config, parts, inFlight, limits, clientOf(config), onSkipped);
   jobs.run(handlers);
   const sweeper = startSweeper(tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), ...sweeps], log, config.SWEEP_DELAY_MS);
+  redis?.onSignal(KILLS, watch.check);
   redis?.start();
   for (const { start } of opened) start();
   for (const { name, help, of } of features.flatMap(({ tallies = [] }) => tallies))

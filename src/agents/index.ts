@@ -3,6 +3,7 @@ import { controlRecorder } from '../erasure/index.ts';
 import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { Problem } from '../http/problem.ts';
+import { KILLS } from '../redis/index.ts';
 import { isolation } from './isolation.ts';
 import { type KillFeed, openKillFeed } from './kill_feed.ts';
 import { portable } from './portable.ts';
@@ -22,9 +23,13 @@ export const feature: Feature<KillFeed> = {
   },
   start: (kills) => kills.start(),
   stop: (kills) => kills.stop(),
-  routes: ({ config, seal, log }, kills) => {
+  routes: ({ config, seal, log, redis }, kills) => {
     const record = controlRecorder({ seal, ledger: ledgerOf(config), warn: log.warn.bind(log) });
-    const needs = { log, record, onKilled: kills.announce };
+    const onKilled: KillFeed['announce'] = (...kill) => {
+      kills.announce(...kill);
+      void redis?.signal(KILLS);
+    };
+    const needs = { log, record, onKilled };
     return [...agentRoutes(needs), ...tenantStateRoutes(needs)];
   },
   replays: { agent: replayState },

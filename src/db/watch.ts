@@ -28,6 +28,8 @@ export interface Watch {
   onSignal(kind: string, listener: (message: object) => void): void;
   /** Returns whether notifications arrive; undefined if the connections do not support them. */
   listens(): boolean | undefined;
+  /** Reads the clocks of all subscribed tenants soon, in case a notification was lost. */
+  check(): void;
   start(): void;
   stop(): Promise<void>;
 }
@@ -42,6 +44,7 @@ export function createWatch(pool: Pool, log: Logger, canListen: boolean): Watch 
   let listening: pg.Client | undefined;
   let notifyTimer: NodeJS.Timeout | undefined;
   let pollTimer: NodeJS.Timeout | undefined;
+  let checkTimer: NodeJS.Timeout | undefined;
   let stopped = false;
 
   const notify = (tenant: string, lastSeq: number) => listeners.get(tenant)?.forEach((listener) => listener(lastSeq));
@@ -97,6 +100,16 @@ export function createWatch(pool: Pool, log: Logger, canListen: boolean): Watch 
   }
 
   async function poll(): Promise<void> {
+    await readClocks();
+    if (!stopped) pollTimer = setTimeout(() => void poll(), listening ? POLL_MS : POLL_WITHOUT_LISTEN_MS);
+  }
+
+  function check(): void {
+    if (stopped) return;
+    checkTimer ??= setTimeout(() => void readClocks().then(() => (checkTimer = undefined)), COALESCE_MS);
+  }
+
+  async function readClocks(): Promise<void> {
     try {
       const tenants = [...listeners.keys()];
       if (tenants.length > 0) {
@@ -112,7 +125,6 @@ export function createWatch(pool: Pool, log: Logger, canListen: boolean): Watch 
     } catch (err) {
       log.debug({ err }, 'the logs could not be polled');
     }
-    if (!stopped) pollTimer = setTimeout(() => void poll(), listening ? POLL_MS : POLL_WITHOUT_LISTEN_MS);
   }
 
   function subscribe(tenant: string, listener: Listener): () => void {
@@ -126,6 +138,7 @@ export function createWatch(pool: Pool, log: Logger, canListen: boolean): Watch 
 
   return {
     committed,
+    check,
     subscribe,
     subscribeAll: (listener) => {
       everywhere.add(listener);
@@ -145,6 +158,7 @@ export function createWatch(pool: Pool, log: Logger, canListen: boolean): Watch 
       stopped = true;
       clearTimeout(notifyTimer);
       clearTimeout(pollTimer);
+      clearTimeout(checkTimer);
       await listening?.end();
     },
   };

@@ -4,6 +4,7 @@ import type { Mac } from '../http/idempotency.ts';
 import { canonicalJson } from '../http/json.ts';
 import type { Idempotency } from '../http/route.ts';
 import type { Secrets } from '../secrets/index.ts';
+import type { EndedMandates } from './ended.ts';
 import { evaluate } from './evaluate.ts';
 import type { ActionFigures } from './figures.ts';
 import { withTerms } from './rights.ts';
@@ -16,13 +17,15 @@ export interface ActionNeeds {
   mac: Mac;
   secrets: Secrets;
   figures: ActionFigures;
+  /** Refuses early with Redis; undefined without it. */
+  ended: EndedMandates | undefined;
   /** Writes a committed change to the ledger. */
   record: ReturnType<typeof controlRecorder>;
 }
 
 /** Authorises or defers an action. Throws the problem of a refusal, which writes nothing. */
 export const authorise = (
-  { cache, mac, secrets, figures }: ActionNeeds,
+  { cache, mac, secrets, figures, ended }: ActionNeeds,
   caller: Caller,
   mandate_id: string,
   body: ActionBody,
@@ -49,7 +52,10 @@ export const authorise = (
     };
     const kind = evaluation.decision === 'defer' ? 'action.deferred' : 'action.allowed';
     const event = controlEvent(caller, terms, kind, { action_id, type, tool, model }, effect);
-    return figures.checked(terms.links, commitChange(caller, event, idempotency));
+    const judge = () => commitChange(caller, event, idempotency);
+    // with an Idempotency-Key, the request may be a replay
+    const judged = ended && !idempotency ? ended.judge(tenant, terms, action_id, judge) : judge();
+    return figures.checked(terms.links, judged);
   });
 
 /** Returns 202 for a deferred action, and 201 otherwise. */

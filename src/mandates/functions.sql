@@ -42,6 +42,31 @@ begin
   end;
 end $$;
 
+-- Returns why a mandate has ended, and the ids of its actions; null if it has not ended, has more than p_limit actions, or its agent is
+-- killed. No action is added later.
+create or replace function mandate_end(p_tenant text, p_id text, p_limit int) returns jsonb
+language plpgsql
+as $$
+declare
+  v_block jsonb;
+  v_revoked boolean;
+  v_actions text[];
+begin
+  perform enter_tenant(p_tenant);
+  -- waits for the batches that were judged before the end
+  perform from tenant_clocks c where c.tenant_id = p_tenant for share;
+  select mandate_block(p_tenant, m.chain, clock_timestamp()), exists (
+    select from mandates a where a.tenant_id = p_tenant and a.mandate_id = any (m.chain) and a.revoked_at is not null)
+  into v_block, v_revoked
+  from mandates m
+  where m.tenant_id = p_tenant and m.mandate_id = p_id;
+  v_actions := array(select a.action_id from actions a where a.tenant_id = p_tenant and a.mandate_id = p_id limit p_limit + 1);
+  if v_block #>> '{members,code}' is distinct from 'MANDATE_EXPIRED' or cardinality(v_actions) > p_limit then
+    return null;
+  end if;
+  return jsonb_build_object('reason', case when v_revoked then 'revoked' else 'expired' end, 'actions', v_actions);
+end $$;
+
 -- The maximum number of open actions under a root mandate, and about that of actions that a batch ends, because it does so with the clock locked.
 create or replace function most_open_actions() returns int
 language sql immutable parallel safe

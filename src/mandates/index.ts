@@ -4,6 +4,7 @@ import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { actionRoutes } from './action_routes.ts';
 import type { ActionNeeds } from './actions.ts';
+import { openEnded } from './ended.ts';
 import { actionFigures, tallies } from './figures.ts';
 import { isolation } from './isolation.ts';
 import { portable } from './portable.ts';
@@ -27,13 +28,15 @@ export {
 export { MAX_PATTERNS, policiesFault } from './size.ts';
 
 export const feature: Feature<ActionNeeds> = {
-  open: ({ mac, secrets, seal, config, log, metrics }) => ({
+  open: ({ mac, secrets, seal, config, log, redis, metrics }) => ({
     ...{ cache: createTermsCache(), mac, secrets, figures: actionFigures(metrics) },
     record: controlRecorder({ seal, ledger: ledgerOf(config), warn: log.warn.bind(log) }),
+    ended: redis && openEnded({ redis, mac, metrics, warn: log.warn.bind(log) }),
   }),
   replays: { mandate: replayRevocation },
   routes: (_, needs) => [...mandateRoutes(needs), ...actionRoutes(needs)],
   tallies,
+  start: ({ ended }) => ended?.start(),
   sweeps: () => [sweepExpired, sweepEnded, sweepCalls],
   kinds: ['mandate.created', 'mandate.revoked', 'action.allowed', 'action.deferred', 'action.settled', 'action.decided'],
   prefixes: { man: 'free' },

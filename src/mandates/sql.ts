@@ -99,6 +99,22 @@ export const findTerms = (db: Db, tenant: string, mandate_id: string): Promise<T
     [tenant, mandate_id],
   );
 
+export interface MandateEnd {
+  reason: 'revoked' | 'expired';
+  /** The ids of all its actions, to which none is added. */
+  actions: string[];
+}
+
+/** Returns the end of a mandate; undefined if it has not ended, has more than `max` actions, or is refused for another reason. */
+export async function findEnd(tenant: Tenant, mandate_id: string, max: number): Promise<MandateEnd | undefined> {
+  const [row] = await tenant.call<{ ended: MandateEnd | null }>('select mandate_end($1, $2, $3) as ended', [
+    tenant.id,
+    mandate_id,
+    max,
+  ]);
+  return row?.ended ?? undefined;
+}
+
 /** Returns whether the mandate itself is revoked, regardless of those that it was delegated from. */
 export async function isRevoked(db: Db, tenant: string, mandate_id: string): Promise<boolean> {
   const row = await db.row('select from mandates where tenant_id = $1 and mandate_id = $2 and revoked_at is not null', [

@@ -8,9 +8,12 @@ export { placeOf } from './connect.ts';
 // The connection to Redis. Nothing depends on it: PostgreSQL decides, and whoever calls does without it after a failure.
 // docs/decisions/redis.md.
 
+/** The channel of kills. Its messages have no content: whoever hears one asks PostgreSQL. */
+export const KILLS = 'kills';
+
 /** Redis as the features use it. Keys and channels get the prefix of the settings. */
 export interface RedisLink {
-  /** Runs a script whose keys are in one slot. Rejects if Redis does not answer in time. */
+  /** Runs a script whose keys are in one slot. Rejects if Redis does not answer within REDIS_COMMAND_TIMEOUT_MS. */
   run(script: string, keys: string[], args: (string | number)[]): Promise<unknown>;
   /** Publishes an empty message. Resolves also if it could not be sent. */
   signal(channel: string): Promise<void>;
