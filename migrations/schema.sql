@@ -6175,6 +6175,31 @@ begin
   end;
 end $$;
 
+-- Name: mandate_end(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mandate_end(p_tenant text, p_id text, p_limit integer) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_block jsonb;
+  v_revoked boolean;
+  v_actions text[];
+begin
+  perform enter_tenant(p_tenant);
+  -- waits for the batches that were judged before the end
+  perform from tenant_clocks c where c.tenant_id = p_tenant for share;
+  select mandate_block(p_tenant, m.chain, clock_timestamp()), exists (
+    select from mandates a where a.tenant_id = p_tenant and a.mandate_id = any (m.chain) and a.revoked_at is not null)
+  into v_block, v_revoked
+  from mandates m
+  where m.tenant_id = p_tenant and m.mandate_id = p_id;
+  v_actions := array(select a.action_id from actions a where a.tenant_id = p_tenant and a.mandate_id = p_id limit p_limit + 1);
+  if v_block #>> '{members,code}' is distinct from 'MANDATE_EXPIRED' or cardinality(v_actions) > p_limit then
+    return null;
+  end if;
+  return jsonb_build_object('reason', case when v_revoked then 'revoked' else 'expired' end, 'actions', v_actions);
+end $$;
+
 -- Name: mandate_usage(text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.mandate_usage(p_tenant text, p_ids text[]) RETURNS TABLE(mandate_id text, spent_micros bigint, reserved_micros bigint, remaining_micros bigint, calls bigint, overdrawn_micros bigint)
