@@ -816,6 +816,19 @@ begin atomic
   where c.tenant_id = p_tenant;
 end;
 
+-- Sets the end of a trim that is about to drop events; that of an earlier one that was interrupted stays if it is later.
+create or replace function begin_trim(p_tenant text, p_to bigint) returns void
+language sql
+begin atomic
+  update tenant_clocks c set trimming_to = greatest(c.trimming_to, p_to) where c.tenant_id = p_tenant and coalesce(c.trimming_to < p_to, true);
+end;
+
+create or replace function end_trim(p_tenant text, p_to bigint) returns void
+language sql
+begin atomic
+  update tenant_clocks c set trimming_to = null where c.tenant_id = p_tenant and c.trimming_to <= p_to;
+end;
+
 -- Estimates the bytes that these events add to storage: text, other fields, and data that nouns derive from them.
 create or replace function measure_log(p_tenant text, p_from bigint, p_to bigint) returns bigint
 language plpgsql stable

@@ -1,10 +1,22 @@
 import { route } from '../auth/index.ts';
 import { replayHeaders } from '../http/outcome.ts';
+import { decodeCursor, encodeCursor, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import { type ActionNeeds, authorise, decide, settle, statusOf } from './actions.ts';
-import { termsFor } from './rights.ts';
-import { action, actionBody, actionParams, authorisation, decideBody, mandateParams, settleBody, settlement } from './schemas.ts';
-import { findAction } from './sql.ts';
+import { readerOf, termsFor } from './rights.ts';
+import {
+  action,
+  actionBody,
+  actionPage,
+  actionParams,
+  authorisation,
+  decideBody,
+  deferredQuery,
+  mandateParams,
+  settleBody,
+  settlement,
+} from './schemas.ts';
+import { type ActionRow, findAction, listDeferred } from './sql.ts';
 
 const tagged = { tag: 'Mandates', limit: 'v1' } as const;
 /** The arguments are hashed, and their schema is evaluated, on the event loop. */
@@ -37,6 +49,13 @@ const authoriseAction = (needs: ActionNeeds) =>
     },
   });
 
+const viewOf = ({ args, outcome, code, ...rest }: ActionRow) => ({
+  ...rest,
+  ...(args && { args }),
+  ...(outcome && { outcome }),
+  ...(code && { code }),
+});
+
 const readAction = (needs: ActionNeeds) =>
   route({
     ...tagged,
@@ -54,10 +73,34 @@ const readAction = (needs: ActionNeeds) =>
       const { tenant } = caller;
       const row = await tenant.read((db) => findAction(db, tenant.id, mandate_id, params.action_id));
       if (!row) throw new Problem('not-found', 'The mandate has no action with this id.');
-      const { args, outcome, code, ...rest } = row;
-      return { body: { ...rest, ...(args && { args }), ...(outcome && { outcome }), ...(code && { code }) } };
+      return { body: viewOf(row) };
     },
   });
+
+const listOfDeferred = route({
+  ...tagged,
+  method: 'GET',
+  path: '/v1/actions',
+  operation: 'listActions',
+  summary: 'List the actions that wait for a decision',
+  description:
+    'Admins see those of all mandates, others those under mandates that are bound to their subject. By mandate and action.',
+  access: 'read',
+  query: deferredQuery,
+  success: { status: 200, description: 'A page of actions', schema: actionPage },
+  problems: ['validation'],
+  handle: async ({ caller: { tenant, principal }, query: { cursor, limit, mandate_id } }) => {
+    const after = (cursor === undefined ? ['', ''] : decodeCursor(cursor, ['string', 'string'])) as [string, string];
+    const rows = await tenant.read((db) =>
+      listDeferred(db, tenant.id, readerOf(principal), { mandate_id, after, count: limit + 1 }),
+    );
+    const placeOf = (row: ActionRow) => [row.mandate_id, row.action_id];
+    const { data, ...page } = toPage(rows, limit, placeOf);
+    // the page ended because of its size
+    const next_cursor = rows.length > 0 && rows.length < rows[0]!.listed ? encodeCursor(placeOf(rows.at(-1)!)) : page.next_cursor;
+    return { body: { ...page, data: data.map(({ listed: _, ...row }) => viewOf(row)), next_cursor } };
+  },
+});
 
 const settleAction = (needs: ActionNeeds) =>
   route({
@@ -107,6 +150,7 @@ const decideAction = (needs: ActionNeeds) =>
 
 export const actionRoutes = (needs: ActionNeeds) => [
   authoriseAction(needs),
+  listOfDeferred,
   readAction(needs),
   settleAction(needs),
   decideAction(needs),

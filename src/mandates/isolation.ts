@@ -17,6 +17,7 @@ export const isolation: Isolation = {
     delegateMandate: { body: () => ({}) },
     authoriseAction: { body: () => ({ ...action, action_id: 'of mallory' }) },
     readAction: {},
+    listActions: { query: () => '?decision=defer', ownAnswer: true },
     settleAction: { body: () => ({ outcome: 'success' }) },
     decideAction: { body: () => ({ decision: 'allow' }) },
   },

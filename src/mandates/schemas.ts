@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { nameOf } from '../http/name.ts';
-import { pageOf } from '../http/page.ts';
+import { integerParameter, pageOf } from '../http/page.ts';
 import { time } from '../http/time.ts';
 import { schemaFault } from './args_schema.ts';
 import { MAX_PATTERN, MAX_PATTERNS, MAX_STARS, policiesFault } from './size.ts';
@@ -285,4 +285,11 @@ export const action = z
     ended_at: z.string().nullable(),
   })
   .meta({ id: 'Action' });
+export const actionPage = pageOf(action);
+export const deferredQuery = z.strictObject({
+  decision: z.literal('defer').describe('The actions that wait for a decision.'),
+  mandate_id: nameOf().optional(),
+  limit: integerParameter(1, 1000).default(50),
+  cursor: z.string().max(2000).optional(),
+});
 export const actionParams = z.strictObject({ mandate_id: nameOf(), action_id: nameOf() });

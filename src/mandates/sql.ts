@@ -147,22 +147,59 @@ export interface ActionRow {
 // An action that is open after its expires_at, or after a kill, has ended, whether a sweep has written that or not.
 const LAPSED = `(a.state = 'lapsed' or (a.state = 'open' and a.ends_at <= now()))`;
 
-export const findAction = (db: Db, tenant: string, mandate_id: string, action_id: string): Promise<ActionRow | undefined> =>
-  db.row(
-    `select
-       a.mandate_id, a.action_id, a.type, a.tool, a.model, a.decision, case when ${LAPSED} then 'expired' else a.state end as state,
+const actionColumns = `a.mandate_id, a.action_id, a.type, a.tool, a.model, a.decision, case when ${LAPSED} then 'expired' else a.state end as state,
        case when not ${LAPSED} then a.args end as args, a.args_hash, a.estimate_micros,
        case when a.state = 'open' and not ${LAPSED} then a.reserved_micros else 0 end as reserved_micros,
        case when ${LAPSED} then a.lapse_micros else a.charged_micros end as charged_micros,
        a.settlement ->> 'outcome' as outcome,
        case when ${LAPSED} and a.decision = 'allow' then 'EXECUTION_TIMEOUT' else a.settlement #>> '{answer,code}' end as code,
-       a.created_at, a.ends_at as expires_at, case when ${LAPSED} then a.ends_at else a.ended_at end as ended_at
+       a.created_at, a.ends_at as expires_at, case when ${LAPSED} then a.ends_at else a.ended_at end as ended_at`;
+const ENDS_AT = `case a.state when 'open' then least(a.expires_at, kill_of($1, a.mandate_id, a.created_at)) else a.expires_at end`;
+
+export const findAction = (db: Db, tenant: string, mandate_id: string, action_id: string): Promise<ActionRow | undefined> =>
+  db.row(
+    `select ${actionColumns}
      from (
-       select *, case a.state when 'open' then least(a.expires_at, kill_of($1, a.mandate_id, a.created_at)) else a.expires_at end as ends_at
+       select *, ${ENDS_AT} as ends_at
        from actions a
        where a.tenant_id = $1 and a.mandate_id = $2 and a.action_id = $3
      ) a`,
     [tenant, mandate_id, action_id],
+  );
+
+export interface DeferredFilter {
+  mandate_id?: string | undefined;
+  after: [mandate_id: string, action_id: string];
+  count: number;
+}
+
+/** Arguments have up to 128 KiB each. */
+const PAGE_BYTES = 4 * 1024 * 1024;
+
+/** Lists the actions that wait for a decision, by mandate and id, up to about 4 MiB. `listed`: their number without this limit. */
+export const listDeferred = (
+  db: Db,
+  tenant: string,
+  { all, subject }: Reader,
+  { mandate_id, after, count }: DeferredFilter,
+): Promise<(ActionRow & { listed: number })[]> =>
+  db.rows(
+    `select ${actionColumns}, a.listed
+     from (
+       select *, ${ENDS_AT} as ends_at, count(*) over () as listed, sum(a.size) over (order by a.mandate_id, a.action_id) - a.size as before
+       from (
+         select a.*, coalesce(octet_length(a.args::text), 0) as size
+         from actions a join mandates m on m.tenant_id = $1 and m.mandate_id = a.mandate_id
+         where a.tenant_id = $1 and a.decision = 'defer' and a.state = 'open' and a.expires_at > now()
+           and coalesce(kill_of($1, a.mandate_id, a.created_at) > now(), true)
+           and ${READABLE} and ($4::text is null or a.mandate_id = $4) and (a.mandate_id, a.action_id) > ($5, $6)
+         order by a.mandate_id, a.action_id
+         limit $7
+       ) a
+     ) a
+     where a.before < ${PAGE_BYTES}
+     order by a.mandate_id, a.action_id`,
+    [tenant, all, subject, mandate_id, ...after, count],
   );
 
 /** A sweep calls a function that locks the clock, because the group commit locks it before any mandate. */

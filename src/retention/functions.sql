@@ -314,7 +314,11 @@ begin
     select m.needed, m.done into v_needed, v_done
     from mark_needs(p_tenant, p_job, v_to, (p_cursor ->> 'new')::bigint, v_needed, 9223372036854775807, p_limit) m;
   end loop;
+  perform begin_trim(p_tenant, v_to);
   select * into v_step from trim_step(p_tenant, p_job, coalesce(nullif(p_cursor ->> 'after', ''), '0')::bigint, v_to, p_limit);
+  if v_step.last_seq is null then
+    perform end_trim(p_tenant, v_to);
+  end if;
   return jsonb_build_object(
     'phase', case when v_step.last_seq is null then 'over' else 'trim' end, 'after', coalesce(v_step.last_seq::text, ''), 'needed', v_needed,
     'counts', jsonb_build_object('trimmed', v_step.trimmed, 'carried', v_step.carried));

@@ -134,7 +134,8 @@ async function fork(original: Caller, namespace: string, { to, at, user_id }: Fo
 async function diff({ tenant, principal }: Caller, name: string, { to, namespace, limit, cursor }: DiffQuery) {
   const after = (cursor === undefined ? ['', ''] : decodeCursor(cursor, ['string', 'string'])) as [string, string];
   const visibility = visibilityOfLists(principal);
-  return tenant.read(async (db) => {
+  // a trim must not remove what the moments need between the statements
+  return tenant.snapshot(async (db) => {
     const moments = {
       from: await momentOf(db, tenant.id, { name }),
       to: to ? await momentOf(db, tenant.id, to) : await readNow(db, tenant.id),

@@ -185,13 +185,14 @@ begin
     order by p.place, c.kind)
   from unnest(p_plan) with ordinality p (tenant_id, namespace, key, version, seq, change, expires_at, place)
   left join lateral (select * from events x where x.tenant_id = p_tenant and x.seq = p.seq limit 1) e on true
+  left join state_floors w on w.tenant_id = p_tenant
   left join lateral (
     select * from state_objects x where x.tenant_id = p_tenant and x.namespace = p.namespace and x.key = p.key limit 1
   ) o on true
   cross join lateral (select coalesce(o.life = 'live' and o.expires_at <= p_at, false)) l (has_expired)
   cross join lateral (
     select row(
-      p.namespace, p.key, o.channel, o.user_id, o.agent_id, o.session_id, o.project_id, o.life, coalesce(o.version, 0), o.created_at,
+      p.namespace, p.key, o.channel, o.user_id, o.agent_id, o.session_id, o.project_id, o.life, coalesce(o.version, w.version, 0), o.created_at,
       p.expires_at)::state_slot
   ) b (slot)
   cross join lateral (

@@ -43,14 +43,17 @@ export const restoreByOperator = async (tenant: Tenant, request: RestoreRequest)
   return (await restoreAt(tenant, request, { scope: everything, event, idempotency: null })).result;
 };
 
-/** Yields the objects of a namespace, or of all, by namespace and key, as they are now or were at a moment. */
+/** Yields the objects of a namespace, or of all, by namespace and key, as they are now or were at a moment. Throws `gone` if a trim passes the moment. */
 export async function* dumpState(
   tenant: Tenant,
   { at, namespace }: { at: At | undefined; namespace: string | undefined },
 ): AsyncGenerator<StateObject> {
   const moment: Moment = await tenant.read((db) => (at ? momentOf(db, tenant.id, at) : readNow(db, tenant.id)));
   for (let after: [string, string] | undefined = ['', '']; after !== undefined; ) {
-    const page = await tenant.read((db) => dumpPage(db, tenant.id, { namespace, after: after!, moment }));
+    const page = await tenant.snapshot(async (db) => {
+      await momentOf(db, tenant.id, { seq: moment.seq });
+      return dumpPage(db, tenant.id, { namespace, after: after!, moment });
+    });
     for (const row of page) if (row.version !== null) yield objectOf(row);
     const last = page.at(-1);
     after = last && [last.namespace, last.key];

@@ -53,8 +53,9 @@ begin
   ),
   found as materialized (
     select row_number() over () as place, n.namespace, n.key, o.channel, o.user_id, o.agent_id, o.session_id, o.project_id, o.life,
-      coalesce(o.version, 0) as version, o.created_at, o.expires_at
+      coalesce(o.version, l.version, 0) as version, o.created_at, o.expires_at
     from named n
+    left join state_floors l on l.tenant_id = p_tenant
     -- `limit` forces an index look-up per key
     left join lateral (
       select * from state_objects x where x.tenant_id = p_tenant and x.namespace = n.namespace and x.key = n.key limit 1
@@ -500,16 +501,13 @@ return coalesce(jsonb_path_match(
     || case when p_expires_at is null then '{}' else jsonb_build_object('expires_at', sortable_time(p_expires_at)) end,
   (p_filter ->> 'path')::jsonpath, p_filter -> 'vars', true), false);
 
--- Returns the first seq of the log: past state is complete from just before it. During a trim, the one at its end: versions that newer ones before the end
--- replaced leave step by step.
+-- Returns the first seq of the log: past state is complete from just before it. During a trim, or after one that was interrupted, the one at its end:
+-- versions that newer ones before the end replaced leave step by step.
 create or replace function state_since(p_tenant text) returns bigint
-language plpgsql stable
-as $$
-begin
-  return greatest(
-    (select c.oldest_seq from tenant_clocks c where c.tenant_id = p_tenant),
-    (select max((j.cursor ->> 'trim_to')::bigint) + 1 from jobs j where j.tenant_id = p_tenant and j.kind = 'retention' and j.state = 'running'));
-end $$;
+language sql stable
+begin atomic
+  select greatest(c.oldest_seq, c.trimming_to + 1) from tenant_clocks c where c.tenant_id = p_tenant;
+end;
 
 -- Resolves `at`: a seq, a time, or a name that a noun knows (the hook `moment`). `seq` is null if no noun knows the name. Also returns the ends of the log.
 create or replace function find_moment(p_tenant text, p_seq bigint, p_time timestamptz, p_name text)
@@ -708,12 +706,25 @@ begin
   return v_seqs[cardinality(v_seqs)];
 end $$;
 
--- Trim: the versions leave with their events. The row of an object stays, because versions only grow.
+-- Trim: the versions leave with their events, and the row of an object with the event of its end. Its version becomes the floor of new keys, because
+-- versions only grow.
 create or replace function state_trim(p_tenant text, p_job text, p_seqs bigint[], p_drop bigint[]) returns void
 language plpgsql
 as $$
 begin
-  delete from state_versions v where v.tenant_id = p_tenant and v.seq = any (p_drop);
+  with gone as (
+    delete from state_versions v where v.tenant_id = p_tenant and v.seq = any (p_drop)
+    returning v.namespace, v.key, v.seq
+  ),
+  removed as (
+    delete from state_objects o
+    using gone g
+    where o.tenant_id = p_tenant and o.namespace = g.namespace and o.key = g.key and o.seq = g.seq and o.life <> 'live'
+    returning o.version
+  )
+  insert into state_floors as f (tenant_id, version)
+  select p_tenant, max(r.version) from removed r having count(*) > 0
+  on conflict (tenant_id) do update set version = greatest(f.version, excluded.version);
 end $$;
 
 -- Returns the versions that the events of a stretch of the log describe. The names of a blanked event are null.

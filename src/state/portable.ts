@@ -33,7 +33,10 @@ const stateVersion = z.strictObject({
   expires_at: time.nullable(),
 });
 
+const stateFloor = z.strictObject({ type: z.literal('state_floor'), version });
+
 export const portable: Record<string, Portable> = {
   state_object: { row: stateObject.refine(isOwned, unowned), freeText: ['body', 'tags'] },
   state_version: { row: stateVersion },
+  state_floor: { row: stateFloor },
 };

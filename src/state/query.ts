@@ -37,7 +37,7 @@ const MAX_SCANNED = 20_000;
 const MAX_BODIES_SCANNED = 5_000;
 /** Maximum size of the bodies that a request scans, as they are stored. */
 const MAX_SCANNED_BYTES = 16 * 1024 * 1024;
-/** Maximum size of a page, so that a thousand bodies of a megabyte are not read at once. */
+/** Maximum size of a page, as it is stored and as it is read, so that a thousand bodies of a megabyte are not read at once. */
 const PAGE_BYTES = 4 * 1024 * 1024;
 /** If more objects have the tags, the namespace is scanned in the order of the page instead of sorting them all. */
 const MAX_TAGGED = 2_000;
@@ -55,6 +55,9 @@ const PAST = `select a.namespace, a.key, e.content -> 'body' as body, e.content 
   join state_objects a on a.tenant_id = $1 and a.namespace = o.namespace and a.key = o.key
   join events e on e.tenant_id = $1 and e.seq = o.seq
   where ${RANGE} and ${visible(2, 'a.')}`;
+
+// What is stored compressed can be a hundred times as long.
+const READ_SIZE = 'case when pg_column_compression(o.body) is null then o.size else octet_length(o.body::text) end';
 
 /** Conditions that are evaluated on the scanned objects. */
 const MATCHING = `($tags::jsonb is null or o.tags @> $tags) and ($contains::jsonb is null or coalesce(o.body, 'null') @> $contains)
@@ -77,25 +80,31 @@ export async function queryObjects(db: Db, tenant: string, visibility: Visibilit
     ...bindNamed(
       `select ${columns}, o.listed
        from (
-         select o.*, sum(o.size) over (order by ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? 'asc' : 'desc'}) - o.size as page_before,
-           count(*) over () as listed
+         select o.*, sum(o.read_size) over (order by ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? 'asc' : 'desc'}) - o.read_size as read_before
          from (
-           select o.*
+           select o.*, case when o.page_before < $page_bytes then ${READ_SIZE} end as read_size
            from (
-             select o.*, sum(o.size) over (order by ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? 'asc' : 'desc'}) - o.size as before
+             select o.*, sum(o.size) over (order by ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? 'asc' : 'desc'}) - o.size as page_before,
+               count(*) over () as listed
              from (
-               ${SOURCE} and (${by === 'key' ? '$after::text' : '$after::bigint'} is null
-                 or ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? '>' : '<'} ${by === 'key' ? '$after::text' : '$after::bigint'})
+               select o.*
+               from (
+                 select o.*, sum(o.size) over (order by ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? 'asc' : 'desc'}) - o.size as before
+                 from (
+                   ${SOURCE} and (${by === 'key' ? '$after::text' : '$after::bigint'} is null
+                     or ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? '>' : '<'} ${by === 'key' ? '$after::text' : '$after::bigint'})
+                   order by ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? 'asc' : 'desc'}
+                   limit $scan::bigint
+                 ) o
+               ) o
+               where o.before < $scan_bytes and ${MATCHING}
                order by ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? 'asc' : 'desc'}
-               limit $scan::bigint
+               limit $limit
              ) o
            ) o
-           where o.before < $scan_bytes and ${MATCHING}
-           order by ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? 'asc' : 'desc'}
-           limit $limit
          ) o
        ) o
-       where o.page_before < $page_bytes
+       where o.read_before < $page_bytes
        order by ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? 'asc' : 'desc'}`,
       values,
       [tenant, ...visibilityValues(visibility)],

@@ -150,10 +150,11 @@ export async function readObject(
   at: At | undefined,
 ): Promise<StateObject> {
   const visibility = visibilityById(principal);
+  // a snapshot, because a trim must not remove what the moment needs between the statements
   const row =
     at === undefined
       ? await findObject(tenant, namespace, key, visibility)
-      : await tenant.read(async (db) =>
+      : await tenant.snapshot(async (db) =>
           findObjectAt(db, tenant.id, namespace, key, await momentOf(db, tenant.id, at), visibility),
         );
   if (!row) throw noObject();

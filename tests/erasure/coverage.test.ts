@@ -21,6 +21,7 @@ const exempt: Record<string, string> = {
   embedding_gaps: 'the name of a model and seqs',
   mandate_kills: 'the hash of the name of an agent and a time, until its actions have ended',
   retention_policies: 'rules of the tenant: kinds, channels and days',
+  state_floors: 'the highest version of removed keys',
   tenant_clocks: 'counts',
   tenants: 'settings of the tenant, which it changes with PATCH /v1/tenant',
 };

@@ -88,7 +88,14 @@ describeOnServer('a test needs a second connection', () => {
         expect([(await restoreAt(at)).status, (await fork(alice, 'copy', { at })).status]).toEqual([410, 410]);
       }
       expect((await get(alice, 'a', '?at=3')).body.body).toBe(3);
+      // the run fails for good, and the past stays refused
+      await client.query(`update jobs set state = 'failed', cursor = null where job_id = 'job_steps'`);
+      expect((await get(alice, 'a', '?at=2')).body).toMatchObject({ status: 410, oldest_seq: 4 });
+      expect([(await restoreAt(2)).status, (await get(alice, 'a', '?at=3')).body.body]).toEqual([410, 3]);
+      await client.query(`update jobs set state = 'running' where job_id = 'job_steps'`);
       while (cursor.phase !== 'over') await step();
+      const { rows } = await client.query('select trimming_to from tenant_clocks where tenant_id = $1', [alice.tenant_id]);
+      expect(rows).toEqual([{ trimming_to: null }]);
       await client.query(`delete from jobs where job_id = 'job_steps'; delete from erasure_marks where job_id = 'job_steps'`);
     });
     expect([(await get(alice, 'a', '?at=2')).status, (await get(alice, 'a')).body.body]).toEqual([410, 4]);
