@@ -56,7 +56,7 @@ const PAST = `select a.namespace, a.key, e.content -> 'body' as body, e.content 
   join events e on e.tenant_id = $1 and e.seq = o.seq
   where ${RANGE} and ${visible(2, 'a.')}`;
 
-// What is stored compressed can be a hundred times as long.
+// A compressed body can be a hundred times as long when it is read.
 const READ_SIZE = 'case when pg_column_compression(o.body) is null then o.size else octet_length(o.body::text) end';
 
 /** Conditions that are evaluated on the scanned objects. */
