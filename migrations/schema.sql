@@ -1166,7 +1166,8 @@ CREATE TABLE public.tenant_clocks (
     event_count bigint DEFAULT 0 NOT NULL,
     stored_bytes bigint DEFAULT 0 NOT NULL,
     max_bytes bigint,
-    importing text
+    importing text,
+    trimming_to bigint
 )
 WITH (fillfactor='50');
 
@@ -1385,6 +1386,15 @@ CREATE FUNCTION public.begin_rebuild(p_tenant text) RETURNS void
     BEGIN ATOMIC
  INSERT INTO public.chunk_rebuilds (tenant_id)
    VALUES (begin_rebuild.p_tenant) ON CONFLICT(tenant_id) DO UPDATE SET rebuilt_to = 0;
+END;
+
+-- Name: begin_trim(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.begin_trim(p_tenant text, p_to bigint) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ UPDATE public.tenant_clocks AS c SET trimming_to = GREATEST(c.trimming_to, begin_trim.p_to)
+   WHERE ((c.tenant_id = begin_trim.p_tenant) AND COALESCE((c.trimming_to < begin_trim.p_to), true));
 END;
 
 -- Name: belongs_to_subject(public.events, text, text, text[]); Type: FUNCTION; Schema: public
@@ -2502,13 +2512,14 @@ begin
     order by p.place, c.kind)
   from unnest(p_plan) with ordinality p (tenant_id, namespace, key, version, seq, change, expires_at, place)
   left join lateral (select * from events x where x.tenant_id = p_tenant and x.seq = p.seq limit 1) e on true
+  left join state_floors w on w.tenant_id = p_tenant
   left join lateral (
     select * from state_objects x where x.tenant_id = p_tenant and x.namespace = p.namespace and x.key = p.key limit 1
   ) o on true
   cross join lateral (select coalesce(o.life = 'live' and o.expires_at <= p_at, false)) l (has_expired)
   cross join lateral (
     select row(
-      p.namespace, p.key, o.channel, o.user_id, o.agent_id, o.session_id, o.project_id, o.life, coalesce(o.version, 0), o.created_at,
+      p.namespace, p.key, o.channel, o.user_id, o.agent_id, o.session_id, o.project_id, o.life, coalesce(o.version, w.version, 0), o.created_at,
       p.expires_at)::state_slot
   ) b (slot)
   cross join lateral (
@@ -3463,6 +3474,15 @@ begin
   returning s.session_id into v_session;
   return v_session;
 end $$;
+
+-- Name: end_trim(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.end_trim(p_tenant text, p_to bigint) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ UPDATE public.tenant_clocks AS c SET trimming_to = NULL::bigint
+   WHERE ((c.tenant_id = end_trim.p_tenant) AND (c.trimming_to <= end_trim.p_to));
+END;
 
 -- Name: mandate_kills; Type: TABLE; Schema: public
 
@@ -10118,7 +10138,11 @@ begin
     select m.needed, m.done into v_needed, v_done
     from mark_needs(p_tenant, p_job, v_to, (p_cursor ->> 'new')::bigint, v_needed, 9223372036854775807, p_limit) m;
   end loop;
+  perform begin_trim(p_tenant, v_to);
   select * into v_step from trim_step(p_tenant, p_job, coalesce(nullif(p_cursor ->> 'after', ''), '0')::bigint, v_to, p_limit);
+  if v_step.last_seq is null then
+    perform end_trim(p_tenant, v_to);
+  end if;
   return jsonb_build_object(
     'phase', case when v_step.last_seq is null then 'over' else 'trim' end, 'after', coalesce(v_step.last_seq::text, ''), 'needed', v_needed,
     'counts', jsonb_build_object('trimmed', v_step.trimmed, 'carried', v_step.carried));
@@ -11265,13 +11289,12 @@ end $$;
 -- Name: state_since(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.state_since(p_tenant text) RETURNS bigint
-    LANGUAGE plpgsql STABLE
-    AS $$
-begin
-  return greatest(
-    (select c.oldest_seq from tenant_clocks c where c.tenant_id = p_tenant),
-    (select max((j.cursor ->> 'trim_to')::bigint) + 1 from jobs j where j.tenant_id = p_tenant and j.kind = 'retention' and j.state = 'running'));
-end $$;
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT GREATEST(c.oldest_seq, (c.trimming_to + 1)) AS "greatest"
+    FROM public.tenant_clocks c
+   WHERE (c.tenant_id = state_since.p_tenant);
+END;
 
 -- Name: state_slots(text, jsonb); Type: FUNCTION; Schema: public
 
@@ -11286,8 +11309,9 @@ begin
   ),
   found as materialized (
     select row_number() over () as place, n.namespace, n.key, o.channel, o.user_id, o.agent_id, o.session_id, o.project_id, o.life,
-      coalesce(o.version, 0) as version, o.created_at, o.expires_at
+      coalesce(o.version, l.version, 0) as version, o.created_at, o.expires_at
     from named n
+    left join state_floors l on l.tenant_id = p_tenant
     -- `limit` forces an index look-up per key
     left join lateral (
       select * from state_objects x where x.tenant_id = p_tenant and x.namespace = n.namespace and x.key = n.key limit 1
@@ -11330,7 +11354,19 @@ CREATE FUNCTION public.state_trim(p_tenant text, p_job text, p_seqs bigint[], p_
     LANGUAGE plpgsql
     AS $$
 begin
-  delete from state_versions v where v.tenant_id = p_tenant and v.seq = any (p_drop);
+  with gone as (
+    delete from state_versions v where v.tenant_id = p_tenant and v.seq = any (p_drop)
+    returning v.namespace, v.key, v.seq
+  ),
+  removed as (
+    delete from state_objects o
+    using gone g
+    where o.tenant_id = p_tenant and o.namespace = g.namespace and o.key = g.key and o.seq = g.seq and o.life <> 'live'
+    returning o.version
+  )
+  insert into state_floors as f (tenant_id, version)
+  select p_tenant, max(r.version) from removed r having count(*) > 0
+  on conflict (tenant_id) do update set version = greatest(f.version, excluded.version);
 end $$;
 
 -- Name: versions_in_log(text, bigint, bigint); Type: FUNCTION; Schema: public
@@ -12621,6 +12657,15 @@ CREATE TABLE public.schema_migrations (
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+-- Name: state_floors; Type: TABLE; Schema: public
+
+CREATE TABLE public.state_floors (
+    tenant_id text NOT NULL,
+    version integer NOT NULL
+);
+
+ALTER TABLE ONLY public.state_floors FORCE ROW LEVEL SECURITY;
+
 -- Name: sweep_walks; Type: TABLE; Schema: public
 
 CREATE TABLE public.sweep_walks (
@@ -12908,6 +12953,11 @@ ALTER TABLE ONLY public.sessions
 ALTER TABLE ONLY public.snapshots
     ADD CONSTRAINT snapshots_pkey PRIMARY KEY (tenant_id, name);
 
+-- Name: state_floors state_floors_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.state_floors
+    ADD CONSTRAINT state_floors_pkey PRIMARY KEY (tenant_id);
+
 -- Name: state_objects state_objects_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.state_objects
@@ -12952,6 +13002,10 @@ ALTER TABLE ONLY public.webhook_deliveries
 
 ALTER TABLE ONLY public.webhooks
     ADD CONSTRAINT webhooks_pkey PRIMARY KEY (tenant_id, webhook_id);
+
+-- Name: actions__deferred; Type: INDEX; Schema: public
+
+CREATE INDEX actions__deferred ON public.actions USING btree (tenant_id, mandate_id, action_id) WHERE ((decision = 'defer'::text) AND (state = 'open'::text));
 
 -- Name: actions__ended; Type: INDEX; Schema: public
 
@@ -13433,6 +13487,11 @@ ALTER TABLE ONLY public.sessions
 ALTER TABLE ONLY public.snapshots
     ADD CONSTRAINT snapshots__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: state_floors state_floors__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.state_floors
+    ADD CONSTRAINT state_floors__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: state_objects state_objects__tenant; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.state_objects
@@ -13634,6 +13693,10 @@ CREATE POLICY backup_reads ON public.sessions FOR SELECT TO agent_memory_backup 
 -- Name: snapshots backup_reads; Type: POLICY; Schema: public
 
 CREATE POLICY backup_reads ON public.snapshots FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
+
+-- Name: state_floors backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.state_floors FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: state_objects backup_reads; Type: POLICY; Schema: public
 
@@ -13863,6 +13926,10 @@ CREATE POLICY eraser_deletes ON public.sessions FOR DELETE TO agent_memory_erase
 
 CREATE POLICY eraser_deletes ON public.snapshots FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: state_floors eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.state_floors FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: state_objects eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.state_objects FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -14038,6 +14105,10 @@ CREATE POLICY eraser_finds ON public.sessions FOR SELECT TO agent_memory_eraser 
 -- Name: snapshots eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.snapshots FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: state_floors eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.state_floors FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: state_objects eraser_finds; Type: POLICY; Schema: public
 
@@ -14227,6 +14298,10 @@ ALTER TABLE public.sessions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.snapshots ENABLE ROW LEVEL SECURITY;
 
+-- Name: state_floors; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.state_floors ENABLE ROW LEVEL SECURITY;
+
 -- Name: state_objects; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.state_objects ENABLE ROW LEVEL SECURITY;
@@ -14387,6 +14462,10 @@ CREATE POLICY tenant_wall ON public.sessions TO agent_memory_app USING ((tenant_
 
 CREATE POLICY tenant_wall ON public.snapshots TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: state_floors tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.state_floors TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: state_objects tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.state_objects TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -14475,6 +14554,10 @@ CREATE POLICY undo_deletes ON public.retention_policies FOR DELETE TO agent_memo
 
 CREATE POLICY undo_deletes ON public.snapshots FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
 
+-- Name: state_floors undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.state_floors FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
 -- Name: state_objects undo_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY undo_deletes ON public.state_objects FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
@@ -14538,6 +14621,10 @@ CREATE POLICY undo_finds ON public.retention_policies FOR SELECT TO agent_memory
 -- Name: snapshots undo_finds; Type: POLICY; Schema: public
 
 CREATE POLICY undo_finds ON public.snapshots FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: state_floors undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.state_floors FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
 
 -- Name: state_objects undo_finds; Type: POLICY; Schema: public
 
@@ -15261,6 +15348,12 @@ GRANT SELECT ON TABLE public.schema_gone TO agent_memory_backup;
 -- Name: TABLE schema_migrations; Type: ACL; Schema: public
 
 GRANT SELECT ON TABLE public.schema_migrations TO agent_memory_backup;
+
+-- Name: TABLE state_floors; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.state_floors TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.state_floors TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.state_floors TO agent_memory_backup;
 
 -- Name: TABLE sweep_walks; Type: ACL; Schema: public
 
