@@ -67,7 +67,12 @@ async function resolvePatches(caller: Caller, changes: (Change | PatchChange)[],
   let bytes = 0;
   for (const change of changes) {
     const name = JSON.stringify([change.namespace, change.key]);
-    const result = change.op === 'patch' ? await patched(caller, change, contents.get(name), limits) : change;
+    const result =
+      change.op === 'patch'
+        ? await patched(caller, change, contents.get(name), limits).catch(async (error) => {
+            throw await firstFault(caller, resolved, change, error, limits);
+          })
+        : change;
     if (change.op === 'patch') bytes += Buffer.byteLength(JSON.stringify((result as Put).body));
     if (bytes > limits.maxTotalBytes)
       throw new Problem('too-large', `The results of all patches may have at most ${limits.maxTotalBytes} bytes together.`);
@@ -75,6 +80,24 @@ async function resolvePatches(caller: Caller, changes: (Change | PatchChange)[],
     resolved.push(result);
   }
   return resolved;
+}
+
+/**
+ * Returns why a request fails whose patch cannot be applied to what earlier changes of the request would write: `fault`, unless one of these is refused
+ * itself. The last change that it sends matches no version, so that nothing is written.
+ */
+async function firstFault(
+  caller: Caller,
+  earlier: Change[],
+  change: PatchChange,
+  fault: unknown,
+  limits: Limits,
+): Promise<unknown> {
+  if (earlier.length === 0 || !(fault instanceof Problem)) return fault;
+  const { namespace, key, caller: actor, pointer } = change;
+  const last: Change = { op: 'delete', match: [], namespace, key, caller: actor, pointer };
+  const refusal: unknown = await commitChanges(caller, [...earlier, last], null, limits).catch((error) => error);
+  return refusal instanceof Problem && refusal.errors?.[0]?.pointer === pointer ? fault : refusal;
 }
 
 /** Returns the put for a patch of `content`, or of the stored object if no earlier change of the request is about it. */

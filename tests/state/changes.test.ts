@@ -178,6 +178,18 @@ test.each([
   expect((await alice.request('GET', '/v1/usage')).body.last_seq).toBe(2);
 });
 
+test.each<[string, Row]>([
+  ['deletes its object', { op: 'delete', key: 'plan', if_match: 9 }],
+  ['replaces its object', { op: 'put', key: 'plan', body: [], if_match: 9 }],
+])('a patch does not hide that an earlier operation is refused, which %s', async (_, earlier) => {
+  await put(alice, 'plan', { body: { n: 1 } });
+  for (const patch of [{ merge: { m: 1 } }, { patch: [{ op: 'test', path: '/n', value: 2 }] }]) {
+    const { status, body } = await batch(alice, [earlier, { op: 'patch', key: 'plan', ...patch }]);
+    expect([status, body.errors]).toEqual([412, [expect.objectContaining({ pointer: '#/operations/0' })]]);
+  }
+  expect((await get(alice, 'plan')).body).toMatchObject({ body: { n: 1 }, version: 1 });
+});
+
 test('a batch is validated and replayed as a whole', async () => {
   expect((await batch(alice, [{ op: 'patch', key: 'a' }])).status).toBe(422);
   expect((await batch(alice, [{ op: 'put', key: '..', body: 1 }])).status).toBe(422);
