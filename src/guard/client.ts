@@ -188,7 +188,11 @@ export class MandateClient<S extends StateManagerOption | undefined = undefined>
     const earlier = this.#killed;
     this.#killListeners.add(listener);
     this.#following ??= this.#backend.onKill((reason) => this.#onKilled(reason));
-    await this.#following;
+    await this.#following.catch((error: unknown) => {
+      // so that a later call tries again
+      this.#following = undefined;
+      throw error;
+    });
     if (earlier !== undefined) listener(earlier);
   }
 

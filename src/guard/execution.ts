@@ -4,8 +4,8 @@ import { argumentFault, bodyOf, customCharge, policiesFor, verifiersFor } from '
 import { MandateBlockedError, MandateServiceError } from './errors.ts';
 import type { ChargingContext, Mandate } from './mandate.ts';
 import { microsOf, unitsOf } from './money.ts';
-import type { ActionRequest, Authorised, Backend, Blocked, SettleRequest } from './state_manager.ts';
-import { delayBefore } from './transport.ts';
+import type { ActionRequest, Backend, Blocked, SettleRequest } from './state_manager.ts';
+import { delayBefore, isFinal } from './transport.ts';
 
 // One action from its authorisation to its settlement. Nothing runs without an authorisation, and what ran is settled.
 
@@ -47,14 +47,19 @@ export async function execute<T>(
 ): Promise<T> {
   const began = Date.now();
   const body = bodyOf(guard.mandate, action, guard.leaseMs);
-  const block = await refusalOf(guard, action, body);
-  if (block) {
-    guard.audit(action, { began, block });
-    if (block.code === 'AGENT_KILLED') guard.killed(block.reason);
-    throw new MandateBlockedError(action, block);
+  const permission = await permissionOf(guard, action, body);
+  if ('code' in permission) {
+    guard.audit(action, { began, block: permission });
+    if (permission.code === 'AGENT_KILLED') guard.killed(permission.reason);
+    throw new MandateBlockedError(action, permission);
   }
   guard.alive();
-  const outcome = await runOf(guard, action, body.lease_ms, fn, options);
+  const timeout = blocked('EXECUTION_TIMEOUT', `the action did not end within ${body.lease_ms} ms`);
+  const left = permission.since + body.lease_ms - Date.now();
+  const outcome: Outcome =
+    left > 0
+      ? await runOf(guard, action, { left, timeout }, fn, options)
+      : { block: timeout, settle: { outcome: 'failure', actual_micros: 0 } };
   const charged_micros = outcome.settle && (await settle(guard, action, outcome.settle));
   guard.audit(action, {
     began,
@@ -68,20 +73,23 @@ export async function execute<T>(
 
 const blocked = (code: Blocked['code'], reason: string): Blocked => ({ code, reason, hard: true });
 
-async function refusalOf({ mandate, backend }: Guard, action: Action, body: ActionRequest): Promise<Blocked | undefined> {
+/** Returns why the action is refused, or the local time at which its lease had not begun: the answer may have come late. */
+async function permissionOf(
+  { mandate, backend }: Guard,
+  action: Action,
+  body: ActionRequest,
+): Promise<Blocked | { since: number }> {
   if (action.type === 'tool_call')
     for (const policy of policiesFor(mandate, action)) {
       const fault = argumentFault(policy, action.tool, action.args ?? {});
       if (fault !== undefined) return blocked('ARGUMENT_VALIDATION_FAILED', fault);
     }
   await backend.prepare();
-  const first = await backend.authorise(body);
-  const answer: Authorised | Blocked =
-    isAllowed(first) && first.decision === 'defer' ? await backend.decisionOn(action.id) : first;
-  return isAllowed(answer) ? undefined : answer;
+  const since = Date.now();
+  const answer = await backend.authorise(body);
+  if ('code' in answer) return answer;
+  return answer.decision === 'defer' ? backend.decisionOn(action.id) : { since };
 }
-
-const isAllowed = (answer: Authorised | Blocked): answer is Authorised => 'decision' in answer;
 
 interface Outcome {
   result?: unknown;
@@ -95,7 +103,7 @@ interface Outcome {
 async function runOf<T>(
   guard: Guard,
   action: Action,
-  leaseMs: number,
+  { left, timeout }: { left: number; timeout: Blocked },
   fn: (context: ActionContext) => T | Promise<T>,
   options: ExecuteOptions<T>,
 ): Promise<Outcome> {
@@ -108,9 +116,8 @@ async function runOf<T>(
       (result) => successOf(guard.mandate, action, result, options),
       (thrown: unknown) => failureOf(guard.mandate, action, thrown),
     );
-  const timeout = blocked('EXECUTION_TIMEOUT', `the function did not end within ${leaseMs} ms`);
   try {
-    const first = await Promise.race([running, sleep(leaseMs, { block: timeout } as Outcome, { signal: timer.signal })]);
+    const first = await Promise.race([running, sleep(left, { block: timeout } as Outcome, { signal: timer.signal })]);
     if (first.block === timeout) {
       controller.abort(new MandateBlockedError(action, timeout));
       settleLate(guard, action, running);
@@ -229,11 +236,9 @@ async function settleUntilDone(
     try {
       return (await backend.settle(action.id, body)).charged_micros;
     } catch (thrown) {
-      const { status } = thrown as { status?: number };
-      const isFinal =
-        signal.aborted || !(thrown instanceof MandateServiceError) || (status !== undefined && status < 500 && status !== 429);
-      error(new Error(`the action ${action.id} is not settled${isFinal ? '' : ' yet'}`, { cause: thrown }));
-      if (isFinal) return undefined;
+      const isLast = signal.aborted || !(thrown instanceof MandateServiceError) || isFinal(thrown);
+      error(new Error(`the action ${action.id} is not settled${isLast ? '' : ' yet'}`, { cause: thrown }));
+      if (isLast) return undefined;
       await sleep(delayBefore(failures), undefined, { signal }).catch(() => undefined);
     }
 }

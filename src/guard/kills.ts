@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { answerOf, delayBefore, problemOf, type Transport } from './transport.ts';
+import { answerOf, delayBefore, isFinal, problemOf, type Transport } from './transport.ts';
 
 // Follows the kills of an agent: by the event stream, or by looking at its state if the key may not read events.
 
@@ -18,18 +18,26 @@ const MAX_SILENCE_MS = 45_000;
 const MAX_LINE = 1_048_576;
 const KILLED = 'the agent is killed';
 
-/** Follows until `signal` is aborted. Calls `ready` when no later kill can be missed. */
+/** Follows until `signal` is aborted. Calls `ready` when no later kill can be missed. Throws if the service rejects the first request. */
 export async function followKills(needs: Needs, ready: () => void): Promise<void> {
   const { signal, error } = needs;
   let streams = true;
+  let isReady = false;
+  const begun = () => {
+    isReady = true;
+    ready();
+  };
   for (let failures = 0; !signal.aborted; ) {
     try {
-      if (streams) streams = await readStream(needs, ready);
-      else await look(needs);
-      ready();
+      if (streams) streams = await readStream(needs, begun);
+      else {
+        await look(needs);
+        begun();
+      }
       failures = 0;
     } catch (thrown) {
       if (signal.aborted) return;
+      if (!isReady && isFinal(thrown)) throw thrown;
       failures += 1;
       error(thrown as Error);
     }

@@ -7,7 +7,7 @@ import type { Backend, MemoryStateManager } from './state_manager.ts';
 
 // Embedded mode: the state of this process. It has no other daemon to agree with, so every step is synchronous and therefore exact.
 
-type Known = Ledger & { definition: object; expiresAt: number | undefined; prepare(): Promise<void> };
+type Known = Ledger & { agentId: string; definition: object; expiresAt: number | undefined; prepare(): Promise<void> };
 
 interface Kills {
   /** The killed agents with the reason. */
@@ -25,7 +25,10 @@ export function createMemoryStateManager(): MemoryStateManager {
       const ledger = known ?? ledgerOf(mandate);
       if (known && !hasTermsOf(known, mandate)) throw new Error(`the mandate ${mandate.id} exists with other terms`);
       ledgers.set(mandate.id, ledger);
-      return backendOf(mandate.agentId, ledger, kills);
+      const end = () => {
+        for (const one of ledgers.values()) if (one.agentId === mandate.agentId) one.expireOpen();
+      };
+      return backendOf(mandate.agentId, ledger, kills, end);
     },
     close: async () => {
       ledgers.clear();
@@ -35,15 +38,15 @@ export function createMemoryStateManager(): MemoryStateManager {
   };
 }
 
-const hasTermsOf = ({ definition, expiresAt }: Known, mandate: Mandate) =>
-  isDeepStrictEqual(definition, definitionOf(mandate)) && expiresAt === mandate.expiresAt;
+const hasTermsOf = ({ agentId, definition, expiresAt }: Known, mandate: Mandate) =>
+  agentId === mandate.agentId && isDeepStrictEqual(definition, definitionOf(mandate)) && expiresAt === mandate.expiresAt;
 
 function ledgerOf(mandate: Mandate): Known {
   const definition = definitionOf(mandate);
   const policies = Object.entries(definition.tool_policies ?? {});
   if (policies.some(([, { require_approval }]) => require_approval))
     throw new TypeError('requireApproval needs the service: embedded mode has nobody who could decide');
-  const { expiresAt } = mandate;
+  const { agentId, expiresAt } = mandate;
   const checks = new Map<string, ArgsCheck>();
   const ledger = createLedger({ definition, expiresAt, argsCheckOf: (pattern) => checks.get(pattern) });
   const prepare = async () => {
@@ -53,10 +56,11 @@ function ledgerOf(mandate: Mandate): Known {
     const { compileSchema } = await import('../mandates/args_schema.ts');
     for (const [pattern, { args_schema }] of missing) checks.set(pattern, compileSchema(args_schema));
   };
-  return { ...ledger, definition, expiresAt, prepare };
+  return { ...ledger, agentId, definition, expiresAt, prepare };
 }
 
-function backendOf(agentId: string, ledger: Known, { reasons, listeners }: Kills): Backend {
+/** `end`: ends the open actions of the agent. */
+function backendOf(agentId: string, ledger: Known, { reasons, listeners }: Kills, end: () => void): Backend {
   const own: ((agentId: string, reason: string) => void)[] = [];
   return {
     prepare: ledger.prepare,
@@ -67,7 +71,7 @@ function backendOf(agentId: string, ledger: Known, { reasons, listeners }: Kills
     isKilled: () => reasons.has(agentId),
     kill: (reason = 'killed') => {
       reasons.set(agentId, reason);
-      ledger.expireOpen();
+      end();
       for (const listener of listeners) listener(agentId, reason);
     },
     resurrect: () => void reasons.delete(agentId),

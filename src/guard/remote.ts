@@ -81,15 +81,28 @@ function backendOf({ id, agentId }: Mandate & { id: string }, connection: Connec
     }
     return expectStatus(answer, 200) as unknown as Settlement;
   };
+  let checked = false;
+  /** Kills are about the agent in the code, so it must be that of the mandate. */
+  const prepare = async () => {
+    if (checked) return;
+    const answer = await transport.send('GET', mandate, undefined, signal);
+    // the authorisation is refused in the same way
+    if (answer.body.code === 'AGENT_KILLED') return;
+    const { agent_id } = expectStatus(answer, 200);
+    if (agent_id !== agentId) throw new TypeError(`the mandate ${id} belongs to the agent ${agent_id}, not to ${agentId}`);
+    checked = true;
+  };
   return {
-    prepare: async () => undefined,
+    prepare,
     authorise: async (body) => authorisedBy(await transport.send('POST', `${mandate}/actions`, body, signal)),
     decisionOn: async (action_id) => {
-      for (;;) {
+      for (let since = Date.now(); ; ) {
+        const asked = Date.now();
         const { decision, state } = await read(actionPath(action_id));
         if (decision === 'deny') return denied('an admin denied the action');
         if (state !== 'open') return denied('the action was not decided in time');
-        if (decision === 'allow') return { decision: 'allow', remaining_micros: null };
+        if (decision === 'allow') return { since };
+        since = asked;
         await sleep(DECISION_POLL_MS, undefined, { signal });
       }
     },
@@ -107,11 +120,16 @@ function backendOf({ id, agentId }: Mandate & { id: string }, connection: Connec
     resurrect: () => {
       throw new Error(`only an admin who is logged in can resurrect an agent: POST ${agent}/resurrect`);
     },
-    onKill: (killed) =>
-      new Promise((ready) => {
+    onKill: async (killed) => {
+      await prepare();
+      await new Promise<void>((resolve, reject) => {
         // ends without an error when the client is closed
-        void followKills({ agentId, transport, signal, pollMs: connection.killPollMs, killed, error }, ready).then(ready);
-      }),
+        void followKills({ agentId, transport, signal, pollMs: connection.killPollMs, killed, error }, resolve).then(
+          resolve,
+          reject,
+        );
+      });
+    },
     close: () => closing.abort(),
   };
 }

@@ -53,8 +53,8 @@ export interface Backend {
   /** Completes what needs time before the first action. */
   prepare(): Promise<void>;
   authorise(body: ActionRequest): Awaitable<Authorised | Blocked>;
-  /** Waits until an admin decides a deferred action. */
-  decisionOn(action_id: string): Promise<Authorised | Blocked>;
+  /** Waits until an admin decides a deferred action. Returns the last local time at which it was not decided. */
+  decisionOn(action_id: string): Promise<{ since: number } | Blocked>;
   settle(action_id: string, body: SettleRequest): Awaitable<Settlement>;
   usage(): Awaitable<Usage>;
   isKilled(): Awaitable<boolean>;

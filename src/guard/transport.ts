@@ -105,6 +105,10 @@ function retryDelay(answer: Answer | undefined, tries: number): number {
   return Math.max(Math.min(MAX_RETRY_AFTER_MS, seconds * 1_000 || 0), delayBefore(tries));
 }
 
+/** Returns whether the service rejected the request, so that a repetition would not succeed. */
+export const isFinal = (error: unknown): boolean =>
+  error instanceof MandateServiceError && error.status !== undefined && error.status < 500 && error.status !== 429;
+
 /** Returns the error for an answer that is a problem. */
 export const problemOf = ({ status, body }: Answer): MandateServiceError =>
   new MandateServiceError(`${status} ${String(body.title ?? '')}: ${String(body.detail ?? '')}`, status);

@@ -44,6 +44,12 @@ test('the service requires a mandate id, and an id that it does not have is an e
   const unknown = clientOf({ mandate: { id: 'unknown', agentId: 'planner' }, stateManager });
   await expect(unknown.executeTool(call(), pass)).rejects.toThrow('There is no mandate with this id');
   expect(() => createDistributedStateManager(process.env.NO_SUCH_URL)).toThrow('needs `url`');
+  const { mandate } = await registered(alice);
+  const other = clientOf({ mandate: { ...mandate, agentId: 'writer' }, stateManager });
+  await expect(other.executeTool({ ...call(), agentId: 'writer' }, pass)).rejects.toThrow('belongs to the agent planner');
+  const stranger = clientOf({ mandate, stateManager: { ...stateManager, apiKey: 'wrong' } });
+  await expect(stranger.onKill(() => undefined)).rejects.toThrow('401');
+  await expect(stranger.executeTool(call(), pass)).rejects.toThrow('401');
 });
 
 test('two processes with the same mandate id share its budget; refusals have the codes of the service', async () => {
@@ -213,6 +219,22 @@ test('answers that are lost on the way are neither charged nor executed twice', 
   expect(proxy.cuts()).toBeGreaterThan(0);
   expect(executed).toBe(20);
   expect(await usageOf(alice, options.mandate)).toMatchObject({ spent_micros: 20_000_000, reserved_micros: 0, calls: 20 });
+  await client.close();
+  await proxy.stop();
+});
+
+test('a permission that arrives after the time of its action runs nothing and costs nothing', async () => {
+  const { mandate, stateManager } = await registered(alice, { defaultChargingPolicy: { type: 'ATTEMPT_BASED' } });
+  const proxy = await startProxy({ host: '127.0.0.1', port: Number(new URL(daemon.url).port) });
+  const client = clientOf(
+    { mandate, stateManager: { ...stateManager, url: `http://127.0.0.1:${proxy.port}` } },
+    { leaseMs: 100 },
+  );
+  proxy.delay(150);
+  const run = jest.fn();
+  expect(await codeOf(client.executeTool(call(1), run))).toBe('EXECUTION_TIMEOUT');
+  expect(run).not.toHaveBeenCalled();
+  expect(await usageOf(alice, mandate)).toMatchObject({ spent_micros: 0, reserved_micros: 0, calls: 1 });
   await client.close();
   await proxy.stop();
 });
