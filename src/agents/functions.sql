@@ -195,15 +195,16 @@ begin
     select s.agent_hash, s.agent_id from agent_states s where s.tenant_id = p_tenant and s.agent_hash > p_after order by s.agent_hash limit p_limit) d;
 end $$;
 
--- Returns the kills of the last p_back seconds in all tenants, a page of those after the given one.
+-- Returns the kills of the last p_back seconds in all tenants, a page of those after the given one. One comparison, so that the
+-- index finds them.
 create or replace function recent_kills(p_back float8, p_after_at text, p_after_tenant text, p_after_hash text, p_limit int)
 returns table (tenant_id text, agent_hash text, killed_at timestamptz, exact_at text, age_s float8)
 language sql stable security definer set search_path = pg_catalog, public, pg_temp
 as $$
   select s.tenant_id, s.agent_hash, s.killed_at, s.killed_at::text, extract(epoch from clock_timestamp() - s.killed_at)::float8
   from public.agent_states s
-  where s.state = 'killed' and s.killed_at > clock_timestamp() - interval '1 second' * p_back
-    and (s.killed_at, s.tenant_id, s.agent_hash) > (p_after_at::timestamptz, p_after_tenant, p_after_hash)
+  where s.state = 'killed'
+    and (s.killed_at, s.tenant_id, s.agent_hash) > (greatest(p_after_at::timestamptz, now() - interval '1 second' * p_back), p_after_tenant, p_after_hash)
   order by s.killed_at, s.tenant_id, s.agent_hash
   limit p_limit
 $$;
