@@ -9245,8 +9245,8 @@ CREATE FUNCTION public.recent_kills(p_back double precision, p_after_at text, p_
     AS $$
   select s.tenant_id, s.agent_hash, s.killed_at, s.killed_at::text, extract(epoch from clock_timestamp() - s.killed_at)::float8
   from public.agent_states s
-  where s.state = 'killed' and s.killed_at > clock_timestamp() - interval '1 second' * p_back
-    and (s.killed_at, s.tenant_id, s.agent_hash) > (p_after_at::timestamptz, p_after_tenant, p_after_hash)
+  where s.state = 'killed'
+    and (s.killed_at, s.tenant_id, s.agent_hash) > (greatest(p_after_at::timestamptz, now() - interval '1 second' * p_back), p_after_tenant, p_after_hash)
   order by s.killed_at, s.tenant_id, s.agent_hash
   limit p_limit
 $$;
