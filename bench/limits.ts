@@ -3,6 +3,8 @@ import { loadConfig } from '../src/config.ts';
 import { connectionOf, createPool } from '../src/db/pool.ts';
 import { createLimits } from '../src/limits/index.ts';
 import { createLogger } from '../src/log.ts';
+import { createMetrics } from '../src/metrics/index.ts';
+import { openRedis } from '../src/redis/index.ts';
 
 // Measures the cost of the rate limiter per request: `tsx bench/limits.ts`, with PG* or REDIS_URL to measure the shared stores too.
 // The limiter sets two headers on a real response; setting two constant headers is measured for comparison. Measures CPU time, so that other
@@ -43,13 +45,15 @@ async function measureLimits(name: string, callers: number, embedded: boolean, e
     calls += 1;
     return real!.using(work);
   };
-  const limits = createLimits(config, { ...real!, embedded, using } as never, log);
+  const redis = openRedis(config, createMetrics({ version: '', engine: 'postgresql' }), log);
+  const limits = createLimits(config, { ...real!, embedded, using } as never, log, redis);
   const people = Array.from({ length: callers }, (_, i) => ({
     principal: { tenant_id: `tenant_${i % 50}`, id: `usr_${i}`, user_id: `usr_${i}` },
   }));
   await measure(`${name}, ${callers} principals`, (i, res) => limits.admit(route, people[i % callers]!, '', res));
   if (calls > 0) console.log(`  ${calls} database calls for ${ROUNDS * PER_ROUND} requests`);
   await limits.stop();
+  redis?.stop();
   await real?.end();
 }
 

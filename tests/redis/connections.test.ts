@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config.ts';
@@ -58,6 +58,25 @@ describeWith(['redis-server', 'redis-cli'], 'a single Redis', () => {
     const url = `redis://:a%20p%40ss%2Fword@127.0.0.1:${port}/5`;
     await open({ REDIS_URL: url, REDIS_HOST: 'redis.invalid' }).run(SET, ['one'], ['1']);
     expect(await cli('-a', 'a p@ss/word', '-n', '5', 'get', 'agent_memory:one')).toBe('1');
+  });
+
+  test('the permissions of an ACL that docs/redis.md lists are enough', async () => {
+    const { port, cli } = await start();
+    const page = readFileSync(join(import.meta.dirname, '../../docs/redis.md'), 'utf8');
+    const rules = [.../An ACL needs .*/.exec(page)![0].matchAll(/`([~&+][^`]+)`/g)].map(([, rule]) => rule!);
+    expect(await cli('acl', 'setuser', 'daemon', 'on', '>secret', ...rules)).toBe('OK');
+    const env = { REDIS_URL: `redis://daemon:secret@127.0.0.1:${port}/1` };
+    await testRedis(redisConfig(env));
+    const link = open(env);
+    let heard = 0;
+    link.onSignal('kills', () => {
+      heard += 1;
+    });
+    await eventually(async () => {
+      await link.signal('kills');
+      return heard > 1;
+    }, 'a signal');
+    expect(await link.run("redis.call('SADD', KEYS[1], 'a'); return redis.call('PEXPIRE', KEYS[1], 9)", ['ended:x'], [])).toBe(1);
   });
 
   test('a hanging server is given up after REDIS_COMMAND_TIMEOUT_MS', async () => {
