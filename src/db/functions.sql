@@ -186,8 +186,17 @@ begin
   perform refuse_by_guards(p_tenant, p_guards, p_key);
 end $$;
 
--- Checks the guards of a request in a transaction that does not begin with commit_units. Locks the clock, so that whatever the guards check changes before or after the
--- whole transaction.
+-- Checks the guards of a request before its transaction writes. Returns whether its outcome is stored, in which case it passes.
+create or replace function check_guards_once(p_tenant text, p_guards jsonb, p_key text) returns boolean
+language plpgsql
+as $$
+begin
+  perform refuse_by_guards(p_tenant, p_guards, p_key);
+  return exists (select from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_key, 'hex'));
+end $$;
+
+-- Checks the guards of a request in a transaction without commit_units. Locks the clock, so that whatever the guards check changes before or after the
+-- whole transaction. Sent with the commit, because appends wait for the clock.
 create or replace function assert_guards(p_tenant text, p_guards jsonb, p_key text) returns void
 language plpgsql
 as $$

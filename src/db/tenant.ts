@@ -68,13 +68,23 @@ export function tenantsOf(
     const onSkipped: OnSkipped = (row) => onSkippedRow(id, row);
     const call = <Row>(text: string, values: unknown[], name?: string) =>
       retryDeadlocks(() => pool.using((client) => dbOf(client, pool.named, onSkipped).rows<Row>(text, values, name), id));
-    const transaction = <T>(begin: string, work: (db: Db) => Promise<T>) =>
-      pool.using((client) => inTransaction(pool, client, { id, begin, onSkipped }, work), id);
-    const write = <T>(work: (db: Db) => Promise<T>) =>
-      transaction<T>('begin', async (db) => {
-        if (guards) await db.row(ASSERT_GUARDS, [id, JSON.stringify(guards), key], 'assert_guards');
+    const transaction = <T>(begin: string, work: (db: Db) => Promise<T>, last?: (db: Db) => Promise<unknown>) =>
+      pool.using((client) => inTransaction(pool, client, { id, begin, onSkipped }, work, last), id);
+    const write = <T>(work: (db: Db) => Promise<T>) => {
+      if (!guards) return transaction('begin', work);
+      const values = [id, JSON.stringify(guards)];
+      let isRetry = false;
+      const guardedWork = async (db: Db) => {
+        isRetry = (await db.row<{ stored: boolean }>(CHECK_ONCE, [...values, key], 'check_guards_once'))!.stored;
         return work(db);
-      });
+      };
+      // without the key, which the work has stored
+      return transaction(
+        'begin',
+        guardedWork,
+        async (db) => isRetry || db.row(ASSERT_GUARDS, [...values, null], 'assert_guards'),
+      );
+    };
     return {
       id,
       ...rowCheckerOf(onSkipped),
@@ -108,6 +118,7 @@ export function tenantsOf(
 }
 
 const ASSERT_GUARDS = 'select assert_guards($1, $2, $3)';
+const CHECK_ONCE = 'select check_guards_once($1, $2, $3) as stored';
 const CHECK_GUARDS = 'select check_guards($1, $2, $3)';
 
 /**
@@ -132,11 +143,18 @@ async function changeGuarded(
   return (change as PromiseFulfilledResult<CommitRow[]>).value;
 }
 
+/** Waits for all, then throws the first error. */
+async function allDone<A, B>(steps: [Promise<A>, Promise<B>]): Promise<[A, B]> {
+  await Promise.allSettled(steps);
+  return Promise.all(steps);
+}
+
 async function inTransaction<T>(
   pool: Pool,
   client: pg.PoolClient,
   { id, begin, onSkipped }: { id: string; begin: string; onSkipped: OnSkipped },
   work: (db: Db) => Promise<T>,
+  last: (db: Db) => Promise<unknown> = async () => undefined,
 ): Promise<T> {
   const opening = pool.pipelined
     ? Promise.all([client.query(begin), client.query('select enter_tenant($1)', [id])])
@@ -145,9 +163,11 @@ async function inTransaction<T>(
     // Pipelined, the first statement of the work travels with the opening ones; it runs after them or not at all.
     if (pool.pipelined) opening.catch(() => undefined);
     else await opening;
-    const result = await work(dbOf(client, pool.named, onSkipped));
+    const db = dbOf(client, pool.named, onSkipped);
+    const result = await work(db);
     await opening;
-    const { command } = await client.query('commit');
+    // sent at once, so that what the last statement locks is not held while an answer travels
+    const [, { command }] = await allDone([last(db), client.query('commit')]);
     if (command !== 'COMMIT') throw new CommitRefused();
     return result;
   } catch (error) {

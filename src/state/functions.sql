@@ -10,28 +10,6 @@
 --   expected         the version that a patch was applied to
 --   body, tags, sealed, ttl_seconds   of a put; keep_expiry instead of a TTL for a patch
 
--- Hashes the tags of an object; the generated column `tag_keys` calls it. Replaces the function of the migration. Expressions alone, because a query would
--- cost three times as much for one tag.
-create or replace function state_tag_keys(p_tenant text, p_namespace text, p_tags jsonb) returns bigint[]
-language plpgsql immutable parallel safe
-as $$
-declare
-  v_space text := p_tenant || '/' || p_namespace || '/';
-  v_names jsonb;
-  v_name text;
-  v_keys bigint[];
-begin
-  if p_tags = '{}' then
-    return null;
-  end if;
-  v_names := jsonb_path_query_array(p_tags, '$.keyvalue().key');
-  for i in 1 .. jsonb_array_length(v_names) loop
-    v_name := v_names ->> i - 1;
-    v_keys[i] := hashtextextended(v_space || v_name || '=' || (p_tags ->> v_name), 0);
-  end loop;
-  return v_keys;
-end $$;
-
 create or replace function texts_of(p_list jsonb) returns text[]
 language sql immutable parallel safe
 return case when jsonb_typeof(p_list) = 'array' then array(select jsonb_array_elements_text(p_list)) end;

@@ -1,6 +1,6 @@
 import type { Client as Connection } from 'pg';
 import { countBlocked } from '../support/blocked.ts';
-import { type Client, newTenant } from '../support/client.ts';
+import { type Client, newTenant, send } from '../support/client.ts';
 import { withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer, serverConnection } from '../support/database.ts';
@@ -57,6 +57,31 @@ describeOnServer('another connection holds locks', () => {
       });
       await client.query('rollback');
       expect([(await killed).status, (await killed).body.reason]).toEqual([200, 'loop']);
+    });
+  });
+
+  test('a guarded write of several statements locks the clock with its commit, not while it works', async () => {
+    const body = { name: 'worker', role: 'admin', scopes: ['read', 'write', 'admin'], agent_id: 'planner' };
+    const { api_key } = (await alice.request('POST', '/auth/api-keys', { body })).body;
+    const start = (subject: string) =>
+      send<{ code: string }>(daemon.url, 'POST', '/v1/erasures', {
+        body: { user_id: subject },
+        headers: { 'x-api-key': api_key, 'Idempotency-Key': subject },
+      });
+    await withDatabase(async (client) => {
+      await client.query('begin');
+      // a job that is being queued waits for this row
+      await client.query('select from tenants where tenant_id = $1 for update', [alice.tenant_id]);
+      const started = [start('one'), start('two')];
+      await eventually(async () => (await countBlocked(client)) === 2, 'the requests wait for the tenant');
+      await client.query('select from tenant_clocks where tenant_id = $1 for update nowait', [alice.tenant_id]);
+      await client.query(
+        `insert into agent_states (tenant_id, agent_hash, agent_id, state, updated_at) values ($1, agent_hash('planner'), 'planner', 'killed', now())`,
+        [alice.tenant_id],
+      );
+      await client.query('commit');
+      for (const answer of await Promise.all(started)) expect([answer.status, answer.body.code]).toEqual([403, 'AGENT_KILLED']);
+      expect((await client.query('select from jobs where tenant_id = $1', [alice.tenant_id])).rowCount).toBe(0);
     });
   });
 });
