@@ -1745,6 +1745,16 @@ begin
   perform refuse_by_guards(p_tenant, p_guards, p_key);
 end $$;
 
+-- Name: check_guards_once(text, jsonb, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.check_guards_once(p_tenant text, p_guards jsonb, p_key text) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform refuse_by_guards(p_tenant, p_guards, p_key);
+  return exists (select from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_key, 'hex'));
+end $$;
+
 -- Name: check_log(text, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.check_log(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(noun text, name text, checked bigint, wrong bigint, sample jsonb, vital boolean)
