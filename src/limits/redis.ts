@@ -30,7 +30,11 @@ export const takeFromRedis =
       }),
     );
 
-const noMeters = { gauge: () => undefined, total: () => undefined, histogram: () => () => undefined };
+const noMeters = {
+  gauge: () => undefined,
+  total: () => undefined,
+  store: () => ({ answered: () => undefined, connected: () => undefined }),
+};
 
 /** Takes tokens like a daemon, with a separate key. Throws the cause of a failure instead of the error about exhausted retries. */
 export async function testRedis(config: RedisSettings): Promise<void> {

@@ -24,9 +24,7 @@ export interface RedisLink {
   stop(): void;
 }
 
-type Meters = Pick<Metrics, 'gauge' | 'total' | 'histogram'>;
-
-const LATENCY_BUCKETS_S = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
+type Meters = Pick<Metrics, 'gauge' | 'total' | 'store'>;
 
 /** Returns undefined if the settings name no Redis. Throws if REDIS_TLS_CA cannot be read. */
 export function openRedis(config: RedisSettings, meters: Meters, log: Pick<Logger, 'debug'>): RedisLink | undefined {
@@ -34,22 +32,26 @@ export function openRedis(config: RedisSettings, meters: Meters, log: Pick<Logge
   const client = createClient(config);
   let subscriber: Client | undefined;
   let connections = 0;
+  const { answered, connected } = meters.store('redis');
   client.on('ready', () => {
     connections += 1;
+    connected(true);
   });
   // Without a listener ioredis prints every failure. The callers log failures once.
-  client.on('error', (err: Error) => log.debug({ err }, 'redis'));
+  client.on('error', (err: Error) => {
+    if (client.status !== 'ready') connected(false);
+    log.debug({ err }, 'redis');
+  });
   meters.gauge('redis_up', '1 while the daemon is connected to Redis', () => (client.status === 'ready' ? 1 : 0));
   meters.total('redis_reconnections_total', 'Lost connections to Redis that were established again', () =>
     Math.max(0, connections - 1),
   );
-  const observe = meters.histogram('redis_command_seconds', 'Time until Redis answered a command', LATENCY_BUCKETS_S);
   const named = (name: string) => config.REDIS_KEY_PREFIX + name;
 
   async function timed<T>(command: Promise<T>): Promise<T> {
     const began = performance.now();
     const answer = await within(command, config.REDIS_COMMAND_TIMEOUT_MS);
-    observe((performance.now() - began) / 1000);
+    answered((performance.now() - began) / 1000);
     return answer;
   }
 

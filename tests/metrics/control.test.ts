@@ -5,6 +5,8 @@ import { withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer, serverConnection } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
+import { startRedis } from '../support/redis.ts';
+import { describeWith } from '../support/tool.ts';
 
 // The metrics of mandates, kills and the connections of a daemon (docs/monitoring.md).
 
@@ -142,6 +144,29 @@ describeOnServer('daemons share a database', () => {
       expect(await figure('actions_open', other)).toBeGreaterThanOrEqual(2);
     } finally {
       await other.stop();
+    }
+  });
+});
+
+describeWith(['redis-server', 'redis-cli'], 'with Redis', () => {
+  test('its commands are timed, and its connections counted, also one that is established again', async () => {
+    let redis = await startRedis();
+    const limited = await startTestDaemon({ RATE_LIMIT_ENABLED: 'true', REDIS_URL: `redis://127.0.0.1:${redis.port}` });
+    const of = (series: string) => figure(series, limited);
+    try {
+      await newTenant(limited.url);
+      await eventually(async () => (await of('store_command_seconds_count{store="redis"}'))! > 0, 'a command');
+      const opened = await of('store_connects_total{store="redis",outcome="ok"}');
+      expect(opened).toBeGreaterThanOrEqual(1);
+      await redis.kill();
+      await eventually(async () => (await of('store_connects_total{store="redis",outcome="failed"}'))! > 0, 'a failure');
+      redis = await startRedis([], redis.port);
+      await eventually(async () => (await of('store_connects_total{store="redis",outcome="ok"}'))! > opened!, 'a connection');
+      expect(await of('redis_up')).toBe(1);
+      expect(await of('redis_reconnections_total')).toBeGreaterThanOrEqual(1);
+    } finally {
+      await limited.stop();
+      await redis.kill();
     }
   });
 });

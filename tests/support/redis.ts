@@ -139,7 +139,11 @@ export const tlsOptions = (port: number, { ca, cert, key }: Certificates): strin
 
 export const redisConfig = (env: Record<string, string>): Config => loadConfig({ NODE_ENV: 'test', ...env });
 
-const noMeters = { gauge: () => undefined, total: () => undefined, histogram: () => () => undefined };
+const noMeters = {
+  gauge: () => undefined,
+  total: () => undefined,
+  store: () => ({ answered: () => undefined, connected: () => undefined }),
+};
 
 /** Opens a connection as a daemon does. */
 export const openLink = (env: Record<string, string>): RedisLink =>
