@@ -5457,9 +5457,9 @@ CREATE FUNCTION public.language_marks() RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (WITH words AS (SELECT l.language, w.word, count(*) OVER (PARTITION BY w.word) AS languages FROM (jsonb_each_text(public.language_words()) l(language, list) CROSS JOIN LATERAL string_to_table(l.list, ' '::text) w(word))) SELECT jsonb_build_object('marks', (SELECT jsonb_object_agg(m.language, m.mark) AS jsonb_object_agg FROM (SELECT w.language, (('\m(?:'::text || string_agg(w.word, '|'::text)) || ')\M'::text) AS mark FROM words w WHERE (w.languages = 1) GROUP BY w.language) m), 'languages', (SELECT jsonb_object_agg(l.word, l.languages) AS jsonb_object_agg FROM (SELECT w.word, jsonb_agg(w.language) AS languages FROM words w GROUP BY w.word) l)) AS jsonb_build_object);
 
--- Name: lapse_actions(text, text[], timestamp with time zone); Type: FUNCTION; Schema: public
+-- Name: lapse_open_actions(text, text[], timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.lapse_actions(p_tenant text, p_roots text[], p_at timestamp with time zone) RETURNS void
+CREATE FUNCTION public.lapse_open_actions(p_tenant text, p_roots text[], p_at timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     AS $$
 declare
@@ -6070,7 +6070,7 @@ declare
     select distinct e.doc #>> '{chain,0}' from jsonb_path_query(p_units, '$[*].events[*].effects.mandates ? (exists (@.action_id))') e (doc));
   v_lapsed text[] := trees_to_lapse(p_tenant, v_roots, p_at);
 begin
-  perform lapse_actions(p_tenant, v_lapsed, p_at);
+  perform lapse_open_actions(p_tenant, v_lapsed, p_at);
   return array(
     select row(
       m.mandate_id, m.chain, m.revision, m.limit_micros, m.spent_micros, m.reserved_micros,
@@ -6388,7 +6388,7 @@ begin
   if not p_erasure ? 'dry_run' then
     perform from tenant_clocks c where c.tenant_id = p_tenant for update;
     -- while kills find their agent by its name
-    perform lapse_actions(p_tenant, array(
+    perform lapse_open_actions(p_tenant, array(
       select distinct m.chain[1] from mandates m where m.tenant_id = p_tenant and m.mandate_id = any (v_ids)), clock_timestamp());
     perform hash_mandate(p_tenant, i.id, p_erasure) from unnest(v_ids) i (id);
     if p_after = '' then
@@ -11577,7 +11577,7 @@ begin
     where a.tenant_id = p_tenant and a.state = 'open'
       and (a.expires_at <= v_at or a.created_at <= v_last and kill_of(p_tenant, a.mandate_id, a.created_at) <= v_at)
     limit p_limit);
-  perform lapse_actions(p_tenant, trees_to_lapse(p_tenant, array(select distinct r from unnest(v_found) r), v_at), v_at);
+  perform lapse_open_actions(p_tenant, trees_to_lapse(p_tenant, array(select distinct r from unnest(v_found) r), v_at), v_at);
   if cardinality(v_found) < p_limit then
     delete from mandate_kills k where k.tenant_id = p_tenant and k.killed_at <= v_at;
   end if;
