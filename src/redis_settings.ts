@@ -11,7 +11,7 @@ export const redisSettings = {
   REDIS_URL: optional(
     z.string().regex(/^rediss?:\/\/[^\s?#]+$/, 'a redis:// or rediss:// URL without a query'),
     GROUP,
-    'URL of a Redis server, `rediss://` for TLS; replaces REDIS_HOST to REDIS_TLS. Redis is optional: see docs/redis.md',
+    'URL of a Redis server, `rediss://` for TLS; replaces REDIS_HOST, REDIS_PORT, REDIS_USERNAME, REDIS_PASSWORD, REDIS_DB and REDIS_TLS. Redis is optional: see docs/redis.md',
   ),
   REDIS_HOST: optional(z.string().min(1), GROUP, 'host of a single Redis server'),
   REDIS_PORT: setting(whole(1, 65_535), '6379', GROUP, 'port of REDIS_HOST'),
@@ -56,13 +56,13 @@ export const redisSettings = {
     whole(10, 600_000),
     '1000',
     GROUP,
-    'time in ms to wait for an answer. A request waits at most 50 ms in any case, and then does without Redis',
+    'time in ms to wait for an answer. Rate limits wait at most 50 ms for it; a check of an ended mandate waits the full time',
   ),
   REDIS_MAX_RETRIES: setting(
     whole(0, 100),
     '3',
     GROUP,
-    'number of times that a command is sent again after a lost connection, and in a cluster the number of redirections',
+    'maximum number of retries of a command after a lost connection, and of redirections in a cluster',
   ),
 };
 

@@ -170,7 +170,7 @@ export const settings = z.object({
   CAP_KEY_NEXT: optional(
     capabilityKey,
     'Authentication',
-    'next CAP_KEY_ACTIVE, already accepted. As soon as all daemons have it, it signs new capabilities, so that they stay valid when it becomes CAP_KEY_ACTIVE',
+    'key that will replace CAP_KEY_ACTIVE. It verifies at once, and signs once every running daemon has it',
   ),
   CREDENTIAL_TTL_MS: setting(
     whole(0, 60_000),

@@ -8,7 +8,7 @@ export const createdSnapshot = z
   .object({
     snapshot_id: z.string(),
     commit_seq: z.int().describe('The last position of the log that the snapshot includes.'),
-    last_seq: z.int().describe('The same.'),
+    last_seq: z.int().describe('Equals `commit_seq`.'),
   })
   .meta({ id: 'AgentStateSnapshot' });
 
@@ -17,7 +17,7 @@ export const manifest = z
     last_seq: z.int(),
     segments: z.array(z.object({ name: z.string(), min_seq: z.int(), max_seq: z.int() })),
     current_snapshot: z.string().nullable().describe('The newest snapshot.'),
-    snapshot_bookmark: z.int().nullable().describe('Its position.'),
+    snapshot_bookmark: z.int().nullable().describe('Position of `current_snapshot`.'),
   })
   .meta({ id: 'AgentStateManifest' });
 

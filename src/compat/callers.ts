@@ -24,11 +24,11 @@ export const callersOf =
   async (req: IncomingMessage): Promise<Caller> => {
     const caller = await auth.identify(req);
     if (caller.tenant.id === tenant_id) return caller;
-    throw new Problem('forbidden', 'These paths serve another tenant (COMPAT_TENANT) than that of the credential.');
+    throw new Problem('forbidden', 'The credential belongs to another tenant than COMPAT_TENANT, which these paths serve.');
   };
 
 /** Returns the same function, except that a request without a credential acts as the developer. Only for DEV_MODE. */
-export function developersOf(auth: Pick<Auth, 'identify' | 'callerOf'>, tenant_id: string) {
+export function devModeCallersOf(auth: Pick<Auth, 'identify' | 'callerOf'>, tenant_id: string) {
   const identify = callersOf(auth, tenant_id);
   const principal = developerOf(tenant_id);
   return async (req: IncomingMessage): Promise<Caller> => {

@@ -1,7 +1,7 @@
 import type { Feature, Parts } from '../feature.ts';
 import { writeLimitsOf } from '../state/index.ts';
 import { adminRoutes } from './admin_routes.ts';
-import { callersOf, developersOf } from './callers.ts';
+import { callersOf, devModeCallersOf } from './callers.ts';
 import { healthRoute } from './health.ts';
 import { leaseRoutes } from './lease_routes.ts';
 import { objectRoutes } from './object_routes.ts';
@@ -16,7 +16,7 @@ const PLAN_BUCKETS_US = [1, 10, 100, 1000, 10_000];
 
 function routesFor(parts: Parts, tenant_id: string) {
   const { auth, config, follow, health, jobs, metrics } = parts;
-  const identify = (config.DEV_MODE ? developersOf : callersOf)(auth, tenant_id);
+  const identify = (config.DEV_MODE ? devModeCallersOf : callersOf)(auth, tenant_id);
   const needs = { identify, limitsOf: writeLimitsOf(parts), follow };
   const observePlan = metrics.histogram(
     'query_planner_micros',

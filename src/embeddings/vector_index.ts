@@ -56,7 +56,9 @@ async function hasExtension(client: DedicatedClient, log: Logger): Promise<boole
   const found = await read();
   if (!found) return false;
   if (!found.recent) {
-    log.warn(`pgvector is older than ${LEAST_VERSION}; searches of more than 20,000 passages find new ones by words only`);
+    log.warn(
+      `in logs of more than 20,000 passages, search finds only passages that share a word with the query; install pgvector ${LEAST_VERSION} or newer`,
+    );
     return false;
   }
   if (found.version !== null) return true;

@@ -171,10 +171,10 @@ export class MandateClient<S extends StateManagerOption | undefined = undefined>
     return this.#backend.isKilled() as never;
   }
 
-  /** Stops the agent: no action of it is authorised any more, in any process. */
+  /** Stops the agent: no action of it is authorised any more, in any process (embedded mode: in this process). */
   kill(reason?: string): Answer<S, void> {
-    const told = () => this.#onKilled(reason ?? 'killed');
-    return mapped(this.#backend.kill(reason), told) as never;
+    const notify = () => this.#onKilled(reason ?? 'killed');
+    return mapped(this.#backend.kill(reason), notify) as never;
   }
 
   /** Lets the agent continue. With the service, only an admin who is logged in can do this. */

@@ -7,7 +7,8 @@ import { microsOf, unitsOf } from './money.ts';
 import type { ActionRequest, Backend, Blocked, SettleRequest } from './state_manager.ts';
 import { delayBefore, isFinal } from './transport.ts';
 
-// One action from its authorisation to its settlement. Nothing runs without an authorisation, and what ran is settled.
+// One action from its authorisation to its settlement. Nothing runs without an authorisation. The result is settled, except
+// if the function fails after its time or the process ends.
 
 /** The argument of a guarded function. */
 export interface ActionContext {
@@ -73,7 +74,7 @@ export async function execute<T>(
 
 const blocked = (code: Blocked['code'], reason: string): Blocked => ({ code, reason, hard: true });
 
-/** Returns why the action is refused, or the local time at which its lease had not begun: the answer may have come late. */
+/** Returns why the action is refused, or a local time before its lease began. The deadline is computed from it, because the answer may arrive late. */
 async function permissionOf(
   { mandate, backend }: Guard,
   action: Action,

@@ -76,7 +76,7 @@ export function createLedger({ definition, expiresAt, argsCheckOf }: Terms): Led
     if (!full) return undefined;
     const first = callsIn(full.entry, full.window_ms, now).at(-full.max_calls);
     const retryAfterMs = first === undefined ? full.window_ms : Math.max(1, first + full.window_ms - now);
-    return { code: 'RATE_LIMIT_EXCEEDED', reason: 'the limit of calls in the window is used up', hard: false, retryAfterMs };
+    return { code: 'RATE_LIMIT_EXCEEDED', reason: 'the rate limit is reached', hard: false, retryAfterMs };
   };
 
   /** Returns why the action may not begin. The order is part of the interface: see docs/control.md. */

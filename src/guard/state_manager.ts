@@ -1,7 +1,7 @@
 import type { BlockDecision } from './errors.ts';
 import type { Mandate } from './mandate.ts';
 
-// The place where budgets and kills are kept: the memory of this process, or the service.
+// The place where budgets and kills are stored: the memory of this process, or the service.
 
 /** The request for an action, as the service takes it. The types of `src/mandates` would bring their library into those of the guard. */
 export interface ActionRequest {
@@ -53,7 +53,7 @@ export interface Backend {
   /** Completes what needs time before the first action. */
   prepare(): Promise<void>;
   authorise(body: ActionRequest): Awaitable<Authorised | Blocked>;
-  /** Waits until an admin decides a deferred action. Returns the last local time at which it was not decided. */
+  /** Waits until an admin decides a deferred action. Returns a local time before the lease began: the last at which it was not decided. */
   decisionOn(action_id: string): Promise<{ since: number } | Blocked>;
   settle(action_id: string, body: SettleRequest): Awaitable<Settlement>;
   usage(): Awaitable<Usage>;

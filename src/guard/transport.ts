@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MandateServiceError } from './errors.ts';
 
-// Requests to the service. A write has an Idempotency-Key for all its attempts, so that a lost answer never takes effect twice.
+// Requests to the service. A write has an Idempotency-Key for all its attempts, so that a repeated request takes effect once.
 
 export interface Answer {
   status: number;

@@ -68,7 +68,7 @@ end $$;
 create or replace function fence_refusal(p_lease jsonb, p_fence jsonb) returns jsonb
 language sql immutable parallel safe
 return case when p_fence is not null and ((p_lease ->> 'held')::boolean and p_lease -> 'token' = p_fence -> 'token') is not true then
-  '{"code": "AMFEN", "detail": "the lease of the header Lease is not held with this token"}'::jsonb end;
+  '{"code": "AMFEN", "detail": "the lease in the `Lease` header is not held with this token"}'::jsonb end;
 
 -- Returns the refusal of a change; null if the lease permits it.
 create or replace function lease_refusal(p_lease jsonb, p_change jsonb) returns jsonb

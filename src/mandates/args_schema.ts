@@ -156,7 +156,7 @@ function expandKeyword(key: string, value: unknown, node: Json, root: Json, tree
     return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, below(one)]));
   }
   if (!PLAIN.includes(key)) throw new SchemaFault(`must not use ${JSON.stringify(key.slice(0, 40))}`);
-  if (key === '$schema' && value !== DIALECT) throw new SchemaFault(`must have no other $schema than ${DIALECT}`);
+  if (key === '$schema' && value !== DIALECT) throw new SchemaFault(`must set $schema to ${DIALECT} or omit it`);
   if (COMPARED.includes(key)) countNodes(sizeOf(value).values, tree);
   if (key === 'pattern') countProgram(value, tree);
   if (key === 'uniqueItems' && value === true) {

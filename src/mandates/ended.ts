@@ -23,18 +23,18 @@ const MAX_ACTIONS = 5000;
 const MAX_MANDATES = 10_000;
 
 // The keys have no other members; the first argument is the hash of the action.
-const ASK = `
+const CHECK_END = `
 if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 1 then return 0 end
 for i = 2, #ARGV do if redis.call('SISMEMBER', KEYS[1], ARGV[i]) == 1 then return i - 1 end end
 return redis.call('EXISTS', KEYS[1]) - 1`;
-/** The answer of ASK if the key does not exist. */
+/** The answer of CHECK_END if the key does not exist. */
 const UNKNOWN = -1;
 const KEEP = `
 redis.call('DEL', KEYS[1])
 redis.call('SADD', KEYS[1], unpack(ARGV, 2))
 return redis.call('PEXPIRE', KEYS[1], ARGV[1])`;
 
-/** In the order of the arguments of ASK. */
+/** In the order of the arguments of CHECK_END. */
 const REASONS = ['revoked', 'expired'] as const;
 type EndReason = MandateEnd['reason'];
 
@@ -61,7 +61,7 @@ export function openEnded({ redis, mac, metrics, warn }: Needs): EndedMandates {
   const count = metrics.counter('early_refusals_total', 'Actions that were refused without PostgreSQL', ['reason']);
   for (const reason of REASONS) count({ reason }, 0);
   /** The mandates that PostgreSQL refused lately, and when their ends were last read. */
-  const noted = new LRUCache<string, { read: number }>({ max: MAX_MANDATES, ttl: TTL_MS });
+  const recentlyRefused = new LRUCache<string, { read: number }>({ max: MAX_MANDATES, ttl: TTL_MS });
   let pausedUntil = 0;
   const keyOf = (tenant: Tenant, { chain, revision }: Terms) => `ended:${mac(JSON.stringify([tenant.id, chain, revision]))}`;
   const hashOf = (key: string, word: string) => mac(`${key} ${word}`).slice(0, 22);
@@ -73,14 +73,14 @@ export function openEnded({ redis, mac, metrics, warn }: Needs): EndedMandates {
     await redis.run(KEEP, [key], [TTL_MS, ...members]);
   }
 
-  /** Asks Redis about a mandate that PostgreSQL refused lately. */
+  /** Throws the refusal of a mandate that PostgreSQL refused lately, if Redis has its end. */
   async function assertNotEnded(tenant: Tenant, terms: Terms, action_id: string): Promise<void> {
-    if (noted.size === 0 || performance.now() < pausedUntil) return;
+    if (recentlyRefused.size === 0 || performance.now() < pausedUntil) return;
     const key = keyOf(tenant, terms);
-    const note = noted.get(key);
+    const note = recentlyRefused.get(key);
     if (!note) return;
     const hashes = [`action ${action_id}`, ...REASONS.map((reason) => `end ${reason}`)].map((word) => hashOf(key, word));
-    const answer = await redis.run(ASK, [key], hashes).catch(() => undefined);
+    const answer = await redis.run(CHECK_END, [key], hashes).catch(() => undefined);
     if (answer === undefined) pausedUntil = performance.now() + PAUSE_MS;
     const reason = REASONS[Number(answer) - 1];
     if (reason) {
@@ -93,14 +93,14 @@ export function openEnded({ redis, mac, metrics, warn }: Needs): EndedMandates {
   }
 
   return {
-    start: () => redis.onSignal(KILLS, () => noted.clear()),
+    start: () => redis.onSignal(KILLS, () => recentlyRefused.clear()),
     async judge(tenant, terms, action_id, judge) {
       await assertNotEnded(tenant, terms, action_id);
       try {
         return await judge();
       } catch (error) {
-        if (error instanceof Problem && error.members.code === 'MANDATE_EXPIRED' && !noted.has(keyOf(tenant, terms)))
-          noted.set(keyOf(tenant, terms), { read: Number.NEGATIVE_INFINITY });
+        if (error instanceof Problem && error.members.code === 'MANDATE_EXPIRED' && !recentlyRefused.has(keyOf(tenant, terms)))
+          recentlyRefused.set(keyOf(tenant, terms), { read: Number.NEGATIVE_INFINITY });
         throw error;
       }
     },

@@ -351,7 +351,7 @@ return case
 create or replace function judge_open(p_root mandate_state) returns jsonb
 language sql immutable
 return case when p_root.open_actions >= most_open_actions() then
-  mandate_refusal('RATE_LIMIT_EXCEEDED', format('the mandate has %s open actions, with those that were delegated from it; settle some', p_root.open_actions),
+  mandate_refusal('RATE_LIMIT_EXCEEDED', format('the mandate and those delegated from it have %s open actions; settle some', p_root.open_actions),
     'AM429', '{"hard": false, "retry_after_ms": 1000}') end;
 
 -- Counts a call against each of these limits: [{ "mandate_id", "entry", "max_calls", "window_ms" }]. p_calls: what the batch has counted. Returns
@@ -387,7 +387,7 @@ begin
       v_free_at := (
         select c.called_at + v_rate.span from mandate_calls c
         where c.tenant_id = p_tenant and c.mandate_id = v_rate.mandate_id and c.entry = v_rate.entry and c.ordinal = v_last + 1 - v_rate.max_calls);
-      return jsonb_build_object('refusal', mandate_refusal('RATE_LIMIT_EXCEEDED', 'the limit of calls in the window is used up', 'AM429', jsonb_build_object(
+      return jsonb_build_object('refusal', mandate_refusal('RATE_LIMIT_EXCEEDED', 'the rate limit is reached; retry after `retry_after_ms`', 'AM429', jsonb_build_object(
         'hard', false, 'retry_after_ms', greatest(1, ceil(1000 * extract(epoch from coalesce(v_free_at - p_at, v_rate.span)))::bigint))));
     end if;
     v_counts := v_counts || jsonb_build_object(v_key, jsonb_build_object('ordinal', v_last + 1, 'used', v_used + 1, 'left', v_rate.max_calls - v_used - 1));
@@ -477,7 +477,7 @@ return case
   when p_action ->> 'state' = 'settled' and p_action #>> '{settlement,hash}' = p_effect ->> 'settle_hash' then
     jsonb_build_object('code', 'replay', 'detail', 'the action has already been settled', 'members', p_action #> '{settlement,answer}')
   when p_action ->> 'state' = 'settled' then mandate_refusal('DUPLICATE_ACTION', 'the action was settled with a different outcome', 'AM409')
-  when p_action ->> 'decision' <> 'allow' then jsonb_build_object('code', 'AM409', 'detail', 'the action was not allowed')
+  when p_action ->> 'decision' <> 'allow' then jsonb_build_object('code', 'AM409', 'detail', 'the action cannot be settled, because it was not allowed')
   when p_effect ? 'actual_micros' then null
   when p_effect ? 'tokens' and p_action #> '{terms,price}' is null then
     jsonb_build_object('code', 'AM422', 'detail', 'the mandate has no price for this model; send actual_micros')
@@ -537,7 +537,7 @@ declare
 begin
   if p_action ->> 'asked_by' = p_effect ->> 'decider'
     or (p_effect -> 'is_login' = 'false' and p_action ->> 'asked_user' = p_effect ->> 'decider_user') then
-    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM403', 'detail', 'the principal that requested an action cannot decide it'));
+    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM403', 'detail', 'an action cannot be decided by the principal that requested it, or by an API key of the same user'));
   elsif p_action ->> 'decision' <> 'defer' or p_action ->> 'state' <> 'open' then
     return jsonb_build_object('refusal', jsonb_build_object('code', 'AM409', 'detail', 'the action has been decided or no longer awaits a decision'));
   elsif v_leaf.block is not null and not v_denied then

@@ -92,7 +92,7 @@ function checkPolicies(policies: Record<string, ToolPolicy>, context: z.Refineme
   }
 }
 
-/** The terms of a mandate. They never change. An absent limit is unlimited; a limit of 0 permits nothing. */
+/** The terms of a mandate. They never change. An absent limit is unlimited; a limit of 0 refuses each estimate above 0. */
 export const definitionFields = {
   max_cost_per_call_micros: micros('Maximum cost of an action').optional(),
   max_cost_total_micros: micros('Maximum cost of all actions together, with those under delegated mandates').optional(),

@@ -69,11 +69,11 @@ function optionsOf(config: RedisSettings): RedisOptions {
     connectTimeout: config.REDIS_CONNECT_TIMEOUT_MS,
     // A stopped server process keeps its connections open without answering.
     commandTimeout: config.REDIS_COMMAND_TIMEOUT_MS,
-    // Sentinels or the other nodes may name a successor of such a server.
+    // After a failover, the sentinels or the other nodes name the new primary.
     socketTimeout: 2 * config.REDIS_COMMAND_TIMEOUT_MS,
     // a former primary server
     reconnectOnError: ({ message }) => message.startsWith('READONLY'),
-    // of a connection that does not close by itself; the default delays the end of the process by 2 s
+    // time to close a connection that hangs; the default delays the end of the process by 2 s
     disconnectTimeout: 100,
     maxRetriesPerRequest: config.REDIS_MAX_RETRIES,
     retryStrategy: delayOf,

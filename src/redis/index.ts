@@ -5,10 +5,10 @@ import { type Client, createClient } from './connect.ts';
 
 export { placeOf } from './connect.ts';
 
-// The connection to Redis. Nothing depends on it: PostgreSQL decides, and whoever calls does without it after a failure.
+// The connection to Redis. Nothing depends on it: PostgreSQL decides, and callers continue without Redis after a failure.
 // docs/decisions/redis.md.
 
-/** The channel of kills. Its messages have no content: whoever hears one asks PostgreSQL. */
+/** The channel of kills. Its messages have no content: receivers read the state from PostgreSQL. */
 export const KILLS = 'kills';
 
 /** Redis as the features use it. Keys and channels get the prefix of the settings. */

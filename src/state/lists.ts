@@ -37,7 +37,7 @@ export const listRoutes = (follow: Follow) => [
     problems: ['validation', 'forbidden', 'gone', 'rate-limited'],
     handle: async ({ caller, params: { namespace }, query: { prefix, tag, limit, cursor, from_commit, ...behalf } }) => {
       if (from_commit !== undefined)
-        throw new Problem('validation', 'from_commit: only a watch begins at a seq. Send Accept: text/event-stream.', {
+        throw new Problem('validation', '`from_commit` requires `Accept: text/event-stream`.', {
           errors: [{ parameter: 'from_commit', detail: 'requires Accept: text/event-stream' }],
         });
       const query = { namespace, prefix, tags: tag && Object.fromEntries(tag), order: 'key', limit, cursor };

@@ -51,7 +51,11 @@ function applyOperations(body: unknown, operations: PatchOperation[], maxBytes: 
     // copies can double the document with each operation
     bytes += operation.op === 'copy' ? sizeOf(source) : 'value' in operation ? sizeOf(operation.value) : 0;
     if (bytes > maxBytes)
-      throw new Problem('too-large', `The patched body may have at most ${maxBytes} bytes.`, errorAt(at, 'makes it too large'));
+      throw new Problem(
+        'too-large',
+        `The patched body may have at most ${maxBytes} bytes.`,
+        errorAt(at, `must keep the body within ${maxBytes} bytes`),
+      );
     // after the removal, the path of a move can lead elsewhere
     const steps: PatchOperation[] =
       operation.op === 'move'

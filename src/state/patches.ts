@@ -107,7 +107,7 @@ async function patched({ tenant }: Caller, change: PatchChange, content: Content
   const current = content ?? stored;
   if (!current)
     throw new Problem('not-found', 'There is no object with this key.', {
-      errors: [{ pointer, detail: 'must be the name of an object' }],
+      errors: [{ pointer, detail: 'must name an existing object' }],
     });
   if (stored) requireSubjectFor(caller.principal, stored);
   const body = applyPatch(current.body, patch, limits, patchPointer(change));

@@ -50,7 +50,7 @@ test.each([Number.NaN, -5, Number.POSITIVE_INFINITY, 1e10, '1' as never])('an es
   expect([client.getCost(), client.getCallCount()]).toEqual([0, 0]);
 });
 
-test('a limit of 0 permits nothing, and so does an empty list of tools', async () => {
+test('a limit of 0 refuses an estimate above 0, and an empty list of tools refuses every tool', async () => {
   expect(await codeOf(clientOf({ maxCostTotal: 0 }).executeTool(call(0.1), pass))).toBe('COST_LIMIT_EXCEEDED');
   expect(await codeOf(clientOf({ allowedTools: [] }).executeTool(call(), pass))).toBe('TOOL_NOT_ALLOWED');
 });
