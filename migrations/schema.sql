@@ -2674,7 +2674,7 @@ begin
       v_free_at := (
         select c.called_at + v_rate.span from mandate_calls c
         where c.tenant_id = p_tenant and c.mandate_id = v_rate.mandate_id and c.entry = v_rate.entry and c.ordinal = v_last + 1 - v_rate.max_calls);
-      return jsonb_build_object('refusal', mandate_refusal('RATE_LIMIT_EXCEEDED', 'the limit of calls in the window is used up', 'AM429', jsonb_build_object(
+      return jsonb_build_object('refusal', mandate_refusal('RATE_LIMIT_EXCEEDED', 'the rate limit is reached; retry after `retry_after_ms`', 'AM429', jsonb_build_object(
         'hard', false, 'retry_after_ms', greatest(1, ceil(1000 * extract(epoch from coalesce(v_free_at - p_at, v_rate.span)))::bigint))));
     end if;
     v_counts := v_counts || jsonb_build_object(v_key, jsonb_build_object('ordinal', v_last + 1, 'used', v_used + 1, 'left', v_rate.max_calls - v_used - 1));
@@ -4141,7 +4141,7 @@ END;
 
 CREATE FUNCTION public.fence_refusal(p_lease jsonb, p_fence jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN ((p_fence IS NOT NULL) AND ((((p_lease ->> 'held'::text))::boolean AND ((p_lease -> 'token'::text) = (p_fence -> 'token'::text))) IS NOT TRUE)) THEN '{"code": "AMFEN", "detail": "the lease of the header Lease is not held with this token"}'::jsonb ELSE NULL::jsonb END;
+    RETURN CASE WHEN ((p_fence IS NOT NULL) AND ((((p_lease ->> 'held'::text))::boolean AND ((p_lease -> 'token'::text) = (p_fence -> 'token'::text))) IS NOT TRUE)) THEN '{"code": "AMFEN", "detail": "the lease in the `Lease` header is not held with this token"}'::jsonb ELSE NULL::jsonb END;
 
 -- Name: fill_template(text, jsonb); Type: FUNCTION; Schema: public
 
@@ -5157,7 +5157,7 @@ declare
 begin
   if p_action ->> 'asked_by' = p_effect ->> 'decider'
     or (p_effect -> 'is_login' = 'false' and p_action ->> 'asked_user' = p_effect ->> 'decider_user') then
-    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM403', 'detail', 'the principal that requested an action cannot decide it'));
+    return jsonb_build_object('refusal', jsonb_build_object('code', 'AM403', 'detail', 'an action cannot be decided by the principal that requested it, or by an API key of the same user'));
   elsif p_action ->> 'decision' <> 'defer' or p_action ->> 'state' <> 'open' then
     return jsonb_build_object('refusal', jsonb_build_object('code', 'AM409', 'detail', 'the action has been decided or no longer awaits a decision'));
   elsif v_leaf.block is not null and not v_denied then
@@ -5226,7 +5226,7 @@ CREATE FUNCTION public.most_open_actions() RETURNS integer
 
 CREATE FUNCTION public.judge_open(p_root public.mandate_state) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
-    RETURN CASE WHEN ((p_root).open_actions >= public.most_open_actions()) THEN public.mandate_refusal('RATE_LIMIT_EXCEEDED'::text, format('the mandate has %s open actions, with those that were delegated from it; settle some'::text, (p_root).open_actions), 'AM429'::text, '{"hard": false, "retry_after_ms": 1000}'::jsonb) ELSE NULL::jsonb END;
+    RETURN CASE WHEN ((p_root).open_actions >= public.most_open_actions()) THEN public.mandate_refusal('RATE_LIMIT_EXCEEDED'::text, format('the mandate and those delegated from it have %s open actions; settle some'::text, (p_root).open_actions), 'AM429'::text, '{"hard": false, "retry_after_ms": 1000}'::jsonb) ELSE NULL::jsonb END;
 
 -- Name: judge_repetition(jsonb, jsonb); Type: FUNCTION; Schema: public
 
@@ -10698,7 +10698,7 @@ CREATE FUNCTION public.settle_code(p_effect jsonb, p_action jsonb) RETURNS text
 
 CREATE FUNCTION public.settle_refusal(p_effect jsonb, p_action jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
-    RETURN CASE WHEN (((p_action ->> 'state'::text) = 'settled'::text) AND ((p_action #>> '{settlement,hash}'::text[]) = (p_effect ->> 'settle_hash'::text))) THEN jsonb_build_object('code', 'replay', 'detail', 'the action has already been settled', 'members', (p_action #> '{settlement,answer}'::text[])) WHEN ((p_action ->> 'state'::text) = 'settled'::text) THEN public.mandate_refusal('DUPLICATE_ACTION'::text, 'the action was settled with a different outcome'::text, 'AM409'::text) WHEN ((p_action ->> 'decision'::text) <> 'allow'::text) THEN jsonb_build_object('code', 'AM409', 'detail', 'the action was not allowed') WHEN (p_effect ? 'actual_micros'::text) THEN NULL::jsonb WHEN ((p_effect ? 'tokens'::text) AND ((p_action #> '{terms,price}'::text[]) IS NULL)) THEN jsonb_build_object('code', 'AM422', 'detail', 'the mandate has no price for this model; send actual_micros') WHEN (((p_action #> '{terms,charging,custom}'::text[]) IS NOT NULL) AND (NOT (p_effect ? 'tokens'::text))) THEN jsonb_build_object('code', 'AM422', 'detail', 'this action is charged by actual_micros, which is required') ELSE NULL::jsonb END;
+    RETURN CASE WHEN (((p_action ->> 'state'::text) = 'settled'::text) AND ((p_action #>> '{settlement,hash}'::text[]) = (p_effect ->> 'settle_hash'::text))) THEN jsonb_build_object('code', 'replay', 'detail', 'the action has already been settled', 'members', (p_action #> '{settlement,answer}'::text[])) WHEN ((p_action ->> 'state'::text) = 'settled'::text) THEN public.mandate_refusal('DUPLICATE_ACTION'::text, 'the action was settled with a different outcome'::text, 'AM409'::text) WHEN ((p_action ->> 'decision'::text) <> 'allow'::text) THEN jsonb_build_object('code', 'AM409', 'detail', 'the action cannot be settled, because it was not allowed') WHEN (p_effect ? 'actual_micros'::text) THEN NULL::jsonb WHEN ((p_effect ? 'tokens'::text) AND ((p_action #> '{terms,price}'::text[]) IS NULL)) THEN jsonb_build_object('code', 'AM422', 'detail', 'the mandate has no price for this model; send actual_micros') WHEN (((p_action #> '{terms,charging,custom}'::text[]) IS NOT NULL) AND (NOT (p_effect ? 'tokens'::text))) THEN jsonb_build_object('code', 'AM422', 'detail', 'this action is charged by actual_micros, which is required') ELSE NULL::jsonb END;
 
 -- Name: settle_webhook(text, text, bigint, integer, bigint, double precision, jsonb, text); Type: FUNCTION; Schema: public
 
