@@ -294,7 +294,17 @@ create or replace function vector_index_name(p_model text) returns text
 language sql immutable parallel safe
 return 'embeddings__near_' || left(md5(p_model), 16);
 
--- Returns the schema of pgvector if the index of the model exists and is complete; null otherwise.
+-- Returns the names of the indexes of models with which a daemon has worked within an hour, as drop_replaced_embeddings.
+create or replace function vector_indexes_in_use() returns setof text
+language sql stable security definer set search_path = pg_catalog, public, pg_temp
+as $$
+  select distinct public.vector_index_name(b.model) from public.embedding_backlogs b where b.lease_until >= now() - interval '1 hour'
+$$;
+revoke execute on function vector_indexes_in_use() from public;
+grant execute on function vector_indexes_in_use() to agent_memory_app;
+alter function vector_indexes_in_use() owner to agent_memory_overseer;
+
+-- Returns the schema of pgvector if the index of the model exists and is complete, and if a search may use its operators; null otherwise.
 create or replace function vector_index_schema(p_model text) returns text
 language sql stable
 return (
@@ -303,4 +313,4 @@ return (
   join pg_class c on c.oid = i.indexrelid and c.relname = vector_index_name(p_model) and c.relnamespace = 'public'::regnamespace
   join pg_extension x on x.extname = 'vector'
   join pg_namespace n on n.oid = x.extnamespace
-  where i.indrelid = 'public.embeddings'::regclass and i.indisvalid);
+  where i.indrelid = 'public.embeddings'::regclass and i.indisvalid and has_schema_privilege('agent_memory_searcher', n.oid, 'usage'));

@@ -22,7 +22,7 @@ export function openVectorIndex(connect: () => Promise<DedicatedClient>, models:
   const run = async () => {
     client = await connect();
     try {
-      if (await hasExtension(client, log)) await updateIndexes(client, models, log);
+      if (!stopping && (await hasExtension(client, log))) await updateIndexes(client, models, log);
     } finally {
       await client.end();
     }
@@ -61,14 +61,29 @@ async function hasExtension(client: DedicatedClient, log: Logger): Promise<boole
     );
     return false;
   }
-  if (found.version !== null) return true;
+  if (found.version !== null) return isUsable(client, log);
   try {
     await client.query('create extension if not exists vector');
-    return true;
+    return isUsable(client, log);
   } catch (err) {
     log.warn({ err }, 'pgvector is available but not installed: run `create extension vector` in this database as a superuser');
     return false;
   }
+}
+
+/** Returns true if a search may use the operators of pgvector, which may be in a schema of its own. */
+async function isUsable(client: DedicatedClient, log: Logger): Promise<boolean> {
+  const schema = await one(
+    client,
+    `select quote_ident(n.nspname) as value from pg_extension x join pg_namespace n on n.oid = x.extnamespace
+    where x.extname = 'vector' and not has_schema_privilege('agent_memory_searcher', n.oid, 'usage')`,
+    [],
+  );
+  if (schema !== null)
+    log.warn(
+      `pgvector is in a schema that searches may not use: run \`grant usage on schema ${schema} to agent_memory_searcher\``,
+    );
+  return schema === null;
 }
 
 async function updateIndexes(client: DedicatedClient, models: Model[], log: Logger): Promise<void> {
@@ -83,15 +98,20 @@ async function updateIndexes(client: DedicatedClient, models: Model[], log: Logg
   }
 }
 
-/** Returns the indexes of models that are no longer used, and those whose creation was interrupted. */
+/** Returns the indexes of models that no daemon uses, and those whose creation was interrupted. */
 async function unusable(client: DedicatedClient, names: string[]): Promise<string[]> {
+  // the backlogs of all tenants are hidden from the login role
+  const [, used] = (await client.query(
+    'set role agent_memory_app; select vector_indexes_in_use() as name; reset role',
+  )) as unknown as { rows: { name: string }[] }[];
+  const kept = [...names, ...used!.rows.map(({ name }) => name)];
   const { rows } = await client.query<{ name: string }>(
     `select i.indexrelid::regclass::text as name
     from pg_index i join pg_class c on c.oid = i.indexrelid
     where i.indrelid = 'public.embeddings'::regclass and c.relname like 'embeddings\\_\\_near\\_%'
     and (c.relname <> all ($1)
       or (not i.indisvalid and not exists (select from pg_stat_progress_create_index p where p.index_relid = i.indexrelid)))`,
-    [names],
+    [kept],
   );
   return rows.map(({ name }) => name);
 }
@@ -108,4 +128,4 @@ const statementFor = async (client: DedicatedClient, name: string, { key, dimens
   ))!;
 
 const one = async (client: DedicatedClient, statement: string, values: unknown[]): Promise<string | null> =>
-  (await client.query<{ value: string | null }>(statement, values)).rows[0]!.value;
+  (await client.query<{ value: string | null }>(statement, values)).rows[0]?.value ?? null;

@@ -98,6 +98,14 @@ const PASSAGES = 20_100;
       await next.stop();
     }
   }, 60_000);
+
+  test('without the right to the schema of pgvector, a search works and says that passages may be missing', async () => {
+    await query('create schema extensions');
+    await query('alter extension vector set schema extensions');
+    expect((await find('boss')).degraded).toEqual(['vectors']);
+    await query('grant usage on schema extensions to agent_memory_searcher');
+    expect((await find('boss')).degraded).toEqual([]);
+  });
 });
 
 /** A made-up word of letters: the same number gives the same word. */
