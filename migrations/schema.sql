@@ -12070,7 +12070,18 @@ ALTER TABLE ONLY public.embeddings FORCE ROW LEVEL SECURITY;
 
 CREATE FUNCTION public.vector_index_schema(p_model text) RETURNS text
     LANGUAGE sql STABLE
-    RETURN (SELECT n.nspname FROM (((pg_index i JOIN pg_class c ON (((c.oid = i.indexrelid) AND (c.relname = public.vector_index_name(vector_index_schema.p_model)) AND (c.relnamespace = ('public'::regnamespace)::oid)))) JOIN pg_extension x ON ((x.extname = 'vector'::name))) JOIN pg_namespace n ON ((n.oid = x.extnamespace))) WHERE ((i.indrelid = ('public.embeddings'::regclass)::oid) AND i.indisvalid));
+    RETURN (SELECT n.nspname FROM (((pg_index i JOIN pg_class c ON (((c.oid = i.indexrelid) AND (c.relname = public.vector_index_name(vector_index_schema.p_model)) AND (c.relnamespace = ('public'::regnamespace)::oid)))) JOIN pg_extension x ON ((x.extname = 'vector'::name))) JOIN pg_namespace n ON ((n.oid = x.extnamespace))) WHERE ((i.indrelid = ('public.embeddings'::regclass)::oid) AND i.indisvalid AND has_schema_privilege('agent_memory_searcher'::name, n.oid, 'usage'::text)));
+
+-- Name: vector_indexes_in_use(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.vector_indexes_in_use() RETURNS SETOF text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+  select distinct public.vector_index_name(b.model) from public.embedding_backlogs b where b.lease_until >= now() - interval '1 hour'
+$$;
+
+ALTER FUNCTION public.vector_indexes_in_use() OWNER TO agent_memory_overseer;
 
 -- Name: void_before(text); Type: FUNCTION; Schema: public
 
@@ -15195,6 +15206,11 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.embeddings TO agent_memory_app
 GRANT SELECT,DELETE ON TABLE public.embeddings TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.embeddings TO agent_memory_backup;
 GRANT SELECT ON TABLE public.embeddings TO agent_memory_searcher;
+
+-- Name: FUNCTION vector_indexes_in_use(); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.vector_indexes_in_use() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.vector_indexes_in_use() TO agent_memory_app;
 
 -- Name: FUNCTION wall(p_table regclass, p_rights text); Type: ACL; Schema: public
 
