@@ -94,6 +94,49 @@ begin atomic
   select max(k.killed_at) from mandate_kills k where k.tenant_id = p_tenant;
 end;
 
+-- Returns the open actions of these trees that a kill ended before their expires_at, with the time of the first such kill. Evaluates the agents of
+-- each mandate once, because a tree can have most_open_actions() under few mandates.
+create or replace function killed_actions(p_tenant text, p_roots text[])
+returns table (mandate_id text, action_id text, root_id text, expires_at timestamptz, lapse_micros bigint, reserved_micros bigint, killed_at timestamptz)
+language sql stable
+begin atomic
+  select g.mandate_id, a.action_id, g.root_id, a.expires_at, a.lapse_micros, a.reserved_micros, f.killed_at
+  from (
+    select o.*, (
+      select array_agg(h.hash)
+      from (
+        select agent_hash('*') as hash
+        union
+        select agent_hash(c.agent_id)
+        from mandates m join mandates c on c.tenant_id = p_tenant and c.mandate_id = any (m.chain)
+        where m.tenant_id = p_tenant and m.mandate_id = o.mandate_id
+      ) h
+      where exists (select from mandate_kills k where k.tenant_id = p_tenant and k.agent_hash = h.hash)) as hashes
+    from (
+      select a.mandate_id, a.root_id, array_agg(a.action_id) as ids, array_agg(a.created_at) as created, array_agg(a.expires_at) as expire,
+        array_agg(a.lapse_micros) as lapse, array_agg(a.reserved_micros) as reserved
+      from actions a
+      where (select last_kill(p_tenant) is not null) and a.tenant_id = p_tenant and a.root_id = any (p_roots) and a.state = 'open'
+        and a.created_at <= (select last_kill(p_tenant))
+      group by a.mandate_id, a.root_id
+    ) o
+    -- keeps the planner from evaluating the hashes after the unnest
+    offset 0
+  ) g
+  cross join lateral unnest(g.ids, g.created, g.expire, g.lapse, g.reserved) a (action_id, created_at, expires_at, lapse_micros, reserved_micros)
+  cross join lateral (
+    select min(n.killed_at) as killed_at
+    from unnest(g.hashes) h (hash)
+    cross join lateral (
+      select k.killed_at
+      from mandate_kills k
+      where k.tenant_id = p_tenant and k.agent_hash = h.hash and k.killed_at >= a.created_at
+      order by k.killed_at
+      limit 1) n
+  ) f
+  where g.hashes is not null and f.killed_at < a.expires_at;
+end;
+
 -- Returns the open actions of these trees that have ended: after their expires_at, or by a kill.
 create or replace function ended_actions(p_tenant text, p_roots text[], p_at timestamptz)
 returns table (mandate_id text, lapse_micros bigint, reserved_micros bigint)
@@ -103,24 +146,21 @@ begin atomic
   from actions a
   where a.tenant_id = p_tenant and a.root_id = any (p_roots) and a.state = 'open' and a.expires_at <= p_at
   union all
-  select a.mandate_id, a.lapse_micros, a.reserved_micros
-  from actions a
-  where (select last_kill(p_tenant) is not null) and a.tenant_id = p_tenant and a.root_id = any (p_roots) and a.state = 'open' and a.expires_at > p_at
-    and a.created_at <= (select last_kill(p_tenant)) and kill_of(p_tenant, a.mandate_id, a.created_at) <= p_at;
+  select k.mandate_id, k.lapse_micros, k.reserved_micros
+  from killed_actions(p_tenant, p_roots) k
+  where k.expires_at > p_at and k.killed_at <= p_at;
 end;
 
 -- Writes the end of these actions, and charges them.
 create or replace function lapse_open_actions(p_tenant text, p_roots text[], p_at timestamptz) returns void
 language plpgsql
 as $$
-declare
-  v_last timestamptz := last_kill(p_tenant);
 begin
-  if v_last is not null then
+  if last_kill(p_tenant) is not null then
     update actions a
-    set expires_at = kill_of(p_tenant, a.mandate_id, a.created_at)
-    where a.tenant_id = p_tenant and a.root_id = any (p_roots) and a.state = 'open' and a.created_at <= v_last
-      and kill_of(p_tenant, a.mandate_id, a.created_at) < a.expires_at;
+    set expires_at = k.killed_at
+    from killed_actions(p_tenant, p_roots) k
+    where a.tenant_id = p_tenant and a.mandate_id = k.mandate_id and a.action_id = k.action_id;
   end if;
   with lapsed as (
     update actions a
@@ -945,28 +985,32 @@ begin
     limit p_limit) d;
 end $$;
 
--- Ends what has expired in the trees of the first p_limit expired actions. Deletes the kills once they are written into all actions.
+-- Ends what has expired in the trees of the first p_limit expired actions. Deletes the kills once they are written into all actions. Searches
+-- before it locks the clock, because it reads all open actions of the tenant. An earlier kill ends no action that begins after the search.
 create or replace function sweep_expired_actions(p_tenant text, p_limit int) returns bigint
 language plpgsql
 as $$
 declare
-  v_at timestamptz;
+  v_at timestamptz := clock_timestamp();
   v_last timestamptz;
   v_found text[];
 begin
   perform enter_tenant(p_tenant);
-  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-  v_at := clock_timestamp();
   v_last := last_kill(p_tenant);
   v_found := array(
-    select a.root_id
-    from actions a
-    where a.tenant_id = p_tenant and a.state = 'open'
-      and (a.expires_at <= v_at or a.created_at <= v_last and kill_of(p_tenant, a.mandate_id, a.created_at) <= v_at)
+    select f.root_id
+    from (
+      select a.root_id from actions a where a.tenant_id = p_tenant and a.state = 'open' and a.expires_at <= v_at
+      union all
+      select k.root_id
+      from killed_actions(p_tenant, array(select distinct a.root_id from actions a where a.tenant_id = p_tenant and a.state = 'open')) k
+      where k.expires_at > v_at and k.killed_at <= v_at
+    ) f
     limit p_limit);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
   perform lapse_open_actions(p_tenant, trees_to_lapse(p_tenant, array(select distinct r from unnest(v_found) r), v_at), v_at);
   if cardinality(v_found) < p_limit then
-    delete from mandate_kills k where k.tenant_id = p_tenant and k.killed_at <= v_at;
+    delete from mandate_kills k where k.tenant_id = p_tenant and k.killed_at <= least(v_last, v_at);
   end if;
   return cardinality(v_found);
 end $$;

@@ -191,7 +191,7 @@ export const listDeferred = (
          select a.*, coalesce(octet_length(a.args::text), 0) as size
          from actions a join mandates m on m.tenant_id = $1 and m.mandate_id = a.mandate_id
          where a.tenant_id = $1 and a.decision = 'defer' and a.state = 'open' and a.expires_at > now()
-           and coalesce(kill_of($1, a.mandate_id, a.created_at) > now(), true)
+           and (a.created_at > (select last_kill($1)) or coalesce(kill_of($1, a.mandate_id, a.created_at) > now(), true))
            and ${READABLE} and ($4::text is null or a.mandate_id = $4) and (a.mandate_id, a.action_id) > ($5, $6)
          order by a.mandate_id, a.action_id
          limit $7

@@ -1,8 +1,11 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Client as Connection } from 'pg';
+import { thisRelease } from '../../src/db/release.ts';
 import { type Client, newTenant } from '../support/client.ts';
 import { withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { describeOnServer, serverConnection } from '../support/database.ts';
+import { describeOnServer, serverConnection, workerDatabase } from '../support/database.ts';
 import { act, decisionOf, issue, readAction, settle, usageOf } from './support.ts';
 
 // Many open actions. They are copies of one that was authorised.
@@ -92,6 +95,79 @@ describeOnServer('actions are copied past the service', () => {
     expect(await usageOf(alice, mandate)).toMatchObject({ spent_micros: 22, reserved_micros: 1 });
     await sweep();
     expect(await readAction(alice, mandate, 'later')).toMatchObject({ state: 'open' });
+  });
+
+  test('while a kill of another agent is not yet written, a batch evaluates the agents of a mandate once, not for each of its actions', async () => {
+    const mandate = await issue(alice);
+    await open(mandate, 3000);
+    const other = await issue(alice, { agent_id: 'writer' });
+    await open(other, 1);
+    await kill('writer');
+    const scans = await withDatabase(async (client) => {
+      await client.query('begin');
+      await client.query('select enter_tenant($1)', [alice.tenant_id]);
+      await client.query(
+        'select lapse_open_actions($1, array[$2], now()), (select count(*) from ended_actions($1, array[$2], now()))',
+        [alice.tenant_id, mandate.mandate_id],
+      );
+      const { rows } = await client.query<Row>(
+        `select sum(coalesce(seq_scan, 0) + coalesce(idx_scan, 0))::int as scans
+         from pg_stat_xact_user_tables where relname in ('mandates', 'mandate_kills')`,
+      );
+      await client.query('rollback');
+      return rows[0]!.scans as number;
+    });
+    expect(scans).toBeGreaterThan(0);
+    expect(scans).toBeLessThan(100);
+    expect(await usageOf(alice, mandate)).toMatchObject({ spent_micros: 0, reserved_micros: 6002 });
+    expect(await usageOf(alice, other)).toMatchObject({ spent_micros: 4, reserved_micros: 0 });
+  });
+
+  test('each action ends at the first kill after it began, of its own agent, of one above it or of the tenant', async () => {
+    const parent = await issue(alice);
+    const child = (await alice.request('POST', `/v1/mandates/${parent.mandate_id}/delegate`, { body: { agent_id: 'helper' } }))
+      .body;
+    const killed: string[] = [];
+    for (const [i, agent_id] of ['helper', 'planner', 'helper'].entries()) {
+      await act(alice, child, { action_id: `a${i}`, lease_ms: 3_600_000 });
+      killed.push((await kill(agent_id)).body.killed_at);
+      await resurrect(agent_id);
+    }
+    await act(alice, child, { action_id: 'a3', lease_ms: 3_600_000 });
+    killed.push((await alice.request('POST', '/v1/tenant/kill', { body: { reason: 'test' } })).body.killed_at);
+    await alice.request('POST', '/v1/tenant/resurrect', { body: { reason: 'test' } });
+    await act(alice, child, { action_id: 'a4', lease_ms: 3_600_000 });
+    const ends = () =>
+      run(
+        `select action_id, state, to_char(ended_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at
+         from actions where tenant_id = $1 order by action_id`,
+      );
+    await sweep();
+    expect(await ends()).toEqual([
+      ...killed.map((at, i) => ({ action_id: `a${i}`, state: 'lapsed', at })),
+      { action_id: 'a4', state: 'open', at: null },
+    ]);
+    expect(await run('select from mandate_kills where tenant_id = $1')).toEqual([]);
+  });
+
+  test('the migration counts the actions that were open before it, so that a kill ends them', async () => {
+    const parent = await issue(alice);
+    const child = (await alice.request('POST', `/v1/mandates/${parent.mandate_id}/delegate`, { body: { agent_id: 'helper' } }))
+      .body;
+    await open(child, 5);
+    await act(alice, parent, { action_id: 'own', lease_ms: 3_600_000 });
+    await settle(alice, child, 'copy1');
+    await run('update mandates set open_actions = 0 where tenant_id = $1');
+    const owner = { ...(await workerDatabase()).connection, database: daemon.env.PGDATABASE! };
+    const migration = readFileSync(join(thisRelease.migrations, '0033_mandates.sql'), 'utf8');
+    await withClient(owner, (client) => client.query(migration));
+    expect(await run('select agent_id, open_actions from mandates where tenant_id = $1 order by agent_id')).toEqual([
+      { agent_id: 'helper', open_actions: '5' },
+      { agent_id: 'planner', open_actions: '6' },
+    ]);
+    await kill('helper');
+    expect(await readAction(alice, child, 'copy2')).toMatchObject({ state: 'expired' });
+    expect(await readAction(alice, parent, 'own')).toMatchObject({ state: 'open' });
   });
 
   test('a mandate and those delegated from it have at most 10,000 open actions', async () => {
