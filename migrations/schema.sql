@@ -3504,49 +3504,6 @@ CREATE TABLE public.mandate_kills (
 
 ALTER TABLE ONLY public.mandate_kills FORCE ROW LEVEL SECURITY;
 
--- Name: mandates; Type: TABLE; Schema: public
-
-CREATE TABLE public.mandates (
-    tenant_id text NOT NULL,
-    mandate_id text NOT NULL,
-    seq bigint NOT NULL,
-    revision text NOT NULL,
-    id_hash text,
-    chain text[] NOT NULL,
-    agent_id text NOT NULL,
-    principal text,
-    definition jsonb NOT NULL,
-    limit_micros bigint GENERATED ALWAYS AS (((definition ->> 'max_cost_total_micros'::text))::bigint) STORED,
-    spent_micros bigint DEFAULT 0 NOT NULL,
-    reserved_micros bigint DEFAULT 0 NOT NULL,
-    calls bigint DEFAULT 0 NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    expires_at timestamp with time zone,
-    revoked_at timestamp with time zone,
-    suspended boolean DEFAULT false NOT NULL,
-    open_actions bigint DEFAULT 0 NOT NULL,
-    CONSTRAINT mandates__chain CHECK ((chain[cardinality(chain)] = mandate_id)),
-    CONSTRAINT mandates__sums CHECK (((spent_micros >= 0) AND (reserved_micros >= 0) AND (calls >= 0)))
-)
-WITH (fillfactor='50');
-
-ALTER TABLE ONLY public.mandates FORCE ROW LEVEL SECURITY;
-
--- Name: kill_of(text, text, timestamp with time zone); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.kill_of(p_tenant text, p_mandate text, p_created timestamp with time zone) RETURNS timestamp with time zone
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT min(k.killed_at) AS min
-    FROM public.mandate_kills k
-   WHERE ((k.tenant_id = kill_of.p_tenant) AND (k.killed_at >= kill_of.p_created) AND (k.agent_hash = ANY (ARRAY( SELECT public.agent_hash('*'::text) AS agent_hash
-         UNION ALL
-          SELECT public.agent_hash(o.agent_id) AS agent_hash
-            FROM (public.mandates m
-              JOIN public.mandates o ON (((o.tenant_id = kill_of.p_tenant) AND (o.mandate_id = ANY (m.chain)))))
-           WHERE ((m.tenant_id = kill_of.p_tenant) AND (m.mandate_id = kill_of.p_mandate))))));
-END;
-
 -- Name: last_kill(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.last_kill(p_tenant text) RETURNS timestamp with time zone
@@ -3593,6 +3550,85 @@ WITH (fillfactor='70');
 
 ALTER TABLE ONLY public.actions FORCE ROW LEVEL SECURITY;
 
+-- Name: mandates; Type: TABLE; Schema: public
+
+CREATE TABLE public.mandates (
+    tenant_id text NOT NULL,
+    mandate_id text NOT NULL,
+    seq bigint NOT NULL,
+    revision text NOT NULL,
+    id_hash text,
+    chain text[] NOT NULL,
+    agent_id text NOT NULL,
+    principal text,
+    definition jsonb NOT NULL,
+    limit_micros bigint GENERATED ALWAYS AS (((definition ->> 'max_cost_total_micros'::text))::bigint) STORED,
+    spent_micros bigint DEFAULT 0 NOT NULL,
+    reserved_micros bigint DEFAULT 0 NOT NULL,
+    calls bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    suspended boolean DEFAULT false NOT NULL,
+    open_actions bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT mandates__chain CHECK ((chain[cardinality(chain)] = mandate_id)),
+    CONSTRAINT mandates__sums CHECK (((spent_micros >= 0) AND (reserved_micros >= 0) AND (calls >= 0)))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.mandates FORCE ROW LEVEL SECURITY;
+
+-- Name: killed_actions(text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.killed_actions(p_tenant text, p_roots text[]) RETURNS TABLE(mandate_id text, action_id text, root_id text, expires_at timestamp with time zone, lapse_micros bigint, reserved_micros bigint, killed_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT g.mandate_id,
+     a.action_id,
+     g.root_id,
+     a.expires_at,
+     a.lapse_micros,
+     a.reserved_micros,
+     f.killed_at
+    FROM ((( SELECT o.mandate_id,
+             o.root_id,
+             o.ids,
+             o.created,
+             o.expire,
+             o.lapse,
+             o.reserved,
+             ( SELECT array_agg(h.hash) AS array_agg
+                    FROM ( SELECT public.agent_hash('*'::text) AS hash
+                         UNION
+                          SELECT public.agent_hash(c.agent_id) AS agent_hash
+                            FROM (public.mandates m
+                              JOIN public.mandates c ON (((c.tenant_id = killed_actions.p_tenant) AND (c.mandate_id = ANY (m.chain)))))
+                           WHERE ((m.tenant_id = killed_actions.p_tenant) AND (m.mandate_id = o.mandate_id))) h
+                   WHERE (EXISTS ( SELECT
+                            FROM public.mandate_kills k
+                           WHERE ((k.tenant_id = killed_actions.p_tenant) AND (k.agent_hash = h.hash))))) AS hashes
+            FROM ( SELECT a_1.mandate_id,
+                     a_1.root_id,
+                     array_agg(a_1.action_id) AS ids,
+                     array_agg(a_1.created_at) AS created,
+                     array_agg(a_1.expires_at) AS expire,
+                     array_agg(a_1.lapse_micros) AS lapse,
+                     array_agg(a_1.reserved_micros) AS reserved
+                    FROM public.actions a_1
+                   WHERE (( SELECT (public.last_kill(killed_actions.p_tenant) IS NOT NULL)) AND (a_1.tenant_id = killed_actions.p_tenant) AND (a_1.root_id = ANY (killed_actions.p_roots)) AND (a_1.state = 'open'::text) AND (a_1.created_at <= ( SELECT public.last_kill(killed_actions.p_tenant) AS last_kill)))
+                   GROUP BY a_1.mandate_id, a_1.root_id) o
+          OFFSET 0) g
+      CROSS JOIN LATERAL UNNEST(g.ids, g.created, g.expire, g.lapse, g.reserved) a(action_id, created_at, expires_at, lapse_micros, reserved_micros))
+      CROSS JOIN LATERAL ( SELECT min(n.killed_at) AS killed_at
+            FROM (unnest(g.hashes) h(hash)
+              CROSS JOIN LATERAL ( SELECT k.killed_at
+                    FROM public.mandate_kills k
+                   WHERE ((k.tenant_id = killed_actions.p_tenant) AND (k.agent_hash = h.hash) AND (k.killed_at >= a.created_at))
+                   ORDER BY k.killed_at
+                  LIMIT 1) n)) f)
+   WHERE ((g.hashes IS NOT NULL) AND (f.killed_at < a.expires_at));
+END;
+
 -- Name: ended_actions(text, text[], timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.ended_actions(p_tenant text, p_roots text[], p_at timestamp with time zone) RETURNS TABLE(mandate_id text, lapse_micros bigint, reserved_micros bigint)
@@ -3604,11 +3640,11 @@ CREATE FUNCTION public.ended_actions(p_tenant text, p_roots text[], p_at timesta
     FROM public.actions a
    WHERE ((a.tenant_id = ended_actions.p_tenant) AND (a.root_id = ANY (ended_actions.p_roots)) AND (a.state = 'open'::text) AND (a.expires_at <= ended_actions.p_at))
  UNION ALL
-  SELECT a.mandate_id,
-     a.lapse_micros,
-     a.reserved_micros
-    FROM public.actions a
-   WHERE (( SELECT (public.last_kill(ended_actions.p_tenant) IS NOT NULL)) AND (a.tenant_id = ended_actions.p_tenant) AND (a.root_id = ANY (ended_actions.p_roots)) AND (a.state = 'open'::text) AND (a.expires_at > ended_actions.p_at) AND (a.created_at <= ( SELECT public.last_kill(ended_actions.p_tenant) AS last_kill)) AND (public.kill_of(ended_actions.p_tenant, a.mandate_id, a.created_at) <= ended_actions.p_at));
+  SELECT k.mandate_id,
+     k.lapse_micros,
+     k.reserved_micros
+    FROM public.killed_actions(ended_actions.p_tenant, ended_actions.p_roots) k(mandate_id, action_id, root_id, expires_at, lapse_micros, reserved_micros, killed_at)
+   WHERE ((k.expires_at > ended_actions.p_at) AND (k.killed_at <= ended_actions.p_at));
 END;
 
 -- Name: enter_tenant(text); Type: FUNCTION; Schema: public
@@ -5434,6 +5470,21 @@ CREATE FUNCTION public.keys_of_agents(p_tenant text, p_agents text[]) RETURNS te
     LANGUAGE sql STABLE
     RETURN ARRAY(SELECT k.key_id FROM public.api_keys k WHERE ((k.tenant_id = keys_of_agents.p_tenant) AND (k.agent_id IS NOT NULL) AND ((keys_of_agents.p_agents IS NULL) OR (k.agent_id = ANY (keys_of_agents.p_agents)))));
 
+-- Name: kill_of(text, text, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.kill_of(p_tenant text, p_mandate text, p_created timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT min(k.killed_at) AS min
+    FROM public.mandate_kills k
+   WHERE ((k.tenant_id = kill_of.p_tenant) AND (k.killed_at >= kill_of.p_created) AND (k.agent_hash = ANY (ARRAY( SELECT public.agent_hash('*'::text) AS agent_hash
+         UNION ALL
+          SELECT public.agent_hash(o.agent_id) AS agent_hash
+            FROM (public.mandates m
+              JOIN public.mandates o ON (((o.tenant_id = kill_of.p_tenant) AND (o.mandate_id = ANY (m.chain)))))
+           WHERE ((m.tenant_id = kill_of.p_tenant) AND (m.mandate_id = kill_of.p_mandate))))));
+END;
+
 -- Name: killed_among(text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.killed_among(p_tenant text, p_agents text[]) RETURNS TABLE(agent_id text)
@@ -5462,14 +5513,12 @@ CREATE FUNCTION public.language_marks() RETURNS jsonb
 CREATE FUNCTION public.lapse_open_actions(p_tenant text, p_roots text[], p_at timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     AS $$
-declare
-  v_last timestamptz := last_kill(p_tenant);
 begin
-  if v_last is not null then
+  if last_kill(p_tenant) is not null then
     update actions a
-    set expires_at = kill_of(p_tenant, a.mandate_id, a.created_at)
-    where a.tenant_id = p_tenant and a.root_id = any (p_roots) and a.state = 'open' and a.created_at <= v_last
-      and kill_of(p_tenant, a.mandate_id, a.created_at) < a.expires_at;
+    set expires_at = k.killed_at
+    from killed_actions(p_tenant, p_roots) k
+    where a.tenant_id = p_tenant and a.mandate_id = k.mandate_id and a.action_id = k.action_id;
   end if;
   with lapsed as (
     update actions a
@@ -11563,23 +11612,26 @@ CREATE FUNCTION public.sweep_expired_actions(p_tenant text, p_limit integer) RET
     LANGUAGE plpgsql
     AS $$
 declare
-  v_at timestamptz;
+  v_at timestamptz := clock_timestamp();
   v_last timestamptz;
   v_found text[];
 begin
   perform enter_tenant(p_tenant);
-  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-  v_at := clock_timestamp();
   v_last := last_kill(p_tenant);
   v_found := array(
-    select a.root_id
-    from actions a
-    where a.tenant_id = p_tenant and a.state = 'open'
-      and (a.expires_at <= v_at or a.created_at <= v_last and kill_of(p_tenant, a.mandate_id, a.created_at) <= v_at)
+    select f.root_id
+    from (
+      select a.root_id from actions a where a.tenant_id = p_tenant and a.state = 'open' and a.expires_at <= v_at
+      union all
+      select k.root_id
+      from killed_actions(p_tenant, array(select distinct a.root_id from actions a where a.tenant_id = p_tenant and a.state = 'open')) k
+      where k.expires_at > v_at and k.killed_at <= v_at
+    ) f
     limit p_limit);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
   perform lapse_open_actions(p_tenant, trees_to_lapse(p_tenant, array(select distinct r from unnest(v_found) r), v_at), v_at);
   if cardinality(v_found) < p_limit then
-    delete from mandate_kills k where k.tenant_id = p_tenant and k.killed_at <= v_at;
+    delete from mandate_kills k where k.tenant_id = p_tenant and k.killed_at <= least(v_last, v_at);
   end if;
   return cardinality(v_found);
 end $$;
@@ -14977,17 +15029,17 @@ GRANT SELECT,INSERT,DELETE ON TABLE public.mandate_kills TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.mandate_kills TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.mandate_kills TO agent_memory_backup;
 
--- Name: TABLE mandates; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.mandates TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.mandates TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.mandates TO agent_memory_backup;
-
 -- Name: TABLE actions; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.actions TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.actions TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.actions TO agent_memory_backup;
+
+-- Name: TABLE mandates; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.mandates TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.mandates TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.mandates TO agent_memory_backup;
 
 -- Name: FUNCTION erase_rows(p_ms integer); Type: ACL; Schema: public
 
