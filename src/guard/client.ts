@@ -10,7 +10,7 @@ import {
   priceOf,
 } from './action.ts';
 import { type AuditLogger, type AuditOption, auditLoggerOf, MemoryAuditLogger } from './audit.ts';
-import { type ActionContext, type ExecuteOptions, execute, type Guard } from './execution.ts';
+import { type ActionContext, type ExecuteOptions, execute, type Guard, type Kills } from './execution.ts';
 import { createStateManager, type StateManagerOption } from './factory.ts';
 import type { Mandate } from './mandate.ts';
 import { unitsOf } from './money.ts';
@@ -51,8 +51,7 @@ export class MandateClient<S extends StateManagerOption | undefined = undefined>
   readonly #errorListeners = new Set<ErrorListener>();
   readonly #killListeners = new Set<KillListener>();
   #following: Promise<void> | undefined;
-  /** Why the agent is killed; undefined if it is not known to be. */
-  #killed: string | undefined;
+  readonly #kills: Kills = { notices: 0, reason: '', known: false };
   #closed = false;
 
   constructor({ mandate, stateManager, auditLogger, leaseMs, settleWaitMs }: MandateClientOptions<S>) {
@@ -73,10 +72,8 @@ export class MandateClient<S extends StateManagerOption | undefined = undefined>
       signal: this.#closing.signal,
       error: (error) => this.#report(error),
       audit: (action, outcome) => this.#audit(action, outcome),
+      kills: this.#kills,
       killed: (reason) => this.#onKilled(reason),
-      alive: () => {
-        this.#killed = undefined;
-      },
     };
   }
 
@@ -180,12 +177,12 @@ export class MandateClient<S extends StateManagerOption | undefined = undefined>
   /** Lets the agent continue. With the service, only an admin who is logged in can do this. */
   resurrect(): void {
     this.#backend.resurrect();
-    this.#killed = undefined;
+    this.#kills.known = false;
   }
 
   /** Calls the listener when the agent is killed, also if it is already. Resolves when no later kill can be missed. */
   async onKill(listener: KillListener): Promise<void> {
-    const earlier = this.#killed;
+    const earlier = { ...this.#kills };
     this.#killListeners.add(listener);
     this.#following ??= this.#backend.onKill((reason) => this.#onKilled(reason));
     await this.#following.catch((error: unknown) => {
@@ -193,7 +190,7 @@ export class MandateClient<S extends StateManagerOption | undefined = undefined>
       this.#following = undefined;
       throw error;
     });
-    if (earlier !== undefined) listener(earlier);
+    if (earlier.known) listener(earlier.reason);
   }
 
   /** Listens to failures in the background: lost streams, settlements that wait for the service, audit entries that were not written. */
@@ -247,8 +244,9 @@ export class MandateClient<S extends StateManagerOption | undefined = undefined>
   }
 
   #onKilled(reason: string): void {
-    if (this.#killed !== undefined) return;
-    this.#killed = reason;
+    const { known } = this.#kills;
+    Object.assign(this.#kills, { notices: this.#kills.notices + 1, reason, known: true });
+    if (known) return;
     for (const controller of this.#guard.running) controller.abort(new Error(`AGENT_KILLED: ${reason}`));
     for (const listener of this.#killListeners)
       try {

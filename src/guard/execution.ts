@@ -35,8 +35,18 @@ export interface Guard {
   signal: AbortSignal;
   error(error: Error): void;
   audit(action: Action, outcome: { began: number; block?: Blocked; charged_micros?: number }): void;
+  kills: Kills;
   killed(reason: string): void;
-  alive(): void;
+}
+
+/** What the client knows of kills of its agent. */
+export interface Kills {
+  /** Number of notices; one kill can be noticed more than once. */
+  notices: number;
+  /** Of the last notice. */
+  reason: string;
+  /** False again after an action that was requested after the last notice is authorised. */
+  known: boolean;
 }
 
 /** Runs a function under the mandate. Throws MandateBlockedError if it is refused or its result does not count. */
@@ -54,13 +64,15 @@ export async function execute<T>(
     if (permission.code === 'AGENT_KILLED') guard.killed(permission.reason);
     throw new MandateBlockedError(action, permission);
   }
-  guard.alive();
   const timeout = blocked('EXECUTION_TIMEOUT', `the action did not end within ${body.lease_ms} ms`);
   const left = permission.since + body.lease_ms - Date.now();
-  const outcome: Outcome =
-    left > 0
-      ? await runOf(guard, action, { left, timeout }, fn, options)
-      : { block: timeout, settle: { outcome: 'failure', actual_micros: 0 } };
+  // the permission may be older than the kill
+  const isKilled = guard.kills.notices > permission.notices;
+  const block = isKilled ? blocked('AGENT_KILLED', guard.kills.reason) : left <= 0 ? timeout : undefined;
+  if (!isKilled) guard.kills.known = false;
+  const outcome: Outcome = block
+    ? { block, settle: { outcome: 'failure', actual_micros: 0 } }
+    : await runOf(guard, action, { left, timeout }, fn, options);
   const charged_micros = outcome.settle && (await settle(guard, action, outcome.settle));
   guard.audit(action, {
     began,
@@ -74,22 +86,29 @@ export async function execute<T>(
 
 const blocked = (code: Blocked['code'], reason: string): Blocked => ({ code, reason, hard: true });
 
-/** Returns why the action is refused, or a local time before its lease began. The deadline is computed from it, because the answer may arrive late. */
+interface Permission {
+  /** A local time before the lease began. The deadline is computed from it, because the answer may arrive late. */
+  since: number;
+  /** `kills.notices` before the request. */
+  notices: number;
+}
+
+/** Returns why the action is refused, or since when it is permitted. */
 async function permissionOf(
-  { mandate, backend }: Guard,
+  { mandate, backend, kills }: Guard,
   action: Action,
   body: ActionRequest,
-): Promise<Blocked | { since: number }> {
+): Promise<Blocked | Permission> {
   if (action.type === 'tool_call')
     for (const policy of policiesFor(mandate, action)) {
       const fault = argumentFault(policy, action.tool, action.args ?? {});
       if (fault !== undefined) return blocked('ARGUMENT_VALIDATION_FAILED', fault);
     }
   await backend.prepare();
-  const since = Date.now();
+  const asked = { since: Date.now(), notices: kills.notices };
   const answer = await backend.authorise(body);
   if ('code' in answer) return answer;
-  return answer.decision === 'defer' ? backend.decisionOn(action.id) : { since };
+  return answer.decision === 'defer' ? { ...asked, ...(await backend.decisionOn(action.id)) } : asked;
 }
 
 interface Outcome {

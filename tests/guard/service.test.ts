@@ -174,6 +174,33 @@ test.each([
   await client.executeTool({ ...call(1), agentId }, pass);
 });
 
+test('a permission that arrives after a kill runs nothing and costs nothing', async () => {
+  const agentId = 'overtaken';
+  const { mandate, stateManager } = await registered(alice, { agentId, defaultChargingPolicy: { type: 'ATTEMPT_BASED' } });
+  const client = clientOf({ mandate, stateManager });
+  const send = globalThis.fetch;
+  let executed = 0;
+  const execute = () =>
+    codeOf(
+      client.executeTool({ ...call(1), agentId }, () => {
+        executed += 1;
+      }),
+    );
+  // the second kill comes before the client notices that the first is over
+  for (const reason of ['loop', 'loop again']) {
+    const slow = jest.spyOn(globalThis, 'fetch').mockImplementation(async (url, init) => {
+      const answer = await send(url, init);
+      if (String(url).endsWith('/actions')) await client.kill(reason);
+      return answer;
+    });
+    expect([await execute(), executed]).toEqual(['AGENT_KILLED', 0]);
+    slow.mockRestore();
+    await alice.request('POST', `/v1/agents/${agentId}/resurrect`, { body: {} });
+    expect(await usageOf(alice, mandate)).toMatchObject({ spent_micros: 0, reserved_micros: 0 });
+  }
+  expect([await execute(), executed]).toEqual(['ALLOW', 1]);
+});
+
 test('a kill of the tenant reaches every agent, and a client that closes waits for what runs', async () => {
   const carol = await newTenant(daemon.url);
   const { mandate, stateManager } = await registered(carol);
