@@ -39,11 +39,11 @@ export interface Guard {
   killed(reason: string): void;
 }
 
-/** What the client knows of kills of its agent. */
+/** The kills of its agent that the client has noticed. */
 export interface Kills {
   /** Number of notices; one kill can be noticed more than once. */
   notices: number;
-  /** Of the last notice. */
+  /** The reason in the last notice. */
   reason: string;
   /** False again after an action that was requested after the last notice is authorised. */
   known: boolean;
