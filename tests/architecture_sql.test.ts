@@ -86,6 +86,26 @@ test('a function that takes or returns rows of a table, or calls a function that
   expect(parsed.filter(({ sql }) => usesRows(sql) || sources.test(bodyOf(sql))).map(({ name }) => name)).toEqual([]);
 });
 
+// A volatile function takes a new snapshot for each of its statements.
+test('a function that enters a tenant and only reads is stable, so that all its statements see one snapshot', () => {
+  const volatile = routines.filter(({ sql }) => !/^(language \w+ )?(stable|immutable)\b/m.test(sql));
+  const calls = new Map(volatile.map(({ name, sql }) => [name, callsIn(sql)]));
+  const changing = new Set(volatile.filter(({ sql }) => CHANGES.test(sql)).map(({ name }) => name));
+  // a Set visits what is added meanwhile
+  for (const changed of changing) for (const [name, called] of calls) if (called.includes(changed)) changing.add(name);
+  const readers = volatile.filter(({ name, sql }) => /\benter_tenant\(/.test(sql) && !changing.has(name));
+  expect(readers.map(({ name }) => name)).toEqual([]);
+});
+
+const CHANGES =
+  /\b(insert into|update \w+|delete from|for (no key )?update|for (key )?share|truncate|execute|pg_\w*advisory\w*|pg_notify)\b/;
+
+// A disabled plan node adds 10^10 to the estimated cost, with which PostgreSQL would compile each plan.
+test('a function that disables plan nodes also disables JIT compilation', () => {
+  const disabling = routines.filter(({ sql }) => /\bset enable_\w+ = off/.test(sql) && !/\bset jit = off/.test(sql));
+  expect(disabling.map(({ name }) => name)).toEqual([]);
+});
+
 test('a function has at most 60 lines', () => {
   const long = routines.filter(({ sql }) => sql.split('\n').length > 60).map(({ name }) => name);
   expect(long).toEqual(NOT_YET_SHORT);

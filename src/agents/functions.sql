@@ -16,7 +16,7 @@ end;
 
 -- Returns those of these agents that are killed, by themselves or with the tenant.
 create or replace function killed_among(p_tenant text, p_agents text[]) returns table (agent_id text)
-language plpgsql
+language plpgsql stable
 as $$
 #variable_conflict use_column
 begin

@@ -135,7 +135,7 @@ $$;
 
 -- Checks a registration before the password is hashed, so that a refusal costs no hash. Returns 'ok', 'taken' or 'refused'.
 create or replace function may_register(p_tenant text, p_open boolean, p_invite text, p_hash bytea, p_username text) returns text
-language plpgsql
+language plpgsql stable
 as $$
 begin
   perform enter_tenant(p_tenant);
@@ -377,7 +377,7 @@ end $$;
 
 -- Returns the user of a reset if the reset is valid: unused, not expired, for an enabled user, and its creator could still create it.
 create or replace function valid_reset(p_tenant text, p_reset text, p_hash bytea) returns table (user_id text, username text)
-language plpgsql
+language plpgsql stable
 as $$
 #variable_conflict use_column
 begin
@@ -413,7 +413,7 @@ end $$;
 
 -- Returns whether a principal (`usr_…` or `key_…`) is currently an admin.
 create or replace function is_admin_now(p_tenant text, p_principal text) returns boolean
-language plpgsql
+language plpgsql stable
 as $$
 begin
   perform enter_tenant(p_tenant);

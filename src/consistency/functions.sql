@@ -82,7 +82,7 @@ end $$;
 -- Returns the clock and the actual ends of the log in one snapshot.
 create or replace function read_log_state(p_tenant text)
 returns table (last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint, highest bigint, lowest bigint, carried_from bigint, stored_outside_log bigint, rebuilding boolean)
-language plpgsql
+language plpgsql stable
 as $$
 begin
   perform enter_tenant(p_tenant);
@@ -99,7 +99,7 @@ begin
 end $$;
 
 create or replace function measure_range(p_tenant text, p_from bigint, p_to bigint) returns bigint
-language plpgsql
+language plpgsql stable
 as $$
 begin
   perform enter_tenant(p_tenant);

@@ -40,7 +40,7 @@ $$;
 create or replace function current_memories(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
 returns table (memory memories, content_seq bigint)
 language plpgsql stable
-set plan_cache_mode = force_generic_plan set enable_seqscan = off
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 begin
   return query
@@ -312,9 +312,9 @@ create or replace function read_context_events(p_tenant text, p_scope jsonb, p_r
 returns table (
   part text, as_of_seq bigint, partial_index boolean, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text,
   superseded boolean, occurred_at timestamptz, lexemes text[], memory jsonb)
-language plpgsql
+language plpgsql stable
 -- always look-ups by key
-set plan_cache_mode = force_generic_plan set enable_seqscan = off
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 declare
   v_last bigint;
@@ -369,7 +369,7 @@ end $$;
 -- Returns the newest active handoff to an agent, among the newest 200 handoffs.
 create or replace function find_handoff(p_tenant text, p_scope jsonb, p_request jsonb)
 returns table (seq bigint, event_id text, session_id text, content jsonb, occurred_at timestamptz, memory jsonb)
-language plpgsql
+language plpgsql stable
 as $$
 declare
   v_last bigint := coalesce((p_scope ->> 'as_of_seq')::bigint, 9223372036854775807);
@@ -438,7 +438,7 @@ return case
 create or replace function profile_claims(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint)
 returns table (memory memories, content_seq bigint)
 language plpgsql stable
-set plan_cache_mode = force_generic_plan set enable_seqscan = off
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 declare
   v_kinds constant text[] := array['fact', 'note', 'summary'];
@@ -533,8 +533,8 @@ create or replace function read_profile(p_tenant text, p_scope jsonb, p_request 
 returns table (
   part text, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamptz,
   lexemes text[], memory jsonb)
-language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off
+language plpgsql stable
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 declare
   v_last bigint := (p_scope ->> 'as_of_seq')::bigint;

@@ -54,7 +54,7 @@ end $$;
 -- bounds a call whose passages have vectors already.
 create or replace function next_to_embed(p_tenant text, p_model text, p_limit int)
 returns table (gap bigint, version int, to_seq bigint, to_ordinal smallint, rest boolean, passages json)
-language plpgsql
+language plpgsql stable
 as $$
 declare
   v_from_seq bigint;
@@ -104,7 +104,7 @@ end $$;
 
 -- Returns true if passages up to p_as_of wait for the model. A gap counts as waiting: its passages may have vectors of an earlier text.
 create or replace function embeddings_pending(p_tenant text, p_model text, p_as_of bigint) returns boolean
-language plpgsql
+language plpgsql stable
 as $$
 declare
   v_seq bigint;
@@ -173,8 +173,8 @@ end $$;
 -- Returns the vectors of these passages by each model, joined into one value, and the positions in the input of the passages that have one.
 create or replace function read_embeddings(p_tenant text, p_models text[], p_seqs bigint[], p_ordinals int[])
 returns table (model text, positions int[], vectors bytea)
-language plpgsql
-set enable_seqscan = off
+language plpgsql stable
+set jit = off set enable_seqscan = off
 as $$
 begin
   perform enter_tenant(p_tenant);

@@ -4,7 +4,7 @@ returns table (
   seq bigint, event_id text, session_id text, channel text, actor_type text, actor_id text, kind text, content jsonb, user_id text,
   agent_id text, project_id text, sensitivity text, tags text[], refs text[], metadata jsonb, artifact_id text, redactions int, chunk_count smallint,
   occurred_at timestamptz, created_at timestamptz, edit_ids text[], edited jsonb, blocked_in text[], edited_count smallint)
-language plpgsql
+language plpgsql stable
 as $$
 declare
   -- an assignment, because `perform` would run a query

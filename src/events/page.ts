@@ -34,7 +34,7 @@ export async function readPage(tenant: Tenant, visibility: Visibility, query: Li
 }
 
 const readOnce = (tenant: Tenant, visibility: Visibility, query: ListFilter, range: LogRange): Promise<ListResult> =>
-  tenant.read(async (db) => {
+  tenant.snapshot(async (db) => {
     await assertRetainedAfter(db, tenant.id, range.after);
     return listEvents(db, tenant.id, visibility, query, range);
   });

@@ -50,7 +50,7 @@ end $$;
 -- the passages of its successor, because those belong to the event that ended the old memory.
 create or replace function end_passages(p_tenant text, p_memory_id text, p_seq bigint, p_at timestamptz, p_from bigint default null) returns void
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 declare
   v_content_version int;
@@ -156,7 +156,7 @@ end $$;
 -- Writes the memories of a batch of effects: ends the superseded ones, resolves the effects and writes the results. Returns the resolved effects.
 create or replace function make_memories(p_tenant text, p_effects effect[], p_at timestamptz) returns memory_effect[]
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   -- filled to its full length, because assigning element 3 of an empty array would create an array that begins at 3
@@ -407,7 +407,7 @@ end $$;
 -- Returns the events of these units that repeat a text for more than the 256th time, with the memory that they repeat.
 create or replace function find_excess_repeats(p_tenant text, p_units jsonb) returns table (unit int, event bigint, memory_id text)
 language plpgsql stable
-set plan_cache_mode = force_generic_plan set enable_seqscan = off
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare

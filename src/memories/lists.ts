@@ -31,7 +31,7 @@ const listing = route({
     const { tenant, principal } = onBehalf(caller, query);
     const visibility = visibilityIn(principal, query.channel);
     const after = query.cursor === undefined ? undefined : String(decodeCursor(query.cursor, ['string'])[0]);
-    const { memories, next, scanned } = await tenant.read((db) =>
+    const { memories, next, scanned } = await tenant.snapshot((db) =>
       listMemories(db, tenant.id, visibility, { ...query, admin: isAdmin(principal) }, after),
     );
     const { data, unreadable } = toPage(memories, query.limit, ({ memory_id }) => [memory_id]);
@@ -65,7 +65,7 @@ const historyRoutes = [
     handle: async ({ caller, params, query }) => {
       const { tenant, principal } = onBehalf(caller, query);
       const after = query.cursor === undefined ? 0 : Number(decodeCursor(query.cursor, ['number'])[0]);
-      const rows = await tenant.read(async (db) => {
+      const rows = await tenant.snapshot(async (db) => {
         const now = await readMemory(db, tenant.id, params.memory_id, visibilityById(principal));
         if (!now) throw noMemory();
         requireSubjectFor(principal, now);
@@ -91,7 +91,7 @@ const historyRoutes = [
       const { tenant, principal } = onBehalf(caller, query);
       const after = query.cursor === undefined ? 0 : Number(decodeCursor(query.cursor, ['number'])[0]);
       const visibility = visibilityById(principal);
-      const rows = await tenant.read(async (db) => {
+      const rows = await tenant.snapshot(async (db) => {
         const now = await readMemory(db, tenant.id, params.memory_id, visibility);
         if (!now) throw noMemory();
         requireSubjectFor(principal, now);

@@ -327,7 +327,7 @@ end $$;
 -- Returns the terms of passages that are too many for one statement, so that the commit need not compute them. p_passages: [{"text","header","at"}];
 -- without "at", the day is today. Returns a list of arrays as text.
 create or replace function terms_of_passages(p_tenant text, p_passages jsonb) returns jsonb
-language plpgsql
+language plpgsql stable
 as $$
 begin
   perform enter_tenant(p_tenant);
@@ -344,7 +344,7 @@ end $$;
 create or replace function prepared_passages(p_tenant text, p_unit jsonb, p_asked timestamptz) returns prepared[]
 language plpgsql
 -- a join of two lists of thousands
-set enable_nestloop = off
+set jit = off set enable_nestloop = off
 as $$
 begin
   return array(
@@ -381,7 +381,7 @@ end;
 create or replace function passages_apply(p_tenant text, p_effects effect[], p_prepared prepared[], p_at timestamptz) returns answer[]
 language plpgsql
 -- one plan for arrays of any length: a unit may have thousands of events and passages
-set enable_nestloop = off
+set jit = off set enable_nestloop = off
 as $$
 begin
   insert into chunks (
@@ -398,7 +398,7 @@ end $$;
 -- Ends the passages of these events: they are no longer current since the event p_until.
 create or replace function end_chunks(p_tenant text, p_seqs bigint[], p_until bigint, p_at timestamptz) returns void
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 begin
   update chunks c set until_seq = p_until, until_at = p_at

@@ -13,7 +13,7 @@ end $$;
 
 -- Returns the next range of carried events: at most p_limit after p_after and before the beginning of the log, p_first. No row: there are none.
 create or replace function carried_range(p_tenant text, p_after bigint, p_first bigint, p_limit int) returns table (from_seq bigint, to_seq bigint, events bigint)
-language plpgsql
+language plpgsql stable
 as $$
 begin
   perform enter_tenant(p_tenant);

@@ -229,7 +229,7 @@ alter function closest_chunks(jsonb, text, bit varying, int) owner to agent_memo
 
 create or replace function closest_passages(p_tenant text, p_scope jsonb, p_model text, p_signs bit varying, p_most int)
 returns table (seq bigint, ordinal smallint)
-language plpgsql
+language plpgsql stable
 as $$
 begin
   perform enter_tenant(p_tenant);
@@ -275,7 +275,7 @@ alter function nearest_chunks(jsonb, text, bit varying, int, text) owner to agen
 -- Returns one row, or none if the vectors of the model have no index.
 create or replace function nearest_passages(p_tenant text, p_scope jsonb, p_model text, p_signs bit varying, p_most int)
 returns table (seqs json, ordinals json)
-language plpgsql
+language plpgsql stable
 as $$
 declare
   v_schema text := vector_index_schema(p_model);
@@ -428,7 +428,7 @@ create or replace function survey_query(p_tenant text, p_query text, p_scope jso
 returns table (
   as_of_seq bigint, partial_index boolean, terms text[], keys int[], name_keys int[], min_score float8, scale float8, sampled int, seqs json,
   masks json, rest json)
-language plpgsql
+language plpgsql stable
 as $$
 begin
   perform enter_tenant(p_tenant);
@@ -456,7 +456,7 @@ create or replace function search_pool(p_tenant text, p_scope jsonb, p_keys int[
 returns table (
   seqs json, ordinals json, sessions json, masks json, near_keys json, near json, sizes json, actors json, traits json, days json, decisions json,
   memories json, weights json, neighbours json)
-language plpgsql
+language plpgsql stable
 as $$
 begin
   perform enter_tenant(p_tenant);
@@ -486,7 +486,7 @@ return (
 
 -- Returns the hashes of the terms of each phrase: [[key, …], …].
 create or replace function phrase_keys(p_tenant text, p_phrases text[]) returns jsonb
-language plpgsql
+language plpgsql stable
 as $$
 begin
   perform enter_tenant(p_tenant);
@@ -501,8 +501,8 @@ end $$;
 -- Returns the number of phrases that each of these passages contains; passages without any are left out.
 create or replace function count_phrases(p_tenant text, p_seqs bigint[], p_ordinals int[], p_phrases text[])
 returns table (seq bigint, ordinal int, phrases int)
-language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off
+language plpgsql stable
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 declare
   v_patterns text[] := array(select phrase_pattern(p) from unnest(p_phrases) p);
@@ -559,7 +559,7 @@ alter function scope_words(jsonb, bigint[], int, int) owner to agent_memory_sear
 -- Returns the words of p_words whose terms all are in p_absent, and the words in scope that may be meant by them.
 create or replace function spellings(p_tenant text, p_scope jsonb, p_seqs bigint[], p_words text[], p_absent int[])
 returns table (missing text[], known text[])
-language plpgsql
+language plpgsql stable
 as $$
 begin
   perform enter_tenant(p_tenant);
@@ -581,9 +581,9 @@ create or replace function read_search_hits(p_tenant text, p_scope jsonb, p_seqs
 returns table (
   seq bigint, ordinal int, event_id text, kind text, session_id text, text text, actor_id text, tags text[], artifact_id text,
   chunk_count int, occurred_at timestamptz, lexemes text[], superseded boolean, memory jsonb)
-language plpgsql
+language plpgsql stable
 -- always look-ups of single rows: planning each call again took a third of its time
-set plan_cache_mode = force_generic_plan set enable_seqscan = off
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 declare
   v_last bigint := coalesce((p_scope ->> 'as_of_seq')::bigint, 9223372036854775807);

@@ -313,7 +313,7 @@ create or replace function read_state(
 returns table (
   id text, namespace text, key text, body jsonb, tags jsonb, version int, seq bigint, created_at timestamptz, updated_at timestamptz,
   expires_at timestamptz, channel text, user_id text, agent_id text, session_id text, project_id text)
-language plpgsql
+language plpgsql stable
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -338,7 +338,7 @@ end $$;
 -- In plpgsql, which keeps the plan: in SQL, each call costs 60 µs more.
 create or replace function tagged_keys(p_namespace text, p_tags jsonb, p_limit int) returns setof text
 language plpgsql stable security definer
-set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set enable_indexscan = off set enable_indexonlyscan = off
+set search_path = pg_catalog, public, pg_temp set jit = off set enable_seqscan = off set enable_indexscan = off set enable_indexonlyscan = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -393,13 +393,13 @@ end $$;
 -- Answers several queries by tags, {"namespace", "tags", "after", "limit"}, in the order of the keys; with the tags {}, lists. `objects` is a list as JSON,
 -- `last_key` the key of the last one, and `more` whether others follow. `objects` is null if the query must be answered by itself: the matching objects are
 -- many but rare, one of them is large, compressed or unreadable, or the list is longer than 64 KiB. A tag that most objects have is found by a scan: the
--- index would return the positions of all of them.
+-- index would return the positions of all of them. Stable: all steps see one snapshot.
 create or replace function find_tagged(
   p_tenant text, p_queries text[], p_channels text[], p_subjects text[], p_sensitivities text[])
 returns table (query text, objects text, last_key text, more boolean)
-language plpgsql
+language plpgsql stable
 -- the primary key, also without statistics
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_sort = off
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_sort = off
 as $$
 declare
   v_tenant text := enter_tenant(p_tenant);

@@ -112,8 +112,8 @@ export async function pageOfObjects({ tenant, principal }: Caller, { order, curs
       limit: limit + 1,
     });
   };
-  // a trim must not remove what an earlier moment needs between the statements
-  const { rows, more, scanned } = await (at ? tenant.snapshot(read) : tenant.read(read));
+  // a trim must not remove what an earlier moment needs between the statements, and the cursor must not pass an object that was not scanned
+  const { rows, more, scanned } = await tenant.snapshot(read);
   const page = toPage(rows.map(objectOf), limit, ({ key, commit_seq }) => [by === 'key' ? key : commit_seq]);
   if (more) return { ...page, next_cursor: encodeCursor([rows.at(-1)![by]]) };
   return scanned === undefined ? page : { ...page, next_cursor: encodeCursor([scanned]), scanned_upto: scanned };
