@@ -1617,7 +1617,7 @@ end $$;
 -- Name: carried_range(text, bigint, bigint, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.carried_range(p_tenant text, p_after bigint, p_first bigint, p_limit integer) RETURNS TABLE(from_seq bigint, to_seq bigint, events bigint)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     AS $$
 begin
   perform enter_tenant(p_tenant);
@@ -2036,7 +2036,7 @@ ALTER FUNCTION public.closest_chunks(p_scope jsonb, p_model text, p_signs bit va
 -- Name: closest_passages(text, jsonb, text, bit varying, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.closest_passages(p_tenant text, p_scope jsonb, p_model text, p_signs bit varying, p_most integer) RETURNS TABLE(seq bigint, ordinal smallint)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     AS $$
 begin
   perform enter_tenant(p_tenant);
@@ -2738,8 +2738,9 @@ CREATE FUNCTION public.count_only_unit(p_unit jsonb, p_ids jsonb) RETURNS jsonb
 -- Name: count_phrases(text, bigint[], integer[], text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.count_phrases(p_tenant text, p_seqs bigint[], p_ordinals integer[], p_phrases text[]) RETURNS TABLE(seq bigint, ordinal integer, phrases integer)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 declare
@@ -2846,6 +2847,7 @@ end $$;
 CREATE FUNCTION public.current_memories(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS TABLE(memory public.memories, content_seq bigint)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 begin
@@ -3310,7 +3312,7 @@ end $$;
 -- Name: embeddings_pending(text, text, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.embeddings_pending(p_tenant text, p_model text, p_as_of bigint) RETURNS boolean
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     AS $$
 declare
   v_seq bigint;
@@ -3386,6 +3388,7 @@ end $_$;
 CREATE FUNCTION public.end_chunks(p_tenant text, p_seqs bigint[], p_until bigint, p_at timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 begin
@@ -3446,6 +3449,7 @@ END;
 CREATE FUNCTION public.end_passages(p_tenant text, p_memory_id text, p_seq bigint, p_at timestamp with time zone, p_from bigint DEFAULT NULL::bigint) RETURNS void
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 declare
@@ -4198,6 +4202,7 @@ end $$;
 CREATE FUNCTION public.find_excess_repeats(p_tenant text, p_units jsonb) RETURNS TABLE(unit integer, event bigint, memory_id text)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $_$
 #variable_conflict use_column
@@ -4242,7 +4247,7 @@ end $_$;
 -- Name: find_handoff(text, jsonb, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.find_handoff(p_tenant text, p_scope jsonb, p_request jsonb) RETURNS TABLE(seq bigint, event_id text, session_id text, content jsonb, occurred_at timestamp with time zone, memory jsonb)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     AS $$
 declare
   v_last bigint := coalesce((p_scope ->> 'as_of_seq')::bigint, 9223372036854775807);
@@ -4305,8 +4310,9 @@ end $_$;
 -- Name: find_tagged(text, text[], text[], text[], text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.find_tagged(p_tenant text, p_queries text[], p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS TABLE(query text, objects text, last_key text, more boolean)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_sort TO 'off'
     AS $$
@@ -4822,7 +4828,7 @@ end $$;
 -- Name: is_admin_now(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_admin_now(p_tenant text, p_principal text) RETURNS boolean
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     AS $$
 begin
   perform enter_tenant(p_tenant);
@@ -5488,7 +5494,7 @@ END;
 -- Name: killed_among(text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.killed_among(p_tenant text, p_agents text[]) RETURNS TABLE(agent_id text)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     AS $$
 #variable_conflict use_column
 begin
@@ -6179,6 +6185,7 @@ END;
 CREATE FUNCTION public.make_memories(p_tenant text, p_effects public.effect[], p_at timestamp with time zone) RETURNS public.memory_effect[]
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -7005,7 +7012,7 @@ $$;
 -- Name: may_register(text, boolean, text, bytea, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.may_register(p_tenant text, p_open boolean, p_invite text, p_hash bytea, p_username text) RETURNS text
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     AS $$
 begin
   perform enter_tenant(p_tenant);
@@ -7039,7 +7046,7 @@ end $_$;
 -- Name: measure_range(text, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.measure_range(p_tenant text, p_from bigint, p_to bigint) RETURNS bigint
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     AS $$
 begin
   perform enter_tenant(p_tenant);
@@ -8104,7 +8111,7 @@ ALTER FUNCTION public.nearest_chunks(p_scope jsonb, p_model text, p_signs bit va
 -- Name: nearest_passages(text, jsonb, text, bit varying, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.nearest_passages(p_tenant text, p_scope jsonb, p_model text, p_signs bit varying, p_most integer) RETURNS TABLE(seqs json, ordinals json)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     AS $$
 declare
   v_schema text := vector_index_schema(p_model);
@@ -8209,7 +8216,7 @@ END;
 -- Name: next_to_embed(text, text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.next_to_embed(p_tenant text, p_model text, p_limit integer) RETURNS TABLE(gap bigint, version integer, to_seq bigint, to_ordinal smallint, rest boolean, passages json)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     AS $$
 declare
   v_from_seq bigint;
@@ -8534,6 +8541,7 @@ CREATE FUNCTION public.passage_text(p_chunk public.chunks) RETURNS text
 
 CREATE FUNCTION public.passages_apply(p_tenant text, p_effects public.effect[], p_prepared public.prepared[], p_at timestamp with time zone) RETURNS public.answer[]
     LANGUAGE plpgsql
+    SET jit TO 'off'
     SET enable_nestloop TO 'off'
     AS $$
 begin
@@ -8705,7 +8713,7 @@ CREATE FUNCTION public.phrase_form(p_text text) RETURNS text
 -- Name: phrase_keys(text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.phrase_keys(p_tenant text, p_phrases text[]) RETURNS jsonb
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     AS $$
 begin
   perform enter_tenant(p_tenant);
@@ -8859,6 +8867,7 @@ end $_$;
 
 CREATE FUNCTION public.prepared_passages(p_tenant text, p_unit jsonb, p_asked timestamp with time zone) RETURNS public.prepared[]
     LANGUAGE plpgsql
+    SET jit TO 'off'
     SET enable_nestloop TO 'off'
     AS $$
 begin
@@ -8887,6 +8896,7 @@ end $$;
 CREATE FUNCTION public.profile_claims(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint) RETURNS TABLE(memory public.memories, content_seq bigint)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 declare
@@ -8976,8 +8986,9 @@ ALTER FUNCTION public.read_clocks(p_tenants text[]) OWNER TO agent_memory_overse
 -- Name: read_context_events(text, jsonb, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.read_context_events(p_tenant text, p_scope jsonb, p_request jsonb) RETURNS TABLE(part text, as_of_seq bigint, partial_index boolean, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamp with time zone, lexemes text[], memory jsonb)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 declare
@@ -9033,7 +9044,8 @@ end $$;
 -- Name: read_embeddings(text, text[], bigint[], integer[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.read_embeddings(p_tenant text, p_models text[], p_seqs bigint[], p_ordinals integer[]) RETURNS TABLE(model text, positions integer[], vectors bytea)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 begin
@@ -9051,7 +9063,7 @@ end $$;
 -- Name: read_events(text, text[], text[], text[], text[], integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.read_events(p_tenant text, p_event_ids text[], p_channels text[], p_subjects text[], p_sensitivities text[], p_most_bytes integer) RETURNS TABLE(seq bigint, event_id text, session_id text, channel text, actor_type text, actor_id text, kind text, content jsonb, user_id text, agent_id text, project_id text, sensitivity text, tags text[], refs text[], metadata jsonb, artifact_id text, redactions integer, chunk_count smallint, occurred_at timestamp with time zone, created_at timestamp with time zone, edit_ids text[], edited jsonb, blocked_in text[], edited_count smallint)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     AS $$
 declare
   -- an assignment, because `perform` would run a query
@@ -9106,7 +9118,7 @@ end $_$;
 -- Name: read_log_state(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.read_log_state(p_tenant text) RETURNS TABLE(last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint, highest bigint, lowest bigint, carried_from bigint, stored_outside_log bigint, rebuilding boolean)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     AS $$
 begin
   perform enter_tenant(p_tenant);
@@ -9125,8 +9137,9 @@ end $$;
 -- Name: read_profile(text, jsonb, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.read_profile(p_tenant text, p_scope jsonb, p_request jsonb) RETURNS TABLE(part text, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamp with time zone, lexemes text[], memory jsonb)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 declare
@@ -9154,8 +9167,9 @@ end $$;
 -- Name: read_search_hits(text, jsonb, bigint[], integer[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.read_search_hits(p_tenant text, p_scope jsonb, p_seqs bigint[], p_ordinals integer[]) RETURNS TABLE(seq bigint, ordinal integer, event_id text, kind text, session_id text, text text, actor_id text, tags text[], artifact_id text, chunk_count integer, occurred_at timestamp with time zone, lexemes text[], superseded boolean, memory jsonb)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 declare
@@ -9219,7 +9233,7 @@ END;
 -- Name: read_state(text, text[], text[], text[], text[], integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.read_state(p_tenant text, p_ids text[], p_channels text[], p_subjects text[], p_sensitivities text[], p_most_bytes integer) RETURNS TABLE(id text, namespace text, key text, body jsonb, tags jsonb, version integer, seq bigint, created_at timestamp with time zone, updated_at timestamp with time zone, expires_at timestamp with time zone, channel text, user_id text, agent_id text, session_id text, project_id text)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 declare
@@ -10549,7 +10563,7 @@ CREATE FUNCTION public.script_language(p_text text) RETURNS regconfig
 -- Name: search_pool(text, jsonb, integer[], jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.search_pool(p_tenant text, p_scope jsonb, p_keys integer[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, near_keys json, near json, sizes json, actors json, traits json, days json, decisions json, memories json, weights json, neighbours json)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     AS $$
 begin
   perform enter_tenant(p_tenant);
@@ -10951,7 +10965,7 @@ CREATE FUNCTION public.sortable_time(p_at timestamp with time zone) RETURNS text
 -- Name: spellings(text, jsonb, bigint[], text[], integer[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.spellings(p_tenant text, p_scope jsonb, p_seqs bigint[], p_words text[], p_absent integer[]) RETURNS TABLE(missing text[], known text[])
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     AS $$
 begin
   perform enter_tenant(p_tenant);
@@ -11549,7 +11563,7 @@ end $$;
 -- Name: survey_query(text, text, jsonb, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.survey_query(p_tenant text, p_query text, p_scope jsonb, p_names text[]) RETURNS TABLE(as_of_seq bigint, partial_index boolean, terms text[], keys integer[], name_keys integer[], min_score double precision, scale double precision, sampled integer, seqs json, masks json, rest json)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     AS $$
 begin
   perform enter_tenant(p_tenant);
@@ -11675,6 +11689,7 @@ end $$;
 CREATE FUNCTION public.tagged_keys(p_namespace text, p_tags jsonb, p_limit integer) RETURNS SETOF text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_indexscan TO 'off'
     SET enable_indexonlyscan TO 'off'
@@ -11802,7 +11817,7 @@ CREATE FUNCTION public.term_vector(p_terms integer[]) RETURNS tsvector
 -- Name: terms_of_passages(text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.terms_of_passages(p_tenant text, p_passages jsonb) RETURNS jsonb
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     AS $$
 begin
   perform enter_tenant(p_tenant);
@@ -12078,7 +12093,7 @@ $$;
 -- Name: valid_reset(text, text, bytea); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.valid_reset(p_tenant text, p_reset text, p_hash bytea) RETURNS TABLE(user_id text, username text)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     AS $$
 #variable_conflict use_column
 begin
