@@ -7,6 +7,7 @@
 --   hook | arguments and result | called by | what it does
 --   apply | p_tenant text, p_effects effect[], p_prepared prepared[], p_at timestamptz → answer[] | commit_units | applies the effects to its tables; returns what only the noun knows of each, or null
 --   awaits | p_tenant text, p_floor bigint → jsonb | slowest_reader | the first event that a trim must keep, because it is not yet delivered to a reader (events up to p_floor are not waited for) or a snapshot ends before it: {"reason", "seq", …}
+--   carried | p_tenant text, p_job text, p_upto bigint, p_seqs bigint[] → bigint | keep_carried | marks the events up to p_upto that stay because these are carried; returns how many were newly marked
 --   check | p_tenant text, p_from bigint, p_to bigint → setof finding | check_log | compares a stretch of the log with what is derived from it
 --   check_rows | p_tenant text, p_after text, p_limit int → table (name, checked, wrong, sample, vital, last) | check_rows | compares a page of its rows with the log; `last` is where the next page begins, null after the last
 --   clear | p_tenant text, p_seqs bigint[], p_dry boolean → jsonb | clear_events | deletes its data about events that are blanked or dropped; returns counts by table and the `bytes` freed

@@ -172,6 +172,22 @@ begin atomic
   ) e;
 end;
 
+-- Marks the events up to p_upto that stay because these are carried. Returns how many were newly marked.
+create or replace function keep_carried(p_tenant text, p_job text, p_upto bigint, p_seqs bigint[]) returns bigint
+language plpgsql
+as $$
+declare
+  v_noun text;
+  v_new bigint;
+  v_count bigint := 0;
+begin
+  for v_noun in select * from hooks('carried') loop
+    execute format('select %I($1, $2, $3, $4)', v_noun || '_carried') into v_new using p_tenant, p_job, p_upto, p_seqs;
+    v_count := v_count + v_new;
+  end loop;
+  return v_count;
+end $$;
+
 -- Drops up to p_limit events at the beginning of the log with all data derived from them, and carries those that are needed. The caller has locked
 -- the clock.
 create or replace function trim_step(p_tenant text, p_job text, p_after bigint, p_upto bigint, p_limit int)
@@ -185,6 +201,9 @@ declare
   v_bytes bigint;
 begin
   select * into v_next from next_trimmed(p_tenant, p_job, p_after, p_upto, p_limit);
+  if keep_carried(p_tenant, p_job, p_upto, v_next.kept) > 0 then
+    select * into v_next from next_trimmed(p_tenant, p_job, p_after, p_upto, p_limit);
+  end if;
   last_seq := v_next.seqs[cardinality(v_next.seqs)];
   carried := coalesce(cardinality(v_next.kept), 0);
   trimmed := 0;
@@ -334,7 +353,7 @@ end $$;
 --   say   |                      | appends the report; marked rows expire (`expire`)                                            |
 --   bound |                      | decides where to trim (`awaits`)                                                             | trim_to, new, until, rounds
 --   need  | rows of nouns by seq | marks the events that they need (`needs`); an event that was carried before may not be needed now | needed
---   trim  | the log to `trim_to` | with the clock locked, marks what newer rows need and drops the rest (`clear`, `trim`)       | needed
+--   trim  | the log to `trim_to` | with the clock locked, marks what newer rows need, and what stays with carried events (`carried`), and drops the rest (`clear`, `trim`) | needed
 --   over  |                      |                                                                                              |
 create or replace function retain_step(p_tenant text, p_job text, p_token int, p_lease_ms int, p_limit int, p_cursor jsonb, p_input jsonb, p_event jsonb)
 returns jsonb
@@ -415,6 +434,9 @@ begin
   select c.oldest_seq into v_oldest from tenant_clocks c where c.tenant_id = p_tenant;
   v_to := case when p_trim ? 'keep_events' or p_trim ? 'keep_days' then greatest(trim_bound(p_tenant, p_trim, p_now), v_oldest - 1) end;
   v_before := (select count(*) from events e where e.tenant_id = p_tenant and e.seq < v_oldest);
+  perform keep_carried(p_tenant, p_job, v_to, array(
+    select k.seq from erasure_marks k
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('carry', 'ground') and k.seq <= v_to));
   v_carried := (
     select count(distinct k.seq) from erasure_marks k
     where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('carry', 'ground') and k.seq <= v_to);

@@ -684,7 +684,31 @@ begin
   return v_seqs[cardinality(v_seqs)];
 end $$;
 
--- Trim: the versions leave with their events, and the row of an object with the event of its end. Its version becomes the floor of new keys, because
+-- Trim: marks the current version at p_upto of each key that has an earlier version among p_seqs. Without it, that version would be read as the current
+-- one, and the key could get another audience.
+create or replace function state_carried(p_tenant text, p_job text, p_upto bigint, p_seqs bigint[]) returns bigint
+language plpgsql
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return cardinality(mark_seqs(p_tenant, p_job, 'carry', array(
+    select n.seq
+    from (
+      select v.namespace, v.key, min(v.version) as version
+      from unnest(p_seqs) s (seq)
+      cross join lateral (select * from state_versions w where w.tenant_id = p_tenant and w.seq = s.seq offset 0) v
+      group by v.namespace, v.key
+    ) k
+    cross join lateral (
+      select w.seq, w.version from state_versions w
+      where w.tenant_id = p_tenant and w.namespace = k.namespace and w.key = k.key and w.seq <= p_upto
+      order by w.version desc
+      limit 1
+    ) n
+    where n.version > k.version)));
+end $$;
+
+-- Trim: the versions leave with their events, and the row of an object with the event of its end, the last of its versions. Its version becomes the floor of new keys, because
 -- versions only grow.
 create or replace function state_trim(p_tenant text, p_job text, p_seqs bigint[], p_drop bigint[]) returns void
 language plpgsql
