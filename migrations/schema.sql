@@ -3869,6 +3869,9 @@ begin
   select c.oldest_seq into v_oldest from tenant_clocks c where c.tenant_id = p_tenant;
   v_to := case when p_trim ? 'keep_events' or p_trim ? 'keep_days' then greatest(trim_bound(p_tenant, p_trim, p_now), v_oldest - 1) end;
   v_before := (select count(*) from events e where e.tenant_id = p_tenant and e.seq < v_oldest);
+  perform keep_carried(p_tenant, p_job, v_to, array(
+    select k.seq from erasure_marks k
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('carry', 'ground') and k.seq <= v_to));
   v_carried := (
     select count(distinct k.seq) from erasure_marks k
     where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('carry', 'ground') and k.seq <= v_to);
@@ -5427,6 +5430,23 @@ CREATE FUNCTION public.keep_artifact(p_tenant text, p_row jsonb, p_bytes bytea) 
   select p_tenant, r.artifact_id, r.event_id, r.media_type, length(p_bytes), sha256(p_bytes), p_bytes, r.channel, r.sensitivity, r.user_id, r.created_at
   from jsonb_populate_record(null::artifacts, p_row) r
 $$;
+
+-- Name: keep_carried(text, text, bigint, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.keep_carried(p_tenant text, p_job text, p_upto bigint, p_seqs bigint[]) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_noun text;
+  v_new bigint;
+  v_count bigint := 0;
+begin
+  for v_noun in select * from hooks('carried') loop
+    execute format('select %I($1, $2, $3, $4)', v_noun || '_carried') into v_new using p_tenant, p_job, p_upto, p_seqs;
+    v_count := v_count + v_new;
+  end loop;
+  return v_count;
+end $_$;
 
 -- Name: keep_memory(text, text, text, text); Type: FUNCTION; Schema: public
 
@@ -11115,6 +11135,30 @@ CREATE FUNCTION public.state_at(p_tenant text, p_namespace text, p_seq bigint, p
       JOIN public.events e ON (((e.tenant_id = state_at.p_tenant) AND (e.seq = v.seq))));
 END;
 
+-- Name: state_carried(text, text, bigint, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_carried(p_tenant text, p_job text, p_upto bigint, p_seqs bigint[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return cardinality(mark_seqs(p_tenant, p_job, 'carry', array(
+    select n.seq
+    from (
+      select v.namespace, v.key, min(v.version) as version
+      from unnest(p_seqs) s (seq)
+      cross join lateral (select * from state_versions w where w.tenant_id = p_tenant and w.seq = s.seq offset 0) v
+      group by v.namespace, v.key
+    ) k
+    cross join lateral (
+      select w.seq, w.version from state_versions w
+      where w.tenant_id = p_tenant and w.namespace = k.namespace and w.key = k.key and w.seq <= p_upto
+      order by w.version desc
+      limit 1
+    ) n
+    where n.version > k.version)));
+end $$;
+
 -- Name: state_check(text, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.state_check(p_tenant text, p_from bigint, p_to bigint) RETURNS SETOF public.finding
@@ -11955,6 +11999,9 @@ declare
   v_bytes bigint;
 begin
   select * into v_next from next_trimmed(p_tenant, p_job, p_after, p_upto, p_limit);
+  if keep_carried(p_tenant, p_job, p_upto, v_next.kept) > 0 then
+    select * into v_next from next_trimmed(p_tenant, p_job, p_after, p_upto, p_limit);
+  end if;
   last_seq := v_next.seqs[cardinality(v_next.seqs)];
   carried := coalesce(cardinality(v_next.kept), 0);
   trimmed := 0;
