@@ -109,7 +109,7 @@ test('the next trim removes the key when its event is no longer carried', async 
   expect(await failedChecks(alice)).toEqual([]);
 });
 
-test('an object that was deleted at the beginning of the log is not live there, although an earlier version is carried', async () => {
+test('an object that was deleted at the beginning of the log has no value there, although an earlier version is carried', async () => {
   await put(alice, 'back', { body: 'old', channel: 'private' });
   const [{ event_id }] = (await done(alice, 'GET', '/v1/events?channel=private&kind=state.put')).data;
   await memory(true)(event_id);
