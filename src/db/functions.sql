@@ -187,11 +187,13 @@ begin
   perform refuse_by_guards(p_tenant, p_guards, p_key);
 end $$;
 
--- Checks the guards of a request before its transaction writes. Returns whether its outcome is stored, in which case it passes.
+-- Checks the guards of a request before its transaction writes. Returns whether its outcome is stored, in which case it passes. Waits for an equal request
+-- that runs, and blocks later ones until the transaction ends, so that the answer stays true.
 create or replace function check_guards_once(p_tenant text, p_guards jsonb, p_key text) returns boolean
 language plpgsql
 as $$
 begin
+  perform pg_advisory_xact_lock(hashtext(p_tenant), hashtext(p_key));
   perform refuse_by_guards(p_tenant, p_guards, p_key);
   return exists (select from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_key, 'hex'));
 end $$;

@@ -1,5 +1,9 @@
+import { countBlocked } from '../support/blocked.ts';
 import { type Client, newColleague, newTenant } from '../support/client.ts';
+import { withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { serverConnection, testOnServer } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
 import { acquire, record, release, renew } from './support.ts';
 
 let daemon: TestDaemon;
@@ -161,6 +165,29 @@ test('a retry is answered although its fence is stale; a new request is not, wha
   const late = await alice.request('PATCH', '/v1/tenant', { ...setting, headers: { ...fence, 'if-match': '"99"' } });
   expect(late.body.type).toBe('/docs/problems#stale-lease');
 });
+
+testOnServer('a second connection holds the clock')(
+  'a retry is answered although its lease is released between the first request and the retry, which run at once',
+  async () => {
+    const { token } = (await acquire(alice, 'k')).body;
+    const change = () =>
+      alice.request('PATCH', '/v1/tenant', {
+        body: { language: 'english' },
+        headers: { lease: `k;token=${token}`, 'idempotency-key': 'setting' },
+      });
+    await withClient({ ...serverConnection(), database: daemon.env.PGDATABASE! }, async (client) => {
+      await client.query('begin');
+      await client.query('select from tenant_clocks where tenant_id = $1 for update', [alice.tenant_id]);
+      const waiting = [];
+      for (const begin of [change, change, () => release(alice, 'k', token)]) {
+        waiting.push(begin());
+        await eventually(async () => (await countBlocked(client)) === waiting.length, `${waiting.length} requests to wait`);
+      }
+      await client.query('commit');
+      expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([200, 200, 204]);
+    });
+  },
+);
 
 test('reads ignore the header', async () => {
   const headers = { lease: 'k;token=1' };
