@@ -1751,6 +1751,7 @@ CREATE FUNCTION public.check_guards_once(p_tenant text, p_guards jsonb, p_key te
     LANGUAGE plpgsql
     AS $$
 begin
+  perform pg_advisory_xact_lock(hashtext(p_tenant), hashtext(p_key));
   perform refuse_by_guards(p_tenant, p_guards, p_key);
   return exists (select from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_key, 'hex'));
 end $$;
