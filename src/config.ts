@@ -2,6 +2,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { withGuideNames } from './guide_settings.ts';
+import { isLoopbackHost, isLoopbackOrigin } from './loopback.ts';
 import { redisFaults } from './redis_settings.ts';
 import { type Config, secretSettings, settings } from './settings.ts';
 
@@ -84,10 +85,7 @@ function contradictions(config: z.output<typeof settings>): string[] {
   if (config.ADMIN_PORT === config.PORT && config.PORT !== 0)
     faults.push(`ADMIN_PORT: got ${config.ADMIN_PORT}, expected another port than PORT`);
   if (config.NODE_ENV === 'production' && config.DEV_MODE) faults.push('DEV_MODE: got true, expected false in production');
-  if (config.DEV_MODE && config.COMPAT_TENANT !== undefined && !servesOnlyThisMachine(config))
-    faults.push(
-      `DEV_MODE: got true with HOST=${hostOf(config)} and TRUST_PROXY_HOPS=${config.TRUST_PROXY_HOPS}, expected a loopback address and no proxy, because COMPAT_TENANT accepts requests without a credential`,
-    );
+  if (config.DEV_MODE && config.COMPAT_TENANT !== undefined) faults.push(...openToOthers(config));
   if (config.IDEMPOTENCY_TTL < 86_400) faults.push(`IDEMPOTENCY_TTL: got ${config.IDEMPOTENCY_TTL} s, expected at least 24h`);
   if (config.PGPOOL_MIN > config.PGPOOL_MAX)
     faults.push(`PGPOOL_MIN: got ${config.PGPOOL_MIN}, expected at most PGPOOL_MAX (${config.PGPOOL_MAX})`);
@@ -107,8 +105,21 @@ function contradictions(config: z.output<typeof settings>): string[] {
   return [...faults, ...capabilityKeyFaults(config), ...redisFaults(config)];
 }
 
-const servesOnlyThisMachine = (config: Config): boolean =>
-  /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/.test(hostOf(config)) && config.TRUST_PROXY_HOPS === 0;
+/** Returns why the paths of COMPAT_TENANT, which accept requests without a credential in DEV_MODE, could be reached from elsewhere. */
+function openToOthers(config: Config): string[] {
+  const { TRUST_PROXY_HOPS: hops, CORS_ORIGINS } = config;
+  const why = 'because COMPAT_TENANT accepts requests without a credential';
+  const host = hostOf(config);
+  const foreign = CORS_ORIGINS.find((origin) => !isLoopbackOrigin(origin));
+  return [
+    ...(isLoopbackHost(host) && hops === 0
+      ? []
+      : [`DEV_MODE: got true with HOST=${host} and TRUST_PROXY_HOPS=${hops}, expected a loopback address and no proxy, ${why}`]),
+    ...(foreign === undefined
+      ? []
+      : [`DEV_MODE: got true with ${JSON.stringify(foreign)} in CORS_ORIGINS, expected origins of this machine only, ${why}`]),
+  ];
+}
 
 /** The two keys may be equal if their ids are, too: in a rotation, NEXT becomes ACTIVE before there is a new NEXT. */
 function capabilityKeyFaults(config: z.output<typeof settings>): string[] {

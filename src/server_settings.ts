@@ -31,7 +31,7 @@ export const serverSettings = {
     flag,
     'false',
     'Server',
-    "for COMPAT_TENANT only: its paths accept requests without a credential, which act as the agent `dev-mode`, as in AgentState's development mode. Requires a loopback HOST, no proxy, and not production",
+    "for COMPAT_TENANT only: its paths accept requests without a credential, which act as the agent `dev-mode`, as in AgentState's development mode. Requires a loopback HOST, no proxy, no other machine in CORS_ORIGINS, and not production",
   ),
   COMPAT_TENANT: optional(
     z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, 'the id of a tenant'),

@@ -157,7 +157,7 @@ test('REGION and DEV_MODE of the agentstate guide are settings, and production d
   );
 });
 
-test('DEV_MODE with COMPAT_TENANT requires a loopback address and no proxy', () => {
+test('DEV_MODE with COMPAT_TENANT requires a loopback address, no proxy and no origins of other machines', () => {
   const compat = { COMPAT_TENANT: 'demo', DEV_MODE: 'true' };
   for (const HOST of ['localhost', '127.0.0.1', '::1']) expect(problemsOf({ ...compat, HOST })).toBe('');
   expect(problemsOf(compat)).toBe('');
@@ -165,7 +165,12 @@ test('DEV_MODE with COMPAT_TENANT requires a loopback address and no proxy', () 
     /DEV_MODE: got true with HOST=0\.0\.0\.0 .* expected a loopback address and no proxy/,
   );
   expect(problemsOf({ ...compat, TRUST_PROXY_HOPS: '1' })).toMatch(/TRUST_PROXY_HOPS=1, expected/);
-  expect(problemsOf({ ...compat, DEV_MODE: 'false', HOST: '0.0.0.0' })).toBe('');
+  for (const CORS_ORIGINS of ['*', 'null', 'http://localhost:5173,https://example.com', 'http://localhost.example', 'localhost'])
+    expect(problemsOf({ ...compat, CORS_ORIGINS })).toMatch(
+      /DEV_MODE: got true with ".*" in CORS_ORIGINS, expected origins of this machine/,
+    );
+  expect(problemsOf({ ...compat, CORS_ORIGINS: 'http://localhost:5173,http://[::1]:80,https://127.0.0.1' })).toBe('');
+  expect(problemsOf({ ...compat, DEV_MODE: 'false', HOST: '0.0.0.0', CORS_ORIGINS: '*' })).toBe('');
   expect(problemsOf({ COMPAT_TENANT: 'a b' })).toMatch(/COMPAT_TENANT: got "a b", expected the id of a tenant/);
 });
 

@@ -1,8 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import { type Auth, type Caller, hasCredential, type Principal } from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
+import { isLoopbackHost, isLoopbackOrigin } from '../loopback.ts';
 
-/** The principal of requests without a credential: an agent that belongs to no user. */
+/** The principal of requests without a credential: an agent that belongs to no user. It sees no private object, not even of a user with its name. */
 const developerOf = (tenant_id: string): Principal => ({
   tenant_id,
   kind: 'user',
@@ -13,7 +14,7 @@ const developerOf = (tenant_id: string): Principal => ({
   role: 'member',
   scopes: ['read', 'write'],
   subject: 'dev-mode',
-  subjects: ['dev-mode'],
+  subjects: [],
   channels: null,
   expires_at: null,
 });
@@ -33,12 +34,20 @@ export function devModeCallersOf(auth: Pick<Auth, 'identify' | 'callerOf'>, tena
   const principal = developerOf(tenant_id);
   return async (req: IncomingMessage): Promise<Caller> => {
     if (hasCredential(req)) return identify(req);
-    if (!isLocal(req))
-      throw new Problem('unauthenticated', 'Without a credential, the host of the URL must be localhost, 127.0.0.1 or [::1].');
+    const foreign = foreignHeaderIn(req);
+    if (foreign !== undefined)
+      throw new Problem('unauthenticated', `Without a credential, a request must come from this machine: ${foreign}.`);
     return auth.callerOf({ principal });
   };
 }
 
-/** Whether the request names this machine. A page of another site whose name was pointed here (DNS rebinding) sends its own name. */
-const isLocal = ({ headers: { host = '' } }: IncomingMessage): boolean =>
-  /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i.test(host);
+/**
+ * Returns why the request comes from elsewhere, or undefined. A page of another site whose name was pointed here (DNS rebinding) sends its own name as the
+ * host, and any page sends its origin with a write. Many proxies add a header; one that adds none cannot be recognised.
+ */
+function foreignHeaderIn({ headers }: IncomingMessage): string | undefined {
+  if (!isLoopbackHost(headers.host ?? '')) return 'the host of the URL must be localhost, 127.0.0.1 or [::1]';
+  if (headers.origin !== undefined && !isLoopbackOrigin(headers.origin)) return 'the header Origin names another site';
+  const forwarded = Object.keys(headers).find((name) => /^(?:forwarded|x-forwarded-.*|x-real-ip|via)$/.test(name));
+  return forwarded && `the header ${forwarded} is of a proxy`;
+}

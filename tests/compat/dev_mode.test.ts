@@ -1,5 +1,5 @@
 import { request } from 'node:http';
-import { type Client, newName, newTenant } from '../support/client.ts';
+import { type Client, newColleague, newName, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { compatClient } from './client.ts';
 
@@ -30,10 +30,12 @@ test('they act as the agent dev-mode, also in streams and with an empty Authoriz
   expect(data.at(-1).actor).toEqual({ type: 'agent', id: 'dev-mode' });
 });
 
-test('private objects of users are absent', async () => {
+test('private objects of users are absent, also those of a user named dev-mode', async () => {
   const path = `/v1/state/${encodeURIComponent('agent://demo')}/secret`;
-  await alice.request('PUT', path, { body: { body: 1, channel: 'private' } });
-  expect((await agent.get('secret')).status).toBe(404);
+  for (const user of [alice, await newColleague(alice, 'dev-mode')]) {
+    const { status } = await user.request('PUT', `${path}-${user.username}`, { body: { body: 1, channel: 'private' } });
+    expect([status, (await agent.get(`secret-${user.username}`)).status]).toEqual([201, 404]);
+  }
 });
 
 test('every other path requires a credential', async () => {
@@ -65,6 +67,16 @@ test('the URL must name this machine, as that of a page of another site does not
   expect(await Promise.all(['localhost:8080', '[::1]', '127.0.0.1.evil.example', 'evil.example'].map(statusFor))).toEqual([
     404, 404, 401, 401,
   ]);
+});
+
+test('a page of another site and a client behind a proxy require a credential', async () => {
+  const statusOf = async (headers: Record<string, string>) => (await agent.put({ type: 't', body: 1 }, headers)).status;
+  for (const origin of ['https://evil.example', 'null', 'http://localhost.evil.example'])
+    expect(await statusOf({ origin })).toBe(401);
+  for (const name of ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via'])
+    expect([name, await statusOf({ [name]: '1.1 p' })]).toEqual([name, 401]);
+  expect(await statusOf({ origin: 'http://localhost:5173' })).toBe(200);
+  expect(await statusOf({ origin: 'https://evil.example', via: '1.1 p', authorization: `Bearer ${alice.token}` })).toBe(200);
 });
 
 test.each([['/v1/agents/dev-mode'], ['/v1/tenant']])('a kill by %s stops them', async (path) => {
