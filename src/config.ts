@@ -2,7 +2,6 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { withGuideNames } from './guide_settings.ts';
-import { isLoopbackHost, isLoopbackOrigin } from './loopback.ts';
 import { redisFaults } from './redis_settings.ts';
 import { type Config, secretSettings, settings } from './settings.ts';
 
@@ -104,6 +103,14 @@ function contradictions(config: z.output<typeof settings>): string[] {
     faults.push('JWT_SECRET, JWT_SECRET_NEXT, JWT_SECRET_PREVIOUS: got equal values, expected different ones');
   return [...faults, ...capabilityKeyFaults(config), ...redisFaults(config)];
 }
+
+/** Returns whether a host, with or without a port and with brackets as in a URL, is the loopback interface. */
+export const isLoopbackHost = (host: string): boolean =>
+  /^(?:::1|(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?)$/i.test(host);
+
+/** Returns whether a page of this origin comes from this machine. */
+export const isLoopbackOrigin = (origin: string): boolean =>
+  /^https?:\/\//i.test(origin) && isLoopbackHost(origin.replace(/^https?:\/\//i, ''));
 
 /** Returns why the paths of COMPAT_TENANT, which accept requests without a credential in DEV_MODE, could be reached from elsewhere. */
 function openToOthers(config: Config): string[] {

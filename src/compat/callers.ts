@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { type Auth, type Caller, hasCredential, type Principal } from '../auth/index.ts';
+import { isLoopbackHost, isLoopbackOrigin } from '../config.ts';
 import { Problem } from '../http/problem.ts';
-import { isLoopbackHost, isLoopbackOrigin } from '../loopback.ts';
 
 /** The principal of requests without a credential: an agent that belongs to no user. It sees no private object, not even of a user with its name. */
 const developerOf = (tenant_id: string): Principal => ({
