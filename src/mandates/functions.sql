@@ -83,7 +83,7 @@ begin atomic
     select agent_hash('*')
     union all
     select agent_hash(o.agent_id)
-    from mandates m join mandates o on o.tenant_id = p_tenant and o.mandate_id = any (m.chain)
+    from mandates m cross join lateral unnest(m.chain) i (id) join mandates o on o.tenant_id = p_tenant and o.mandate_id = i.id
     where m.tenant_id = p_tenant and m.mandate_id = p_mandate));
 end;
 
@@ -108,7 +108,8 @@ begin atomic
         select agent_hash('*') as hash
         union
         select agent_hash(c.agent_id)
-        from mandates m join mandates c on c.tenant_id = p_tenant and c.mandate_id = any (m.chain)
+        -- joined by unique keys, so that statistics from before the table grew choose no scan of it for each mandate
+        from mandates m cross join lateral unnest(m.chain) i (id) join mandates c on c.tenant_id = p_tenant and c.mandate_id = i.id
         where m.tenant_id = p_tenant and m.mandate_id = o.mandate_id
       ) h
       where exists (select from mandate_kills k where k.tenant_id = p_tenant and k.agent_hash = h.hash)) as hashes
