@@ -3606,8 +3606,9 @@ CREATE FUNCTION public.killed_actions(p_tenant text, p_roots text[]) RETURNS TAB
                     FROM ( SELECT public.agent_hash('*'::text) AS hash
                          UNION
                           SELECT public.agent_hash(c.agent_id) AS agent_hash
-                            FROM (public.mandates m
-                              JOIN public.mandates c ON (((c.tenant_id = killed_actions.p_tenant) AND (c.mandate_id = ANY (m.chain)))))
+                            FROM ((public.mandates m
+                              CROSS JOIN LATERAL unnest(m.chain) i(id))
+                              JOIN public.mandates c ON (((c.tenant_id = killed_actions.p_tenant) AND (c.mandate_id = i.id))))
                            WHERE ((m.tenant_id = killed_actions.p_tenant) AND (m.mandate_id = o.mandate_id))) h
                    WHERE (EXISTS ( SELECT
                             FROM public.mandate_kills k
@@ -5507,8 +5508,9 @@ CREATE FUNCTION public.kill_of(p_tenant text, p_mandate text, p_created timestam
    WHERE ((k.tenant_id = kill_of.p_tenant) AND (k.killed_at >= kill_of.p_created) AND (k.agent_hash = ANY (ARRAY( SELECT public.agent_hash('*'::text) AS agent_hash
          UNION ALL
           SELECT public.agent_hash(o.agent_id) AS agent_hash
-            FROM (public.mandates m
-              JOIN public.mandates o ON (((o.tenant_id = kill_of.p_tenant) AND (o.mandate_id = ANY (m.chain)))))
+            FROM ((public.mandates m
+              CROSS JOIN LATERAL unnest(m.chain) i(id))
+              JOIN public.mandates o ON (((o.tenant_id = kill_of.p_tenant) AND (o.mandate_id = i.id))))
            WHERE ((m.tenant_id = kill_of.p_tenant) AND (m.mandate_id = kill_of.p_mandate))))));
 END;
 
