@@ -10,7 +10,8 @@ export const agentParams = z.strictObject({
 
 export const reasonBody = z
   .strictObject({ reason: label.max(1000).optional().describe('Why. Shown with the state and in the event.') })
-  .meta({ id: 'StateChange' });
+  .meta({ id: 'StateChange' })
+  .prefault({});
 
 const state = {
   state: z.enum(['active', 'killed']).describe('An agent of a killed tenant is killed.'),

@@ -195,7 +195,7 @@ export const mandateList = z.strictObject({
   cursor: z.string().max(500).optional(),
 });
 export const mandatePage = pageOf(mandate);
-export const revokeBody = z.strictObject({ reason: nameOf(1000).optional() });
+export const revokeBody = z.strictObject({ reason: nameOf(1000).optional() }).prefault({});
 
 const args = z.record(z.string(), z.unknown());
 const actionFields = {

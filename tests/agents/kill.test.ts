@@ -79,6 +79,19 @@ test('a kill stops the keys of the agent and nothing else, and a resurrection re
   ]);
 });
 
+test('a kill, a resurrection and a revocation need no body, because a reason is optional', async () => {
+  const { mandate_id } = (await alice.request('POST', '/v1/mandates', { body: { agent_id: 'a1', max_cost_total_micros: 1 } }))
+    .body;
+  for (const path of [
+    'agents/a1/kill',
+    'agents/a1/resurrect',
+    'tenant/kill',
+    'tenant/resurrect',
+    `mandates/${mandate_id}/revoke`,
+  ])
+    expect([path, (await alice.request('POST', `/v1/${path}`)).status]).toEqual([path, 200]);
+});
+
 test('members kill, but only a logged-in admin resurrects; a bound key kills its own agent alone; readers kill nothing', async () => {
   const bob = await newColleague(alice);
   const carol = await newColleague(alice, 'carol', 'reader');
