@@ -108,7 +108,6 @@ begin atomic
         select agent_hash('*') as hash
         union
         select agent_hash(c.agent_id)
-        -- joined by unique keys, so that statistics from before the table grew choose no scan of it for each mandate
         from mandates m cross join lateral unnest(m.chain) i (id) join mandates c on c.tenant_id = p_tenant and c.mandate_id = i.id
         where m.tenant_id = p_tenant and m.mandate_id = o.mandate_id
       ) h
