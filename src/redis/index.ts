@@ -17,7 +17,7 @@ export interface RedisLink {
   run(script: string, keys: string[], args: (string | number)[]): Promise<unknown>;
   /** Publishes an empty message. Resolves also if it could not be sent. */
   signal(channel: string): Promise<void>;
-  /** Calls back for each message of a channel, and after a lost connection, because messages may have been missed. */
+  /** Calls back for each message of a channel, and whenever a subscription begins, because messages may have been missed. */
   onSignal(channel: string, listener: () => void): void;
   /** Connects, so that the first request need not wait for it. */
   start(): void;
@@ -30,7 +30,7 @@ type Meters = Pick<Metrics, 'gauge' | 'total' | 'store'>;
 export function openRedis(config: RedisSettings, meters: Meters, log: Pick<Logger, 'debug'>): RedisLink | undefined {
   if (!usesRedis(config)) return undefined;
   const client = createClient(config);
-  let subscriber: Client | undefined;
+  let subscriber: Subscriber | undefined;
   let connections = 0;
   const { answered, connected } = meters.store('redis');
   client.on('ready', () => {
@@ -63,26 +63,56 @@ export function openRedis(config: RedisSettings, meters: Meters, log: Pick<Logge
         (err: unknown) => log.debug({ err }, 'a signal could not be sent through Redis'),
       ),
     onSignal(channel, listener) {
-      subscriber ??= subscriberOf(config, log);
-      subscriber.on('message', (name: string) => {
-        if (name === named(channel)) listener();
-      });
-      subscriber.on('ready', listener);
-      subscriber.subscribe(named(channel)).catch((err: unknown) => log.debug({ err }, 'redis: not subscribed yet'));
+      subscriber ??= openSubscriber(createClient(config), log);
+      subscriber.add(named(channel), listener);
     },
     start: () => void client.connect().catch((err: unknown) => log.debug({ err }, 'redis')),
     stop: () => {
       client.disconnect();
-      subscriber?.disconnect();
+      subscriber?.stop();
     },
   };
 }
 
-/** A connection that subscribes cannot send other commands. A subscription is renewed after a lost connection. */
-function subscriberOf(config: RedisSettings, log: Pick<Logger, 'debug'>): Client {
-  const subscriber = createClient(config);
-  subscriber.on('error', (err: Error) => log.debug({ err }, 'redis'));
-  return subscriber;
+/** Time until a subscription that a connected Redis did not confirm is requested again. */
+const SUBSCRIBE_AGAIN_MS = 2000;
+
+interface Subscriber {
+  add(channel: string, listener: () => void): void;
+  stop(): void;
+}
+
+/** Subscribes on each new connection. The connection is separate, because one that subscribes cannot send other commands. */
+function openSubscriber(client: Client, log: Pick<Logger, 'debug'>): Subscriber {
+  const listeners = new Map<string, (() => void)[]>();
+  const tell = (channel: string) => listeners.get(channel)?.forEach((listener) => listener());
+  let again: NodeJS.Timeout | undefined;
+  const subscribe = async () => {
+    clearTimeout(again);
+    const channels = [...listeners.keys()];
+    try {
+      await client.subscribe(...channels);
+    } catch (err) {
+      log.debug({ err }, 'redis: not subscribed yet');
+      if (client.status === 'ready') again = setTimeout(subscribe, SUBSCRIBE_AGAIN_MS);
+      return;
+    }
+    channels.forEach(tell);
+  };
+  client.on('error', (err: Error) => log.debug({ err }, 'redis'));
+  client.on('message', tell);
+  client.on('ready', subscribe);
+  void client.connect().catch((err: unknown) => log.debug({ err }, 'redis'));
+  return {
+    add(channel, listener) {
+      listeners.set(channel, [...(listeners.get(channel) ?? []), listener]);
+      if (client.status === 'ready') void subscribe();
+    },
+    stop() {
+      clearTimeout(again);
+      client.disconnect();
+    },
+  };
 }
 
 /** Rejects after `ms`. A client retries, waits for a failover and follows redirections by itself, each within a limit of its own. */

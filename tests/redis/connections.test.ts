@@ -24,8 +24,8 @@ const links: RedisLink[] = [];
 const servers: RedisServer[] = [];
 const dir = mkdtempSync(join(tmpdir(), 'redis-'));
 
-const open = (env: Record<string, string>): RedisLink => {
-  const link = openLink(env);
+const open = (env: Record<string, string>, debug?: () => void): RedisLink => {
+  const link = openLink(env, debug);
   links.push(link);
   return link;
 };
@@ -63,7 +63,7 @@ describeWith(['redis-server', 'redis-cli'], 'a single Redis', () => {
   test('the permissions of an ACL that docs/redis.md lists are enough', async () => {
     const { port, cli } = await start();
     const page = readFileSync(join(import.meta.dirname, '../../docs/redis.md'), 'utf8');
-    const rules = [.../An ACL needs .*/.exec(page)![0].matchAll(/`([~&+][^`]+)`/g)].map(([, rule]) => rule!);
+    const rules = [.../An ACL .*/.exec(page)![0].matchAll(/`([~&+][^`]+)`/g)].map(([, rule]) => rule!);
     expect(await cli('acl', 'setuser', 'daemon', 'on', '>secret', ...rules)).toBe('OK');
     const env = { REDIS_URL: `redis://daemon:secret@127.0.0.1:${port}/1` };
     await testRedis(redisConfig(env));
@@ -79,10 +79,31 @@ describeWith(['redis-server', 'redis-cli'], 'a single Redis', () => {
     expect(await link.run("redis.call('SADD', KEYS[1], 'a'); return redis.call('PEXPIRE', KEYS[1], 9)", ['ended:x'], [])).toBe(1);
   });
 
+  test('a subscription begins when Redis does, and again after each lost connection', async () => {
+    const port = await freePort();
+    let failures = 0;
+    const link = open({ REDIS_URL: `redis://127.0.0.1:${port}`, REDIS_MAX_RETRIES: '0' }, () => {
+      failures += 1;
+    });
+    let heard = 0;
+    link.onSignal('kills', () => {
+      heard += 1;
+    });
+    await eventually(() => failures > 3, 'more attempts than a command has');
+    for (const _ of ['the first server', 'the next']) {
+      const before = heard;
+      const { cli, kill } = await start([], port);
+      await eventually(() => heard > before, 'the call at the start of the subscription');
+      expect(await cli('publish', 'agent_memory:kills', '')).toBe('1');
+      await eventually(() => heard > before + 1, 'the message');
+      await kill();
+    }
+  });
+
   test('a hanging server is given up after REDIS_COMMAND_TIMEOUT_MS', async () => {
     const server = await start();
     const link = open({ REDIS_URL: `redis://127.0.0.1:${server.port}`, REDIS_COMMAND_TIMEOUT_MS: '100' });
-    await link.run(SET, ['one'], ['1']);
+    await eventually(() => link.run(SET, ['one'], ['1']).then(Boolean, () => false), 'an answer');
     server.process.kill('SIGSTOP');
     await expect(link.run(GET, ['one'], [])).rejects.toThrow(/timed out|within 100 ms/);
     server.process.kill('SIGCONT');

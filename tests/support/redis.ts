@@ -145,6 +145,6 @@ const noMeters = {
   store: () => ({ answered: () => undefined, connected: () => undefined }),
 };
 
-/** Opens a connection as a daemon does. */
-export const openLink = (env: Record<string, string>): RedisLink =>
-  openRedis(redisConfig(env), noMeters, { debug: () => undefined })!;
+/** Opens a connection as a daemon does. `debug` is called at each failure. */
+export const openLink = (env: Record<string, string>, debug: () => void = () => undefined): RedisLink =>
+  openRedis(redisConfig(env), noMeters, { debug })!;
