@@ -56,7 +56,7 @@ export const redisSettings = {
     whole(10, 600_000),
     '1000',
     GROUP,
-    'time in ms to wait for an answer. Rate limits wait at most 50 ms for it; a check of an ended mandate waits the full time',
+    'time in ms to wait for an answer. Rate limits and checks of ended mandates wait at most 50 ms for it',
   ),
   REDIS_MAX_RETRIES: setting(
     whole(0, 100),

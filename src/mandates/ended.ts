@@ -16,7 +16,9 @@ import type { Terms } from './terms.ts';
 const TTL_MS = 60_000;
 /** A set that Redis evicts soon after it was written is not written again at once. */
 const WRITE_AGAIN_MS = 5000;
-/** Time without requests to Redis after a failure. */
+/** Time that an action waits for Redis, as for its request limits. */
+const WAIT_MS = 50;
+/** Time without requests to Redis after a failure. One request at a time ends it. */
 const PAUSE_MS = 1000;
 /** Maximum number of actions of a mandate whose end is kept: it bounds the hashing on the event loop to some 10 ms. */
 const MAX_ACTIONS = 5000;
@@ -62,6 +64,7 @@ export function openEnded({ redis, mac, metrics, warn }: Needs): EndedMandates {
   for (const reason of REASONS) count({ reason }, 0);
   /** The mandates that PostgreSQL refused lately, and when their ends were last read. */
   const recentlyRefused = new LRUCache<string, { read: number }>({ max: MAX_MANDATES, ttl: TTL_MS });
+  /** 0 while Redis answers in time, and infinite while a late answer is awaited. */
   let pausedUntil = 0;
   const keyOf = (tenant: Tenant, { chain, revision }: Terms) => `ended:${mac(JSON.stringify([tenant.id, chain, revision]))}`;
   const hashOf = (key: string, word: string) => mac(`${key} ${word}`).slice(0, 22);
@@ -73,6 +76,28 @@ export function openEnded({ redis, mac, metrics, warn }: Needs): EndedMandates {
     await redis.run(KEEP, [key], [TTL_MS, ...members]);
   }
 
+  /** Returns the answer of CHECK_END, or undefined if Redis fails or does not answer within WAIT_MS. */
+  async function ask(key: string, hashes: string[]): Promise<unknown> {
+    if (pausedUntil > 0) pausedUntil = Number.POSITIVE_INFINITY;
+    const asked = redis.run(CHECK_END, [key], hashes).then(
+      (answer) => {
+        pausedUntil = 0;
+        return answer;
+      },
+      () => {
+        pausedUntil = performance.now() + PAUSE_MS;
+      },
+    );
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        pausedUntil = Number.POSITIVE_INFINITY;
+        resolve();
+      }, WAIT_MS);
+    });
+    return Promise.race([asked, late]).finally(() => clearTimeout(timer));
+  }
+
   /** Throws the refusal of a mandate that PostgreSQL refused lately, if Redis has its end. */
   async function assertNotEnded(tenant: Tenant, terms: Terms, action_id: string): Promise<void> {
     if (recentlyRefused.size === 0 || performance.now() < pausedUntil) return;
@@ -80,8 +105,7 @@ export function openEnded({ redis, mac, metrics, warn }: Needs): EndedMandates {
     const note = recentlyRefused.get(key);
     if (!note) return;
     const hashes = [`action ${action_id}`, ...REASONS.map((reason) => `end ${reason}`)].map((word) => hashOf(key, word));
-    const answer = await redis.run(CHECK_END, [key], hashes).catch(() => undefined);
-    if (answer === undefined) pausedUntil = performance.now() + PAUSE_MS;
+    const answer = await ask(key, hashes);
     const reason = REASONS[Number(answer) - 1];
     if (reason) {
       count({ reason });
