@@ -67,6 +67,8 @@ async function readStream(needs: Needs, ready: () => void): Promise<boolean> {
       if (answer.status !== 403) throw problemOf(answer);
       if (answer.body.code !== 'AGENT_KILLED') return false;
       needs.killed(KILLED);
+      // a bound key can follow again after the resurrection; until then no other kill is possible
+      ready();
       return true;
     }
     // after the stream has begun, so that a kill is in one of the two

@@ -174,6 +174,26 @@ test.each([
   await client.executeTool({ ...call(1), agentId }, pass);
 });
 
+test.each([
+  ['read and write', { scopes: ['read', 'write'], agent_id: 'stopped' }],
+  ['write alone', { scopes: ['write'], agent_id: 'stopped' }],
+  ['write alone, not bound to the agent', { scopes: ['write'] }],
+])('a listener hears at once of a kill before it began, with a key with the scopes %s', async (_, key) => {
+  const { mandate, stateManager } = await registered(alice, { agentId: 'stopped' });
+  const client = clientOf({ mandate, stateManager: { ...stateManager, apiKey: await apiKey(alice, key), killPollMs: 50 } });
+  await alice.request('POST', '/v1/agents/stopped/kill', { body: { reason: 'loop' } });
+  const reasons: string[] = [];
+  await client.onKill((reason) => reasons.push(reason));
+  expect(reasons).toHaveLength(1);
+  await alice.request('POST', '/v1/agents/stopped/resurrect');
+  await client.executeTool({ ...call(1), agentId: 'stopped' }, pass);
+  expect(reasons).toHaveLength(1);
+  // it still follows
+  await alice.request('POST', '/v1/agents/stopped/kill');
+  await eventually(async () => reasons.length === 2, 'the second kill');
+  await alice.request('POST', '/v1/agents/stopped/resurrect');
+});
+
 test('a permission that arrives after a kill runs nothing and costs nothing', async () => {
   const agentId = 'overtaken';
   const { mandate, stateManager } = await registered(alice, { agentId, defaultChargingPolicy: { type: 'ATTEMPT_BASED' } });
