@@ -63,6 +63,7 @@ const guides: Record<string, string> = {
   'API keys': 'auth',
   Tenant: 'auth',
   'Health and metrics': 'operations',
+  Mandates: 'control',
 };
 
 function guideTo(tag: string): string {

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { anchorsOf, pages, proseOf, read, root } from '../support/pages.ts';
 
@@ -11,7 +11,8 @@ test('the index lists every page', () => {
 });
 
 test('every link leads to a file, and to a heading of it', () => {
-  const files = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', ...pages];
+  const reference = readdirSync(join(root, 'docs/reference')).map((name) => `docs/reference/${name}`);
+  const files = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', ...pages, ...reference];
   const dead = files.flatMap((file) =>
     [...proseOf(read(file)).matchAll(/\]\((?!\w+:)([^)#\s]*)(?:#([^)]*))?\)/g)].flatMap(([, target, anchor]) => {
       const path = target ? join(dirname(file), target) : file;

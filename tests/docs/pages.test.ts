@@ -68,7 +68,8 @@ afterAll(async () => {
   for (const release of releases) await release();
 });
 
-const programName = (text: string) => /^(?:\/\/|#) (\w+\.(?:ts|py))$/m.exec(text.slice(0, text.indexOf('\n')))?.[1];
+// .mts: a .ts file with top-level await fails in the package of CommonJS that `npm init` makes
+const programName = (text: string) => /^(?:\/\/|#) (\w+\.(?:mts|py))$/m.exec(text.slice(0, text.indexOf('\n')))?.[1];
 
 /** Makes an empty directory with the programs of the page, in which this package and tools of this repository such as tsx are found. */
 function directoryFor(page: string): string {
@@ -77,7 +78,7 @@ function directoryFor(page: string): string {
   mkdirSync(modules);
   for (const name of readdirSync(join(root, 'node_modules'))) symlinkSync(join(root, 'node_modules', name), join(modules, name));
   symlinkSync(root, join(modules, 'agent-memory'));
-  writeFileSync(join(directory, 'package.json'), '{"type": "module"}');
+  writeFileSync(join(directory, 'package.json'), '{"type": "commonjs"}');
   for (const { language, text } of blocksOf(read(page)))
     if (['ts', 'python'].includes(language)) writeFileSync(join(directory, programName(text)!), text);
   return directory;
@@ -154,7 +155,7 @@ test.each(withPrograms)(
     const names = programs.map(({ text }) => programName(text));
     const commands = blocksOf(read(page)).filter(({ language }) => language === 'sh');
     expect(names.filter((name) => !name || !commands.some(({ text }) => text.includes(` ${name}`)))).toEqual([]);
-    const sources = names.filter((name) => name!.endsWith('.ts')) as string[];
+    const sources = names.filter((name) => name!.endsWith('.mts')) as string[];
     if (sources.length === 0) return;
     const directory = directoryFor(page);
     const options = '--noEmit --strict --skipLibCheck --module nodenext --target es2023 --types node'.split(' ');
