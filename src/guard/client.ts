@@ -170,8 +170,9 @@ export class MandateClient<S extends StateManagerOption | undefined = undefined>
 
   /** Stops the agent: no action of it is authorised any more, in any process (embedded mode: in this process). */
   kill(reason?: string): Answer<S, void> {
-    const notify = () => this.#onKilled(reason ?? 'killed');
-    return mapped(this.#backend.kill(reason), notify) as never;
+    // a refusal of another request, which has no reason, can arrive before the answer
+    this.#kills.requested = reason ?? 'killed';
+    return mapped(this.#backend.kill(reason), () => this.#onKilled(reason ?? 'killed')) as never;
   }
 
   /** Lets the agent continue. With the service, only an admin who is logged in can do this. */
@@ -244,8 +245,9 @@ export class MandateClient<S extends StateManagerOption | undefined = undefined>
   }
 
   #onKilled(reason: string): void {
-    const { known } = this.#kills;
-    Object.assign(this.#kills, { notices: this.#kills.notices + 1, reason, known: true });
+    const { known, requested, notices } = this.#kills;
+    reason = requested ?? reason;
+    Object.assign(this.#kills, { notices: notices + 1, reason, known: true, requested: undefined });
     if (known) return;
     for (const controller of this.#guard.running) controller.abort(new Error(`AGENT_KILLED: ${reason}`));
     for (const listener of this.#killListeners)

@@ -43,6 +43,8 @@ export interface Guard {
 export interface Kills {
   /** Number of notices; one kill can be noticed more than once. */
   notices: number;
+  /** The reason of a kill that this client has requested. */
+  requested?: string | undefined;
   /** The reason in the last notice. */
   reason: string;
   /** False again after an action that was requested after the last notice is authorised. */
