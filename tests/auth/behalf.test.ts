@@ -16,8 +16,7 @@ const document = JSON.parse(readFileSync(join(import.meta.dirname, '..', '..', '
 /** Reads that return no recorded data. */
 const others = [
   ...['get /auth/api-keys', 'get /v1/tenant', 'get /v1/usage', 'get /v1/jobs', 'get /v1/jobs/{job_id}'],
-  ...['get /v1/agents/{agent_id}', 'get /v1/capabilities', 'get /v1/leases', 'get /v1/snapshots'],
-  ...['get /v1/mandates', 'get /v1/mandates/{mandate_id}', 'get /v1/mandates/{mandate_id}/actions/{action_id}'],
+  ...['get /v1/capabilities', 'get /v1/leases', 'get /v1/snapshots', 'get /v1/mandates', 'get /v1/actions'],
 ];
 
 const reads = Object.entries(document.paths).flatMap(([path, operations]) =>
