@@ -65,10 +65,23 @@ const MATCHING = `($tags::jsonb is null or o.tags @> $tags) and ($contains::json
 
 const json = (value: unknown): string | undefined => (value === undefined ? undefined : JSON.stringify(value));
 
+/** Returns the parts of a statement that depend on the order of a query, all of them constants. */
+const partsOf = ({ by, direction, moment }: Query) => {
+  const KEY = by === 'key' ? 'o.key' : 'o.seq';
+  return {
+    SOURCE: moment ? PAST : CURRENT,
+    KEY,
+    ORDER: direction === 'asc' ? `${KEY} asc` : `${KEY} desc`,
+    AFTER: by === 'key' ? '$after::text' : '$after::bigint',
+    BEYOND: direction === 'asc' ? '>' : '<',
+    LAST: direction === 'asc' ? 'max' : 'min',
+  };
+};
+
 /** Reads a page of the objects that match a query. */
 export async function queryObjects(db: Db, tenant: string, visibility: Visibility, query: Query): Promise<QueryResult> {
-  const { by, direction, moment, limit } = query;
-  const SOURCE = moment ? PAST : CURRENT;
+  const { moment, limit } = query;
+  const { SOURCE, KEY, ORDER, AFTER, BEYOND } = partsOf(query);
   const readsBodies = query.contains !== undefined || query.filter !== undefined || moment !== undefined;
   const values = {
     ...{ namespace: query.namespace, prefix: query.prefix, upper: query.prefix && successorOf(query.prefix), after: query.after },
@@ -78,34 +91,24 @@ export async function queryObjects(db: Db, tenant: string, visibility: Visibilit
   };
   const rows = await db.rows<ObjectRow & { listed: number }>(
     ...bindNamed(
-      `select ${columns}, o.listed
-       from (
-         select o.*, sum(o.read_size) over (order by ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? 'asc' : 'desc'}) - o.read_size as read_before
-         from (
-           select o.*, case when o.page_before < $page_bytes then ${READ_SIZE} end as read_size
-           from (
-             select o.*, sum(o.size) over (order by ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? 'asc' : 'desc'}) - o.size as page_before,
-               count(*) over () as listed
-             from (
-               select o.*
-               from (
-                 select o.*, sum(o.size) over (order by ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? 'asc' : 'desc'}) - o.size as before
-                 from (
-                   ${SOURCE} and (${by === 'key' ? '$after::text' : '$after::bigint'} is null
-                     or ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? '>' : '<'} ${by === 'key' ? '$after::text' : '$after::bigint'})
-                   order by ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? 'asc' : 'desc'}
-                   limit $scan::bigint
-                 ) o
-               ) o
-               where o.before < $scan_bytes and ${MATCHING}
-               order by ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? 'asc' : 'desc'}
-               limit $limit
-             ) o
-           ) o
-         ) o
-       ) o
+      `with source as (
+         ${SOURCE} and (${AFTER} is null or ${KEY} ${BEYOND} ${AFTER})
+         order by ${ORDER}
+         limit $scan::bigint
+       ),
+       scanned as (select o.*, sum(o.size) over (order by ${ORDER}) - o.size as before from source o),
+       matching as (
+         select o.* from scanned o
+         where o.before < $scan_bytes and ${MATCHING}
+         order by ${ORDER}
+         limit $limit
+       ),
+       listed as (select o.*, sum(o.size) over (order by ${ORDER}) - o.size as page_before, count(*) over () as listed from matching o),
+       sized as (select o.*, case when o.page_before < $page_bytes then ${READ_SIZE} end as read_size from listed o),
+       page as (select o.*, sum(o.read_size) over (order by ${ORDER}) - o.read_size as read_before from sized o)
+       select ${columns}, o.listed from page o
        where o.read_before < $page_bytes
-       order by ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? 'asc' : 'desc'}`,
+       order by ${ORDER}`,
       values,
       [tenant, ...visibilityValues(visibility)],
     ),
@@ -117,21 +120,17 @@ export async function queryObjects(db: Db, tenant: string, visibility: Visibilit
 }
 
 /** Returns the key or seq at which the scan of queryObjects ended; undefined if it reached the end of the namespace. */
-async function findScanEnd(db: Db, reader: unknown[], { by, direction, moment }: Query, values: Record<string, unknown>) {
-  const SOURCE = moment ? PAST : CURRENT;
+async function findScanEnd(db: Db, reader: unknown[], query: Query, values: Record<string, unknown>) {
+  const { SOURCE, KEY, ORDER, AFTER, BEYOND, LAST } = partsOf(query);
   const end = await db.row<{ n: number; cut: boolean | null; last: string | number }>(
     ...bindNamed(
-      `select count(*) as n, bool_or(o.before >= $scan_bytes) as cut,
-         ${direction === 'asc' ? 'max' : 'min'}(${by === 'key' ? 'o.key' : 'o.seq'}) filter (where o.before < $scan_bytes) as last
-       from (
-         select o.key, o.seq, sum(o.size) over (order by ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? 'asc' : 'desc'}) - o.size as before
-         from (
-           ${SOURCE} and (${by === 'key' ? '$after::text' : '$after::bigint'} is null
-             or ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? '>' : '<'} ${by === 'key' ? '$after::text' : '$after::bigint'})
-           order by ${by === 'key' ? 'o.key' : 'o.seq'} ${direction === 'asc' ? 'asc' : 'desc'}
-           limit $scan::bigint
-         ) o
-       ) o`,
+      `with source as (
+         ${SOURCE} and (${AFTER} is null or ${KEY} ${BEYOND} ${AFTER})
+         order by ${ORDER}
+         limit $scan::bigint
+       ),
+       scanned as (select o.key, o.seq, sum(o.size) over (order by ${ORDER}) - o.size as before from source o)
+       select count(*) as n, bool_or(o.before >= $scan_bytes) as cut, ${LAST}(${KEY}) filter (where o.before < $scan_bytes) as last from scanned o`,
       values,
       reader,
     ),
