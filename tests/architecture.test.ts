@@ -29,6 +29,7 @@ const anyMay = [
   'signal.ts',
   'startup_error.ts',
   'time.ts',
+  'within.ts',
   'portable.ts',
   'readable.ts',
   'slices.ts',

@@ -2,6 +2,7 @@ import type { Config } from '../config.ts';
 import { testRedis } from '../limits/index.ts';
 import { placeOf } from '../redis/index.ts';
 import { usesRedis } from '../redis_settings.ts';
+import { within } from '../within.ts';
 import { checkCertificate } from './certificate.ts';
 import { checkDatabase } from './database.ts';
 import { type Finding, failed, findingsOrOk, ok, skipped, warning } from './finding.ts';
@@ -44,16 +45,11 @@ export async function runChecks(config: Config, options: DoctorOptions): Promise
 
 /** Runs a check. An exception or a timeout becomes a finding, so that it does not hide the other checks. */
 async function withTimeout(name: string, check: () => Finding[] | Promise<Finding[]>): Promise<Finding[]> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${CHECK_MS / 1000} s`)), CHECK_MS);
-  });
+  const run = async () => check();
   try {
-    return await Promise.race([check(), late]);
+    return await within(run(), CHECK_MS, () => new Error(`no answer within ${CHECK_MS / 1000} s`));
   } catch (error) {
     return [failed(name, (error as Error).message || String(error), 'less docs/troubleshooting.md')];
-  } finally {
-    clearTimeout(timer);
   }
 }
 

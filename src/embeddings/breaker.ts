@@ -1,5 +1,6 @@
 import { CircuitState, circuitBreaker, handleWhen, type IBreaker, isBrokenCircuitError } from 'cockatiel';
 import type { Config } from '../config.ts';
+import { within } from '../within.ts';
 import { EndpointError } from './endpoint.ts';
 
 // A circuit breaker: after several failures, requests to an endpoint fail at once for a while, so that searches do not wait for an endpoint that
@@ -67,10 +68,6 @@ function failureCounts(config: BreakerConfig): IBreaker {
 }
 
 /** Rejects after `timeout_ms`. A half-open breaker makes a call wait for the one that it lets through. */
-export async function withinTime<T>(work: Promise<T>, timeout_ms: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new EndpointError(`no answer within ${timeout_ms} ms`)), timeout_ms);
-  });
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+export function withinTime<T>(work: Promise<T>, timeout_ms: number): Promise<T> {
+  return within(work, timeout_ms, () => new EndpointError(`no answer within ${timeout_ms} ms`));
 }

@@ -5,6 +5,7 @@ import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { Problem } from '../http/problem.ts';
 import type { Reply } from '../http/route.ts';
+import { within } from '../within.ts';
 import { isolation } from './isolation.ts';
 
 /** State for the health checks. `phase` changes from starting to serving to draining. */
@@ -41,13 +42,7 @@ function sharePing(ping: () => Promise<unknown>): () => Promise<void> {
   let last: { at: number; result: Promise<void> } | undefined;
   return () => {
     if (last && performance.now() - last.at < PING_KEPT_MS) return last.result;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error('the database did not answer a ping')), PING_TIMEOUT_MS);
-    });
-    const result = Promise.race([ping(), late])
-      .then(() => undefined)
-      .finally(() => clearTimeout(timer));
+    const result = within(ping(), PING_TIMEOUT_MS, () => new Error('the database did not answer a ping')).then(() => undefined);
     result.catch(() => undefined);
     last = { at: performance.now(), result };
     return result;

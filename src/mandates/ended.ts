@@ -5,6 +5,7 @@ import { assertWritten } from '../http/outcome.ts';
 import { Problem } from '../http/problem.ts';
 import type { Metrics } from '../metrics/index.ts';
 import { KILLS, type RedisLink } from '../redis/index.ts';
+import { within } from '../within.ts';
 import { findEnd, type MandateEnd } from './sql.ts';
 import type { Terms } from './terms.ts';
 
@@ -88,14 +89,9 @@ export function openEnded({ redis, mac, metrics, warn }: Needs): EndedMandates {
         pausedUntil = performance.now() + PAUSE_MS;
       },
     );
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(() => {
-        pausedUntil = Number.POSITIVE_INFINITY;
-        resolve();
-      }, WAIT_MS);
+    return within(asked, WAIT_MS, () => new Error('late')).catch(() => {
+      pausedUntil = Number.POSITIVE_INFINITY;
     });
-    return Promise.race([asked, late]).finally(() => clearTimeout(timer));
   }
 
   /** Throws the refusal of a mandate that PostgreSQL refused lately, if Redis has its end. */

@@ -1,6 +1,7 @@
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics/index.ts';
 import { type RedisSettings, usesRedis } from '../redis_settings.ts';
+import { within } from '../within.ts';
 import { type Client, createClient } from './connect.ts';
 
 export { placeOf } from './connect.ts';
@@ -50,7 +51,12 @@ export function openRedis(config: RedisSettings, meters: Meters, log: Pick<Logge
 
   async function timed<T>(command: Promise<T>): Promise<T> {
     const began = performance.now();
-    const answer = await within(command, config.REDIS_COMMAND_TIMEOUT_MS);
+    // a client retries, waits for a failover and follows redirections by itself, each within a limit of its own
+    const answer = await within(
+      command,
+      config.REDIS_COMMAND_TIMEOUT_MS,
+      () => new Error(`Redis did not answer within ${config.REDIS_COMMAND_TIMEOUT_MS} ms`),
+    );
     answered((performance.now() - began) / 1000);
     return answer;
   }
@@ -113,17 +119,4 @@ function openSubscriber(client: Client, log: Pick<Logger, 'debug'>): Subscriber 
       client.disconnect();
     },
   };
-}
-
-/** Rejects after `ms`. A client retries, waits for a failover and follows redirections by itself, each within a limit of its own. */
-async function within<T>(work: Promise<T>, ms: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`Redis did not answer within ${ms} ms`)), ms);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
