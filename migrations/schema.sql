@@ -472,6 +472,48 @@ CREATE FUNCTION public.agent_hash(p_agent text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN encode(sha256(convert_to(('agent:'::text || p_agent), 'UTF8'::name)), 'hex'::text);
 
+-- Name: mandates; Type: TABLE; Schema: public
+
+CREATE TABLE public.mandates (
+    tenant_id text NOT NULL,
+    mandate_id text NOT NULL,
+    seq bigint NOT NULL,
+    revision text NOT NULL,
+    id_hash text,
+    chain text[] NOT NULL,
+    agent_id text NOT NULL,
+    principal text,
+    definition jsonb NOT NULL,
+    limit_micros bigint GENERATED ALWAYS AS (((definition ->> 'max_cost_total_micros'::text))::bigint) STORED,
+    spent_micros bigint DEFAULT 0 NOT NULL,
+    reserved_micros bigint DEFAULT 0 NOT NULL,
+    calls bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    suspended boolean DEFAULT false NOT NULL,
+    open_actions bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT mandates__chain CHECK ((chain[cardinality(chain)] = mandate_id)),
+    CONSTRAINT mandates__sums CHECK (((spent_micros >= 0) AND (reserved_micros >= 0) AND (calls >= 0)))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.mandates FORCE ROW LEVEL SECURITY;
+
+-- Name: agent_hashes(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.agent_hashes(p_tenant text, p_mandate text) RETURNS SETOF text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT public.agent_hash('*'::text) AS agent_hash
+ UNION
+  SELECT public.agent_hash(o.agent_id) AS agent_hash
+    FROM ((public.mandates m
+      CROSS JOIN LATERAL unnest(m.chain) i(id))
+      JOIN public.mandates o ON (((o.tenant_id = agent_hashes.p_tenant) AND (o.mandate_id = i.id))))
+   WHERE ((m.tenant_id = agent_hashes.p_tenant) AND (m.mandate_id = agent_hashes.p_mandate));
+END;
+
 -- Name: agent_states; Type: TABLE; Schema: public
 
 CREATE TABLE public.agent_states (
@@ -3555,34 +3597,6 @@ WITH (fillfactor='70');
 
 ALTER TABLE ONLY public.actions FORCE ROW LEVEL SECURITY;
 
--- Name: mandates; Type: TABLE; Schema: public
-
-CREATE TABLE public.mandates (
-    tenant_id text NOT NULL,
-    mandate_id text NOT NULL,
-    seq bigint NOT NULL,
-    revision text NOT NULL,
-    id_hash text,
-    chain text[] NOT NULL,
-    agent_id text NOT NULL,
-    principal text,
-    definition jsonb NOT NULL,
-    limit_micros bigint GENERATED ALWAYS AS (((definition ->> 'max_cost_total_micros'::text))::bigint) STORED,
-    spent_micros bigint DEFAULT 0 NOT NULL,
-    reserved_micros bigint DEFAULT 0 NOT NULL,
-    calls bigint DEFAULT 0 NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    expires_at timestamp with time zone,
-    revoked_at timestamp with time zone,
-    suspended boolean DEFAULT false NOT NULL,
-    open_actions bigint DEFAULT 0 NOT NULL,
-    CONSTRAINT mandates__chain CHECK ((chain[cardinality(chain)] = mandate_id)),
-    CONSTRAINT mandates__sums CHECK (((spent_micros >= 0) AND (reserved_micros >= 0) AND (calls >= 0)))
-)
-WITH (fillfactor='50');
-
-ALTER TABLE ONLY public.mandates FORCE ROW LEVEL SECURITY;
-
 -- Name: killed_actions(text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.killed_actions(p_tenant text, p_roots text[]) RETURNS TABLE(mandate_id text, action_id text, root_id text, expires_at timestamp with time zone, lapse_micros bigint, reserved_micros bigint, killed_at timestamp with time zone)
@@ -3603,13 +3617,7 @@ CREATE FUNCTION public.killed_actions(p_tenant text, p_roots text[]) RETURNS TAB
              o.lapse,
              o.reserved,
              ( SELECT array_agg(h.hash) AS array_agg
-                    FROM ( SELECT public.agent_hash('*'::text) AS hash
-                         UNION
-                          SELECT public.agent_hash(c.agent_id) AS agent_hash
-                            FROM ((public.mandates m
-                              CROSS JOIN LATERAL unnest(m.chain) i(id))
-                              JOIN public.mandates c ON (((c.tenant_id = killed_actions.p_tenant) AND (c.mandate_id = i.id))))
-                           WHERE ((m.tenant_id = killed_actions.p_tenant) AND (m.mandate_id = o.mandate_id))) h
+                    FROM public.agent_hashes(killed_actions.p_tenant, o.mandate_id) h(hash)
                    WHERE (EXISTS ( SELECT
                             FROM public.mandate_kills k
                            WHERE ((k.tenant_id = killed_actions.p_tenant) AND (k.agent_hash = h.hash))))) AS hashes
@@ -5505,13 +5513,7 @@ CREATE FUNCTION public.kill_of(p_tenant text, p_mandate text, p_created timestam
     BEGIN ATOMIC
  SELECT min(k.killed_at) AS min
     FROM public.mandate_kills k
-   WHERE ((k.tenant_id = kill_of.p_tenant) AND (k.killed_at >= kill_of.p_created) AND (k.agent_hash = ANY (ARRAY( SELECT public.agent_hash('*'::text) AS agent_hash
-         UNION ALL
-          SELECT public.agent_hash(o.agent_id) AS agent_hash
-            FROM ((public.mandates m
-              CROSS JOIN LATERAL unnest(m.chain) i(id))
-              JOIN public.mandates o ON (((o.tenant_id = kill_of.p_tenant) AND (o.mandate_id = i.id))))
-           WHERE ((m.tenant_id = kill_of.p_tenant) AND (m.mandate_id = kill_of.p_mandate))))));
+   WHERE ((k.tenant_id = kill_of.p_tenant) AND (k.killed_at >= kill_of.p_created) AND (k.agent_hash = ANY (ARRAY( SELECT public.agent_hashes(kill_of.p_tenant, kill_of.p_mandate) AS agent_hashes))));
 END;
 
 -- Name: killed_among(text, text[]); Type: FUNCTION; Schema: public
@@ -14902,6 +14904,12 @@ GRANT UPDATE(erased_at) ON TABLE public.events TO agent_memory_blanker;
 
 GRANT UPDATE(carried_at) ON TABLE public.events TO agent_memory_blanker;
 
+-- Name: TABLE mandates; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.mandates TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.mandates TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.mandates TO agent_memory_backup;
+
 -- Name: TABLE agent_states; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_states TO agent_memory_app;
@@ -15099,12 +15107,6 @@ GRANT SELECT ON TABLE public.mandate_kills TO agent_memory_backup;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.actions TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.actions TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.actions TO agent_memory_backup;
-
--- Name: TABLE mandates; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.mandates TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.mandates TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.mandates TO agent_memory_backup;
 
 -- Name: FUNCTION erase_rows(p_ms integer); Type: ACL; Schema: public
 

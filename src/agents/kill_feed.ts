@@ -30,6 +30,7 @@ interface Needs {
   log: Logger;
 }
 
+/** As agent_hash in functions.sql. */
 const hashOf = (agent_id: string) => createHash('sha256').update(`agent:${agent_id}`).digest('hex');
 const keyOf = ({ tenant_id, agent_hash, killed_at }: Kill) => JSON.stringify([tenant_id, agent_hash, Date.parse(killed_at)]);
 

@@ -72,6 +72,17 @@ create or replace function most_open_actions() returns int
 language sql immutable parallel safe
 return 10000;
 
+-- Returns the hashes under which kills name the agents of a mandate, of the mandates that it was delegated from, and of the whole tenant.
+create or replace function agent_hashes(p_tenant text, p_mandate text) returns setof text
+language sql stable
+begin atomic
+  select agent_hash('*')
+  union
+  select agent_hash(o.agent_id)
+  from mandates m cross join lateral unnest(m.chain) i (id) join mandates o on o.tenant_id = p_tenant and o.mandate_id = i.id
+  where m.tenant_id = p_tenant and m.mandate_id = p_mandate;
+end;
+
 -- Returns when a kill ended an action of this mandate that began at p_created; null if none did. Kills that were written into all open actions
 -- have no row.
 create or replace function kill_of(p_tenant text, p_mandate text, p_created timestamptz) returns timestamptz
@@ -79,12 +90,7 @@ language sql stable
 begin atomic
   select min(k.killed_at)
   from mandate_kills k
-  where k.tenant_id = p_tenant and k.killed_at >= p_created and k.agent_hash = any (array(
-    select agent_hash('*')
-    union all
-    select agent_hash(o.agent_id)
-    from mandates m cross join lateral unnest(m.chain) i (id) join mandates o on o.tenant_id = p_tenant and o.mandate_id = i.id
-    where m.tenant_id = p_tenant and m.mandate_id = p_mandate));
+  where k.tenant_id = p_tenant and k.killed_at >= p_created and k.agent_hash = any (array(select agent_hashes(p_tenant, p_mandate)));
 end;
 
 -- Returns the time of the last kill that has a row; null if none has.
@@ -104,13 +110,7 @@ begin atomic
   from (
     select o.*, (
       select array_agg(h.hash)
-      from (
-        select agent_hash('*') as hash
-        union
-        select agent_hash(c.agent_id)
-        from mandates m cross join lateral unnest(m.chain) i (id) join mandates c on c.tenant_id = p_tenant and c.mandate_id = i.id
-        where m.tenant_id = p_tenant and m.mandate_id = o.mandate_id
-      ) h
+      from agent_hashes(p_tenant, o.mandate_id) h (hash)
       where exists (select from mandate_kills k where k.tenant_id = p_tenant and k.agent_hash = h.hash)) as hashes
     from (
       select a.mandate_id, a.root_id, array_agg(a.action_id) as ids, array_agg(a.created_at) as created, array_agg(a.expires_at) as expire,

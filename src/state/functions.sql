@@ -708,8 +708,8 @@ begin
     where n.version > k.version)));
 end $$;
 
--- Trim: the versions leave with their events, and the row of an object with the event of its end, the last of its versions. Its version becomes the floor of new keys, because
--- versions only grow.
+-- Trim: the versions leave with their events, and the row of an object with the event of its end, the last of its versions. Its version becomes the
+-- floor of new keys, because versions only grow.
 create or replace function state_trim(p_tenant text, p_job text, p_seqs bigint[], p_drop bigint[]) returns void
 language plpgsql
 as $$

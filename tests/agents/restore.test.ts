@@ -122,7 +122,7 @@ describeOnServer('a test cannot open a second connection', () => {
     );
     const revokedOf = async () => {
       const { data } = (await client.request('GET', '/v1/capabilities')).body;
-      return Object.fromEntries(data.map(({ jti, revoked_at }: any) => [jti, revoked_at]));
+      return Object.fromEntries(data.map(({ jti, revoked_at }: { jti: string; revoked_at: string | null }) => [jti, revoked_at]));
     };
     expect(await revokedOf()).toEqual({ [gone]: null, [kept]: null });
     expect((await replay(ledger, owner)).code).toBe(0);

@@ -220,7 +220,7 @@ test('in production without CAP_KEY_ACTIVE the routes answer 503 and no capabili
 describeOnServer('a user with many capabilities', () => {
   const sql = async (text: string, values: unknown[]) => {
     const engine = testEngine();
-    if (engine.kind !== 'postgres') throw new Error('a second connection is needed');
+    if (engine.kind !== 'postgres') throw new Error('a second connection is required');
     const connection: TestConnection = { ...engine.cluster.admin, database: daemon.env.PGDATABASE! };
     return withClient(connection, async (client) => (await client.query(text, values)).rows);
   };

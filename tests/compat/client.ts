@@ -6,6 +6,7 @@ export type Row = Record<string, any>;
 export interface Call {
   status: number;
   headers: Headers;
+  /** Untyped, because AgentState answers with objects, arrays and text. */
   body: any;
 }
 

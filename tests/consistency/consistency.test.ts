@@ -48,7 +48,7 @@ async function repair(): Promise<{ repaired: string[]; remaining: string[] }> {
 /** Changes rows as a superuser, whom row-level security does not restrict. */
 async function damage(statement: string): Promise<void> {
   const engine = testEngine();
-  if (engine.kind !== 'postgres') throw new Error('a second connection is needed');
+  if (engine.kind !== 'postgres') throw new Error('a second connection is required');
   const connection: TestConnection = { ...engine.cluster.admin, database: daemon.env.PGDATABASE! };
   const { rowCount } = await withClient(connection, (client) =>
     client.query(statement.replaceAll('$tenant', `'${alice.tenant_id}'`)),
